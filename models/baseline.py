@@ -1,0 +1,108 @@
+"""The two convolutional baselines: the one in the code of 2017 and the one in the paper's text (section 5)."""
+
+import keras
+from keras import ops
+
+from capsules.layers import convolved_size
+from models.classifier import Classifier
+
+
+def _stddev(value: float):
+    return keras.initializers.TruncatedNormal(stddev=value)
+
+
+class _ConvolutionalNetwork(Classifier):
+    """Convolutions, then fully connected layers, on feature maps flattened as [channel, row, column]."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.convolutions: list = []
+        self.head: list = []
+
+    def _conv(self, name: str, channels: int, padding: str):
+        return keras.layers.Conv2D(
+            channels,
+            5,
+            padding=padding,
+            activation="relu",
+            kernel_initializer=_stddev(0.05),
+            bias_initializer=keras.initializers.Constant(0.1),
+            name=name,
+        )
+
+    def _dense(self, name: str, units: int, activation: str | None = "relu"):
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=_stddev(0.1),
+            bias_initializer=keras.initializers.Constant(0.1),
+            name=name,
+        )
+
+    def _build(self):
+        shape = (None, *self.image_shape)
+        for layer in self.convolutions:
+            if isinstance(layer, keras.layers.Conv2D):
+                convolved_size(layer.name, shape[1:3], 5, 1, layer.padding)
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        width = shape[1] * shape[2] * shape[3]
+        for layer in self.head:
+            layer.build((None, width))
+            width = getattr(layer, "units", width)
+        self.built = True
+
+    def call(self, images, training=False):
+        hidden = images
+        for layer in self.convolutions:
+            hidden = layer(hidden)
+        _, rows, columns, channels = hidden.shape
+        hidden = ops.transpose(hidden, (0, 3, 1, 2))  # [batch, channels, rows, columns]
+        hidden = ops.reshape(hidden, (-1, channels * rows * columns))
+        for layer in self.head:
+            hidden = layer(hidden, training=training) if isinstance(layer, keras.layers.Dropout) else layer(hidden)
+        return {"logits": ops.cast(hidden, "float32")}
+
+    def variables_2017(self):
+        named = {}
+        for layer in (*self.convolutions, *self.head):
+            if layer.weights:
+                named[f"{layer.name}/weights"], named[f"{layer.name}/biases"] = layer.kernel, layer.bias
+        return named
+
+
+@keras.saving.register_keras_serializable("capsules")
+class Baseline(_ConvolutionalNetwork):
+    """The baseline of the code of 2017: two pooled convolutions and a hidden layer; 7,495,946 weights at 28x28x1.
+
+    `model(images)` gives "logits" [batch, classes]. Arguments as `Classifier`.
+    """
+
+    def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "baseline", **kwargs):
+        super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
+        padding = self.hparams.padding.lower()
+        for index, channels in enumerate((512, 256), start=1):
+            self.convolutions.append(self._conv(f"conv{index}", channels, padding))
+            self.convolutions.append(keras.layers.MaxPooling2D(2, padding="same", name=f"pool{index}"))
+        self.head += [self._dense("fc1", 1024), self._dense("softmax_layer", num_classes, None)]
+        self._build()
+
+
+@keras.saving.register_keras_serializable("capsules")
+class PaperBaseline(_ConvolutionalNetwork):
+    """The baseline of the paper's text: three convolutions, two hidden layers, dropout; 35,445,522 weights at 28x28x1.
+
+    Its convolutions are padded whatever the hparam says, which is what the paper's 35.4M parameters tell.
+    `model(images)` gives "logits" [batch, classes]. Arguments as `Classifier`.
+    """
+
+    def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "baseline_paper", **kwargs):
+        super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
+        self.convolutions += [self._conv(f"conv{i}", width, "same") for i, width in enumerate((256, 256, 128), 1)]
+        self.head += [
+            self._dense("fc1", 328),
+            self._dense("fc2", 192),
+            keras.layers.Dropout(0.5, name="dropout"),
+            self._dense("softmax_layer", num_classes, None),
+        ]
+        self._build()

@@ -1,0 +1,87 @@
+"""CapsNet: a convolution, primary capsules, class capsules and a decoder (paper, section 4, figures 1 and 2)."""
+
+import keras
+from keras import ops
+
+from capsules.layers import Capsules, Decoder, PrimaryCapsules, convolved_size, length
+from models.classifier import Classifier
+
+KERNEL = 9
+
+
+@keras.saving.register_keras_serializable("capsules")
+class CapsNet(Classifier):
+    """The capsule network of the paper, with the numerics of the code of 2017.
+
+    `model(images)` gives "logits" (lengths of the class capsules, [batch, classes], float32) and "capsules"
+    ([batch, classes, class_atoms]). Arguments as `Classifier`; 8,215,728 weights for 28x28x1 images.
+
+    Raises:
+        ValueError: images too small for the kernels.
+
+    Example:
+        >>> model = CapsNet((28, 28, 1), 10)
+        >>> model.compile("adam")
+        >>> model.fit(images, labels, batch_size=128)
+    """
+
+    def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "capsnet", **kwargs):
+        super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
+        chosen = self.hparams
+        convolved_size("conv1", self.image_shape[:2], KERNEL, 1, chosen.padding)
+        self.conv1 = keras.layers.Conv2D(
+            chosen.conv_channels,
+            KERNEL,
+            padding=chosen.padding.lower(),
+            activation="relu",
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.05),
+            bias_initializer=keras.initializers.Constant(0.1),
+            name="conv1",
+        )
+        self.primary = PrimaryCapsules(
+            chosen.num_prime_capsules,
+            chosen.primary_atoms,
+            KERNEL,
+            padding=chosen.padding,
+            leaky=chosen.leaky,
+            name="conv_capsule1",
+        )
+        self.classes = Capsules(
+            num_classes,
+            chosen.class_atoms,
+            chosen.routing,
+            chosen.leaky,
+            chosen.routing_gradient,
+            name="capsule2",
+        )
+        self.decoder = Decoder(self.image_shape, name="recons") if chosen.remake else None
+        shape = (None, *self.image_shape)
+        for layer in (self.conv1, self.primary, self.classes, self.decoder):
+            if layer is not None:
+                layer.build(shape)
+                shape = layer.compute_output_shape(shape)
+        self.built = True
+
+    def call(self, images, training=False):
+        capsules = self.classes(self.primary(self.conv1(images)))
+        return {"logits": length(capsules), "capsules": capsules}
+
+    def remake(self, outputs, labels):
+        if self.decoder is None:
+            return []
+        masks = ops.one_hot(labels, self.num_classes)  # [batch, num_targets, classes]
+        return [self.decoder(outputs["capsules"], masks[:, index]) for index in range(labels.shape[1])]
+
+    def variables_2017(self):
+        named = {
+            "conv1/weights": self.conv1.kernel,
+            "conv1/biases": self.conv1.bias,
+            "conv_capsule1/weights": self.primary.kernel,
+            "conv_capsule1/biases": self.primary.bias,
+            "capsule2/weights": self.classes.kernel,
+            "capsule2/biases": self.classes.bias,
+        }
+        for layer in self.decoder.stack if self.decoder else ():
+            named[f"recons/{layer.name}/weights"] = layer.kernel
+            named[f"recons/{layer.name}/biases"] = layer.bias
+        return named

@@ -1,0 +1,70 @@
+"""Hyperparameters and their override string, `name=value,name=value`, as in 2017."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+_CHOICES = {"loss_type": ("margin", "softmax", "sigmoid"), "padding": ("VALID", "SAME"), "routing_gradient": ("all", "last")}
+_POSITIVE = (
+    "decay_rate", "decay_steps", "learning_rate", "routing", "num_prime_capsules", "conv_channels", "primary_atoms",
+    "class_atoms",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HParams:
+    """What a network and its training may vary. The defaults are those of 2017."""
+
+    decay_rate: float = 0.96  # the learning rate is multiplied by this ...
+    decay_steps: int = 2000  # ... every so many steps, smoothly
+    leaky: bool = False  # an extra, dropped output takes part in the routing softmax
+    learning_rate: float = 0.001
+    loss_type: str = "margin"  # margin, softmax or sigmoid
+    num_prime_capsules: int = 32  # types of primary capsules
+    padding: str = "VALID"  # VALID or SAME, of the convolutions
+    remake: bool = True  # reconstruct the image and add its loss
+    routing: int = 3  # routing iterations
+    verbose: bool = False  # image and histogram summaries
+    conv_channels: int = 256  # channels of CapsNet's first convolution
+    primary_atoms: int = 8  # length of a primary capsule
+    class_atoms: int = 16  # length of a class capsule
+    routing_gradient: str = "all"  # through all routing iterations, or the last only
+
+    def __post_init__(self):
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"hparam {name} is one of {', '.join(choices)}. Received: {getattr(self, name)!r}")
+        for name in _POSITIVE:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"hparam {name} must be greater than 0. Received: {getattr(self, name)}")
+
+    def override(self, text: str | None) -> "HParams":
+        """These hparams with the changes of an override string.
+
+        Args:
+            text: `name=value,name=value`; booleans are true or false in any case; None or "" changes nothing.
+
+        Raises:
+            ValueError: a malformed pair, an unknown or repeated name, or a value of the wrong type.
+        """
+        types = {field.name: field.type for field in fields(self)}
+        changes: dict[str, Any] = {}
+        for pair in (text or "").split(",") if text else []:
+            name, equals, value = (part.strip() for part in pair.partition("="))
+            if not (name and equals and value) or "=" in value:
+                raise ValueError(f"hparams are given as name=value,name=value. Received the part {pair!r} in {text!r}")
+            if name not in types:
+                raise ValueError(f"Unknown hparam {name!r}. Known are: {', '.join(sorted(types))}")
+            if name in changes:
+                raise ValueError(f"hparam {name} is given twice in {text!r}. Give it once.")
+            changes[name] = _parse(name, value, types[name])
+        return replace(self, **changes)
+
+
+def _parse(name: str, value: str, kind: type) -> Any:
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[value.lower()]
+        return kind(value)
+    except (KeyError, ValueError):
+        expected = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise ValueError(f"hparam {name} takes {expected}. Received: {value!r}") from None
