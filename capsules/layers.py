@@ -100,15 +100,16 @@ class PrimaryCapsules(keras.layers.Layer):
         self.grid = convolved_size(self.name, input_shape[1:3], self.kernel_size, self.strides, self.padding)
         shape = (self.kernel_size, self.kernel_size, input_shape[3], self.types * self.atoms)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=_truncated_normal())
-        self.bias = self.add_weight(
-            name="bias", shape=(self.types, self.atoms), initializer=keras.initializers.Constant(0.1)
+        self.bias = self.add_weight(  # the shape of 2017, whose checkpoints so need no conversion
+            name="bias", shape=(self.types, self.atoms, 1, 1), initializer=keras.initializers.Constant(0.1)
         )
 
     def call(self, inputs):
         coefficient = 1.0 / (self.types + bool(self.leaky))
         total = ops.conv(inputs, self.kernel, self.strides, self.padding, data_format="channels_last")
         total = ops.reshape(total, (-1, *self.grid, self.types, self.atoms))
-        capsules = squash(ops.cast(total, "float32") * coefficient + ops.cast(self.bias, "float32"))
+        bias = ops.reshape(ops.cast(self.bias, "float32"), (self.types, self.atoms))
+        capsules = squash(ops.cast(total, "float32") * coefficient + bias)
         capsules = ops.transpose(capsules, (0, 3, 1, 2, 4))  # [batch, types, rows', columns', atoms]
         capsules = ops.reshape(capsules, (-1, self.types * self.grid[0] * self.grid[1], self.atoms))
         return ops.cast(capsules, self.compute_dtype)

@@ -52,16 +52,20 @@ class _ConvolutionalNetwork(Classifier):
             width = getattr(layer, "units", width)
         self.built = True
 
-    def call(self, images, training=False):
-        hidden = images
+    def activations(self, images, training=False):
+        hidden, found = images, {}
         for layer in self.convolutions:
-            hidden = layer(hidden)
+            found[layer.name] = hidden = layer(hidden)
         _, rows, columns, channels = hidden.shape
         hidden = ops.transpose(hidden, (0, 3, 1, 2))  # [batch, channels, rows, columns]
         hidden = ops.reshape(hidden, (-1, channels * rows * columns))
         for layer in self.head:
-            hidden = layer(hidden, training=training) if isinstance(layer, keras.layers.Dropout) else layer(hidden)
-        return {"logits": ops.cast(hidden, "float32")}
+            options = {"training": training} if isinstance(layer, keras.layers.Dropout) else {}
+            found[layer.name] = hidden = layer(hidden, **options)
+        return found
+
+    def call(self, images, training=False):
+        return {"logits": ops.cast(self.activations(images, training)["softmax_layer"], "float32")}
 
     def variables_2017(self):
         named = {}

@@ -62,8 +62,13 @@ class CapsNet(Classifier):
                 shape = layer.compute_output_shape(shape)
         self.built = True
 
+    def activations(self, images):
+        conv1 = self.conv1(images)
+        primary = self.primary(conv1)
+        return {"conv1": conv1, "conv_capsule1": primary, "capsule2": self.classes(primary)}
+
     def call(self, images, training=False):
-        capsules = self.classes(self.primary(self.conv1(images)))
+        capsules = self.activations(images)["capsule2"]
         return {"logits": length(capsules), "capsules": capsules}
 
     def remake(self, outputs, labels):

@@ -47,6 +47,10 @@ class Classifier(keras.Model):
         """The weights by the names that the checkpoints of 2017 give them, in their order."""
         raise NotImplementedError
 
+    def activations(self, images) -> dict[str, Any]:
+        """What each layer makes of the images, by the layer's name, for summaries and pictures."""
+        raise NotImplementedError
+
     def remake(self, outputs: dict, labels) -> list:
         """One reconstruction of the images for each label [batch, num_targets]; none where there is no decoder."""
         return []

@@ -27,7 +27,13 @@ class DecayToFloor(keras.optimizers.schedules.LearningRateSchedule):
         return vars(self)
 
 
-def make_optimizer(hparams: HParams) -> keras.optimizers.Optimizer:
-    """Adam with β 0.9 and 0.999 and ε 1e-8, which Keras applies outside the bias correction, as TF 1 did."""
+def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimizers.Optimizer:
+    """Adam with β 0.9 and 0.999 and ε 1e-8, which Keras applies outside the bias correction, as TF 1 did.
+
+    Args:
+        hparams: the learning rate and its decay.
+        scale_loss: scale the loss dynamically, which float16 gradients need.
+    """
     rate = DecayToFloor(hparams.learning_rate, hparams.decay_rate, hparams.decay_steps)
-    return keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    adam = keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam")
+    return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if scale_loss else adam

@@ -1,0 +1,27 @@
+"""Data sets by the names that `--dataset` takes. A new one is one module with `open_split` and its line here."""
+
+from importlib import import_module
+
+from input_data.dataset import DataError, Info, Options, Split, evaluation_batches, training_batches
+
+DATASETS = {
+    "mnist": "input_data.mnist.mnist_input",
+}
+
+
+def open_split(dataset: str, split: str, data_dir: str | None, options: Options = Options()) -> Split:
+    """Opens one part of a data set.
+
+    Args:
+        dataset: a name in `DATASETS`.
+        split: train, test, valid_train or valid_test.
+        data_dir: where its files are; the data set's module says what None means.
+        options: what else the user says of the data.
+
+    Raises:
+        DataError: files that are missing or damaged, or options that the data set cannot serve.
+    """
+    return import_module(DATASETS[dataset]).open_split(data_dir, split, options)
+
+
+__all__ = ["DATASETS", "DataError", "Info", "Options", "Split", "evaluation_batches", "open_split", "training_batches"]

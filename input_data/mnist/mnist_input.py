@@ -1,0 +1,106 @@
+"""MNIST as the networks see it: from the TFRecords of 2017, from IDX files or from the embedded sample."""
+
+from pathlib import Path
+
+import numpy as np
+
+from input_data.dataset import DataError, Info, Options, Split, check_labels, scaled, shift, whole
+from input_data.mnist import idx
+from input_data.records import Records, shards
+
+SAMPLE = Path(__file__).with_name("sample")
+TRAIN_SHIFT = 2  # pixels each way, in training (paper, section 5)
+_FEATURES = {"image_raw": 0, "label": 1, "height": 1, "width": 1, "depth": 1}
+
+
+def _info(rows: int, columns: int, num_targets: int = 1) -> Info:
+    return Info("MNIST", (rows, columns, 1), 10, num_targets, tuple(str(digit) for digit in range(10)))
+
+
+class IdxSplit(Split):
+    """Digits from IDX files, held in memory; in training each is shifted at random by up to `reach` pixels."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, reach: int):
+        self.images, self.labels, self.reach = images, labels.astype(np.int32), reach
+        self.noise = 2 if reach else 0
+        self.info = _info(*images.shape[1:])
+
+    def __len__(self):
+        return len(self.images)
+
+    def batch(self, indices, noise):
+        images = self.images[indices]
+        if self.reach:
+            rows, columns = whole(noise, -self.reach, self.reach).T
+            images = shift(images, rows, columns)
+        return {"images": scaled(images)[..., None], "labels": self.labels[indices, None]}
+
+
+class RecordSplit(Split):
+    """Digits from the TFRecords of 2017, which hold the shifted copies already."""
+
+    def __init__(self, path: Path):
+        self.records = Records(shards(path))
+        first = self.records.parse(np.array([0]), _FEATURES)
+        height, width, depth = (int(first[name][0, 0]) for name in ("height", "width", "depth"))
+        if depth != 1:
+            raise DataError(f"{path}: MNIST images have depth 1. Received {depth}.")
+        self.info = _info(height, width)
+
+    def __len__(self):
+        return len(self.records)
+
+    def batch(self, indices, noise):
+        parsed = self.records.parse(indices, {"image_raw": 0, "label": 1})
+        images = self.records.images(parsed["image_raw"], indices, self.info.image_shape)
+        labels = parsed["label"]
+        if labels.min() < 0 or labels.max() >= self.info.num_classes:
+            wrong = int(np.flatnonzero((labels < 0) | (labels >= self.info.num_classes))[0])
+            raise DataError(f"{self.records.place(int(indices[wrong]))}: label {labels[wrong, 0]} is not 0 to 9.")
+        return {"images": scaled(images), "labels": labels.astype(np.int32)}
+
+
+def load_idx(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of a split from IDX files.
+
+    The validation split is the first sixth of the training digits: 0–9999 of MNIST's 60,000, as in 2017.
+    """
+    images, labels = idx.load(folder, "test" if split == "test" else "train")
+    check_labels(labels, 10, str(folder))
+    held_out = len(images) // 6
+    part = {"valid_train": slice(held_out, None), "valid_test": slice(held_out)}.get(split, slice(None))
+    return images[part], labels[part]
+
+
+def _record_names(split: str) -> list[str]:
+    training = split in ("train", "valid_train")
+    base = f"{'train' if training else 'test'}_{TRAIN_SHIFT if training else 0}shifted_mnist"
+    if split in ("train", "test"):
+        return [f"{base}.tfrecords"]
+    return [f"{base}_valid.tfrecords", f"valid_{base}.tfrecords"]  # what 2017 read, and what it wrote
+
+
+def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
+    """MNIST's split: 2017's TFRecords where the folder has them, its IDX files else; no folder: the sample.
+
+    Args:
+        data_dir: a folder, or None for the 5,000 and 1,000 digits that are embedded here.
+        split: train, test, valid_train or valid_test.
+
+    Raises:
+        DataError: no such folder, none of the files in it, or damaged ones.
+    """
+    folder = SAMPLE if data_dir is None else Path(data_dir)
+    if not folder.is_dir():
+        raise DataError(f"--data_dir should be a folder with MNIST. {folder} does not exist or is not a folder.")
+    for name in _record_names(split):
+        if (folder / name).exists():
+            return RecordSplit(folder / name)
+    training = split in ("train", "valid_train")
+    if idx.find(folder, "test" if split == "test" else "train") is None:
+        raise DataError(
+            f"{folder} has neither {' nor '.join(_record_names(split))} nor the IDX files of MNIST "
+            f"({'t10k' if split == 'test' else 'train'}-images-idx3-ubyte[.gz] and its labels). "
+            "Give another --data_dir, add --download to fetch MNIST into it, or give none to use the embedded sample."
+        )
+    return IdxSplit(*load_idx(folder, split), TRAIN_SHIFT if training else 0)

@@ -1,0 +1,89 @@
+"""The training and evaluation steps: compiled, on one device or under a distribution strategy."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from capsules.losses import score
+from models.classifier import Classifier
+
+
+def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -> Callable:
+    """A function that takes a batch of `input_data`, changes the weights and gives the batch's figures.
+
+    Args:
+        model: the network, made under `strategy`.
+        optimizer: built on the network's variables, under `strategy`.
+        strategy: a tf.distribute strategy; the default one for a single device.
+        jit: compile the forward and backward pass with XLA.
+
+    Returns:
+        step(batch) → dict of float32 scalars: classification, reconstruction, total, correct, almost (counts).
+    """
+    replicas = strategy.num_replicas_in_sync
+
+    @tf.function(jit_compile=jit)
+    def gradients(batch):
+        with tf.GradientTape() as tape:
+            outputs = model(batch["images"], training=True)
+            costs = model.costs(outputs, batch["images"], batch["labels"], batch.get("targets"))
+            share = costs["total"] / replicas
+            scaled = optimizer.scale_loss(share) if hasattr(optimizer, "inner_optimizer") else share
+        correct, almost = score(outputs["logits"], batch["labels"])
+        figures = {name: cost / replicas for name, cost in costs.items()}
+        figures["correct"] = ops.sum(ops.cast(correct, "float32"))
+        figures["almost"] = ops.sum(ops.cast(almost, "float32"))
+        return tape.gradient(scaled, [v.value for v in model.trainable_variables]), figures
+
+    def replica_step(batch):
+        grads, figures = gradients(batch)
+        optimizer.apply(grads, model.trainable_variables)
+        return figures
+
+    if replicas == 1:
+        return tf.function(replica_step, reduce_retracing=True)
+
+    @tf.function(reduce_retracing=True)
+    def step(batch):
+        figures = strategy.run(replica_step, args=(batch,))
+        return {name: strategy.reduce("SUM", value, axis=None) for name, value in figures.items()}
+
+    return lambda batch: step(_spread(batch, strategy))
+
+
+def _spread(batch: dict, strategy) -> dict:
+    """Gives each of this process's replicas its equal part of the process's batch."""
+    local = strategy.extended._num_replicas_per_worker if hasattr(strategy, "cluster_resolver") else None
+    local = local or strategy.num_replicas_in_sync
+
+    def part(context):
+        index = context.replica_id_in_sync_group % local
+        size = len(batch["labels"]) // local
+        return {name: tf.constant(value[index * size : (index + 1) * size]) for name, value in batch.items()}
+
+    return strategy.experimental_distribute_values_from_function(part)
+
+
+def make_evaluation_step(model: Classifier) -> Callable:
+    """A function that takes a batch of `input_data` and gives (logits, figures), figures summed over the batch."""
+
+    @tf.function(reduce_retracing=True)
+    def step(batch):
+        outputs = model(batch["images"], training=False)
+        costs = model.costs(outputs, batch["images"], batch["labels"], batch.get("targets"))
+        correct, almost = score(outputs["logits"], batch["labels"])
+        size = ops.cast(ops.shape(batch["labels"])[0], "float32")
+        return outputs["logits"], {
+            "loss": costs["total"] * size,
+            "correct": ops.sum(ops.cast(correct, "int32")),
+            "almost": ops.sum(ops.cast(almost, "int32")),
+        }
+
+    return step
+
+
+def count_weights(model: Classifier) -> int:
+    """Number of trainable weights."""
+    return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
