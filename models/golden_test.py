@@ -9,7 +9,8 @@ import tensorflow as tf
 from keras import ops
 
 from capsules.losses import score
-from models import MODELS, HParams
+from models import make_model
+from models.hparams import HParams
 from models.optimizer import make_optimizer
 
 CASES = sorted(Path(__file__).with_name("testdata").glob("*.json"))
@@ -25,7 +26,7 @@ def load(path):
     case = json.loads(path.read_text())
     hparams = HParams().override(case["hparams_override"])
     shape = (case["height"], case["height"], case["depth"])
-    model = MODELS[case["model"]](shape, case["num_classes"], hparams)
+    model = make_model(case["model"], shape, case["num_classes"], hparams)
     named = model.variables_2017()
     assert list(named) == list(case["variables"])
     for name, rule in case["variables"].items():

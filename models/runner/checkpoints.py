@@ -118,7 +118,10 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
 def _write_state_file(folder: Path) -> None:
     """The file `checkpoint`, by which TF 1 and other tools find the newest."""
     names = [f"model.ckpt-{step}" for step in steps(folder)]
-    tf.compat.v1.train.update_checkpoint_state(str(folder), names[-1], all_model_checkpoint_paths=names)
+    lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
+    draft = folder / f".checkpoint.{os.getpid()}"
+    draft.write_text("\n".join(lines) + "\n")
+    os.replace(draft, folder / "checkpoint")
 
 
 def clean(folder: Path) -> None:

@@ -32,13 +32,14 @@ class Progress:
         self.terminal = sys.stdout.isatty()
         self.start = self.said = time.monotonic()
         self.first = self.done = done
+        self.warm = False
 
     def update(self, done: int, note=None) -> None:
         """Tells, if it is time to, that `done` units are done; `note` is a function that gives the text behind."""
         now = time.monotonic()
         self.done = done
-        if self.done == self.first + 1:
-            self.start, self.first = now, done  # the first unit compiles: keep it out of the rate
+        if not self.warm:
+            self.start, self.first, self.warm = now, done, True  # the first call compiles: keep it out of the rate
         if now - self.said >= (0.2 if self.terminal else INTERVAL):
             self._say(now, note() if note else "")
 

@@ -1,0 +1,76 @@
+"""The flags of `experiment.py`: those of 2017 with their defaults, and ours, grouped by task."""
+
+import argparse
+from dataclasses import fields
+
+from models.hparams import HParams
+
+
+def _boolean(text: str) -> bool:
+    try:
+        return {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}[text.lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"expected true or false, received {text!r}") from None
+
+
+def _at_least(low: int):
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"expected a whole number, {low} or more, received {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _flag(group, name: str, help: str, **options) -> None:
+    default = options.get("default")
+    if isinstance(default, bool):
+        options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": "true|false"}
+    shown = f" (default: {str(default).lower() if isinstance(default, bool) else default})" if default is not None else ""
+    group.add_argument(f"--{name}", help=help + shown, **options)
+
+
+def _hparams_help() -> str:
+    lines = ", ".join(f"{field.name}={field.default}" for field in fields(HParams))
+    return f"hparams and their defaults, for --hparams_override:\n  {lines}"
+
+
+def make_parser(datasets: list[str], models: list[str]) -> argparse.ArgumentParser:
+    """The parser; `datasets` and `models` are the names there are."""
+    parser = argparse.ArgumentParser(
+        description="Trains and evaluates capsule networks (Sabour, Frosst, Hinton 2017). "
+        "With no flag at all: a few minutes of training on the embedded digits, into runs/.",
+        epilog=_hparams_help(),
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),
+        allow_abbrev=False,
+    )
+    what = parser.add_argument_group("what")
+    _flag(what, "model", "the network", choices=models, default="capsule")
+    _flag(what, "hparams_override", "changes of hparams: name=value,name=value", metavar="PAIRS")
+    _flag(what, "summary_dir", "where checkpoints (train/) and results (test/) go", metavar="DIR")
+    _flag(what, "seed", "seed of weights, data order and augmentation", type=_at_least(0), default=0, metavar="N")
+
+    data = parser.add_argument_group("data")
+    _flag(data, "dataset", "the data set", choices=datasets, default="mnist")
+    _flag(data, "data_dir", "its files; none: the embedded sample of MNIST", metavar="DIR")
+    _flag(data, "num_targets", "digits in an image", type=int, choices=(1, 2), default=1)
+    _flag(data, "validate", "hold out a part of the training set and evaluate on it", default=False)
+    _flag(data, "download", "fetch MNIST into --data_dir first, where it is missing", default=False)
+
+    train = parser.add_argument_group("train")
+    _flag(train, "train", "train; false: evaluate", default=True)
+    _flag(train, "max_steps", "train to this step in all", type=_at_least(1), default=1000, metavar="N")
+    _flag(train, "batch_size", "images a step", type=_at_least(1), default=128, metavar="N")
+    _flag(train, "save_step", "steps between checkpoints", type=_at_least(1), default=1500, metavar="N")
+    _flag(train, "max_to_keep", "checkpoints that are kept", type=_at_least(1), default=1000, metavar="N")
+    _flag(train, "summary_step", "steps between TensorBoard scalars", type=_at_least(1), default=50, metavar="N")
+    _flag(train, "num_gpus", "devices that share a batch", type=_at_least(1), default=1, metavar="N")
+
+    test = parser.add_argument_group("evaluate")
+    _flag(test, "checkpoint", "a checkpoint, ours or one of 2017; with --num_trials a template with {}", metavar="PREFIX")
+    _flag(test, "num_trials", "members of the ensemble", type=_at_least(1), default=1, metavar="N")
+    _flag(test, "eval_size", "test examples to use (default: all)", type=_at_least(1), metavar="N")
+    _flag(test, "eval_batch_size", "images at a time", type=_at_least(1), default=100, metavar="N")
+    _flag(test, "eval_timeout", "hours to wait for a next checkpoint", type=float, default=6.0, metavar="HOURS")
+    _flag(test, "predictions", "write logits, labels and predictions here", metavar="FILE.npz")
+    return parser
