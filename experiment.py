@@ -8,7 +8,6 @@
 Ctrl-C or SIGTERM after saving.
 """
 
-import itertools
 import os
 import shlex
 import signal
@@ -18,10 +17,10 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from input_data import DATASETS, Options, evaluation_batches, open_split, training_batches  # noqa: E402
-from models import MODELS  # noqa: E402
-from models.hparams import HParams  # noqa: E402
-from models.runner.flags import make_parser  # noqa: E402
+from input_data import DATASETS, Options, evaluation_batches, open_split, training_batches
+from models import MODELS
+from models.hparams import HParams
+from models.runner.flags import make_parser
 
 # With no flag at all: 8 types of primary capsules, which train four times as fast as the paper's 32.
 QUICK_JOB = ["--summary_dir=runs/quick", "--hparams_override=num_prime_capsules=8", "--max_steps=360"]
@@ -248,14 +247,14 @@ class Run:
 
         if not self.train_dir.is_dir():
             raise ValueError(
-                f"There is no training run in {self.root} to watch. Start one with --train=true, or give a --checkpoint."
+                f"There is no training run in {self.root} to watch. Start one, or give a --checkpoint to evaluate."
             )
         self.adopt_config(self.train_dir)
         split = self.split(training=False)
         model = self.make_model(split.info)
         last, since = -1, time.monotonic()
         while time.monotonic() - since < self.flags.eval_timeout * 3600:
-            for step in itertools.dropwhile(lambda step: step <= last, checkpoints.steps(self.train_dir)):
+            for step in [step for step in checkpoints.steps(self.train_dir) if step > last]:
                 checkpoints.restore(checkpoints.prefix(self.train_dir, step), model)
                 self._evaluate(model, step, split)
                 last, since = step, time.monotonic()

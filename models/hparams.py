@@ -3,11 +3,13 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-_CHOICES = {"loss_type": ("margin", "softmax", "sigmoid"), "padding": ("VALID", "SAME"), "routing_gradient": ("all", "last")}
-_POSITIVE = (
-    "decay_rate", "decay_steps", "learning_rate", "routing", "num_prime_capsules", "conv_channels", "primary_atoms",
-    "class_atoms",
-)  # fmt: skip
+_CHOICES = {
+    "loss_type": ("margin", "softmax", "sigmoid"),
+    "padding": ("VALID", "SAME"),
+    "routing_gradient": ("all", "last"),
+}
+_POSITIVE = ("decay_rate", "decay_steps", "learning_rate", "routing", "num_prime_capsules", "conv_channels")
+_POSITIVE += ("primary_atoms", "class_atoms")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Makes the embedded sample: the first 5,000 training and 1,000 test digits of MNIST.
 
-    python input_data/mnist/make_sample.py FOLDER_WITH_THE_FOUR_IDX_FILES
+python input_data/mnist/make_sample.py FOLDER_WITH_THE_FOUR_IDX_FILES
 """
 
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from input_data.mnist import idx  # noqa: E402
-from input_data.mnist.mnist_input import SAMPLE  # noqa: E402
+from input_data.mnist import idx
+from input_data.mnist.mnist_input import SAMPLE
 
 SIZES = {"train": 5000, "test": 1000}
 

@@ -26,8 +26,9 @@ def _flag(group, name: str, help: str, **options) -> None:
     default = options.get("default")
     if isinstance(default, bool):
         options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": "true|false"}
-    shown = f" (default: {str(default).lower() if isinstance(default, bool) else default})" if default is not None else ""
-    group.add_argument(f"--{name}", help=help + shown, **options)
+    if default is not None:
+        help += f" (default: {str(default).lower() if isinstance(default, bool) else default})"
+    group.add_argument(f"--{name}", help=help, **options)
 
 
 def _hparams_help() -> str:
@@ -67,7 +68,7 @@ def make_parser(datasets: list[str], models: list[str]) -> argparse.ArgumentPars
     _flag(train, "num_gpus", "devices that share a batch", type=_at_least(1), default=1, metavar="N")
 
     test = parser.add_argument_group("evaluate")
-    _flag(test, "checkpoint", "a checkpoint, ours or one of 2017; with --num_trials a template with {}", metavar="PREFIX")
+    _flag(test, "checkpoint", "a checkpoint, ours or of 2017; a template with {} for --num_trials", metavar="PREFIX")
     _flag(test, "num_trials", "members of the ensemble", type=_at_least(1), default=1, metavar="N")
     _flag(test, "eval_size", "test examples to use (default: all)", type=_at_least(1), metavar="N")
     _flag(test, "eval_batch_size", "images at a time", type=_at_least(1), default=100, metavar="N")

@@ -1,0 +1,227 @@
+"""The set-up check, `python layers_test.py`, and the specification of `capsules/` in slow, obvious NumPy."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from capsules import Capsules, Decoder, PrimaryCapsules, dynamic_routing, length, losses, margin_loss, squash
+
+RNG = np.random.RandomState(7)
+
+
+def numpy_squash(vectors):
+    norm = np.sqrt((vectors**2).sum(-1, keepdims=True))
+    return norm**2 / (1 + norm**2) * vectors / norm
+
+
+def numpy_routing(votes, bias, iterations, leaky):
+    """Procedure 1 of the paper, one number at a time; votes [in, out, atoms] of one example."""
+    inputs, outputs, atoms = votes.shape
+    logits = np.zeros((inputs, outputs))
+    for _ in range(iterations):
+        total = bias.copy()
+        for i in range(inputs):
+            shares = np.exp(logits[i])
+            shares = shares / (shares.sum() + (1 if leaky else 0))
+            for j in range(outputs):
+                total[j] += shares[j] * votes[i, j]
+        capsules = numpy_squash(total)
+        for i in range(inputs):
+            for j in range(outputs):
+                logits[i, j] += sum(votes[i, j, a] * capsules[j, a] for a in range(atoms))
+    return capsules
+
+
+def test_squash_is_the_formula():
+    vectors = RNG.standard_normal((5, 3, 8)) * 10 ** RNG.uniform(-3, 3, (5, 3, 1))
+    np.testing.assert_allclose(squash(ops.convert_to_tensor(vectors, "float32")), numpy_squash(vectors), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("function", [squash, length])
+def test_zero_vectors_have_finite_values_and_gradients(function, dtype):
+    vectors = tf.zeros((2, 8), dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(vectors)
+        total = tf.reduce_sum(function(vectors))
+    assert float(total) == 0.0
+    np.testing.assert_array_equal(ops.cast(tape.gradient(total, vectors), "float32"), 0.0)
+
+
+def test_squash_keeps_float16_finite_where_the_squares_overflow():
+    vectors = ops.full((1, 16), 100.0, dtype="float16")  # its squared length is 160,000; float16 ends at 65,504
+    np.testing.assert_allclose(ops.cast(length(squash(vectors)), "float32"), 1.0, atol=1e-2)
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3, 5])
+@pytest.mark.parametrize("leaky", [False, True])
+def test_routing_is_procedure_1(iterations, leaky):
+    votes = RNG.standard_normal((3, 6, 4, 5)).astype(np.float32)
+    bias = RNG.standard_normal((4, 5)).astype(np.float32)
+    routed = dynamic_routing(ops.convert_to_tensor(votes), iterations, leaky, ops.convert_to_tensor(bias))
+    expected = [numpy_routing(example, bias, iterations, leaky) for example in votes]
+    np.testing.assert_allclose(routed, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+@pytest.mark.parametrize("leaky", [False, True])
+def test_capsules_route_the_votes_they_never_store(iterations, leaky):
+    layer = Capsules(4, atoms=5, routing=iterations, leaky=leaky)
+    inputs = RNG.standard_normal((3, 6, 8)).astype(np.float32)
+    outputs = layer(inputs)
+    kernel = ops.convert_to_numpy(layer.kernel).reshape(6, 8, 4, 5)
+    votes = np.einsum("bia,iajd->bijd", inputs, kernel)
+    expected = [numpy_routing(example, ops.convert_to_numpy(layer.bias), iterations, leaky) for example in votes]
+    np.testing.assert_allclose(outputs, expected, atol=2e-6)
+    coefficients = layer.route(inputs)[1]
+    assert coefficients.shape == (4, 3, 6)  # [out, batch, in]
+    over_outputs = ops.convert_to_numpy(ops.sum(coefficients, axis=0))
+    if leaky:
+        assert (over_outputs < 1).all()
+    else:
+        np.testing.assert_allclose(over_outputs, 1.0, rtol=1e-5)
+
+
+def test_examples_do_not_share_routing_logits():
+    layer = Capsules(3, atoms=4)
+    inputs = RNG.standard_normal((4, 5, 8)).astype(np.float32)
+    together = layer(inputs)
+    alone = ops.concatenate([layer(inputs[i : i + 1]) for i in range(4)])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_the_gradient_flows_through_every_iteration():
+    votes = tf.constant(RNG.standard_normal((1, 4, 3, 5)), tf.float32)
+    weights = RNG.standard_normal((1, 3, 5)).astype(np.float32)
+
+    def objective(values, gradient="all"):
+        return tf.reduce_sum(dynamic_routing(values, 3, gradient=gradient) * weights)
+
+    def analytic(gradient):
+        with tf.GradientTape() as tape:
+            tape.watch(votes)
+            value = objective(votes, gradient)
+        return tape.gradient(value, votes).numpy().ravel()
+
+    step, numeric = 1e-2, []
+    for index in range(votes.numpy().size):
+        change = np.zeros(votes.numpy().size, np.float32)
+        change[index] = step
+        change = change.reshape(votes.shape)
+        numeric.append(float(objective(votes + change) - objective(votes - change)) / (2 * step))
+    np.testing.assert_allclose(analytic("all"), numeric, atol=2e-3)
+    assert np.abs(analytic("last") - numeric).max() > 0.02
+
+
+def test_primary_capsules_are_a_scaled_convolution_ordered_by_type_row_column():
+    types, atoms = 3, 2
+    for leaky in (False, True):
+        layer = PrimaryCapsules(types, atoms, kernel_size=3, strides=2, leaky=leaky)
+        images = RNG.standard_normal((2, 7, 9, 4)).astype(np.float32)
+        capsules = ops.convert_to_numpy(layer(images))
+        kernel, bias = ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias)
+        index = 0
+        for kind in range(types):
+            for row in range(3):
+                for column in range(4):
+                    patch = images[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+                    channels = slice(kind * atoms, (kind + 1) * atoms)
+                    total = np.einsum("bijc,ijca->ba", patch, kernel[..., channels]) / (types + leaky)
+                    expected = numpy_squash(total + bias[kind, :, 0, 0])
+                    np.testing.assert_allclose(capsules[:, index], expected, atol=1e-5)
+                    index += 1
+        assert index == capsules.shape[1]
+        assert (capsules < 0).any()  # no ReLU before squash
+
+
+def test_decoder_draws_the_chosen_capsule_alone_with_pixels_by_depth():
+    decoder = Decoder((3, 4, 2), units=(5, 6))
+    capsules = RNG.standard_normal((2, 3, 4)).astype(np.float32)
+    mask = np.eye(3, dtype=np.float32)[[2, 0]]
+    drawn = decoder(capsules, mask)
+    hidden = (capsules * mask[..., None]).reshape(2, 12)
+    for layer in decoder.stack[:2]:
+        hidden = np.maximum(hidden @ ops.convert_to_numpy(layer.kernel) + 0.1, 0)
+    pixels = 1 / (1 + np.exp(-(hidden @ ops.convert_to_numpy(decoder.stack[2].kernel) + 0.1)))
+    np.testing.assert_allclose(drawn, pixels.reshape(2, 2, 3, 4).transpose(0, 2, 3, 1), atol=1e-5)
+
+
+def test_margin_loss_is_equation_4_as_in_2017():
+    logits, targets = RNG.uniform(size=(4, 10)), RNG.uniform(size=(4, 10)) > 0.7
+    expected = np.mean(
+        [
+            0.5 * max(0, 0.9 - value) ** 2 if there else 0.25 * max(0, value - 0.1) ** 2
+            for value, there in zip(logits.ravel(), targets.ravel(), strict=True)
+        ]
+    )
+    np.testing.assert_allclose(margin_loss(logits, targets), expected, rtol=1e-5)
+
+
+def test_sigmoid_loss_halves_the_labels():
+    logits, targets = RNG.standard_normal((4, 10)).astype(np.float32), (RNG.uniform(size=(4, 10)) > 0.7) * 1.0
+    expected = tf.nn.sigmoid_cross_entropy_with_logits(targets.astype(np.float32) / 2, logits)
+    np.testing.assert_allclose(losses.sigmoid_loss(logits, targets), np.mean(expected), rtol=1e-5)
+
+
+def test_one_of_two_digits_is_almost_right_and_earns_nothing():
+    logits = ops.convert_to_tensor([[0.9, 0.8, 0.1], [0.9, 0.8, 0.1], [0.9, 0.1, 0.8]])
+    correct, almost = losses.score(logits, ops.convert_to_tensor([[1, 0], [0, 2], [1, 1]]))
+    assert ops.convert_to_numpy(correct).tolist() == [True, False, False]
+    assert ops.convert_to_numpy(almost).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_stays_close_and_finite(policy):
+    images = RNG.uniform(size=(2, 12, 12, 1)).astype(np.float32)
+    layers = [PrimaryCapsules(4, 8, 5), Capsules(3)]
+    halves = [type(layer).from_config(layer.get_config() | {"dtype": policy}) for layer in layers]
+    full = layers[1](layers[0](images))
+    halves[1](halves[0](images))
+    for half, layer in zip(halves, layers, strict=True):
+        half.set_weights(layer.get_weights())
+    for inputs in (images, np.zeros_like(images)):
+        with tf.GradientTape() as tape:
+            outputs = halves[1](halves[0](inputs))
+            total = tf.reduce_sum(length(outputs))
+        assert outputs.dtype == policy.removeprefix("mixed_")
+        for gradient in tape.gradient(total, [v.value for half in halves for v in half.trainable_variables]):
+            assert np.isfinite(gradient).all() and gradient.dtype == "float32"
+    np.testing.assert_allclose(
+        ops.cast(halves[1](halves[0](images)), "float32"), full, atol=0.03 if "bfloat" in policy else 0.005
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (PrimaryCapsules(2, 4, 3, padding="SAME", leaky=True), (2, 6, 5, 3)),
+        (Capsules(3, 4, 2, True, "last"), (2, 6, 8)),
+    ],
+)
+def test_a_saved_layer_loads_without_custom_objects(layer, shape, tmp_path):
+    inputs = RNG.standard_normal(shape).astype(np.float32)
+    model = keras.Sequential([keras.Input(shape[1:]), layer])
+    assert model.output_shape == (None, *layer(inputs).shape[1:])
+    model.save(tmp_path / "layer.keras")
+    loaded = keras.saving.load_model(tmp_path / "layer.keras")
+    np.testing.assert_array_equal(loaded(inputs), model(inputs))
+    assert loaded.layers[0].get_config() == layer.get_config()
+
+
+def test_impossible_arguments_get_a_sentence():
+    with pytest.raises(ValueError, match=r"'small'.*9x9.*Received: 8x20"):
+        PrimaryCapsules(name="small")(np.zeros((1, 8, 20, 1), np.float32))
+    with pytest.raises(ValueError, match=r"'odd'.*\[batch, in, atoms\]"):
+        Capsules(3, name="odd")(np.zeros((1, 8), np.float32))
+    with pytest.raises(ValueError, match=r"1 or more\. Received: 0"):
+        Capsules(3, routing=0)
+    with pytest.raises(ValueError, match="'all' or 'last'"):
+        Capsules(3, gradient="some")
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__, "-q"]))

@@ -1,0 +1,158 @@
+"""The networks: their sizes, gradients, saving, hparams, and the same losses on two backends."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import MODELS, make_model
+from models.hparams import HParams
+from models.optimizer import DecayToFloor
+from models.runner.training import count_weights
+
+TINY = HParams(num_prime_capsules=2, conv_channels=8)
+
+SIZES = [
+    ("capsule", "", (28, 28, 1), 8_215_728),
+    ("capsule", "remake=false", (28, 28, 1), 6_804_384),
+    ("capsule", "num_prime_capsules=64,padding=SAME,leaky=true,remake=false", (24, 24, 3), 22_476_704),
+    ("capsule", "", (36, 36, 1), 11_687_856),
+    ("capsule", "conv_channels=64,num_prime_capsules=16,primary_atoms=6,class_atoms=8,remake=false", (32, 32, 3), 898_640),
+    ("baseline", "", (28, 28, 1), 7_495_946),
+    ("baseline_paper", "", (28, 28, 1), 35_445_522),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "override", "shape", "weights"), SIZES)
+def test_number_of_weights(name, override, shape, weights):
+    assert count_weights(make_model(name, shape, 10, HParams().override(override))) == weights
+
+
+def test_every_model_has_its_size_tested():
+    assert {row[0] for row in SIZES} == set(MODELS)
+
+
+def batch(shape=(20, 20, 1), targets=1):
+    random = np.random.RandomState(3)
+    labels = np.stack([random.permutation(10)[:targets] for _ in range(4)]).astype(np.int32)
+    return random.uniform(size=(4, *shape)).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("targets", [1, 2])
+def test_every_weight_gets_a_finite_gradient(name, targets):
+    images, labels = batch(targets=targets)
+    model = make_model(name, images.shape[1:], 10, TINY)
+    with tf.GradientTape() as tape:
+        loss = model.costs(model(images, training=True), images, labels)["total"]
+    for variable, gradient in zip(
+        model.trainable_variables,
+        tape.gradient(loss, [v.value for v in model.trainable_variables]),
+        strict=True,
+    ):
+        assert np.isfinite(gradient).all() and np.any(gradient), variable.path
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_loads_and_trains_by_fit(name, tmp_path):
+    images, labels = batch()
+    model = make_model(name, images.shape[1:], 10, TINY)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded(images)["logits"], model(images)["logits"])
+    assert loaded.hparams == TINY
+    loaded.compile(keras.optimizers.Adam(1e-3))
+    history = loaded.fit(images, labels[:, 0], epochs=15, verbose=0).history
+    assert history["loss"][-1] < 0.9 * history["loss"][0]
+    assert loaded.evaluate(images, labels, verbose=0, return_dict=True)["accuracy"] >= 0.25
+
+
+@pytest.mark.parametrize(
+    ("name", "padding", "words"),
+    [
+        ("capsule", "VALID", "'conv_capsule1'.*9x9.*Received: 7x7"),
+        ("baseline", "VALID", "'conv2'.*5x5.*Received: 4x4"),
+    ],
+)
+def test_an_image_too_small_is_refused_naming_the_layer(name, padding, words):
+    size = 15 if name == "capsule" else 11
+    with pytest.raises(ValueError, match=words):
+        make_model(name, (size, size, 1), 10, HParams(padding=padding))
+    make_model(name, (size, size, 1), 10, HParams(padding="SAME", num_prime_capsules=1))
+
+
+def test_the_override_takes_its_types_from_the_defaults():
+    changed = HParams().override("num_prime_capsules=64,padding=SAME,leaky=True,remake=false,learning_rate=1e-4")
+    assert changed == HParams(num_prime_capsules=64, padding="SAME", leaky=True, remake=False, learning_rate=1e-4)
+    assert HParams().override(None) == HParams().override("") == HParams()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("primes=3", "Unknown hparam 'primes'. Known are: .*num_prime_capsules"),
+        ("routing=2.5", "routing takes a whole number. Received: '2.5'"),
+        ("leaky=yes", "leaky takes true or false"),
+        ("learning_rate=fast", "learning_rate takes a number"),
+        ("routing=1,routing=2", "given twice"),
+        ("routing", "name=value"),
+        ("routing=1,", "name=value"),
+        ("routing=1=2", "name=value"),
+        ("padding=FULL", "padding is one of VALID, SAME"),
+        ("routing=0", "greater than 0"),
+        ("learning_rate=nan", "greater than 0"),
+    ],
+)
+def test_a_wrong_override_is_refused(text, words):
+    with pytest.raises(ValueError, match=words):
+        HParams().override(text)
+
+
+def test_the_learning_rate_decays_smoothly_to_its_floor():
+    rate = DecayToFloor(0.001, 0.96, 2000)
+    np.testing.assert_allclose(
+        [float(rate(step)) for step in (0, 1000, 2000, 10**6)],
+        [1e-3, 1e-3 * 0.96**0.5, 0.96e-3, 1e-6],
+        rtol=1e-5,
+    )
+
+
+ON_ANOTHER_BACKEND = """
+import sys, numpy as np, keras
+from models import make_model
+from models.hparams import HParams
+data = np.load(sys.argv[1] + "/data.npz")
+model = make_model("capsule", data["images"].shape[1:], 10, HParams(num_prime_capsules=2, conv_channels=8))
+model.load_weights(sys.argv[1] + "/start.weights.h5")
+model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8))
+losses = [model.train_on_batch(data["images"], data["labels"], return_dict=True)["loss"] for _ in range(4)]
+print(keras.backend.backend(), *(f"{float(loss):.9f}" for loss in losses))
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX, the second backend, is not installed")
+def test_tensorflow_and_jax_compute_equal_losses(tmp_path):
+    images, labels = batch()
+    np.savez(tmp_path / "data.npz", images=images, labels=labels)
+    make_model("capsule", images.shape[1:], 10, TINY).save_weights(tmp_path / "start.weights.h5")
+    losses = {}
+    for backend in ("tensorflow", "jax"):
+        done = subprocess.run(
+            [sys.executable, "-c", ON_ANOTHER_BACKEND, str(tmp_path)],
+            env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        name, *values = done.stdout.split()
+        assert name == backend
+        losses[backend] = [float(value) for value in values]
+    assert losses["jax"][3] < losses["jax"][0]
+    np.testing.assert_allclose(losses["jax"], losses["tensorflow"], rtol=1e-5)

@@ -1,0 +1,30 @@
+"""Packaging: `pip install .` makes `import capsules` work anywhere; `experiment.py` runs from the checkout."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="dynamic-routing-capsules",
+    version="1.0.0",
+    description="Dynamic Routing Between Capsules (Sabour, Frosst, Hinton 2017) on Keras 3",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["capsules*"]),
+    install_requires=["keras>=3.15,<3.16", "numpy>=1.26,<3"],
+    extras_require={
+        "cpu": [
+            'tensorflow-cpu>=2.21,<2.22; sys_platform == "win32"'
+            ' or (sys_platform == "linux" and platform_machine == "x86_64")',
+            'tensorflow>=2.21,<2.22; not (sys_platform == "win32"'
+            ' or (sys_platform == "linux" and platform_machine == "x86_64"))',
+            "tensorboard>=2.20,<3",
+        ],
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", "tensorboard>=2.20,<3"],
+        "jax": ["jax>=0.6,<1"],
+        "torch": ["torch>=2.6"],
+        "test": ["pytest>=8,<10", "ruff>=0.9,<1", "jax[cpu]>=0.6,<1"],
+    },
+)
