@@ -8,6 +8,7 @@
 Ctrl-C or SIGTERM after saving.
 """
 
+import math
 import os
 import shlex
 import signal
@@ -55,17 +56,25 @@ def say(text: str) -> None:
 
 
 class Stop:
-    """Turns Ctrl-C and SIGTERM into a wish to stop after the step at hand; a second one stops at once."""
+    """Within it, Ctrl-C and SIGTERM ask for a stop after the step at hand; a second one stops at once."""
 
-    def __init__(self):
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __enter__(self):
         self.signal = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
+        self._before = [signal.signal(number, self._note) for number in self._SIGNALS]
+        return self
 
     def _note(self, number, frame):
         self.signal = number
-        for other in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(other, signal.SIG_DFL)
+        self._restore()
+
+    def _restore(self):
+        for number, handler in zip(self._SIGNALS, self._before, strict=True):
+            signal.signal(number, handler)
+
+    def __exit__(self, *error):
+        self._restore()
 
 
 class Run:
@@ -152,22 +161,20 @@ class Run:
         step_function = make_train_step(model, optimizer, strategy)
         summaries = TrainSummaries(self.train_dir, model)
         progress = Progress(flags.max_steps, "step", flags.batch_size, done=start)
-        stop, saved, figures = Stop(), start, {}
-        for step, batch in zip(
-            range(start + 1, flags.max_steps + 1),
-            training_batches(split, flags.batch_size, flags.seed, start),
-            strict=False,
-        ):
-            figures = step_function(batch)
-            _check_finite(figures, step, self.train_dir)
-            progress.update(step, lambda figures=figures: f"loss {float(figures['total']):.4f}")
-            if step % flags.summary_step == 0 or step == flags.max_steps:
-                summaries.write(step, {name: float(value) for name, value in figures.items()}, batch)
-            if step % flags.save_step == 0 or step == flags.max_steps or stop.signal:
-                saved = step
-                prefix = checkpoints.save(self.train_dir, step, model, optimizer, flags.max_to_keep)
-            if stop.signal:
-                break
+        batches = training_batches(split, flags.batch_size, flags.seed, start)
+        saved = start
+        with Stop() as stop:
+            for step, batch in zip(range(start + 1, flags.max_steps + 1), batches, strict=False):
+                figures = {name: float(value) for name, value in step_function(batch).items()}
+                _check_finite(figures["total"], step, self.train_dir)
+                progress.update(step, f"loss {figures['total']:.4f}")
+                if step % flags.summary_step == 0 or step == flags.max_steps:
+                    summaries.write(step, figures, batch)
+                if step % flags.save_step == 0 or step == flags.max_steps or stop.signal:
+                    prefix = checkpoints.save(self.train_dir, step, model, optimizer, flags.max_to_keep)
+                    saved = step
+                if stop.signal:
+                    break
         progress.close()
         summaries.close()
         if stop.signal:
@@ -263,9 +270,8 @@ class Run:
         return 0
 
 
-def _check_finite(figures: dict, step: int, folder: Path) -> None:
-    loss = float(figures["total"])
-    if loss != loss or abs(loss) == float("inf"):
+def _check_finite(loss: float, step: int, folder: Path) -> None:
+    if not math.isfinite(loss):
         raise ValueError(
             f"The loss became {loss} at step {step}; the run stopped before saving it. The newest checkpoint in "
             f"{folder} is good: lower learning_rate and start from it with --checkpoint in another --summary_dir."

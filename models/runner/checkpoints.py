@@ -54,8 +54,8 @@ def _state(model: Classifier, optimizer) -> dict:
     }
     for name, variable in weights.items():
         named[f"{name}/Adam"], named[f"{name}/Adam_1"] = by_variable[variable.path]
-    for variable in model.non_trainable_variables:  # the dropout layer's random state
-        named[variable.path] = variable
+    for index, variable in enumerate(model.non_trainable_variables):  # the dropout layer's random state
+        named[f"random_state_{index}"] = variable
     if optimizer is not _adam(optimizer):
         inner = {id(variable) for variable in _adam(optimizer).variables[1:]}
         named |= {variable.path: variable for variable in optimizer.variables if id(variable) not in inner}

@@ -44,26 +44,23 @@ def test_a_saver_of_tf1_writes_what_we_read_and_reads_what_we_write(tmp_path):
     model, optimizer, step = trainable()
     step(BATCH)
     ours = checkpoints.save(tmp_path, 1, model, optimizer)
+    values = {name: variable.numpy() for name, variable in model.variables_2017().items()}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tf.compat.v1.train.create_global_step()
-        variables = {
-            name: tf.compat.v1.get_variable(name, list(variable.shape))
-            for name, variable in model.variables_2017().items()
-        }
+        variables = {name: tf.compat.v1.get_variable(name, list(value.shape)) for name, value in values.items()}
         assert variables["conv_capsule1/biases"].shape == (2, 8, 1, 1)
         saver = tf.compat.v1.train.Saver()
         saver.restore(session, ours)
-        for name, variable in model.variables_2017().items():
-            np.testing.assert_array_equal(session.run(variables[name]), variable.numpy())
+        for name, value in values.items():
+            np.testing.assert_array_equal(session.run(variables[name]), value)
         for variable in variables.values():
             session.run(variable.assign(variable * 2 + 1))
         session.run(tf.compat.v1.train.get_global_step().assign(77))
         theirs = saver.save(session, str(tmp_path / "tf1" / "model.ckpt"), global_step=77)
-    expected = {name: variable.numpy() * 2 + 1 for name, variable in model.variables_2017().items()}
     assert checkpoints.restore(theirs, model, optimizer) == 77
     assert int(optimizer.iterations) == 77
     for name, variable in model.variables_2017().items():
-        np.testing.assert_array_equal(variable.numpy(), expected[name])
+        np.testing.assert_array_equal(variable.numpy(), values[name] * 2 + 1)
 
 
 def test_only_the_newest_are_kept_and_tf_finds_the_last(tmp_path):

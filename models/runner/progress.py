@@ -34,14 +34,14 @@ class Progress:
         self.first = self.done = done
         self.warm = False
 
-    def update(self, done: int, note=None) -> None:
-        """Tells, if it is time to, that `done` units are done; `note` is a function that gives the text behind."""
+    def update(self, done: int, note: str = "") -> None:
+        """Tells, if it is time to, that `done` units are done; `note` goes behind."""
         now = time.monotonic()
         self.done = done
         if not self.warm:
             self.start, self.first, self.warm = now, done, True  # the first call compiles: keep it out of the rate
         if now - self.said >= (0.2 if self.terminal else INTERVAL):
-            self._say(now, note() if note else "")
+            self._say(now, note)
 
     def _say(self, now: float, note: str) -> None:
         self.said = now

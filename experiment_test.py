@@ -1,0 +1,282 @@
+"""The program as a user runs it: jobs, files, messages and exit codes; and which room may import which."""
+
+import ast
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import experiment
+from input_data.mnist import idx
+
+HERE = Path(__file__).parent
+TINY = "--hparams_override=num_prime_capsules=1,conv_channels=4,remake=false"
+SMALL = ["--eval_size=50", "--batch_size=16"]
+
+
+def run(capsys, *arguments):
+    """(exit code, what was printed) of a run in this process."""
+    try:
+        code = experiment.main([str(argument) for argument in arguments])
+    except SystemExit as leave:
+        code = leave.code
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+def tensors(prefix):
+    reader = tf.train.load_checkpoint(str(prefix))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def scalars(folder):
+    """{(tag, step): value} of a folder's event files."""
+    found = {}
+    for path in sorted(Path(folder).glob("events.*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                found[value.tag, event.step] = float(tf.make_ndarray(value.tensor).ravel()[0])
+    return found
+
+
+def test_train_resume_evaluate(tmp_path, capsys):
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    code, out = run(capsys, f"--summary_dir={once}", TINY, *SMALL, "--max_steps=6", "--summary_step=3")
+    assert code == 0, out
+    assert "embedded sample" in out and "trainable weights" in out
+    wrong, percent = re.search(r"Total wrong predictions: (\d+), wrong percent: ([\d.]+)%", out).groups()
+    assert float(percent) == int(wrong) / 50 * 100
+
+    flags = [f"--summary_dir={twice}", TINY, *SMALL, "--save_step=2"]
+    assert run(capsys, *flags, "--max_steps=3")[0] == 0
+    assert sorted(path.name for path in twice.glob("train/*.index")) == ["model.ckpt-2.index", "model.ckpt-3.index"]
+    code, out = run(capsys, *flags, "--max_steps=6")
+    assert code == 0 and "Resuming at step 3 of 6" in out
+    ours, theirs = tensors(once / "train/model.ckpt-6"), tensors(twice / "train/model.ckpt-6")
+    assert ours.keys() == theirs.keys() and ours["global_step"] == 6
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+    tags = "batch_classification_cost total_loss accuracy correct_prediction_batch almost_correct_batch"
+    written = scalars(once / "train")
+    assert {step for _, step in written} == {3, 6}
+    assert {tag for tag, _ in written} == {*tags.split(), "reconstruction_error"}
+    assert scalars(once / "test")["wrong_prediction", 6] == int(wrong)
+
+    predictions = tmp_path / "new" / "p.npz"
+    code, out = run(
+        capsys, "--train=false", f"--summary_dir={once}", f"--checkpoint={once}/train/model.ckpt-6", "--eval_size=50",
+        "--eval_batch_size=20", f"--predictions={predictions}",
+    )  # fmt: skip
+    assert code == 0 and f"Total wrong predictions: {wrong}, wrong percent: {percent}%" in out
+    with np.load(predictions) as found:
+        assert (found["logits"].shape, found["logits"].dtype) == ((50, 10), np.float32)
+        assert found["labels"].shape == found["predictions"].shape == (50, 1)
+        assert found["labels"][:5, 0].tolist() == [7, 2, 1, 0, 4]
+        assert (found["predictions"][:, 0] == found["logits"].argmax(axis=1)).all()
+        assert (found["predictions"] != found["labels"]).sum() == int(wrong)
+
+
+def test_an_ensemble_sums_logits(tmp_path, capsys):
+    for seed in range(2):
+        folder = tmp_path / f"net{seed}"
+        assert run(capsys, f"--summary_dir={folder}", TINY, *SMALL, "--max_steps=2", f"--seed={seed}")[0] == 0
+    flags = ["--train=false", f"--summary_dir={tmp_path}/s", TINY, "--eval_size=30"]
+    logits = []
+    for seed in range(2):
+        run(capsys, *flags, f"--checkpoint={tmp_path}/net{seed}/train/model.ckpt-2", f"--predictions={tmp_path}/p.npz")
+        logits.append(np.load(tmp_path / "p.npz")["logits"])
+    template = f"--checkpoint={tmp_path}/net{{}}/train/model.ckpt-2"
+    code, out = run(capsys, *flags, template, "--num_trials=2", f"--predictions={tmp_path}/e.npz")
+    assert code == 0 and out.count("Total wrong predictions") == 3
+    np.testing.assert_allclose(np.load(tmp_path / "e.npz")["logits"], logits[0] + logits[1], rtol=1e-6)
+    code, out = run(capsys, *flags, template, "--num_trials=3")
+    assert code == 1 and "net2/train/model.ckpt-2 does not exist" in out
+
+
+def test_reconstructions_are_drawn_and_verbose_summaries_written(tmp_path, capsys):
+    override = "--hparams_override=num_prime_capsules=1,conv_channels=4,verbose=true"
+    code, _ = run(capsys, f"--summary_dir={tmp_path}", override, *SMALL, "--max_steps=2", "--summary_step=2")
+    assert code == 0
+    picture = tf.io.decode_png((tmp_path / "test/reconstructions-2.png").read_bytes()).numpy()
+    assert picture.shape == (2 * 30 * 3, 16 * 30 * 3, 1) and picture.max() == 255
+    tags = {
+        value.tag
+        for path in tmp_path.glob("train/events.*")
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    }
+    assert {"reconstruction", "conv1/weights", "capsule2/activation"} <= tags
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_saves_and_says_how_to_go_on(number, tmp_path):
+    command = [sys.executable, "experiment.py", f"--summary_dir={tmp_path}", TINY, "--max_steps=100000"]
+    process = subprocess.Popen(
+        command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    while "trainable weights" not in process.stdout.readline():
+        assert process.poll() is None
+    while not list(tmp_path.glob("train/events.*")):
+        pass  # the loop is about to begin
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, err
+    assert "Interrupted: saved" in out and "Traceback" not in err
+    assert len(list(tmp_path.glob("train/model.ckpt-*.index"))) == 1
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path, capsys):
+    override = f"{TINY},learning_rate=1e38,loss_type=softmax"
+    flags = ["--model=baseline", "--max_steps=50", "--batch_size=4", "--save_step=1", "--eval_size=10"]
+    code, out = run(capsys, f"--summary_dir={tmp_path}", override, *flags)
+    step = int(re.search(r"The loss became \S+ at step (\d+)", out)[1])
+    assert code == 1
+    newest = max(int(path.stem.rpartition("-")[2]) for path in tmp_path.glob("train/*.index"))
+    assert newest == step - 1
+
+
+def test_a_run_explains_itself_and_is_not_resumed_as_another(tmp_path, capsys):
+    flags = [f"--summary_dir={tmp_path}", *SMALL]
+    run(capsys, *flags, TINY, "--max_steps=1")
+    config = json.loads((tmp_path / "train/config.json").read_text())
+    assert config["hparams"]["num_prime_capsules"] == 1 and config["flags"]["seed"] == 0
+    assert set(config["versions"]) == {"python", "tensorflow", "keras", "numpy"}
+    code, out = run(capsys, *flags, f"{TINY},routing=1", "--seed=3", "--max_steps=2")
+    assert code == 1 and "routing was 3 and is now 1" in out and "seed was 0 and is now 3" in out
+
+
+def _missing(tmp_path):
+    return [f"--checkpoint={tmp_path}/none/model.ckpt-1", "--train=false"], "There is no checkpoint"
+
+
+def _no_folder(tmp_path):
+    return [f"--data_dir={tmp_path}/nowhere"], "nowhere does not exist"
+
+
+def _empty_folder(tmp_path):
+    return [f"--data_dir={tmp_path}"], "neither train_2shifted_mnist.tfrecords"
+
+
+def _not_a_folder(tmp_path):
+    (tmp_path / "file").touch()
+    return [f"--summary_dir={tmp_path}/file/s"], "Not a directory"
+
+
+def _nothing_to_watch(tmp_path):
+    return ["--train=false", f"--summary_dir={tmp_path}/s"], "no training run in"
+
+
+def _download(tmp_path):
+    return ["--download"], "--download needs a --data_dir"
+
+
+def _tiny_images(tmp_path):
+    (tmp_path / "idx").mkdir()
+    for name, array in (("images-idx3", np.zeros((6, 7, 7), np.uint8)), ("labels-idx1", np.zeros(6, np.uint8))):
+        idx.write(tmp_path / f"idx/train-{name}-ubyte.gz", array)
+    return [f"--data_dir={tmp_path}/idx"], "'conv1' applies a 9x9 kernel without padding"
+
+
+def _cut_idx(tmp_path):
+    arguments, _ = _tiny_images(tmp_path)
+    path = tmp_path / "idx/train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    return arguments, "is cut short or damaged"
+
+
+def _cut_records(tmp_path):
+    (tmp_path / "train_2shifted_mnist.tfrecords").write_bytes(b"\x40" + bytes(20))
+    return [f"--data_dir={tmp_path}"], "is cut short or damaged in record 0"
+
+
+def _checkpoint(tmp_path, capsys, cut):
+    run(capsys, f"--summary_dir={tmp_path}/net", TINY, *SMALL, "--max_steps=1")
+    prefix = tmp_path / "net/train/model.ckpt-1"
+    data = Path(f"{prefix}.data-00000-of-00001")
+    data.write_bytes(data.read_bytes()[:cut])
+    return [f"--checkpoint={prefix}", "--train=false"]
+
+
+def test_a_checkpoint_cut_short_or_of_another_network_is_refused(tmp_path, capsys):
+    arguments = [f"--summary_dir={tmp_path}/out", *_checkpoint(tmp_path, capsys, None)]
+    code, out = run(capsys, *arguments, "--hparams_override=conv_channels=8,num_prime_capsules=1,remake=false")
+    assert code == 1 and "conv1/weights is [9, 9, 1, 4] there and [9, 9, 1, 8] here" in out
+    _checkpoint(tmp_path, capsys, 5000)
+    code, out = run(capsys, *arguments)
+    assert code == 1 and "model.ckpt-1 is cut short or damaged" in out and "Traceback" not in out
+
+
+BAD = [
+    _tiny_images, _cut_idx, _cut_records, _missing, _no_folder, _empty_folder, _not_a_folder, _nothing_to_watch, _download,
+    (["--hparams_override=primes=1"], "Unknown hparam 'primes'. Known are"),
+    (["--hparams_override=routing=x"], "routing takes a whole number"),
+]  # fmt: skip
+BAD_FLAGS = [
+    (["--dataset=letters"], "invalid choice: 'letters'"),
+    (["--model=vit"], "invalid choice: 'vit'"),
+    (["--num_targets=3"], "invalid choice: 3"),
+    (["--num_targets=0"], "invalid choice: 0"),
+    (["--train=maybe"], "expected true or false, received 'maybe'"),
+    (["--max_steps=-1"], "1 or more, received '-1'"),
+    (["--no_such_flag=1"], "unrecognized arguments"),
+    (["--split=dev"], "unrecognized arguments"),
+    (["--train=false", "--checkpoint=a{}"], "say with --num_trials"),
+    (["--train=false", "--num_trials=2", "--checkpoint=a"], "--num_trials takes a --checkpoint with {}"),
+]
+
+
+@pytest.mark.parametrize("case", BAD, ids=str)
+def test_bad_input_gets_one_sentence_and_exit_code_1(case, tmp_path, capsys):
+    arguments, words = case(tmp_path) if callable(case) else case
+    if not any("summary_dir" in argument for argument in arguments):
+        arguments.append(f"--summary_dir={tmp_path}/out")
+    code, out = run(capsys, *arguments)
+    errors = [line for line in out.splitlines() if line.startswith("experiment.py: error: ")]
+    assert code == 1 and len(errors) == 1 and words in errors[0]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD_FLAGS, ids=str)
+def test_wrong_flags_exit_with_2(arguments, words, capsys):
+    code, out = run(capsys, *arguments)
+    assert code == 2 and words in out
+
+
+def test_help_is_quick_and_names_every_flag_of_2017():
+    code = (
+        "import sys, experiment\n"
+        "try: experiment.main(['--help'])\n"
+        "except SystemExit as leave: assert leave.code == 0\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, capture_output=True, text=True).stdout
+    flags = """data_dir eval_size hparams_override max_steps model dataset num_gpus num_targets num_trials save_step
+        summary_dir checkpoint train validate"""
+    assert all(f"--{flag} " in out for flag in flags.split())
+
+
+MAY_NOT_IMPORT = {
+    "capsules": {"models", "input_data", "experiment", "tensorflow", "jax", "torch"},
+    "models": {"input_data", "experiment"},
+    "input_data": {"models", "capsules", "experiment", "keras"},
+}
+
+
+@pytest.mark.parametrize("room", MAY_NOT_IMPORT)
+def test_rooms_import_in_one_direction(room):
+    files = [path for path in (HERE / room).rglob("*.py") if not path.name.endswith("_test.py")]
+    assert files
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            for name in names:
+                assert name.split(".")[0] not in MAY_NOT_IMPORT[room], f"{path} imports {name}"

@@ -1,0 +1,247 @@
+"""MNIST from IDX, from records and from the sample: values, order, augmentation, and damaged files."""
+
+import gzip
+import hashlib
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from input_data import DataError, evaluation_batches, open_split, training_batches
+from input_data.dataset import epoch_order, prefetch, shift, whole
+from input_data.mnist import download, idx
+from input_data.mnist.mnist_input import SAMPLE
+
+
+def write_idx(folder, images, labels, part="train", packed=True):
+    folder.mkdir(exist_ok=True)
+    for name, array in (("images-idx3-ubyte", images), ("labels-idx1-ubyte", labels)):
+        path = folder / f"{ {'train': 'train', 'test': 't10k'}[part] }-{name}.gz"
+        idx.write(path, array)
+        if not packed:
+            path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+            path.unlink()
+
+
+def digits(count=30, size=6, seed=0):
+    random = np.random.RandomState(seed)
+    return random.randint(0, 256, (count, size, size)).astype(np.uint8), (np.arange(count) % 10).astype(np.uint8)
+
+
+def write_records(path, images, labels, **change):
+    """Records with the features that the generator of 2017 wrote."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for image, label in zip(images, labels, strict=True):
+            values = {"label": int(label), "height": image.shape[0], "width": image.shape[1], "depth": 1} | change
+            feature = {
+                name: tf.train.Feature(int64_list=tf.train.Int64List(value=[value])) for name, value in values.items()
+            }
+            feature["image_raw"] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()]))
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_idx_files_give_the_test_digits_in_order(packed, tmp_path):
+    images, labels = digits()
+    write_idx(tmp_path, images, labels, "test", packed)
+    split = open_split("mnist", "test", str(tmp_path))
+    batches = list(evaluation_batches(split, 8))
+    assert [len(batch["labels"]) for batch in batches] == [8, 8, 8, 6]
+    found = np.concatenate([batch["images"] for batch in batches])
+    np.testing.assert_allclose(found[..., 0], images / 255, atol=1e-7)
+    np.testing.assert_array_equal(np.concatenate([batch["labels"] for batch in batches])[:, 0], labels)
+    assert sum(len(batch["labels"]) for batch in evaluation_batches(split, 8, limit=11)) == 11
+
+
+def test_records_of_2017_give_the_same_as_idx(tmp_path):
+    images, labels = digits()
+    write_records(tmp_path / "test_0shifted_mnist.tfrecords", images, labels)
+    write_idx(tmp_path / "idx", images, labels, "test")
+    one, other = (open_split("mnist", "test", str(folder)) for folder in (tmp_path, tmp_path / "idx"))
+    assert one.info == other.info
+    for ours, theirs in zip(evaluation_batches(one, 7), evaluation_batches(other, 7), strict=True):
+        np.testing.assert_array_equal(ours["images"], theirs["images"])
+        np.testing.assert_array_equal(ours["labels"], theirs["labels"])
+
+
+@pytest.mark.parametrize("name", ["valid_test_0shifted_mnist.tfrecords", "test_0shifted_mnist_valid.tfrecords"])
+def test_both_names_of_validation_records_are_found(name, tmp_path):
+    write_records(tmp_path / name, *digits(4))
+    assert len(open_split("mnist", "valid_test", str(tmp_path))) == 4
+
+
+def test_validation_holds_out_the_first_sixth(tmp_path):
+    images, labels = digits(60)
+    write_idx(tmp_path, images, labels)
+    held_out, rest = (open_split("mnist", name, str(tmp_path)) for name in ("valid_test", "valid_train"))
+    np.testing.assert_array_equal(held_out.images, images[:10])
+    np.testing.assert_array_equal(rest.images, images[10:])
+
+
+def test_the_sample_is_the_head_of_mnist():
+    train, test = open_split("mnist", "train", None), open_split("mnist", "test", None)
+    assert (len(train), len(test)) == (5000, 1000)
+    assert train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    assert sum(path.stat().st_size for path in SAMPLE.glob("*.gz")) < 1.1e6
+
+
+def test_each_epoch_is_another_permutation_and_any_step_can_be_started_from():
+    split = open_split("mnist", "train", None)
+    size = 512
+    first = list(islice(training_batches(split, size, seed=4), 25))
+    later = next(training_batches(split, size, seed=4, start_step=24))
+    np.testing.assert_array_equal(first[24]["images"], later["images"])
+    np.testing.assert_array_equal(first[24]["labels"], later["labels"])
+    labels = np.concatenate([batch["labels"][:, 0] for batch in first])
+    for epoch in range(2):
+        np.testing.assert_array_equal(np.bincount(labels[epoch * 5000 : (epoch + 1) * 5000]), np.bincount(split.labels))
+    assert (labels[:5000] != labels[5000:10000]).any()
+    assert (next(training_batches(split, size, seed=5))["labels"] != first[0]["labels"]).any()
+    assert sorted(epoch_order(100, 1, 2)) == list(range(100))
+
+
+def test_shards_of_a_batch_make_the_batch():
+    split = open_split("mnist", "train", None)
+    whole_batch = next(training_batches(split, 12, seed=1, start_step=3))
+    parts = [next(training_batches(split, 12, seed=1, start_step=3, shard=(i, 3))) for i in range(3)]
+    for name, value in whole_batch.items():
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), value)
+
+
+def test_shift_moves_down_and_right_and_fills_with_zeros():
+    image = np.arange(1, 10, dtype=np.uint8).reshape(1, 3, 3)
+    np.testing.assert_array_equal(shift(image, np.array([1]), np.array([-1]))[0], [[0, 0, 0], [2, 3, 0], [5, 6, 0]])
+    assert np.unique(whole(np.linspace(0, 1, 1000, endpoint=False), -2, 2)).tolist() == [-2, -1, 0, 1, 2]
+
+
+def test_training_digits_are_shifted_by_up_to_two_pixels(tmp_path):
+    images = np.zeros((50, 9, 9), np.uint8)
+    images[:, 4, 4] = 255
+    write_idx(tmp_path, images, np.zeros(50, np.uint8))
+    batches = islice(training_batches(open_split("mnist", "train", str(tmp_path)), 50, 0), 40)
+    places = {tuple(place) for batch in batches for place in np.argwhere(batch["images"][..., 0] == 1)[:, 1:]}
+    assert places == {(row, column) for row in range(2, 7) for column in range(2, 7)}
+
+
+def test_idx_reads_without_tensorflow():
+    code = (
+        "import sys; from input_data import open_split; open_split('mnist', 'train', None);"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
+
+
+def test_an_error_in_the_reading_thread_reaches_the_consumer():
+    def items():
+        yield 1
+        raise DataError("broken")
+
+    stream = prefetch(items())
+    assert next(stream) == 1
+    with pytest.raises(DataError, match="broken"):
+        next(stream)
+
+
+def _damage(name, change):
+    def apply(folder):
+        path = folder / name
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        path.write_bytes(gzip.compress(change(content)))
+
+    return apply
+
+
+IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
+DAMAGES = {
+    "wrong magic": (_damage(IMAGES, lambda c: b"\0\0\x0d\3" + c[4:]), "should begin with 00 00 08 03"),
+    "labels as images": (_damage(IMAGES, lambda c: b"\0\0\x08\1" + c[4:]), "should begin with 00 00 08 03"),
+    "cut": (_damage(IMAGES, lambda c: c[:-1]), r"\(30, 6, 6\): 1096 bytes. Received 1095"),
+    "header cut": (_damage(IMAGES, lambda c: c[:9]), "Received 9"),
+    "empty": (_damage(IMAGES, lambda c: b""), "Received an empty file"),
+    "too long": (_damage(IMAGES, lambda c: c + b"1"), "Received 1097"),
+    "gzip cut": (lambda f: (f / IMAGES).write_bytes((f / IMAGES).read_bytes()[:-40]), "cut short or damaged"),
+    "counts differ": (lambda f: idx.write(f / LABELS, digits(29)[1]), "30 images, but .* 29 labels"),
+    "label 10": (lambda f: idx.write(f / LABELS, np.full(30, 10, np.uint8)), "0 to 9. Received 10 at index 0"),
+    "no labels": (lambda f: (f / LABELS).unlink(), "one half.*labels-idx1-ubyte"),
+    "no files": (lambda f: [path.unlink() for path in f.iterdir()], "neither .* nor the IDX files"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_damaged_idx_files_are_refused(case, tmp_path):
+    write_idx(tmp_path, *digits())
+    apply, words = DAMAGES[case]
+    apply(tmp_path)
+    with pytest.raises(DataError, match=words):
+        open_split("mnist", "train", str(tmp_path))
+
+
+def _first_batch(path):
+    return next(evaluation_batches(open_split("mnist", "test", str(path.parent)), 4))
+
+
+@pytest.mark.parametrize("kept", [0.6, 0.99])
+def test_a_record_file_cut_short_is_refused(kept, tmp_path):
+    path = tmp_path / "test_0shifted_mnist.tfrecords"
+    write_records(path, *digits(4))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(DataError, match=r"cut short or damaged in record \d"):
+        _first_batch(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"label": 10}, "record 0: label 10 is not 0 to 9"), ({"height": 7}, "has 42 bytes. Received 36")],
+)
+def test_wrong_records_are_named(change, words, tmp_path):
+    write_records(tmp_path / "test_0shifted_mnist.tfrecords", *digits(4), **change)
+    with pytest.raises(DataError, match=words):
+        _first_batch(tmp_path / "test_0shifted_mnist.tfrecords")
+
+
+def test_empty_and_foreign_record_files_are_refused(tmp_path):
+    path = tmp_path / "test_0shifted_mnist.tfrecords"
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="holds no records"):
+        _first_batch(path)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(tf.train.Example().SerializeToString())
+    with pytest.raises(DataError, match="record 0 does not hold the features"):
+        _first_batch(path)
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A mirror of made files on disk, with their checksums."""
+    write_idx(tmp_path / "mirror", *digits())
+    write_idx(tmp_path / "mirror", *digits(10), part="test")
+    sums = {
+        path.stem: hashlib.md5(gzip.decompress(path.read_bytes())).hexdigest()
+        for path in (tmp_path / "mirror").glob("*.gz")
+    }
+    monkeypatch.setattr(download, "_MD5", sums)
+    return f"file://{tmp_path}/mirror/"
+
+
+def test_download_fetches_all_four_files(mirror, tmp_path):
+    download.download(str(tmp_path / "new"), mirror)
+    assert len(open_split("mnist", "train", str(tmp_path / "new"))) == 30
+    assert len(list((tmp_path / "new").iterdir())) == 4
+
+
+def test_download_keeps_nothing_of_a_wrong_checksum(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "_MD5", dict.fromkeys(download._MD5, "0" * 32))
+    with pytest.raises(DataError, match="checksum"):
+        download.download(str(tmp_path / "new"), mirror)
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_download_without_internet_is_one_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"Cannot fetch .*Without internet"):
+        download.download(str(tmp_path / "new"), f"file://{tmp_path}/nowhere/")
