@@ -8,13 +8,16 @@
 Ctrl-C or SIGTERM after saving.
 """
 
+import argparse
+import itertools
 import math
 import os
 import shlex
-import signal
 import sys
 import time
 from pathlib import Path
+
+import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -34,17 +37,15 @@ def main(arguments: list[str]) -> int:
         arguments = QUICK_JOB
     parser = make_parser(list(DATASETS), list(MODELS))
     flags = parser.parse_args(arguments)
-    if "{}" in (flags.checkpoint or "") and flags.num_trials == 1:
-        parser.error("--checkpoint has a {}: say with --num_trials how many members there are")
-    if flags.num_trials > 1 and "{}" not in (flags.checkpoint or ""):
-        parser.error("--num_trials takes a --checkpoint with {} where the member's number goes")
+    members = not flags.train and flags.num_trials > 1
+    if ("{}" in (flags.checkpoint or "")) != members:
+        parser.error("--num_trials with --train=false takes a --checkpoint with {} for the member's number, and back")
     try:
-        run = Run(flags)
         if flags.train:
-            return run.train()
-        if flags.num_trials > 1:
-            return run.evaluate_ensemble()
-        return run.evaluate_once() if flags.checkpoint else run.watch()
+            return train_trials(flags) if flags.num_trials > 1 else Run(flags).train()
+        if members:
+            return Run(flags).evaluate_ensemble()
+        return Run(flags).evaluate_once() if flags.checkpoint else Run(flags).watch()
     except (ValueError, OSError) as error:
         print(f"experiment.py: error: {error}", file=sys.stderr)
         return 1
@@ -55,30 +56,23 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-class Stop:
-    """Within it, Ctrl-C and SIGTERM ask for a stop after the step at hand; a second one stops at once."""
-
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __enter__(self):
-        self.signal = 0
-        self._before = [signal.signal(number, self._note) for number in self._SIGNALS]
-        return self
-
-    def _note(self, number, frame):
-        self.signal = number
-        self._restore()
-
-    def _restore(self):
-        for number, handler in zip(self._SIGNALS, self._before, strict=True):
-            signal.signal(number, handler)
-
-    def __exit__(self, *error):
-        self._restore()
+def train_trials(flags) -> int:
+    """Trains `num_trials` runs with seeds that follow one another and says the mean and spread of their errors."""
+    errors = []
+    for trial in range(flags.num_trials):
+        changes = {"seed": flags.seed + trial, "summary_dir": f"{flags.summary_dir or 'runs/trials'}/trial{trial}"}
+        say(f"Trial {trial} of {flags.num_trials}, seed {changes['seed']}")
+        run = Run(argparse.Namespace(**vars(flags) | changes))
+        code = run.train()
+        if code:
+            return code
+        errors.append(run.result.percent)
+    say(f"Error of {len(errors)} trials: {np.mean(errors):.4g} ± {np.std(errors, ddof=1):.2g} %")
+    return 0
 
 
 class Run:
-    """The jobs, and what they share: the flags and the places."""
+    """One run: the flags, the places, and its jobs."""
 
     def __init__(self, flags):
         self.flags = flags
@@ -86,14 +80,30 @@ class Run:
         self.train_dir, self.test_dir = self.root / "train", self.root / "test"
         self.options = Options(num_targets=flags.num_targets)
         self.hparams = HParams().override(flags.hparams_override)
+        self.result = None
         if flags.download:
             from input_data.mnist.download import download
 
             download(flags.data_dir)
         if flags.data_dir is None:
             say("No --data_dir: using the embedded sample, 5,000 training and 1,000 test digits of MNIST.")
+        self._set_up_devices()
+
+    def _set_up_devices(self) -> None:
+        if self.flags.gpus == "cpu":  # before TensorFlow looks
+            os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        from models.runner.distribution import choose_devices, make_strategy, worker
+
+        choose_devices(self.flags.gpus, self.flags.gpu_memory)
+        self.strategy = make_strategy(self.flags.num_gpus if self.flags.train else 1)
+        self.worker = worker(self.strategy)
+        self.chief = self.worker[0] == 0
 
     # What the jobs share.
+
+    @property
+    def part(self) -> str:
+        return "validation" if self.flags.validate else "test"
 
     def split(self, training: bool):
         name = {True: "valid_train" if training else "valid_test", False: "train" if training else "test"}
@@ -111,6 +121,8 @@ class Run:
         from models.runner.training import count_weights
 
         keras.utils.set_random_seed(self.flags.seed)
+        precision = self.flags.precision
+        keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
         model = make_model(self.flags.model, info.image_shape, info.num_classes, self.hparams)
         say(f"{self.flags.model}: {count_weights(model):,} trainable weights")
         return model
@@ -129,59 +141,96 @@ class Run:
 
     def train(self) -> int:
         """Trains to `max_steps` from the last checkpoint, then evaluates the final one."""
-        import tensorflow as tf
-
         from models.optimizer import make_optimizer
         from models.runner import checkpoints, config
-        from models.runner.progress import Progress
-        from models.runner.summaries import TrainSummaries
-        from models.runner.training import make_train_step
+        from models.runner.stopping import Lock
 
         flags = self.flags
+        if flags.batch_size % self.strategy.num_replicas_in_sync:
+            raise ValueError(
+                f"--batch_size={flags.batch_size} does not divide over {self.strategy.num_replicas_in_sync} devices."
+            )
         split = self.split(training=True)
         self.make_folder(self.train_dir)
-        checkpoints.clean(self.train_dir)
+        lock = Lock(self.train_dir) if self.chief else None
+        if self.chief:
+            checkpoints.clean(self.train_dir)
         new = config.make(vars(flags), self.hparams, split.info.class_names, split.info.image_shape)
         old = config.read(self.train_dir)
         if old and checkpoints.steps(self.train_dir):
             config.check_same_run(old, new, self.train_dir)
-
-        strategy = tf.distribute.get_strategy()
-        with strategy.scope():
+        with self.strategy.scope():
             model = self.make_model(split.info)
-            optimizer = make_optimizer(self.hparams)
+            optimizer = make_optimizer(self.hparams, scale_loss=flags.precision == "float16")
             optimizer.build(model.trainable_variables)
-        start = checkpoints.restore_latest(self.train_dir, model, optimizer, say)
-        if not start and flags.checkpoint:
-            start = checkpoints.restore(flags.checkpoint, model, optimizer)
-        config.write(self.train_dir, new)
+            start = checkpoints.restore_latest(self.train_dir, model, optimizer, say)
+            if not start and flags.checkpoint:
+                start = checkpoints.restore(flags.checkpoint, model, optimizer)
+        if self.chief:
+            config.write(self.train_dir, new)
         if start:
             say(f"Resuming at step {start} of {flags.max_steps}")
+        step, interrupted = self._loop(split, model, optimizer, start)
+        if lock:
+            lock.release()
+        if interrupted:
+            say(f"Interrupted: saved {checkpoints.prefix(self.train_dir, step)}. The same command goes on from there.")
+            return 128 + interrupted
+        say(f"Trained to step {step}. Checkpoints: {self.train_dir}")
+        return self._finish(model, step)
 
-        step_function = make_train_step(model, optimizer, strategy)
-        summaries = TrainSummaries(self.train_dir, model)
+    def _loop(self, split, model, optimizer, start: int) -> tuple[int, int]:
+        """The training loop: gives the last step, which is saved, and the signal that ended it early or 0."""
+        import tensorflow as tf
+
+        from models.runner import checkpoints
+        from models.runner.progress import Progress
+        from models.runner.stopping import Stop
+        from models.runner.summaries import TrainSummaries
+        from models.runner.training import make_train_step
+
+        flags, step = self.flags, start
+        train_steps = make_train_step(model, optimizer, self.strategy, flags.xla)
+        summaries = TrainSummaries(self.train_dir, model) if self.chief else None
         progress = Progress(flags.max_steps, "step", flags.batch_size, done=start)
-        batches = training_batches(split, flags.batch_size, flags.seed, start)
-        saved = start
+        batches = training_batches(split, flags.batch_size, flags.seed, start, self.worker)
         with Stop() as stop:
-            for step, batch in zip(range(start + 1, flags.max_steps + 1), batches, strict=False):
-                figures = {name: float(value) for name, value in step_function(batch).items()}
-                _check_finite(figures["total"], step, self.train_dir)
-                progress.update(step, f"loss {figures['total']:.4f}")
-                if step % flags.summary_step == 0 or step == flags.max_steps:
-                    summaries.write(step, figures, batch)
-                if step % flags.save_step == 0 or step == flags.max_steps or stop.signal:
-                    prefix = checkpoints.save(self.train_dir, step, model, optimizer, flags.max_to_keep)
-                    saved = step
-                if stop.signal:
-                    break
+            while step < flags.max_steps and not stop.signal:
+                # A call ends where a checkpoint is due, so that checkpoints lie at whole multiples of save_step.
+                count = min(flags.steps_per_call, flags.max_steps - step, flags.save_step - step % flags.save_step)
+                group = list(itertools.islice(batches, count))
+                try:
+                    results = train_steps(group)
+                except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+                    reason = error.message.splitlines()[0]
+                    raise ConnectionError(
+                        f"Another machine of the job stopped answering after step {step} ({reason}). "
+                        "Start the same command on all machines again: it goes on from the last checkpoint."
+                    ) from None
+                for batch, result in zip(group, results, strict=True):
+                    step += 1
+                    figures = {name: float(value) for name, value in result.items()}
+                    _check_finite(figures["total"], step, self.train_dir)
+                    progress.update(step, f"loss {figures['total']:.4f}")
+                    if summaries and (step % flags.summary_step == 0 or step == flags.max_steps):
+                        summaries.write(step, figures, batch)
+                if self.chief and (step % flags.save_step == 0 or step == flags.max_steps or stop.signal):
+                    checkpoints.save(self.train_dir, step, model, optimizer, flags.max_to_keep)
         progress.close()
-        summaries.close()
-        if stop.signal:
-            say(f"Interrupted: saved {prefix}. The same command goes on from there.")
-            return 128 + stop.signal
-        say(f"Trained to step {saved}. Checkpoints: {self.train_dir}")
-        return self._evaluate(model, saved)
+        if summaries:
+            summaries.close()
+        return step, stop.signal
+
+    def _finish(self, model, step: int) -> int:
+        """The one evaluation after training. It is not recorded where a watcher beside does that."""
+        from models.runner.stopping import is_locked
+
+        split = self.split(training=False)
+        self._evaluate(model, step, split, record=self.chief and not is_locked(self.test_dir))
+        if self.chief:
+            self._draw(model, step, split)
+            say(f"Look at the curves: tensorboard --host 127.0.0.1 --logdir {self.root}")
+        return 0
 
     def evaluate_once(self) -> int:
         """Evaluates the checkpoint that the flags name."""
@@ -191,29 +240,46 @@ class Run:
         split = self.split(training=False)
         model = self.make_model(split.info)
         step = checkpoints.restore(self.flags.checkpoint, model)
-        return self._evaluate(model, step, split)
+        self._evaluate(model, step, split, record=False)
+        self._draw(model, step, split)
+        return 0
 
-    def _evaluate(self, model, step: int, split=None) -> int:
-        """Evaluates the network as it is, says the result and writes what the flags ask for."""
+    def _evaluate(self, model, step: int, split, record: bool):
+        """Evaluates the network as it is, says the result and, if it is to be recorded, adds it to the tables."""
         from models.runner.evaluation import evaluate, write_predictions
-        from models.runner.summaries import write_reconstructions, write_test_summaries
+        from models.runner.results import Results
+        from models.runner.summaries import write_test_summaries
         from models.runner.training import make_evaluation_step
 
-        split = split or self.split(training=False)
         self.make_folder(self.test_dir)
         size = min(self.flags.eval_size or len(split), len(split))
-        result = evaluate(make_evaluation_step(model), self.test_batches(split), size)
-        say(f"Step {step}: {size} {'validation' if self.flags.validate else 'test'} examples, loss {result.loss:.6f}")
-        say(str(result))
-        write_test_summaries(self.test_dir, step, result)
+        self.result = evaluate(make_evaluation_step(model), self.test_batches(split), size)
+        say(f"Step {step}: {size} {self.part} examples, loss {self.result.loss:.6f}")
+        say(str(self.result))
+        if record:
+            results = Results(self.test_dir, self.part)
+            if step not in results.steps():
+                write_test_summaries(self.test_dir, step, self.result)
+                if results.add(step, self.result):
+                    self._keep_best(step)
         if self.flags.predictions:
-            write_predictions(Path(self.flags.predictions), result.predictions)
+            write_predictions(Path(self.flags.predictions), self.result.predictions)
             say(f"Predictions: {self.flags.predictions}")
+
+    def _keep_best(self, step: int) -> None:
+        from models.runner import checkpoints, config, results
+
+        best = self.test_dir / "best"
+        prefix = checkpoints.prefix(self.train_dir, step)
+        results.keep_best(best, prefix, step, self.result, config.read(self.train_dir))
+        say(f"The best so far: {checkpoints.prefix(best, step)}")
+
+    def _draw(self, model, step: int, split) -> None:
+        from models.runner.summaries import write_reconstructions
+
         picture = self.test_dir / f"reconstructions-{step}.png"
         if write_reconstructions(picture, model, next(self.test_batches(split))):
             say(f"Test images above their reconstructions: {picture}")
-        say(f"Look at the curves: tensorboard --host 127.0.0.1 --logdir {self.root}")
-        return 0
 
     def test_batches(self, split):
         return evaluation_batches(split, self.flags.eval_batch_size, self.flags.eval_size)
@@ -249,25 +315,55 @@ class Run:
         return 0
 
     def watch(self) -> int:
-        """Evaluates each new checkpoint of a training job beside this one, until none comes for `eval_timeout`."""
+        """Evaluates each checkpoint of the training job beside this one once, in order, until it has ended."""
         from models.runner import checkpoints
+        from models.runner.results import Results
+        from models.runner.stopping import Lock
 
         if not self.train_dir.is_dir():
             raise ValueError(
                 f"There is no training run in {self.root} to watch. Start one, or give a --checkpoint to evaluate."
             )
+        self.make_folder(self.test_dir)
+        lock = Lock(self.test_dir)
         self.adopt_config(self.train_dir)
         split = self.split(training=False)
         model = self.make_model(split.info)
-        last, since = -1, time.monotonic()
-        while time.monotonic() - since < self.flags.eval_timeout * 3600:
-            for step in [step for step in checkpoints.steps(self.train_dir) if step > last]:
-                checkpoints.restore(checkpoints.prefix(self.train_dir, step), model)
-                self._evaluate(model, step, split)
-                last, since = step, time.monotonic()
+        known, since = Results(self.test_dir, self.part).steps(), time.monotonic()
+        while True:
+            ended = self._training_ended()  # asked before the checkpoints are listed, so that none is missed
+            fresh = [step for step in checkpoints.steps(self.train_dir) if step not in known]
+            for step in fresh:
+                known.add(step)
+                try:
+                    checkpoints.restore(checkpoints.prefix(self.train_dir, step), model)
+                except checkpoints.CheckpointError as error:
+                    if not isinstance(error, checkpoints.DamagedCheckpoint) and step in checkpoints.steps(
+                        self.train_dir
+                    ):
+                        raise  # another network, not one that was deleted meanwhile
+                    say(f"{error} Not evaluated.")
+                    continue
+                self._evaluate(model, step, split, record=True)
+                since = time.monotonic()
+            if not fresh and ended:
+                say("Training has ended and every checkpoint is evaluated.")
+                break
+            if time.monotonic() - since > self.flags.eval_timeout * 3600:
+                say(f"No new checkpoint for {self.flags.eval_timeout:g} hours.")
+                break
             time.sleep(1)
-        say(f"No new checkpoint for {self.flags.eval_timeout} hours.")
+        lock.release()
         return 0
+
+    def _training_ended(self) -> bool:
+        """Whether no process trains and the last checkpoint is at the step that training was to reach."""
+        from models.runner import checkpoints, config
+        from models.runner.stopping import is_locked
+
+        known, steps = config.read(self.train_dir), checkpoints.steps(self.train_dir)
+        goal = known["flags"]["max_steps"] if known else float("inf")
+        return not is_locked(self.train_dir) and bool(steps) and steps[-1] >= goal
 
 
 def _check_finite(loss: float, step: int, folder: Path) -> None:

@@ -215,7 +215,8 @@ def test_a_checkpoint_cut_short_or_of_another_network_is_refused(tmp_path, capsy
 
 
 BAD = [
-    _tiny_images, _cut_idx, _cut_records, _missing, _no_folder, _empty_folder, _not_a_folder, _nothing_to_watch, _download,
+    _tiny_images, _cut_idx, _cut_records, _missing, _no_folder, _empty_folder, _not_a_folder, _nothing_to_watch,
+    _download,
     (["--hparams_override=primes=1"], "Unknown hparam 'primes'. Known are"),
     (["--hparams_override=routing=x"], "routing takes a whole number"),
 ]  # fmt: skip
@@ -228,8 +229,8 @@ BAD_FLAGS = [
     (["--max_steps=-1"], "1 or more, received '-1'"),
     (["--no_such_flag=1"], "unrecognized arguments"),
     (["--split=dev"], "unrecognized arguments"),
-    (["--train=false", "--checkpoint=a{}"], "say with --num_trials"),
-    (["--train=false", "--num_trials=2", "--checkpoint=a"], "--num_trials takes a --checkpoint with {}"),
+    (["--train=false", "--checkpoint=a{}"], "--num_trials with --train=false takes"),
+    (["--train=false", "--num_trials=2", "--checkpoint=a"], "takes a --checkpoint with {}"),
 ]
 
 

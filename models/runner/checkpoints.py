@@ -21,7 +21,11 @@ _INDEX, _DATA = ".index", ".data-00000-of-00001"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used: missing, or of another network."""
+    """A checkpoint that cannot be used or written."""
+
+
+class MissingCheckpoint(CheckpointError):
+    """No such checkpoint; a training job beside may have deleted it."""
 
 
 class DamagedCheckpoint(CheckpointError):
@@ -147,11 +151,12 @@ def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
         The number of training steps the checkpoint has seen.
 
     Raises:
-        CheckpointError: no such checkpoint, or one of another network: names the variable and both shapes.
+        CheckpointError: it is of another network: names the variable and both shapes.
+        MissingCheckpoint: there is none of that name.
         DamagedCheckpoint: it is cut short or corrupted.
     """
     if not Path(str(checkpoint) + _INDEX).exists():
-        raise CheckpointError(f"There is no checkpoint {checkpoint} ({checkpoint}{_INDEX} does not exist).")
+        raise MissingCheckpoint(f"There is no checkpoint {checkpoint} ({checkpoint}{_INDEX} does not exist).")
     try:
         reader = tf.train.load_checkpoint(str(checkpoint))
         shapes = reader.get_variable_to_shape_map()

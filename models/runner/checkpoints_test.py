@@ -29,12 +29,14 @@ def trainable(name="capsule", hparams=TINY, scale_loss=False):
 def test_training_goes_on_bit_for_bit(name, scale_loss, tmp_path):
     model, optimizer, step = trainable(name, scale_loss=scale_loss)
     for _ in range(3):
-        step(BATCH)
+        step([BATCH])
     checkpoints.save(tmp_path, 3, model, optimizer)
     other, other_optimizer, other_step = trainable(name, scale_loss=scale_loss)
     assert checkpoints.restore_latest(tmp_path, other, other_optimizer) == 3
     for _ in range(2):
-        assert {k: float(v) for k, v in step(BATCH).items()} == {k: float(v) for k, v in other_step(BATCH).items()}
+        assert {k: float(v) for k, v in step([BATCH])[0].items()} == {
+            k: float(v) for k, v in other_step([BATCH])[0].items()
+        }
     for ours, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -42,7 +44,7 @@ def test_training_goes_on_bit_for_bit(name, scale_loss, tmp_path):
 def test_a_saver_of_tf1_writes_what_we_read_and_reads_what_we_write(tmp_path):
     """The real TF 1 Saver on a graph with the variables of 2017: there and back without a difference."""
     model, optimizer, step = trainable()
-    step(BATCH)
+    step([BATCH])
     ours = checkpoints.save(tmp_path, 1, model, optimizer)
     values = {name: variable.numpy() for name, variable in model.variables_2017().items()}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -106,7 +108,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_passed_over(ending, damage,
     model, optimizer, step = trainable()
     checkpoints.save(tmp_path, 1, model, optimizer)
     first = model.get_weights()
-    step(BATCH)
+    step([BATCH])
     path = checkpoints.save(tmp_path, 2, model, optimizer)
     with open(path + ending, "r+b") as file:
         content = file.read()

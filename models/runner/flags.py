@@ -65,11 +65,25 @@ def make_parser(datasets: list[str], models: list[str]) -> argparse.ArgumentPars
     _flag(train, "save_step", "steps between checkpoints", type=_at_least(1), default=1500, metavar="N")
     _flag(train, "max_to_keep", "checkpoints that are kept", type=_at_least(1), default=1000, metavar="N")
     _flag(train, "summary_step", "steps between TensorBoard scalars", type=_at_least(1), default=50, metavar="N")
-    _flag(train, "num_gpus", "devices that share a batch", type=_at_least(1), default=1, metavar="N")
+
+    hardware = parser.add_argument_group("hardware")
+    _flag(hardware, "gpus", "which GPUs this process sees: cpu, or numbers (default: all)", metavar="cpu|0,1")
+    _flag(hardware, "gpu_memory", "cap of a GPU's memory (default: grows by need)", type=_at_least(1), metavar="MiB")
+    _flag(hardware, "num_gpus", "GPUs that share a batch in training", type=_at_least(1), default=1, metavar="N")
+    _flag(hardware, "precision", "of layers", choices=("float32", "bfloat16", "float16"), default="float32")
+    _flag(hardware, "xla", "compile the training step with XLA", default=False)
+    _flag(hardware, "steps_per_call", "training steps in one call", type=_at_least(1), default=1, metavar="N")
 
     test = parser.add_argument_group("evaluate")
     _flag(test, "checkpoint", "a checkpoint, ours or of 2017; a template with {} for --num_trials", metavar="PREFIX")
-    _flag(test, "num_trials", "members of the ensemble", type=_at_least(1), default=1, metavar="N")
+    _flag(
+        test,
+        "num_trials",
+        "members of an ensemble; training: runs, one a seed",
+        type=_at_least(1),
+        default=1,
+        metavar="N",
+    )
     _flag(test, "eval_size", "test examples to use (default: all)", type=_at_least(1), metavar="N")
     _flag(test, "eval_batch_size", "images at a time", type=_at_least(1), default=100, metavar="N")
     _flag(test, "eval_timeout", "hours to wait for a next checkpoint", type=float, default=6.0, metavar="HOURS")

@@ -8,10 +8,11 @@ from keras import ops
 
 from capsules.losses import score
 from models.classifier import Classifier
+from models.runner.distribution import worker
 
 
 def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -> Callable:
-    """A function that takes a batch of `input_data`, changes the weights and gives the batch's figures.
+    """A function that trains on a list of batches of `input_data`, one step each, in one call.
 
     Args:
         model: the network, made under `strategy`.
@@ -20,7 +21,8 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
         jit: compile the forward and backward pass with XLA.
 
     Returns:
-        step(batch) → dict of float32 scalars: classification, reconstruction, total, correct, almost (counts).
+        steps(batches) → for each batch a dict of float32 scalars: classification, reconstruction, total, and the
+        counts correct and almost.
     """
     replicas = strategy.num_replicas_in_sync
 
@@ -37,26 +39,31 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
         figures["almost"] = ops.sum(ops.cast(almost, "float32"))
         return tape.gradient(scaled, [v.value for v in model.trainable_variables]), figures
 
-    def replica_step(batch):
-        grads, figures = gradients(batch)
-        optimizer.apply(grads, model.trainable_variables)
-        return figures
+    def replica_steps(batches):
+        results = []
+        for batch in batches:  # unrolled: several steps in one call
+            grads, figures = gradients(batch)
+            optimizer.apply(grads, model.trainable_variables)
+            results.append(figures)
+        return results
 
     if replicas == 1:
-        return tf.function(replica_step, reduce_retracing=True)
+        return tf.function(replica_steps, reduce_retracing=True)
 
     @tf.function(reduce_retracing=True)
-    def step(batch):
-        figures = strategy.run(replica_step, args=(batch,))
-        return {name: strategy.reduce("SUM", value, axis=None) for name, value in figures.items()}
+    def steps(batches):
+        results = strategy.run(replica_steps, args=(batches,))
+        return [
+            {name: strategy.reduce("SUM", value, axis=None) for name, value in figures.items()} for figures in results
+        ]
 
-    return lambda batch: step(_spread(batch, strategy))
+    return lambda batches: steps([_spread(batch, strategy) for batch in batches])
 
 
 def _spread(batch: dict, strategy) -> dict:
     """Gives each of this process's replicas its equal part of the process's batch."""
-    local = strategy.extended._num_replicas_per_worker if hasattr(strategy, "cluster_resolver") else None
-    local = local or strategy.num_replicas_in_sync
+    _, machines = worker(strategy)
+    local = strategy.num_replicas_in_sync // machines
 
     def part(context):
         index = context.replica_id_in_sync_group % local

@@ -1,0 +1,74 @@
+"""Which devices a process uses and how several of them share the training."""
+
+import json
+import os
+
+import tensorflow as tf
+
+
+def choose_devices(gpus: str | None, gpu_memory: int | None) -> None:
+    """Shows TensorFlow only the chosen GPUs and lets their memory grow by need, or caps it.
+
+    Must run before TensorFlow first uses a device.
+
+    Args:
+        gpus: "cpu", numbers such as "0,1", or None for all.
+        gpu_memory: MiB of each GPU that this process may take; None: by need.
+
+    Raises:
+        ValueError: a GPU that is not there.
+    """
+    there = tf.config.list_physical_devices("GPU")
+    if gpus == "cpu":
+        chosen = []
+    elif gpus is None:
+        chosen = there
+    else:
+        numbers = gpus.split(",")
+        wrong = [number for number in numbers if not number.isdigit() or int(number) >= len(there)]
+        if wrong:
+            raise ValueError(f"--gpus is cpu, or numbers from 0 to {len(there) - 1}: this machine has {len(there)} "
+                             f"GPU(s). Received: {gpus}")  # fmt: skip
+        chosen = [there[int(number)] for number in numbers]
+    tf.config.set_visible_devices(chosen, "GPU")
+    for gpu in chosen:
+        if gpu_memory:
+            limit = tf.config.LogicalDeviceConfiguration(memory_limit=gpu_memory)
+            tf.config.set_logical_device_configuration(gpu, [limit])
+        else:
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def make_strategy(num_gpus: int) -> tf.distribute.Strategy:
+    """The strategy for `--num_gpus`, and for several machines where TF_CONFIG is set.
+
+    Without GPUs the devices are the logical CPUs, so that the same code can be tried anywhere.
+
+    Raises:
+        ValueError: fewer devices than asked for, or a TF_CONFIG that names no workers.
+    """
+    if "TF_CONFIG" in os.environ:
+        try:
+            config = json.loads(os.environ["TF_CONFIG"])
+            assert config["cluster"]["worker"] and config["task"]["type"] == "worker" and config["task"]["index"] >= 0
+        except (ValueError, KeyError, TypeError, AssertionError):
+            raise ValueError(
+                'TF_CONFIG should be JSON like {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", '
+                f'"index": 0}}}}. Received: {os.environ["TF_CONFIG"]}'
+            ) from None
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    if num_gpus > 1 and num_gpus > len(devices):
+        raise ValueError(f"--num_gpus={num_gpus} needs {num_gpus} devices. This machine has {len(devices)} {kind}(s).")
+    if num_gpus == 1:
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy(devices[:num_gpus])
+
+
+def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """(number of this machine, number of machines); machine 0 is the chief, which saves and reports."""
+    resolver = getattr(strategy, "cluster_resolver", None)
+    if not resolver or not resolver.task_type:
+        return 0, 1
+    return resolver.task_id, len(resolver.cluster_spec().as_dict()["worker"])
