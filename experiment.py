@@ -144,6 +144,7 @@ class Run:
         from models.optimizer import make_optimizer
         from models.runner import checkpoints, config
         from models.runner.stopping import Lock
+        from models.runner.training import make_train_step
 
         flags = self.flags
         if flags.batch_size % self.strategy.num_replicas_in_sync:
@@ -170,7 +171,8 @@ class Run:
             config.write(self.train_dir, new)
         if start:
             say(f"Resuming at step {start} of {flags.max_steps}")
-        step, interrupted = self._loop(split, model, optimizer, start)
+        train_steps = make_train_step(model, optimizer, self.strategy, flags.xla)
+        step, interrupted = self.train_loop(train_steps, split, model, optimizer, start)
         if lock:
             lock.release()
         if interrupted:
@@ -179,7 +181,7 @@ class Run:
         say(f"Trained to step {step}. Checkpoints: {self.train_dir}")
         return self._finish(model, step)
 
-    def _loop(self, split, model, optimizer, start: int) -> tuple[int, int]:
+    def train_loop(self, train_steps, split, model, optimizer, start: int) -> tuple[int, int]:
         """The training loop: gives the last step, which is saved, and the signal that ended it early or 0."""
         import tensorflow as tf
 
@@ -187,10 +189,8 @@ class Run:
         from models.runner.progress import Progress
         from models.runner.stopping import Stop
         from models.runner.summaries import TrainSummaries
-        from models.runner.training import make_train_step
 
         flags, step = self.flags, start
-        train_steps = make_train_step(model, optimizer, self.strategy, flags.xla)
         summaries = TrainSummaries(self.train_dir, model) if self.chief else None
         progress = Progress(flags.max_steps, "step", flags.batch_size, done=start)
         batches = training_batches(split, flags.batch_size, flags.seed, start, self.worker)
@@ -262,7 +262,7 @@ class Run:
                 write_test_summaries(self.test_dir, step, self.result)
                 if results.add(step, self.result):
                     self._keep_best(step)
-        if self.flags.predictions:
+        if self.flags.predictions and self.chief:
             write_predictions(Path(self.flags.predictions), self.result.predictions)
             say(f"Predictions: {self.flags.predictions}")
 
