@@ -78,15 +78,13 @@ class Run:
         self.flags = flags
         self.root = Path(flags.summary_dir or "runs/default")
         self.train_dir, self.test_dir = self.root / "train", self.root / "test"
-        self.options = Options(num_targets=flags.num_targets)
+        self.options = Options(num_targets=flags.num_targets, num_pairs=flags.num_pairs)
         self.hparams = HParams().override(flags.hparams_override)
         self.result = None
         if flags.download:
             from input_data.mnist.download import download
 
             download(flags.data_dir)
-        if flags.data_dir is None:
-            say("No --data_dir: using the embedded sample, 5,000 training and 1,000 test digits of MNIST.")
         self._set_up_devices()
 
     def _set_up_devices(self) -> None:
@@ -107,7 +105,10 @@ class Run:
 
     def split(self, training: bool):
         name = {True: "valid_train" if training else "valid_test", False: "train" if training else "test"}
-        return open_split(self.flags.dataset, name[self.flags.validate], self.flags.data_dir, self.options)
+        split = open_split(self.flags.dataset, name[self.flags.validate], self.flags.data_dir, self.options)
+        if split.note:
+            say(split.note)
+        return split
 
     def make_folder(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

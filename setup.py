@@ -18,8 +18,8 @@ setup(
         "cpu": [
             'tensorflow-cpu>=2.21,<2.22; sys_platform == "win32"'
             ' or (sys_platform == "linux" and platform_machine == "x86_64")',
-            'tensorflow>=2.21,<2.22; not (sys_platform == "win32"'
-            ' or (sys_platform == "linux" and platform_machine == "x86_64"))',
+            'tensorflow>=2.21,<2.22; sys_platform != "win32"'
+            ' and (sys_platform != "linux" or platform_machine != "x86_64")',
             "tensorboard>=2.20,<3",
         ],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", "tensorboard>=2.20,<3"],

@@ -43,9 +43,11 @@ class Options:
 
     Attributes:
         num_targets: labels of an image, 1 or 2.
+        num_pairs: MultiMNIST: test pairs for each test digit.
     """
 
     num_targets: int = 1
+    num_pairs: int = 1
 
 
 class Split:
@@ -54,10 +56,12 @@ class Split:
     Attributes:
         info: the data set's facts.
         noise: how many uniform random numbers in [0, 1) the augmentation of one image takes; 0: none.
+        note: what a user should know of this data, or nothing.
     """
 
     info: Info
     noise: int = 0
+    note: str = ""
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -6,6 +6,7 @@ import numpy as np
 
 from input_data.dataset import DataError, Info, Options, Split, check_labels, scaled, shift, whole
 from input_data.mnist import idx
+from input_data.mnist.multi_input import ComposedPairs, RecordPairs, is_records, overlap
 from input_data.records import Records, shards
 
 SAMPLE = Path(__file__).with_name("sample")
@@ -84,16 +85,22 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     """MNIST's split: 2017's TFRecords where the folder has them, its IDX files else; no folder: the sample.
 
     Args:
-        data_dir: a folder, or None for the 5,000 and 1,000 digits that are embedded here.
+        data_dir: a folder, or None for the 5,000 and 1,000 digits that are embedded here; for MultiMNIST also
+            record files, `NAME@N`.
         split: train, test, valid_train or valid_test.
+        options: num_targets=2 makes it MultiMNIST.
 
     Raises:
         DataError: no such folder, none of the files in it, or damaged ones.
     """
     folder = SAMPLE if data_dir is None else Path(data_dir)
+    if options.num_targets == 2 and is_records(data_dir):
+        pairs = RecordPairs(data_dir)
+        _note_overlap(pairs)
+        return pairs
     if not folder.is_dir():
         raise DataError(f"--data_dir should be a folder with MNIST. {folder} does not exist or is not a folder.")
-    for name in _record_names(split):
+    for name in _record_names(split) if options.num_targets == 1 else ():
         if (folder / name).exists():
             return RecordSplit(folder / name)
     training = split in ("train", "valid_train")
@@ -103,4 +110,20 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
             f"({'t10k' if split == 'test' else 'train'}-images-idx3-ubyte[.gz] and its labels). "
             "Give another --data_dir, add --download to fetch MNIST into it, or give none to use the embedded sample."
         )
-    return IdxSplit(*load_idx(folder, split), TRAIN_SHIFT if training else 0)
+    images, labels = load_idx(folder, split)
+    opened: Split
+    if options.num_targets == 2:
+        opened = ComposedPairs(images, labels, _info(*images.shape[1:]), None if training else options.num_pairs)
+        _note_overlap(opened)
+    else:
+        opened = IdxSplit(images, labels, TRAIN_SHIFT if training else 0)
+    if data_dir is None:
+        opened.note = f"No --data_dir: using {len(images):,} digits of the embedded sample of MNIST. {opened.note}"
+    return opened
+
+
+def _note_overlap(pairs: Split) -> None:
+    count = min(1000, len(pairs))
+    noise = np.random.default_rng(0).random((count, pairs.noise))
+    share = overlap(pairs.batch(np.arange(count), noise)["targets"])
+    pairs.note = f"{len(pairs):,} pairs of digits, whose bounding boxes overlap by {share:.0%}."

@@ -55,6 +55,7 @@ def make_parser(datasets: list[str], models: list[str]) -> argparse.ArgumentPars
     _flag(data, "dataset", "the data set", choices=datasets, default="mnist")
     _flag(data, "data_dir", "its files; none: the embedded sample of MNIST", metavar="DIR")
     _flag(data, "num_targets", "digits in an image", type=int, choices=(1, 2), default=1)
+    _flag(data, "num_pairs", "MultiMNIST: test pairs of each digit", type=_at_least(1), default=1, metavar="N")
     _flag(data, "validate", "hold out a part of the training set and evaluate on it", default=False)
     _flag(data, "download", "fetch MNIST into --data_dir first, where it is missing", default=False)
 

@@ -1,0 +1,123 @@
+"""MultiMNIST: composed pairs, 2017's records, and the overlap of the digits."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from input_data import DataError, Options, evaluation_batches, open_split, training_batches
+from input_data.mnist.mnist_test import digits, write_idx
+from input_data.mnist.multi_input import overlap
+
+TWO = Options(num_targets=2)
+
+
+def test_pairs_never_share_a_label_and_merge_by_a_clipped_sum():
+    split = open_split("mnist", "train", None, TWO)
+    assert split.info.image_shape == (36, 36, 1) and len(split) == 5000
+    for batch in islice(training_batches(split, 500, seed=0), 10):
+        assert (batch["labels"][:, 0] != batch["labels"][:, 1]).all()
+        np.testing.assert_allclose(batch["images"], np.minimum(batch["targets"].sum(axis=1), 1.0), atol=1e-6)
+
+
+def test_partners_are_uniform_over_the_other_classes():
+    images, _ = digits(60)
+    labels = np.repeat(np.array([0, 3, 9], np.uint8), [10, 20, 30])
+    split = open_split_of(images, labels)
+    first = np.zeros(5000, np.int64)  # a 0: its partners are the 50 digits 3 and 9
+    partners = split.partners(first, np.linspace(0, 1, 5000, endpoint=False))
+    assert np.bincount(partners, minlength=60).tolist() == [0] * 10 + [100] * 50
+    last = split.partners(np.full(300, 59), np.linspace(0, 1, 300, endpoint=False))
+    assert sorted(set(last)) == list(range(30))
+
+
+def open_split_of(images, labels):
+    from input_data.mnist.mnist_input import _info
+    from input_data.mnist.multi_input import ComposedPairs
+
+    return ComposedPairs(images, labels, _info(*images.shape[1:]), None)
+
+
+def test_digits_move_by_up_to_four_pixels_inside_the_frame(tmp_path):
+    images = np.zeros((40, 3, 3), np.uint8)
+    images[:, 1, 1] = 255
+    write_idx(tmp_path, images, (np.arange(40) % 2).astype(np.uint8))
+    split = open_split("mnist", "train", str(tmp_path), TWO)
+    batches = islice(training_batches(split, 40, 0), 60)
+    places = {tuple(place) for batch in batches for place in np.argwhere(batch["targets"][..., 0] == 1)[:, 2:]}
+    assert places == {(row, column) for row in range(1, 10) for column in range(1, 10)}
+
+
+def test_the_test_set_is_one_fixed_list():
+    split = open_split("mnist", "test", None, Options(num_targets=2, num_pairs=3))
+    assert len(split) == 3000
+    digest = [batch["labels"].sum() * 1000 + batch["images"].sum() for batch in evaluation_batches(split, 1100)]
+    again = [
+        batch["labels"].sum() * 1000 + batch["images"].sum()
+        for batch in evaluation_batches(open_split("mnist", "test", None, Options(num_targets=2, num_pairs=3)), 1100)
+    ]
+    assert digest == again
+    whole = np.concatenate([batch["labels"] for batch in evaluation_batches(split, 1100)])
+    parts = np.concatenate([batch["labels"] for batch in evaluation_batches(split, 7)])
+    np.testing.assert_array_equal(whole, parts)  # whatever the batch size
+    np.testing.assert_array_equal(whole[:9, 0], [7, 7, 7, 2, 2, 2, 1, 1, 1])  # each digit has three pairs
+    assert whole[:9, 1].tolist() == FIRST_PARTNERS
+
+
+FIRST_PARTNERS = [9, 6, 5, 8, 5, 8, 3, 6, 5]
+
+
+def write_pairs(path, count=3, **change):
+    """Records with the features that the generator of 2017 wrote; returns (digits, labels)."""
+    random = np.random.RandomState(count)
+    images, labels = random.randint(0, 200, (count, 2, 6, 6)).astype(np.uint8), []
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for index, (one, two) in enumerate(images):
+            numbers = {"height": 6, "width": 6, "depth": 1, "label_1": index, "label_2": index + 5} | change
+            labels.append((numbers["label_1"], numbers["label_2"]))
+            texts = {"image_raw_1": one, "image_raw_2": two, "merged_raw": np.minimum(one + 0 * two, 255)}
+            feature = {n: tf.train.Feature(int64_list=tf.train.Int64List(value=[v])) for n, v in numbers.items()}
+            feature |= {
+                n: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.tobytes()])) for n, v in texts.items()
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+    return images, np.array(labels)
+
+
+def test_sharded_records_of_2017_are_read_in_order(tmp_path):
+    written = [write_pairs(tmp_path / f"multi.tfrecords-0000{i}-of-00002", 2 + i) for i in range(2)]
+    split = open_split("mnist", "test", f"{tmp_path}/multi.tfrecords@2", TWO)
+    assert len(split) == 5 and split.info.image_shape == (6, 6, 1)
+    (batch,) = evaluation_batches(split, 10)
+    np.testing.assert_array_equal(batch["labels"], np.concatenate([labels for _, labels in written]))
+    expected = np.concatenate([images for images, _ in written])
+    np.testing.assert_allclose(batch["targets"][..., 0] * 255, expected, atol=1e-4)
+    np.testing.assert_allclose(batch["images"][..., 0] * 255, expected[:, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"label_2": 0, "label_1": 0}, "both labels are 0"), ({"label_1": 12}, "Received 12"), ({"width": 9}, "54 bytes")],
+)
+def test_wrong_pairs_are_named(change, words, tmp_path):
+    write_pairs(tmp_path / "pairs.tfrecords", **change)
+    with pytest.raises(DataError, match=words):
+        open_split("mnist", "test", f"{tmp_path}/pairs.tfrecords", TWO)
+
+
+def test_missing_shards_are_named(tmp_path):
+    write_pairs(tmp_path / "multi.tfrecords-00000-of-00002")
+    with pytest.raises(DataError, match=r"multi.tfrecords-00001-of-00002 does not exist \(1 of 2"):
+        open_split("mnist", "test", f"{tmp_path}/multi.tfrecords@2", TWO)
+
+
+def test_overlap_is_of_the_bounding_boxes():
+    targets = np.zeros((1, 2, 10, 10, 1))
+    targets[0, 0, 2:6, 1:5] = 1  # 4x4
+    targets[0, 1, 4:10, 3:9] = 1  # 6x6; they share 2x2
+    assert overlap(targets) == 4 / 16
+
+
+def test_the_overlap_of_real_pairs_is_told():
+    assert "overlap by 73%" in open_split("mnist", "train", None, TWO).note
