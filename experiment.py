@@ -10,11 +10,9 @@ Ctrl-C or SIGTERM after saving.
 
 import argparse
 import itertools
-import math
 import os
 import shlex
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +25,7 @@ from models.hparams import HParams
 from models.runner.flags import make_parser
 
 # With no flag at all: 8 types of primary capsules, which train four times as fast as the paper's 32.
-QUICK_JOB = ["--summary_dir=runs/quick", "--hparams_override=num_prime_capsules=8", "--max_steps=360"]
+QUICK_JOB = ["--summary_dir=runs/quick", "--hparams_override=num_prime_capsules=8", "--max_steps=240"]
 
 
 def main(arguments: list[str]) -> int:
@@ -190,6 +188,7 @@ class Run:
         from models.runner.progress import Progress
         from models.runner.stopping import Stop
         from models.runner.summaries import TrainSummaries
+        from models.runner.training import check_finite
 
         flags, step = self.flags, start
         summaries = TrainSummaries(self.train_dir, model) if self.chief else None
@@ -211,7 +210,7 @@ class Run:
                 for batch, result in zip(group, results, strict=True):
                     step += 1
                     figures = {name: float(value) for name, value in result.items()}
-                    _check_finite(figures["total"], step, self.train_dir)
+                    check_finite(figures["total"], step, self.train_dir)
                     progress.update(step, f"loss {figures['total']:.4f}")
                     if summaries and (step % flags.summary_step == 0 or step == flags.max_steps):
                         summaries.write(step, figures, batch)
@@ -245,35 +244,26 @@ class Run:
         self._draw(model, step, split)
         return 0
 
-    def _evaluate(self, model, step: int, split, record: bool):
+    def _evaluate(self, model, step: int, split, record: bool) -> None:
         """Evaluates the network as it is, says the result and, if it is to be recorded, adds it to the tables."""
-        from models.runner.evaluation import evaluate, write_predictions
-        from models.runner.results import Results
-        from models.runner.summaries import write_test_summaries
+        from models.runner import checkpoints, results
+        from models.runner.evaluation import evaluate
         from models.runner.training import make_evaluation_step
 
         self.make_folder(self.test_dir)
-        size = min(self.flags.eval_size or len(split), len(split))
-        self.result = evaluate(make_evaluation_step(model), self.test_batches(split), size)
-        say(f"Step {step}: {size} {self.part} examples, loss {self.result.loss:.6f}")
+        self.result = evaluate(make_evaluation_step(model), self.test_batches(split), self.test_size(split))
+        say(f"Step {step}: {self.result.size} {self.part} examples, loss {self.result.loss:.6f}")
         say(str(self.result))
         if record:
-            results = Results(self.test_dir, self.part)
-            if step not in results.steps():
-                write_test_summaries(self.test_dir, step, self.result)
-                if results.add(step, self.result):
-                    self._keep_best(step)
+            results.record(self.test_dir, checkpoints.prefix(self.train_dir, step), step, self.part, self.result)
+        self._write_predictions(self.result)
+
+    def _write_predictions(self, result) -> None:
+        from models.runner.evaluation import write_predictions
+
         if self.flags.predictions and self.chief:
-            write_predictions(Path(self.flags.predictions), self.result.predictions)
+            write_predictions(Path(self.flags.predictions), result.predictions)
             say(f"Predictions: {self.flags.predictions}")
-
-    def _keep_best(self, step: int) -> None:
-        from models.runner import checkpoints, config, results
-
-        best = self.test_dir / "best"
-        prefix = checkpoints.prefix(self.train_dir, step)
-        results.keep_best(best, prefix, step, self.result, config.read(self.train_dir))
-        say(f"The best so far: {checkpoints.prefix(best, step)}")
 
     def _draw(self, model, step: int, split) -> None:
         from models.runner.summaries import write_reconstructions
@@ -282,13 +272,16 @@ class Run:
         if write_reconstructions(picture, model, next(self.test_batches(split))):
             say(f"Test images above their reconstructions: {picture}")
 
+    def test_size(self, split) -> int:
+        return min(self.flags.eval_size or len(split), len(split))
+
     def test_batches(self, split):
         return evaluation_batches(split, self.flags.eval_batch_size, self.flags.eval_size)
 
     def evaluate_ensemble(self) -> int:
         """Sums the logits of the members that the checkpoint template names."""
         from models.runner import checkpoints
-        from models.runner.evaluation import evaluate_ensemble, write_predictions
+        from models.runner.evaluation import evaluate_ensemble
         from models.runner.training import make_evaluation_step
 
         prefixes = [self.flags.checkpoint.replace("{}", str(trial)) for trial in range(self.flags.num_trials)]
@@ -308,11 +301,9 @@ class Run:
         def member_done(index, result):
             say(f"Member {index}, {prefixes[index]}: {result}")
 
-        size = min(self.flags.eval_size or len(split), len(split))
-        result = evaluate_ensemble(members(), lambda: self.test_batches(split), size, member_done)
+        result = evaluate_ensemble(members(), lambda: self.test_batches(split), self.test_size(split), member_done)
         say(str(result))
-        if self.flags.predictions:
-            write_predictions(Path(self.flags.predictions), result.predictions)
+        self._write_predictions(result)
         return 0
 
     def watch(self) -> int:
@@ -320,59 +311,29 @@ class Run:
         from models.runner import checkpoints
         from models.runner.results import Results
         from models.runner.stopping import Lock
+        from models.runner.watching import new_checkpoints
 
-        if not self.train_dir.is_dir():
-            raise ValueError(
-                f"There is no training run in {self.root} to watch. Start one, or give a --checkpoint to evaluate."
-            )
         self.make_folder(self.test_dir)
         lock = Lock(self.test_dir)
-        self.adopt_config(self.train_dir)
-        split = self.split(training=False)
-        model = self.make_model(split.info)
-        known, since = Results(self.test_dir, self.part).steps(), time.monotonic()
-        while True:
-            ended = self._training_ended()  # asked before the checkpoints are listed, so that none is missed
-            fresh = [step for step in checkpoints.steps(self.train_dir) if step not in known]
-            for step in fresh:
-                known.add(step)
-                try:
-                    checkpoints.restore(checkpoints.prefix(self.train_dir, step), model)
-                except checkpoints.CheckpointError as error:
-                    if not isinstance(error, checkpoints.DamagedCheckpoint) and step in checkpoints.steps(
-                        self.train_dir
-                    ):
-                        raise  # another network, not one that was deleted meanwhile
-                    say(f"{error} Not evaluated.")
-                    continue
-                self._evaluate(model, step, split, record=True)
-                since = time.monotonic()
-            if not fresh and ended:
-                say("Training has ended and every checkpoint is evaluated.")
-                break
-            if time.monotonic() - since > self.flags.eval_timeout * 3600:
-                say(f"No new checkpoint for {self.flags.eval_timeout:g} hours.")
-                break
-            time.sleep(1)
+        known = Results(self.test_dir, self.part).steps()
+        say(f"Watching {self.train_dir}, of which {len(known)} checkpoints are evaluated")
+        split = model = None
+        for step in new_checkpoints(self.train_dir, known, self.flags.eval_timeout * 3600):
+            if model is None:  # the run's config is there with its first checkpoint
+                self.adopt_config(self.train_dir)
+                split = self.split(training=False)
+                model = self.make_model(split.info)
+            try:
+                checkpoints.restore(checkpoints.prefix(self.train_dir, step), model)
+            except (checkpoints.DamagedCheckpoint, checkpoints.MissingCheckpoint) as error:
+                say(f"{error} Not evaluated.")
+                continue
+            self._evaluate(model, step, split, record=True)
         lock.release()
+        if not checkpoints.steps(self.train_dir):
+            raise ValueError(f"No checkpoint came to {self.train_dir} in {self.flags.eval_timeout:g} hours.")
+        say(f"Every checkpoint is evaluated: {self.test_dir}/results.csv")
         return 0
-
-    def _training_ended(self) -> bool:
-        """Whether no process trains and the last checkpoint is at the step that training was to reach."""
-        from models.runner import checkpoints, config
-        from models.runner.stopping import is_locked
-
-        known, steps = config.read(self.train_dir), checkpoints.steps(self.train_dir)
-        goal = known["flags"]["max_steps"] if known else float("inf")
-        return not is_locked(self.train_dir) and bool(steps) and steps[-1] >= goal
-
-
-def _check_finite(loss: float, step: int, folder: Path) -> None:
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"The loss became {loss} at step {step}; the run stopped before saving it. The newest checkpoint in "
-            f"{folder} is good: lower learning_rate and start from it with --checkpoint in another --summary_dir."
-        )
 
 
 if __name__ == "__main__":

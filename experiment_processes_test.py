@@ -63,7 +63,7 @@ def test_a_watcher_evaluates_each_checkpoint_once_and_keeps_the_best(tmp_path):
     watcher = start(*flags, "--train=false")
     finish(training)
     out = finish(watcher)
-    assert "every checkpoint is evaluated" in out
+    assert "Every checkpoint is evaluated" in out
     with (tmp_path / "test/results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     steps = [int(row["step"]) for row in rows]

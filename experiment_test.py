@@ -171,7 +171,7 @@ def _not_a_folder(tmp_path):
 
 
 def _nothing_to_watch(tmp_path):
-    return ["--train=false", f"--summary_dir={tmp_path}/s"], "no training run in"
+    return ["--train=false", f"--summary_dir={tmp_path}/s", "--eval_timeout=0.0001"], "No checkpoint came to"
 
 
 def _download(tmp_path):

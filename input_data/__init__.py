@@ -6,6 +6,8 @@ from input_data.dataset import DataError, Info, Options, Split, evaluation_batch
 
 DATASETS = {
     "mnist": "input_data.mnist.mnist_input",
+    "cifar10": "input_data.cifar10.cifar10_input",
+    "norb": "input_data.norb.norb_input",
 }
 
 

@@ -186,31 +186,6 @@ def prefetch(items: Iterator, ahead: int = 2) -> Iterator:
         stopped.set()
 
 
-def shift(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Moves each image down and right by its own whole number of pixels and fills with zeros.
-
-    Args:
-        images: uint8 [n, height, width].
-        rows: int [n], down; negative is up.
-        columns: int [n], right; negative is left.
-    """
-    reach = int(max(np.abs(rows).max(initial=0), np.abs(columns).max(initial=0)))
-    _, height, width = images.shape
-    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    return windows[np.arange(len(images)), reach - rows, reach - columns]
-
-
-def whole(noise: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Uniform numbers in [0, 1) as whole numbers from `low` to `high`, both included."""
-    return low + (noise * (high - low + 1)).astype(np.int64)
-
-
-def scaled(images: np.ndarray) -> np.ndarray:
-    """uint8 pixels as float32 in [0, 1]."""
-    return images.astype(np.float32) * np.float32(1 / 255)
-
-
 def check_labels(labels: np.ndarray, num_classes: int, where: str) -> None:
     """Raises DataError naming the first label outside 0 … num_classes-1."""
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError, Info, Options, Split, check_labels, scaled, shift, whole
+from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.images import scaled, shift, whole
 from input_data.mnist import idx
 from input_data.mnist.multi_input import ComposedPairs, RecordPairs, is_records, overlap
 from input_data.records import Records, shards

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from input_data import DataError, evaluation_batches, open_split, training_batches
-from input_data.dataset import epoch_order, prefetch, shift, whole
+from input_data.dataset import epoch_order, prefetch
+from input_data.images import shift, whole
 from input_data.mnist import download, idx
 from input_data.mnist.mnist_input import SAMPLE
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError, Info, Split, check_labels, scaled, shift, whole
+from input_data.dataset import DataError, Info, Split, check_labels
+from input_data.images import scaled, shift, whole
 from input_data.records import Records, shards
 
 REACH = 4  # pixels each way, also the frame's margin

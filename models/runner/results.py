@@ -3,9 +3,13 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
+from models.runner.config import read as read_config
+from models.runner.config import write as write_config
 from models.runner.evaluation import Result
+from models.runner.summaries import write_test_summaries
 
 COLUMNS = ("step", "split", "size", "wrong", "almost_wrong", "percent", "loss")
 
@@ -52,21 +56,41 @@ class Results:
         return best is None or result.wrong < best
 
 
-def keep_best(folder: Path, checkpoint: str, step: int, result: Result, config: dict | None) -> None:
+def record(folder: Path, checkpoint: str, step: int, split: str, result: Result) -> None:
+    """Adds a checkpoint's result to the table and to TensorBoard, once, and keeps the checkpoint if it is the best.
+
+    Args:
+        folder: `summary_dir/test`.
+        checkpoint: the checkpoint's prefix.
+        step: its step.
+        split: "test" or "validation".
+        result: of the evaluation.
+    """
+    results = Results(folder, split)
+    if step in results.steps():
+        return
+    write_test_summaries(folder, step, result)
+    if results.add(step, result):
+        _keep_best(folder / "best", Path(checkpoint), step, result)
+
+
+def _keep_best(folder: Path, checkpoint: Path, step: int, result: Result) -> None:
     """Links the best checkpoint and its config into `folder`, so that pruning does not take it, and names it there."""
     folder.mkdir(exist_ok=True)
     for ending in (".data-00000-of-00001", ".index"):
-        target = folder / f"model.ckpt-{step}{ending}"
+        source, target = Path(f"{checkpoint}{ending}"), folder / f"{checkpoint.name}{ending}"
         target.unlink(missing_ok=True)
         try:
-            os.link(checkpoint + ending, target)
+            os.link(source, target)
         except PermissionError:  # a file system without hard links
-            target.write_bytes(Path(checkpoint + ending).read_bytes())
-    if config:
-        (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+            shutil.copyfile(source, target)
+        except FileNotFoundError:  # pruned since it was read
+            return
+    if (config := read_config(checkpoint.parent)) is not None:
+        write_config(folder, config)
     draft = folder / f".best.{os.getpid()}"
     draft.write_text(json.dumps({"step": step, "wrong": result.wrong, "percent": result.percent}) + "\n")
     os.replace(draft, folder / "best.json")
     for old in folder.glob("model.ckpt-*"):
-        if not old.name.startswith(f"model.ckpt-{step}."):
+        if not old.name.startswith(f"{checkpoint.name}."):
             old.unlink()

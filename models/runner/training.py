@@ -1,6 +1,8 @@
 """The training and evaluation steps: compiled, on one device or under a distribution strategy."""
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -94,3 +96,12 @@ def make_evaluation_step(model: Classifier) -> Callable:
 def count_weights(model: Classifier) -> int:
     """Number of trainable weights."""
     return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+
+
+def check_finite(loss: float, step: int, folder: Path) -> None:
+    """Raises ValueError, naming the step, for a loss that is NaN or infinite."""
+    if not math.isfinite(loss):
+        raise ValueError(
+            f"The loss became {loss} at step {step}; the run stopped before saving it. The newest checkpoint in "
+            f"{folder} is good: lower learning_rate and start from it with --checkpoint in another --summary_dir."
+        )

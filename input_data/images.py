@@ -1,0 +1,71 @@
+"""What data sets do to batches of images, each image by its own numbers: shift, crop, distort, scale.
+
+The random numbers come from outside (`Split.noise`), so every function here is a plain function.
+"""
+
+import numpy as np
+
+
+def shift(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Moves each image down and right by its own whole number of pixels and fills with zeros.
+
+    Args:
+        images: uint8 [n, height, width].
+        rows: int [n], down; negative is up.
+        columns: int [n], right; negative is left.
+    """
+    reach = int(max(np.abs(rows).max(initial=0), np.abs(columns).max(initial=0)))
+    _, height, width = images.shape
+    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
+    return windows[np.arange(len(images)), reach - rows, reach - columns]
+
+
+def whole(noise: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Uniform numbers in [0, 1) as whole numbers from `low` to `high`, both included."""
+    return low + (noise * (high - low + 1)).astype(np.int64)
+
+
+def scaled(images: np.ndarray) -> np.ndarray:
+    """uint8 pixels as float32 in [0, 1]."""
+    return images.astype(np.float32) * np.float32(1 / 255)
+
+
+def crop(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: int) -> np.ndarray:
+    """A square of each image, from its own corner.
+
+    Args:
+        images: [n, height, width, depth].
+        rows: int [n], the first row.
+        columns: int [n], the first column.
+        size: side of the square.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
+    return np.moveaxis(windows[np.arange(len(images)), rows, columns], 1, -1)  # [n, size, size, depth]
+
+
+def centre(images: np.ndarray, size: int) -> np.ndarray:
+    """The square in the middle of each image [n, height, width, depth]."""
+    row, column = (images.shape[1] - size) // 2, (images.shape[2] - size) // 2
+    return images[:, row : row + size, column : column + size]
+
+
+def distort(images: np.ndarray, brightness: np.ndarray, contrast: np.ndarray) -> np.ndarray:
+    """Brightness and contrast of 2017, in the pixels' own unit: ±63, then 0.2 to 1.8 times the distance to the mean.
+
+    Args:
+        images: float32 [n, height, width, depth], 0 to 255.
+        brightness: noise [n] in [0, 1).
+        contrast: noise [n] in [0, 1).
+    """
+    images = images + (126 * brightness - 63).astype(np.float32)[:, None, None, None]
+    mean = images.mean(axis=(1, 2), keepdims=True)  # of each channel
+    return (images - mean) * (0.2 + 1.6 * contrast).astype(np.float32)[:, None, None, None] + mean
+
+
+def standardised(images: np.ndarray) -> np.ndarray:
+    """Each image with mean 0 and deviation 1; the deviation is held above 1/√pixels, as TensorFlow does."""
+    images = images.astype(np.float32)
+    axes, pixels = (1, 2, 3), images[0].size
+    mean, deviation = images.mean(axis=axes, keepdims=True), images.std(axis=axes, keepdims=True)
+    return (images - mean) / np.maximum(deviation, np.float32(pixels**-0.5))

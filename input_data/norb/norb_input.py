@@ -1,0 +1,74 @@
+"""smallNORB from the TFRecords of 2017: pairs of 96x96 images of toys in five classes.
+
+The images are halved by taking every second pixel, which is what TF 1's bilinear resize does at this ratio.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.images import centre, crop, distort, standardised, whole
+from input_data.records import Records
+
+SIZE = 32  # of the crops that the network sees
+_RAW = (2, 96, 96)
+
+
+class SmallNorb(Split):
+    """Records by random access. Training: brightness, contrast, random crop; test: the centre; both standardised."""
+
+    info = Info("smallNORB", (SIZE, SIZE, 2), 5, 1, ("animal", "human", "airplane", "truck", "car"))
+
+    def __init__(self, records: Records, chosen: np.ndarray, training: bool):
+        self.records, self.chosen = records, chosen
+        self.noise = 4 if training else 0
+
+    def __len__(self):
+        return len(self.chosen)
+
+    def batch(self, indices, noise):
+        places = self.chosen[indices]
+        parsed = self.records.parse(places, {"image_raw": 0, "label": 1})
+        check_labels(parsed["label"], 5, str(self.records.paths[0]))
+        images = self.records.images(parsed["image_raw"], places, _RAW)[:, :, ::2, ::2].transpose(0, 2, 3, 1)
+        if self.noise:
+            images = distort(images.astype(np.float32), noise[:, 0], noise[:, 1])
+            corners = whole(noise[:, 2:], 0, images.shape[1] - SIZE)
+            images = crop(images, *corners.T, SIZE)
+        else:
+            images = centre(images, SIZE)
+        return {"images": standardised(images), "labels": parsed["label"].astype(np.int32)}
+
+
+def _instances(records: Records) -> np.ndarray:
+    """Which toy of its class each record shows: the first number of its `meta`."""
+    blocks = np.array_split(np.arange(len(records)), -(-len(records) // 1000))
+    return np.concatenate([records.parse(block, {"meta": 4})["meta"][:, 0] for block in blocks])
+
+
+def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
+    """smallNORB's split; validation holds out one toy of each class, the one with the highest number.
+
+    Args:
+        data_dir: the folder with trainduo.tfrecords and testduo.tfrecords.
+        split: train, test, valid_train or valid_test.
+        options: num_targets must be 1.
+
+    Raises:
+        DataError: files that are missing or damaged.
+    """
+    if options.num_targets != 1:
+        raise DataError("--num_targets=2 is for MNIST alone: smallNORB's images have one label.")
+    if data_dir is None:
+        raise DataError("smallNORB needs a --data_dir: the folder with trainduo.tfrecords and testduo.tfrecords.")
+    path = Path(data_dir) / f"{'test' if split == 'test' else 'train'}duo.tfrecords"
+    if not path.is_file():
+        raise DataError(f"{path} does not exist. --data_dir should have smallNORB's records of 2017.")
+    records = Records([path])
+    chosen = np.arange(len(records))
+    if split.startswith("valid"):
+        instances = _instances(records)
+        held_out = instances == instances.max()
+        chosen = chosen[held_out if split == "valid_test" else ~held_out]
+    return SmallNorb(records, chosen, split in ("train", "valid_train"))
