@@ -9,6 +9,7 @@ Ctrl-C or SIGTERM after saving.
 """
 
 import argparse
+import functools
 import itertools
 import os
 import shlex
@@ -69,6 +70,19 @@ def train_trials(flags) -> int:
     return 0
 
 
+@functools.cache  # several trials share the devices of the process
+def set_up_devices(gpus: str | None, gpu_memory: int | None, num_gpus: int, train: bool):
+    """Shows TensorFlow the chosen devices and gives the strategy to train under; evaluation takes one device."""
+    if gpus == "cpu":  # before TensorFlow looks
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    import tensorflow as tf
+
+    from models.runner.distribution import choose_devices, make_strategy
+
+    choose_devices(gpus, gpu_memory)
+    return make_strategy(num_gpus) if train else tf.distribute.get_strategy()
+
+
 class Run:
     """One run: the flags, the places, and its jobs."""
 
@@ -83,15 +97,9 @@ class Run:
             from input_data.mnist.download import download
 
             download(flags.data_dir)
-        self._set_up_devices()
+        self.strategy = set_up_devices(flags.gpus, flags.gpu_memory, flags.num_gpus, flags.train)
+        from models.runner.distribution import worker
 
-    def _set_up_devices(self) -> None:
-        if self.flags.gpus == "cpu":  # before TensorFlow looks
-            os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-        from models.runner.distribution import choose_devices, make_strategy, worker
-
-        choose_devices(self.flags.gpus, self.flags.gpu_memory)
-        self.strategy = make_strategy(self.flags.num_gpus if self.flags.train else 1)
         self.worker = worker(self.strategy)
         self.chief = self.worker[0] == 0
 
@@ -229,7 +237,8 @@ class Run:
         self._evaluate(model, step, split, record=self.chief and not is_locked(self.test_dir))
         if self.chief:
             self._draw(model, step, split)
-            say(f"Look at the curves: tensorboard --host 127.0.0.1 --logdir {self.root}")
+            python = os.path.relpath(sys.executable)
+            say(f"Look at the curves: {python} -m tensorboard.main --host 127.0.0.1 --logdir {self.root}")
         return 0
 
     def evaluate_once(self) -> int:

@@ -19,6 +19,30 @@ _BLOCK = 1000
 _SEED = 2017
 
 
+class Partners:
+    """For each digit another one of a different class.
+
+    Args:
+        labels: [n], of at least two classes.
+        num_classes: number of classes.
+    """
+
+    def __init__(self, labels: np.ndarray, num_classes: int):
+        self.labels = labels.astype(np.int64)
+        self._by_class = np.argsort(labels, kind="stable")
+        self._counts = np.bincount(labels, minlength=num_classes)
+        self._starts = np.cumsum(self._counts) - self._counts
+        if self._counts.max() == len(labels):
+            raise DataError("MultiMNIST needs digits of two classes. All of these have the same label.")
+
+    def choose(self, first: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """The partners of the digits `first` [n], uniformly among those of other classes, as `noise` [n] says."""
+        own = self.labels[first]
+        choice = (noise * (len(self.labels) - self._counts[own])).astype(np.int64)
+        choice += np.where(choice >= self._starts[own], self._counts[own], 0)  # jump over the digit's own class
+        return self._by_class[choice]
+
+
 class ComposedPairs(Split):
     """Pairs made of the digits of an IDX folder.
 
@@ -37,21 +61,10 @@ class ComposedPairs(Split):
         self.labels = labels.astype(np.int32)
         self.num_pairs = num_pairs
         self.noise = 0 if num_pairs else 5
-        self._by_class = np.argsort(labels, kind="stable")
-        self._counts = np.bincount(labels, minlength=info.num_classes)
-        self._starts = np.cumsum(self._counts) - self._counts
-        if self._counts.max() == len(labels):
-            raise DataError("MultiMNIST needs digits of two classes. All of these have the same label.")
+        self.partners = Partners(labels, info.num_classes)
 
     def __len__(self):
         return len(self.images) * (self.num_pairs or 1)
-
-    def partners(self, first: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """For each digit another, uniformly among those of other classes, as `noise` in [0, 1) says."""
-        own = self.labels[first]
-        choice = (noise * (len(self.labels) - self._counts[own])).astype(np.int64)
-        choice += np.where(choice >= self._starts[own], self._counts[own], 0)  # jump over the digit's own class
-        return self._by_class[choice]
 
     def _test_noise(self, indices: np.ndarray) -> np.ndarray:
         noise = np.empty((len(indices), 5))
@@ -64,7 +77,7 @@ class ComposedPairs(Split):
         """The two digits of each pair, in the frame: uint8 [n, 2, rows, columns], and their labels [n, 2]."""
         first = indices // (self.num_pairs or 1)
         noise = self._test_noise(indices) if self.num_pairs else noise
-        both = np.stack([first, self.partners(first, noise[:, 0])], axis=1)  # [n, 2]
+        both = np.stack([first, self.partners.choose(first, noise[:, 0])], axis=1)  # [n, 2]
         moves = whole(noise[:, 1:], -REACH, REACH).reshape(-1, 2)  # [n·2, (down, right)]
         shifted = shift(self.images[both.ravel()], *moves.T)
         return shifted.reshape(len(indices), 2, *shifted.shape[1:]), self.labels[both]

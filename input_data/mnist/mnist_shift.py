@@ -1,0 +1,223 @@
+"""Writes shifted, expanded and paired MNIST as the TFRecords of 2017.
+
+    python input_data/mnist/mnist_shift.py --data_dir=D --split=train --shift=2                    # single digits
+    python input_data/mnist/mnist_shift.py --data_dir=D --split=train --shift=6 --pad=6            # for affNIST
+    python input_data/mnist/mnist_shift.py --data_dir=D --split=test --shift=6 --pad=4 --num_pairs=1000 \
+        --max_shard=100000 --multi_targets=true                                                    # MultiMNIST
+
+Reads the IDX files in `--data_dir` and writes beside them. The same seed writes the same files, byte for byte.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from input_data.dataset import SPLITS, DataError
+from input_data.images import shift, whole
+from input_data.mnist.mnist_input import load_idx
+from input_data.mnist.multi_input import Partners
+
+_BLOCK = 2000  # examples that are made at a time
+_FRAME = 16  # bytes that a TFRecord file adds to a record
+
+
+class Template:
+    """Serialized tf.train.Examples of one size, of which only the pixels and the labels differ.
+
+    Where they stand is found once, by serializing Examples that differ; then a block of records is one array.
+
+    Args:
+        images: names of the features that hold an image.
+        labels: names of the features that hold a label, 0 to 9.
+        shape: (height, width) of the images.
+    """
+
+    def __init__(self, images: tuple[str, ...], labels: tuple[str, ...], shape: tuple[int, int]):
+        self.images, self.labels, self.shape = images, labels, shape
+        self.blank = self._serialize({}, {})
+        self.places = {name: np.flatnonzero(self.blank != self._serialize({name: 255}, {})) for name in images}
+        self.places |= {name: np.flatnonzero(self.blank != self._serialize({}, {name: 1})) for name in labels}
+
+    def _serialize(self, pixels: dict[str, int], labels: dict[str, int]) -> np.ndarray:
+        from tensorflow.train import BytesList, Example, Feature, Features, Int64List
+
+        numbers = {"height": self.shape[0], "width": self.shape[1], "depth": 1} | dict.fromkeys(self.labels, 0) | labels
+        feature = {name: Feature(int64_list=Int64List(value=[value])) for name, value in numbers.items()}
+        for name in self.images:
+            content = bytes([pixels.get(name, 0)]) * (self.shape[0] * self.shape[1])
+            feature[name] = Feature(bytes_list=BytesList(value=[content]))
+        example = Example(features=Features(feature=feature))
+        return np.frombuffer(example.SerializeToString(deterministic=True), np.uint8)
+
+    def fill(self, **values: np.ndarray) -> np.ndarray:
+        """Records uint8 [n, bytes] of images [n, height, width] and labels [n], by their features' names."""
+        count = len(next(iter(values.values())))
+        records = np.tile(self.blank, (count, 1))
+        for name, value in values.items():
+            records[:, self.places[name]] = value.reshape(count, -1)
+        return records
+
+
+def single(images: np.ndarray, labels: np.ndarray, reach: int) -> tuple[int, Template, Iterator[np.ndarray]]:
+    """Every digit at all (2·reach+1)² places: number of examples, template, blocks of records."""
+    moves = np.stack(np.mgrid[-reach : reach + 1, -reach : reach + 1], axis=-1).reshape(-1, 2)
+    template = Template(("image_raw",), ("label",), images.shape[1:])
+    total = len(images) * len(moves)
+
+    def blocks():
+        for start in range(0, total, _BLOCK):
+            digit, place = np.divmod(np.arange(start, min(start + _BLOCK, total)), len(moves))
+            yield template.fill(image_raw=shift(images[digit], *moves[place].T), label=labels[digit])
+
+    return total, template, blocks()
+
+
+def multi(
+    images: np.ndarray, labels: np.ndarray, reach: int, num_pairs: int, seed: int
+) -> tuple[int, Template, Iterator[np.ndarray]]:
+    """Each digit, shifted once at random, with `num_pairs` digits of other classes, each shifted at random."""
+    template = Template(("image_raw_1", "image_raw_2", "merged_raw"), ("label_1", "label_2"), images.shape[1:])
+    total, partners = len(images) * num_pairs, Partners(labels, 10)
+
+    def blocks():
+        own = whole(np.random.default_rng([seed, 0]).random((len(images), 2)), -reach, reach)
+        noise = np.random.default_rng([seed, 1])
+        for start in range(0, total, _BLOCK):
+            digit = np.arange(start, min(start + _BLOCK, total)) // num_pairs
+            drawn = noise.random((len(digit), 3))
+            other = partners.choose(digit, drawn[:, 0])
+            first = shift(images[digit], *own[digit].T)
+            second = shift(images[other], *whole(drawn[:, 1:], -reach, reach).T)
+            merged = np.minimum(first.astype(np.uint16) + second, 255).astype(np.uint8)
+            yield template.fill(
+                image_raw_1=first, image_raw_2=second, merged_raw=merged, label_1=labels[digit], label_2=labels[other]
+            )
+
+    return total, template, blocks()
+
+
+def write(paths: list[Path], total: int, record: int, blocks: Iterator[np.ndarray], seed: int, overwrite: bool) -> None:
+    """Writes records to files of equal size, each record to a random one; the files appear when all are whole.
+
+    Args:
+        paths: the files.
+        total: number of records.
+        record: bytes of a record.
+        blocks: uint8 [n, record].
+        seed: of the choice of files.
+        overwrite: replace files that are there.
+
+    Raises:
+        DataError: a file is there already, or the disk is too full.
+    """
+    from rich.progress import track
+    from tensorflow.io import TFRecordWriter
+
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        raise DataError(f"{there[0]} exists. Move it away, or add --overwrite to replace it.")
+    needed, free = total * (record + _FRAME), shutil.disk_usage(paths[0].parent).free
+    if needed > free:
+        raise DataError(f"{needed / 1e9:.1f} GB are needed in {paths[0].parent} and {free / 1e9:.1f} GB are free.")
+    files = np.arange(total, dtype=np.uint32) % len(paths)
+    if len(paths) > 1:
+        np.random.default_rng([seed, 2]).shuffle(files)
+    drafts = [path.with_name(f".{path.name}.{os.getpid()}") for path in paths]
+    try:
+        with ExitStack() as stack:
+            writers = [stack.enter_context(TFRecordWriter(str(draft))) for draft in drafts]
+            done = 0
+            for records in track(blocks, f"{total:,} examples", total=-(-total // _BLOCK)):
+                for file, content in zip(files[done:].tolist(), records, strict=False):
+                    writers[file].write(content.tobytes())
+                done += len(records)
+        for draft, path in zip(drafts, paths, strict=True):
+            os.replace(draft, path)
+    finally:
+        for draft in drafts:
+            draft.unlink(missing_ok=True)
+
+
+def generate(
+    data_dir: str,
+    split: str = "train",
+    shift: int = 2,
+    pad: int = 0,
+    multi_targets: bool = False,
+    num_pairs: int = 0,
+    max_shard: int = 0,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Writes a split's records beside its IDX files and gives the files' paths.
+
+    Args:
+        data_dir: folder of the IDX files.
+        split: train, test, valid_train or valid_test.
+        shift: pixels each way.
+        pad: zeros around the digits.
+        multi_targets: pairs of digits in place of single ones.
+        num_pairs: pairs of each digit.
+        max_shard: most examples of a file, for pairs; 0: one file.
+        seed: of shifts, partners and files.
+        overwrite: replace files that are there.
+
+    Raises:
+        DataError: input that is missing or damaged, no --num_pairs for pairs, files that exist, a full disk.
+    """
+    if multi_targets and num_pairs < 1:
+        raise DataError("--multi_targets=true needs --num_pairs, 1 or more.")
+    images, labels = load_idx(Path(data_dir), split)
+    images = np.pad(images, ((0, 0), (pad, pad), (pad, pad)))
+    name = f"{split}_{shift}shifted_mnist.tfrecords"
+    if multi_targets:
+        total, template, blocks = multi(images, labels, shift, num_pairs, seed)
+        count = -(-total // max_shard) if max_shard else 1
+        paths = [Path(data_dir) / f"multi{name}-{index:05}-of-{count:05}" for index in range(count)]
+    else:
+        total, template, blocks = single(images, labels, shift)
+        paths = [Path(data_dir) / name]
+    write(paths, total, len(template.blank), blocks, seed, overwrite)
+    return paths
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, received {text!r}")
+    return text.lower() == "true"
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the script and returns its exit code."""
+    parser = argparse.ArgumentParser(description="Writes shifted, expanded and paired MNIST as TFRecords.")
+    parser.add_argument("--data_dir", required=True, help="folder of the IDX files; the records go there too")
+    parser.add_argument("--split", choices=SPLITS, default="train")
+    parser.add_argument("--shift", type=int, choices=range(20), metavar="N", default=2, help="pixels each way")
+    parser.add_argument("--pad", type=int, choices=range(50), metavar="N", default=0, help="zeros around the digits")
+    parser.add_argument(
+        "--multi_targets", type=lambda text: text.lower() == "true", nargs="?", const=True, default=False
+    )
+    parser.add_argument("--num_pairs", type=int, default=0, help="pairs of each digit")
+    parser.add_argument("--max_shard", type=int, default=0, help="most examples of a file of pairs; 0: one file")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    try:
+        paths = generate(**vars(parser.parse_args(arguments)))
+    except (DataError, OSError) as error:
+        print(f"mnist_shift.py: error: {error}", file=sys.stderr)
+        return 1
+    print(f"Wrote {paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

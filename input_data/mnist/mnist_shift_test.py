@@ -1,0 +1,104 @@
+"""The generator: what it writes reads back as what it says, the same each time, or not at all."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from input_data import DataError, Options, evaluation_batches, open_split
+from input_data.mnist import mnist_shift
+from input_data.mnist.mnist_test import digits, write_idx
+
+
+def read_all(data_dir, split="train", **options):
+    opened = open_split("mnist", split, str(data_dir), Options(**options))
+    batches = list(evaluation_batches(opened, 50))
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def test_single_digits_stand_at_every_place(tmp_path):
+    images, labels = digits(3, size=4)
+    write_idx(tmp_path, images, labels)
+    assert mnist_shift.main([f"--data_dir={tmp_path}"]) == 0
+    found = read_all(tmp_path)
+    assert found["images"].shape == (75, 4, 4, 1) and found["labels"][:, 0].tolist() == [0] * 25 + [1] * 25 + [2] * 25
+    padded, index = np.pad(images, ((0, 0), (2, 2), (2, 2))), 0
+    for digit in range(3):
+        for down in range(-2, 3):
+            for right in range(-2, 3):
+                expected = padded[digit, 2 - down : 6 - down, 2 - right : 6 - right]
+                np.testing.assert_allclose(found["images"][index, ..., 0] * 255, expected, atol=1e-4)
+                index += 1
+
+
+def test_records_are_the_examples_of_2017(tmp_path):
+    """Not only our reader: TensorFlow's own finds the features, and the checksums right."""
+    write_idx(tmp_path, *digits(2, size=4))
+    (path,) = mnist_shift.generate(str(tmp_path), shift=0, pad=1)
+    examples = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    assert len(examples) == 2
+    feature = examples[1].features.feature
+    assert set(feature) == {"image_raw", "label", "height", "width", "depth"}
+    numbers = [feature[name].int64_list.value[0] for name in ("label", "height", "width", "depth")]
+    assert numbers == [1, 6, 6, 1] and len(feature["image_raw"].bytes_list.value[0]) == 36
+
+
+def test_pairs_go_to_random_shards_of_at_most_max_shard(tmp_path):
+    images, labels = digits(20, size=4)
+    write_idx(tmp_path, images, labels, "test")
+    flags = [f"--data_dir={tmp_path}", "--split=test", "--shift=1", "--pad=1", "--num_pairs=6", "--max_shard=50"]
+    assert mnist_shift.main([*flags, "--multi_targets=true"]) == 0
+    name = "multitest_1shifted_mnist.tfrecords"
+    assert sorted(path.name for path in tmp_path.glob("multi*")) == [f"{name}-0000{i}-of-00003" for i in range(3)]
+    found = read_all(f"{tmp_path}/{name}@3", "test", num_targets=2)
+    assert found["images"].shape == (120, 6, 6, 1)
+    assert (found["labels"][:, 0] != found["labels"][:, 1]).all()
+    assert Counter(found["labels"][:, 0].tolist()) == dict.fromkeys(range(10), 12)
+    np.testing.assert_allclose(found["images"], np.minimum(found["targets"].sum(axis=1), 1), atol=1e-6)
+    assert len({pair[0].tobytes() for pair in found["targets"]}) == 20  # the first digit is shifted once
+    sizes = [len(open_split("mnist", "test", f"{path}", Options(num_targets=2))) for path in tmp_path.glob("multi*")]
+    assert sizes == [40, 40, 40]
+
+
+def test_the_same_seed_writes_the_same_bytes(tmp_path):
+    contents = []
+    for index, seed in enumerate((1, 1, 2)):
+        folder = tmp_path / str(index)
+        write_idx(folder, *digits(10, size=4))
+        paths = mnist_shift.generate(str(folder), multi_targets=True, num_pairs=2, max_shard=10, seed=seed)
+        contents.append([path.read_bytes() for path in paths])
+    assert contents[0] == contents[1] != contents[2]
+
+
+def test_nothing_is_overwritten_unless_asked(tmp_path, capsys):
+    write_idx(tmp_path, *digits(2, size=4))
+    path = tmp_path / "train_2shifted_mnist.tfrecords"
+    path.write_bytes(b"precious")
+    assert mnist_shift.main([f"--data_dir={tmp_path}"]) == 1
+    assert "add --overwrite" in capsys.readouterr().err and path.read_bytes() == b"precious"
+    assert mnist_shift.main([f"--data_dir={tmp_path}", "--overwrite"]) == 0
+    assert path.read_bytes() != b"precious"
+
+
+def test_a_full_disk_is_refused_first_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
+    write_idx(tmp_path, *digits(2, size=4))
+    with monkeypatch.context() as patch:
+        patch.setattr(mnist_shift.shutil, "disk_usage", lambda _: Usage)
+        with pytest.raises(DataError, match="GB are needed"):
+            mnist_shift.generate(str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(mnist_shift, "shift", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            mnist_shift.generate(str(tmp_path))
+    assert not [path for path in Path(tmp_path).iterdir() if "tfrecords" in path.name]
+
+
+class Usage:
+    free = 10
+
+
+def test_pairs_need_their_number(tmp_path, capsys):
+    assert mnist_shift.main([f"--data_dir={tmp_path}", "--multi_targets=true"]) == 1
+    assert "needs --num_pairs" in capsys.readouterr().err
