@@ -104,7 +104,7 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
         os.replace(draft + _INDEX, target + _INDEX)  # last: a checkpoint without an index is none
         _write_state_file(folder)
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "message", None) or str(error)
+        reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", getattr(error, "message", None) or str(error))
         raise CheckpointError(
             f"Cannot write the checkpoint {target}: {reason}. Older checkpoints are whole; "
             "make room and start the same command again to go on from the last one."
