@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data import DATASETS, Options, evaluation_batches, open_split, training_batches
 from models import MODELS
-from models.hparams import HParams
+from models.hparams import PRESETS, HParams
 from models.runner.flags import make_parser
 
 # With no flag at all: 8 types of primary capsules, which train four times as fast as the paper's 32.
@@ -40,6 +40,8 @@ def main(arguments: list[str]) -> int:
     if ("{}" in (flags.checkpoint or "")) != members:
         parser.error("--num_trials with --train=false takes a --checkpoint with {} for the member's number, and back")
     try:
+        if flags.check_data:
+            return Run(flags).check_data()
         if flags.train:
             return train_trials(flags) if flags.num_trials > 1 else Run(flags).train()
         if members:
@@ -48,6 +50,9 @@ def main(arguments: list[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"experiment.py: error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
 
 
 def say(text: str) -> None:
@@ -90,8 +95,8 @@ class Run:
         self.flags = flags
         self.root = Path(flags.summary_dir or "runs/default")
         self.train_dir, self.test_dir = self.root / "train", self.root / "test"
-        self.options = Options(num_targets=flags.num_targets, num_pairs=flags.num_pairs)
-        self.hparams = HParams().override(flags.hparams_override)
+        self.options = Options(flags.num_targets, flags.num_pairs, flags.image_size, flags.grayscale)
+        self.hparams = HParams().override(PRESETS.get(flags.preset)).override(flags.hparams_override)
         self.result = None
         if flags.download:
             from input_data.mnist.download import download
@@ -139,7 +144,7 @@ class Run:
         from models.runner import config
 
         known = config.read(folder)
-        if known and self.flags.hparams_override is None:
+        if known and self.flags.hparams_override is self.flags.preset is None:
             self.flags.model = known["flags"]["model"]
             self.hparams = HParams(**known["hparams"])
             say(f"Model and hparams as in {folder}/config.json")
@@ -199,10 +204,10 @@ class Run:
         from models.runner.training import check_finite
 
         flags, step = self.flags, start
-        summaries = TrainSummaries(self.train_dir, model) if self.chief else None
-        progress = Progress(flags.max_steps, "step", flags.batch_size, done=start)
         batches = training_batches(split, flags.batch_size, flags.seed, start, self.worker)
+        progress = Progress(flags.max_steps, "step", flags.batch_size, done=start)
         with Stop() as stop:
+            summaries = TrainSummaries(self.train_dir, model) if self.chief else None
             while step < flags.max_steps and not stop.signal:
                 # A call ends where a checkpoint is due, so that checkpoints lie at whole multiples of save_step.
                 count = min(flags.steps_per_call, flags.max_steps - step, flags.save_step - step % flags.save_step)
@@ -313,6 +318,19 @@ class Run:
         result = evaluate_ensemble(members(), lambda: self.test_batches(split), self.test_size(split), member_done)
         say(str(result))
         self._write_predictions(result)
+        return 0
+
+    def check_data(self) -> int:
+        """Reads the training and the test split once, reports on them and draws a sheet of each."""
+        from models.runner.datacheck import check, draw_sheet
+
+        self.make_folder(self.root)
+        for training, name in ((True, "train"), (False, "test")):
+            split = self.split(training)
+            say(check(f"{split.info.name}, {name}", split, evaluation_batches(split, 500)))
+            shown = training_batches(split, 128, self.flags.seed) if training else self.test_batches(split)
+            draw_sheet(self.root / f"sheet-{name}.png", next(shown))
+            say(f"{self.root}/sheet-{name}.png shows {'augmented training' if training else 'test'} images")
         return 0
 
     def watch(self) -> int:

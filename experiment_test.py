@@ -116,6 +116,25 @@ def test_reconstructions_are_drawn_and_verbose_summaries_written(tmp_path, capsy
     assert {"reconstruction", "conv1/weights", "capsule2/activation"} <= tags
 
 
+def test_check_data_reports_counts_and_draws_sheets(tmp_path, capsys):
+    code, out = run(capsys, "--check_data", f"--summary_dir={tmp_path}")
+    assert code == 0
+    assert "MNIST, train: 5,000 images 28x28x1, values 0 to 1" in out and "0 479, 1 563" in out
+    assert "MNIST, test: 1,000 images" in out and "0 85, 1 126" in out
+    for name in ("train", "test"):
+        sheet = tf.io.decode_png((tmp_path / f"sheet-{name}.png").read_bytes()).numpy()
+        assert sheet.shape == (6 * 30 * 2, 16 * 30 * 2, 1) and sheet.std() > 50
+
+
+def test_a_preset_is_named_hparams_that_can_be_overridden(tmp_path, capsys):
+    flags = [f"--summary_dir={tmp_path}", *SMALL, "--max_steps=1", "--preset=svhn"]
+    assert run(capsys, *flags, "--hparams_override=conv_channels=4,remake=false")[0] == 0
+    hparams = json.loads((tmp_path / "train/config.json").read_text())["hparams"]
+    assert [hparams[name] for name in ("conv_channels", "num_prime_capsules", "primary_atoms", "class_atoms")] == [
+        4, 16, 6, 8,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_saves_and_says_how_to_go_on(number, tmp_path):
     command = [sys.executable, "experiment.py", f"--summary_dir={tmp_path}", TINY, "--max_steps=100000"]

@@ -8,6 +8,9 @@ DATASETS = {
     "mnist": "input_data.mnist.mnist_input",
     "cifar10": "input_data.cifar10.cifar10_input",
     "norb": "input_data.norb.norb_input",
+    "affnist": "input_data.affnist.affnist_input",
+    "svhn": "input_data.svhn.svhn_input",
+    "folder": "input_data.folder.folder_input",
 }
 
 

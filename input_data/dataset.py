@@ -8,6 +8,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -44,10 +45,31 @@ class Options:
     Attributes:
         num_targets: labels of an image, 1 or 2.
         num_pairs: MultiMNIST: test pairs for each test digit.
+        image_size: own images: side of the square they are resized to; None: as they are.
+        grayscale: own images: read them with one channel.
     """
 
     num_targets: int = 1
     num_pairs: int = 1
+    image_size: int | None = None
+    grayscale: bool = False
+
+    def folder(self, name: str, data_dir: str | None, content: str) -> Path:
+        """The folder of a data set whose images have one label.
+
+        Args:
+            name: what the data set is called.
+            data_dir: what the user gave.
+            content: what should be in it, for the message.
+
+        Raises:
+            DataError: no folder, or two targets.
+        """
+        if self.num_targets != 1:
+            raise DataError(f"--num_targets=2 is for MNIST alone: images of {name} have one label.")
+        if data_dir is None or not Path(data_dir).is_dir():
+            raise DataError(f"{name} needs a --data_dir: the folder with {content}. Received: {data_dir}")
+        return Path(data_dir)
 
 
 class Split:

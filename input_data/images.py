@@ -10,15 +10,15 @@ def shift(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
     """Moves each image down and right by its own whole number of pixels and fills with zeros.
 
     Args:
-        images: uint8 [n, height, width].
+        images: uint8 [n, height, width] or [n, height, width, depth].
         rows: int [n], down; negative is up.
         columns: int [n], right; negative is left.
     """
+    if images.ndim == 3:
+        return shift(images[..., None], rows, columns)[..., 0]
     reach = int(max(np.abs(rows).max(initial=0), np.abs(columns).max(initial=0)))
-    _, height, width = images.shape
-    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
-    return windows[np.arange(len(images)), reach - rows, reach - columns]
+    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
+    return crop(padded, reach - rows, reach - columns, images.shape[1:3])
 
 
 def whole(noise: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -31,17 +31,17 @@ def scaled(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32) * np.float32(1 / 255)
 
 
-def crop(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: int) -> np.ndarray:
-    """A square of each image, from its own corner.
+def crop(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A part of each image, from its own corner.
 
     Args:
         images: [n, height, width, depth].
         rows: int [n], the first row.
         columns: int [n], the first column.
-        size: side of the square.
+        size: (rows, columns) of the part.
     """
-    windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
-    return np.moveaxis(windows[np.arange(len(images)), rows, columns], 1, -1)  # [n, size, size, depth]
+    windows = np.lib.stride_tricks.sliding_window_view(images, size, axis=(1, 2))
+    return np.moveaxis(windows[np.arange(len(images)), rows, columns], 1, -1)  # [n, *size, depth]
 
 
 def centre(images: np.ndarray, size: int) -> np.ndarray:

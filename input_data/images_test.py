@@ -26,5 +26,5 @@ def test_distort_is_brightness_then_contrast():
 def test_crops_are_cut_at_their_own_corners():
     rows, columns = np.array([0, 1, 2, 3, 4]), np.array([4, 3, 2, 1, 0])
     expected = [image[r : r + 8, c : c + 8] for image, r, c in zip(IMAGES, rows, columns, strict=True)]
-    np.testing.assert_array_equal(crop(IMAGES, rows, columns, 8), expected)
+    np.testing.assert_array_equal(crop(IMAGES, rows, columns, (8, 8)), expected)
     np.testing.assert_array_equal(centre(IMAGES, 8), IMAGES[:, 2:10, 2:10])

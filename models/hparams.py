@@ -12,6 +12,13 @@ _POSITIVE = ("decay_rate", "decay_steps", "learning_rate", "routing", "num_prime
 _POSITIVE += ("primary_atoms", "class_atoms")
 
 
+# Networks of the paper that differ from the defaults, by the names that --preset takes.
+PRESETS = {
+    "cifar10": "num_prime_capsules=64,padding=SAME,leaky=true,remake=false",
+    "svhn": "conv_channels=64,num_prime_capsules=16,primary_atoms=6,class_atoms=8",
+}
+
+
 @dataclass(frozen=True)
 class HParams:
     """What a network and its training may vary. The defaults are those of 2017."""

@@ -38,7 +38,7 @@ class Cifar10(Split):
         images = self.images[indices]
         if self.noise:
             corners = whole(noise[:, :2], 0, images.shape[1] - SIZE)
-            images = crop(images, *corners.T, SIZE)
+            images = crop(images, *corners.T, (SIZE, SIZE))
             images = np.where((noise[:, 2] < 0.5)[:, None, None, None], images[:, :, ::-1], images)
             images = distort(images.astype(np.float32), noise[:, 3], noise[:, 4])
         else:
@@ -74,11 +74,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     Raises:
         DataError: files that are missing or damaged.
     """
-    if options.num_targets != 1:
-        raise DataError("--num_targets=2 is for MNIST alone: CIFAR-10's images have one label.")
-    if data_dir is None:
-        raise DataError("CIFAR-10 needs a --data_dir: the folder with cifar-10-batches-bin.")
-    folder = Path(data_dir)
+    folder = options.folder("CIFAR-10", data_dir, "cifar-10-batches-bin")
     if (folder / "cifar-10-batches-bin").is_dir():
         folder = folder / "cifar-10-batches-bin"
     missing = [name for name in _FILES[split] if not (folder / name).is_file()]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from input_data.arrays import ImageArrays, hold_out
 from input_data.dataset import DataError, Info, Options, Split, check_labels
-from input_data.images import scaled, shift, whole
+from input_data.images import scaled
 from input_data.mnist import idx
 from input_data.mnist.multi_input import ComposedPairs, RecordPairs, is_records, overlap
 from input_data.records import Records, shards
@@ -17,25 +18,6 @@ _FEATURES = {"image_raw": 0, "label": 1, "height": 1, "width": 1, "depth": 1}
 
 def _info(rows: int, columns: int, num_targets: int = 1) -> Info:
     return Info("MNIST", (rows, columns, 1), 10, num_targets, tuple(str(digit) for digit in range(10)))
-
-
-class IdxSplit(Split):
-    """Digits from IDX files, held in memory; in training each is shifted at random by up to `reach` pixels."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray, reach: int):
-        self.images, self.labels, self.reach = images, labels.astype(np.int32), reach
-        self.noise = 2 if reach else 0
-        self.info = _info(*images.shape[1:])
-
-    def __len__(self):
-        return len(self.images)
-
-    def batch(self, indices, noise):
-        images = self.images[indices]
-        if self.reach:
-            rows, columns = whole(noise, -self.reach, self.reach).T
-            images = shift(images, rows, columns)
-        return {"images": scaled(images)[..., None], "labels": self.labels[indices, None]}
 
 
 class RecordSplit(Split):
@@ -69,9 +51,8 @@ def load_idx(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """
     images, labels = idx.load(folder, "test" if split == "test" else "train")
     check_labels(labels, 10, str(folder))
-    held_out = len(images) // 6
-    part = {"valid_train": slice(held_out, None), "valid_test": slice(held_out)}.get(split, slice(None))
-    return images[part], labels[part]
+    images, labels = hold_out(split, images, labels)
+    return images, labels
 
 
 def _record_names(split: str) -> list[str]:
@@ -117,7 +98,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
         opened = ComposedPairs(images, labels, _info(*images.shape[1:]), None if training else options.num_pairs)
         _note_overlap(opened)
     else:
-        opened = IdxSplit(images, labels, TRAIN_SHIFT if training else 0)
+        opened = ImageArrays(_info(*images.shape[1:]), images[..., None], labels, TRAIN_SHIFT if training else 0)
     if data_dir is None:
         opened.note = f"No --data_dir: using {len(images):,} digits of the embedded sample of MNIST. {opened.note}"
     return opened

@@ -79,8 +79,8 @@ def test_validation_holds_out_the_first_sixth(tmp_path):
     images, labels = digits(60)
     write_idx(tmp_path, images, labels)
     held_out, rest = (open_split("mnist", name, str(tmp_path)) for name in ("valid_test", "valid_train"))
-    np.testing.assert_array_equal(held_out.images, images[:10])
-    np.testing.assert_array_equal(rest.images, images[10:])
+    np.testing.assert_array_equal(held_out.images[..., 0], images[:10])
+    np.testing.assert_array_equal(rest.images[..., 0], images[10:])
 
 
 def test_the_sample_is_the_head_of_mnist():

@@ -3,8 +3,6 @@
 The images are halved by taking every second pixel, which is what TF 1's bilinear resize does at this ratio.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from input_data.dataset import DataError, Info, Options, Split, check_labels
@@ -35,7 +33,7 @@ class SmallNorb(Split):
         if self.noise:
             images = distort(images.astype(np.float32), noise[:, 0], noise[:, 1])
             corners = whole(noise[:, 2:], 0, images.shape[1] - SIZE)
-            images = crop(images, *corners.T, SIZE)
+            images = crop(images, *corners.T, (SIZE, SIZE))
         else:
             images = centre(images, SIZE)
         return {"images": standardised(images), "labels": parsed["label"].astype(np.int32)}
@@ -58,11 +56,8 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     Raises:
         DataError: files that are missing or damaged.
     """
-    if options.num_targets != 1:
-        raise DataError("--num_targets=2 is for MNIST alone: smallNORB's images have one label.")
-    if data_dir is None:
-        raise DataError("smallNORB needs a --data_dir: the folder with trainduo.tfrecords and testduo.tfrecords.")
-    path = Path(data_dir) / f"{'test' if split == 'test' else 'train'}duo.tfrecords"
+    folder = options.folder("smallNORB", data_dir, "trainduo.tfrecords and testduo.tfrecords")
+    path = folder / f"{'test' if split == 'test' else 'train'}duo.tfrecords"
     if not path.is_file():
         raise DataError(f"{path} does not exist. --data_dir should have smallNORB's records of 2017.")
     records = Records([path])

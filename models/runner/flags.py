@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import fields
 
-from models.hparams import HParams
+from models.hparams import PRESETS, HParams
 
 
 def _boolean(text: str) -> bool:
@@ -47,6 +47,8 @@ def make_parser(datasets: list[str], models: list[str]) -> argparse.ArgumentPars
     )
     what = parser.add_argument_group("what")
     _flag(what, "model", "the network", choices=models, default="capsule")
+    presets = "; ".join(f"{name}: {override}" for name, override in PRESETS.items())
+    _flag(what, "preset", f"hparams of one of the paper's networks ({presets})", choices=PRESETS)
     _flag(what, "hparams_override", "changes of hparams: name=value,name=value", metavar="PAIRS")
     _flag(what, "summary_dir", "where checkpoints (train/) and results (test/) go", metavar="DIR")
     _flag(what, "seed", "seed of weights, data order and augmentation", type=_at_least(0), default=0, metavar="N")
@@ -56,6 +58,9 @@ def make_parser(datasets: list[str], models: list[str]) -> argparse.ArgumentPars
     _flag(data, "data_dir", "its files; none: the embedded sample of MNIST", metavar="DIR")
     _flag(data, "num_targets", "digits in an image", type=int, choices=(1, 2), default=1)
     _flag(data, "num_pairs", "MultiMNIST: test pairs of each digit", type=_at_least(1), default=1, metavar="N")
+    _flag(data, "image_size", "own images: resize to squares of this side", type=_at_least(1), metavar="N")
+    _flag(data, "grayscale", "own images: read them with one channel", default=False)
+    _flag(data, "check_data", "read all of the training and test split once, report, draw sheets", default=False)
     _flag(data, "validate", "hold out a part of the training set and evaluate on it", default=False)
     _flag(data, "download", "fetch MNIST into --data_dir first, where it is missing", default=False)
 

@@ -85,7 +85,12 @@ def write_reconstructions(path: Path, model: Classifier, batch: dict, count: int
     remakes = model.remake(model(images), labels)
     if not remakes:
         return False
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(tf.io.encode_png(grid([images, *remakes], scale=3)).numpy())
-    os.replace(draft, path)
+    write_png(path, grid([images, *remakes], scale=3))
     return True
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Writes a picture uint8 [height, width, 1 or 3], whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_bytes(tf.io.encode_png(picture).numpy())
+    os.replace(draft, path)

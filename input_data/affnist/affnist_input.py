@@ -1,0 +1,85 @@
+"""affNIST: train on MNIST digits placed at random in 40x40, test on digits under affine transformations.
+
+Paper, section 5.2. affNIST (https://www.cs.toronto.edu/~tijmen/affNIST/) comes as MATLAB files; its host comes and
+goes. Without them the test split is a substitute, and says so: MNIST's test digits under affNIST's documented
+transformations: rotation ±20°, shear ±0.2, scale 0.8 to 1.2 on each axis, any translation that keeps it inside.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from input_data.arrays import ImageArrays
+from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.matlab import load
+from input_data.mnist.mnist_input import load_idx
+
+SIZE = 40
+REACH = 6  # training: pixels each way, also the padding of the 28x28 digits
+INFO = Info("affNIST", (SIZE, SIZE, 1), 10, 1, tuple(str(digit) for digit in range(10)))
+_SEED = 2017
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [n, 40, 40] and labels [n] of one of affNIST's `.mat` files.
+
+    Raises:
+        DataError: a file that is damaged, or without a struct affNISTdata of the right shapes.
+    """
+    record = load(path, ("affNISTdata",))["affNISTdata"]
+    if not {"image", "label_int"} <= set(record.dtype.names or ()):
+        raise DataError(f"{path}: affNISTdata should have image and label_int. It has {record.dtype.names}.")
+    images, labels = record["image"][0, 0], record["label_int"][0, 0].ravel()
+    if images.shape != (SIZE * SIZE, len(labels)):
+        raise DataError(f"{path}: image should be [1600, {len(labels)}]. Received {list(images.shape)}.")
+    check_labels(labels.astype(int), 10, str(path))
+    return images.T.reshape(-1, SIZE, SIZE).astype(np.uint8), labels
+
+
+def substitute(images: np.ndarray) -> np.ndarray:
+    """Each digit [n, rows, columns] under a transformation of its own, in 40x40; the same on every machine."""
+    from scipy.ndimage import affine_transform
+
+    drawn = np.empty((len(images), SIZE, SIZE), np.uint8)
+    for index, image in enumerate(images):
+        noise = np.random.default_rng([_SEED, index]).random(6)
+        angle, shear = np.deg2rad(40 * noise[0] - 20), 0.4 * noise[1] - 0.2
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        forward = rotation @ np.array([[1, 0], [shear, 1]]) @ np.diag(0.8 + 0.4 * noise[2:4])
+        inked = np.argwhere(image)
+        centre = (inked.min(axis=0) + inked.max(axis=0)) / 2
+        moved = (inked - centre) @ forward.T  # where the digit's pixels come to lie around the target's centre
+        low, high = 1 - moved.min(axis=0), SIZE - 2 - moved.max(axis=0)
+        target = np.where(low <= high, low + noise[4:] * (high - low), (SIZE - 1) / 2)
+        inverse = np.linalg.inv(forward)
+        drawn[index] = affine_transform(
+            image.astype(np.float32), inverse, centre - inverse @ target, (SIZE, SIZE), order=1
+        ).round()
+    return drawn
+
+
+def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
+    """affNIST's split: expanded MNIST for training and validation, affNIST or its substitute for the test.
+
+    Args:
+        data_dir: a folder with MNIST's IDX files and, for the real test, affNIST's `test.mat` or `test_batches/*.mat`.
+        split: train, test, valid_train or valid_test.
+        options: num_targets must be 1.
+
+    Raises:
+        DataError: files that are missing or damaged.
+    """
+    folder = options.folder("affNIST", data_dir, "MNIST's IDX files and affNIST's test.mat or test_batches/*.mat")
+    if split == "test":
+        paths = sorted(folder.glob("test_batches/*.mat")) or sorted(folder.glob("test.mat"))
+        if paths:
+            images, labels = map(np.concatenate, zip(*(read(path) for path in paths), strict=True))
+            return ImageArrays(INFO, images[..., None], labels, reach=0)
+        images, labels = load_idx(folder, "test")
+        test = ImageArrays(INFO, substitute(images)[..., None], labels, reach=0)
+        test.note = f"SUBSTITUTE for affNIST, whose .mat files are not in {folder}: transformed MNIST test digits."
+        return test
+    images, labels = load_idx(folder, split)
+    margins = [((SIZE - size) // 2, SIZE - size - (SIZE - size) // 2) for size in images.shape[1:]]
+    images = np.pad(images, ((0, 0), *margins))
+    return ImageArrays(INFO, images[..., None], labels, reach=REACH if split != "valid_test" else 0)

@@ -1,0 +1,105 @@
+"""The data sets in MATLAB files, SVHN and affNIST, with its substitute."""
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from input_data import DataError, Options, evaluation_batches, open_split, training_batches
+from input_data.affnist.affnist_input import substitute
+from input_data.mnist.mnist_input import SAMPLE, load_idx
+from input_data.mnist.mnist_test import digits, write_idx
+
+RNG = np.random.RandomState(4)
+
+
+def test_svhn_reads_its_axes_and_its_ten(tmp_path):
+    images = RNG.randint(0, 256, (32, 32, 3, 12)).astype(np.uint8)
+    labels = np.array([10, 1, 2, 9, 10, 3, 4, 5, 6, 7, 8, 9], np.uint8)[:, None]
+    for part in ("train", "test"):
+        savemat(tmp_path / f"{part}_32x32.mat", {"X": images, "y": labels})
+    (batch,) = evaluation_batches(open_split("svhn", "test", str(tmp_path)), 20)
+    np.testing.assert_allclose(batch["images"], images.transpose(3, 0, 1, 2) / 255, atol=1e-6)
+    assert batch["labels"][:5, 0].tolist() == [0, 1, 2, 9, 0]
+    sizes = [len(open_split("svhn", name, str(tmp_path))) for name in ("train", "valid_train", "valid_test")]
+    assert sizes == [12, 10, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.ones((3, 1))}, "2 images, but 3 labels"),
+        ({"X": np.zeros((16, 16, 3, 2), np.uint8), "y": np.ones((2, 1))}, r"Received uint8 \[16, 16, 3, 2\]"),
+        ({"X": np.zeros((32, 32, 3, 1, 1), np.uint8), "y": np.ones((1, 1))}, r"should be uint8 \[32, 32, 3, n\]"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1], [11]])}, "0 to 9. Received 10 at index 1"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8)}, "lacks the variable y. It has: X"),
+    ],
+)
+def test_wrong_svhn_files_are_refused(content, words, tmp_path):
+    if content["X"].ndim == 5:
+        content["X"] = np.zeros((32, 32, 3), np.uint8)
+    savemat(tmp_path / "test_32x32.mat", content)
+    with pytest.raises(DataError, match=words):
+        open_split("svhn", "test", str(tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"not matlab", None])
+def test_files_that_are_no_matlab_are_refused(content, tmp_path):
+    if content is not None:
+        (tmp_path / "test_32x32.mat").write_bytes(content)
+    with pytest.raises(DataError, match=r"test_32x32.mat (is no MATLAB|does not exist)"):
+        open_split("svhn", "test", str(tmp_path))
+
+
+def write_affnist(path, images, labels):
+    path.parent.mkdir(exist_ok=True)
+    savemat(path, {"affNISTdata": {"image": images.reshape(len(images), 1600).T, "label_int": labels[None]}})
+
+
+def test_affnist_batches_are_read_in_order(tmp_path):
+    images = RNG.randint(0, 256, (6, 40, 40)).astype(np.uint8)
+    labels = np.array([3, 1, 4, 1, 5, 9], np.uint8)
+    for index in range(2):
+        part = slice(3 * index, 3 * index + 3)
+        write_affnist(tmp_path / "test_batches" / f"{index}.mat", images[part], labels[part])
+    split = open_split("affnist", "test", str(tmp_path))
+    (batch,) = evaluation_batches(split, 10)
+    np.testing.assert_allclose(batch["images"][..., 0] * 255, images, atol=1e-4)
+    assert batch["labels"][:, 0].tolist() == labels.tolist() and "SUBSTITUTE" not in split.note
+
+
+def test_wrong_affnist_files_are_refused(tmp_path):
+    write_affnist(tmp_path / "test.mat", np.zeros((2, 40, 40), np.uint8), np.array([1, 10], np.uint8))
+    with pytest.raises(DataError, match="0 to 9. Received 10 at index 1"):
+        open_split("affnist", "test", str(tmp_path))
+    savemat(tmp_path / "test.mat", {"affNISTdata": {"image": np.zeros((1600, 2))}})
+    with pytest.raises(DataError, match="should have image and label_int"):
+        open_split("affnist", "test", str(tmp_path))
+
+
+def test_expanded_mnist_is_placed_anywhere_in_forty_pixels(tmp_path):
+    images, labels = digits(50, size=28)
+    images[:] = 0
+    images[:, 14, 14] = 255
+    write_idx(tmp_path, images, labels)
+    split = open_split("affnist", "train", str(tmp_path))
+    stream = training_batches(split, 50, 0)
+    places = {tuple(p) for _ in range(40) for p in np.argwhere(next(stream)["images"][..., 0] == 1)[:, 1:]}
+    assert {row for row, _ in places} == {column for _, column in places} == set(range(14, 27))
+
+
+def test_the_substitute_is_labelled_fixed_and_keeps_digits_inside():
+    split = open_split("affnist", "test", str(SAMPLE))
+    assert split.note.startswith("SUBSTITUTE for affNIST") and split.info.image_shape == (40, 40, 1)
+    images, _ = load_idx(SAMPLE, "test")
+    np.testing.assert_array_equal(substitute(images[:20]), split.images[:20, ..., 0])
+    edges = np.concatenate([split.images[:, [0, -1]].ravel(), split.images[:, :, [0, -1]].ravel()])
+    assert (edges > 128).mean() < 1e-3
+    before, after = images.astype(float).sum(axis=(1, 2)), split.images.astype(float).sum(axis=(1, 2, 3))
+    areas = after / before  # scales of 0.8 to 1.2 on both axes
+    assert areas.min() > 0.55 and areas.max() < 1.55 and abs(np.median(areas) - 1) < 0.05
+
+
+def test_they_have_one_label(tmp_path):
+    for name in ("svhn", "affnist"):
+        with pytest.raises(DataError, match="one label"):
+            open_split(name, "test", str(tmp_path), Options(num_targets=2))

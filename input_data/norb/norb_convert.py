@@ -1,0 +1,123 @@
+"""Turns smallNORB's original files into the TFRecords of 2017.
+
+    python input_data/norb/norb_convert.py --data_dir=FOLDER
+
+Reads the `.mat` binary-matrix files, gzipped or not, and writes trainduo.tfrecords and testduo.tfrecords beside them.
+Format: https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/ — a magic number for the type, the number of dimensions, at
+least three dimensions, then the values, all little-endian.
+"""
+
+import argparse
+import gzip
+import os
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from input_data.dataset import DataError, check_labels
+
+_TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
+_NAMES = {
+    "train": "smallnorb-5x46789x9x18x6x2x96x96-training-{}.mat",
+    "test": "smallnorb-5x01235x9x18x6x2x96x96-testing-{}.mat",
+}
+
+
+def read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The array in a binary-matrix file, `.gz` or plain.
+
+    Args:
+        path: the file.
+        dtype: "u1" or "<i4".
+        shape: what it must be; None: any size.
+
+    Raises:
+        DataError: another magic number, type or shape, or a length that does not fit them.
+    """
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is cut short or damaged ({error}).") from None
+    head = np.frombuffer(content[: len(content) // 4 * 4][:64], "<u4")
+    magic, ndim = (int(head[0]), int(head[1])) if len(head) > 1 else (0, 0)
+    if _TYPES.get(magic) != np.dtype(dtype):
+        raise DataError(f"{path} should begin with the magic number of type {dtype}. Received {magic:#010x}.")
+    found = tuple(int(size) for size in head[2 : 2 + ndim])
+    fits = len(found) == len(shape) and all(want in (None, size) for want, size in zip(shape, found, strict=True))
+    if not fits:
+        raise DataError(f"{path} should have the dimensions {shape}. Received {found}.")
+    start = 4 * (2 + max(3, ndim))  # at least three dimensions are written
+    expected = start + int(np.prod(found)) * np.dtype(dtype).itemsize
+    if len(content) != expected:
+        raise DataError(f"{path} should hold {expected} bytes. Received {len(content)}: it is cut short or damaged.")
+    return np.frombuffer(content, dtype, offset=start).reshape(found)
+
+
+def _find(folder: Path, name: str) -> Path:
+    path = next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    if path is None:
+        raise DataError(f"{folder} lacks {name}[.gz].")
+    return path
+
+
+def convert(folder: Path, split: str, overwrite: bool = False) -> Path:
+    """Writes a split's records and gives their path.
+
+    Args:
+        folder: where the original files are.
+        split: train or test.
+        overwrite: replace a file that is there.
+
+    Raises:
+        DataError: files that are missing or damaged, or records that exist.
+    """
+    from rich.progress import track
+    from tensorflow.io import TFRecordWriter
+    from tensorflow.train import BytesList, Example, Feature, Features, Int64List
+
+    target = folder / f"{split}duo.tfrecords"
+    if target.exists() and not overwrite:
+        raise DataError(f"{target} exists. Move it away, or add --overwrite to replace it.")
+    paths = {part: _find(folder, _NAMES[split].format(part)) for part in ("dat", "cat", "info")}
+    images = read_matrix(paths["dat"], "u1", (None, 2, 96, 96))
+    labels = read_matrix(paths["cat"], "<i4", (len(images),))
+    meta = read_matrix(paths["info"], "<i4", (len(images), 4))
+    check_labels(labels, 5, str(paths["cat"]))
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with TFRecordWriter(str(draft)) as writer:
+            for image, label, info in zip(track(images, f"{split}: {len(images):,} pairs"), labels, meta, strict=True):
+                numbers = {"label": [label], "height": [96], "width": [96], "depth": [2], "meta": info}
+                feature = {name: Feature(int64_list=Int64List(value=value)) for name, value in numbers.items()}
+                feature["image_raw"] = Feature(bytes_list=BytesList(value=[image.tobytes()]))
+                writer.write(Example(features=Features(feature=feature)).SerializeToString(deterministic=True))
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+    return target
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the script and returns its exit code."""
+    parser = argparse.ArgumentParser(description="Turns smallNORB's original files into the TFRecords of 2017.")
+    parser.add_argument("--data_dir", required=True, help="folder of the .mat files; the records go there too")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    flags = parser.parse_args(arguments)
+    try:
+        for split in _NAMES:
+            print(f"Wrote {convert(Path(flags.data_dir), split, flags.overwrite)}")
+    except (DataError, OSError) as error:
+        print(f"norb_convert.py: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,69 @@
+"""The converter: original binary matrices become records that read back, and damaged ones are refused."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from input_data import evaluation_batches, open_split
+from input_data.images import standardised
+from input_data.norb import norb_convert
+
+MAGIC = {"u1": 0x1E3D4C55, "<i4": 0x1E3D4C54}
+
+
+def write_matrix(path, array, dtype, packed):
+    dimensions = [*array.shape, 1, 1, 1][: max(3, array.ndim)]
+    content = np.array([MAGIC[dtype], array.ndim, *dimensions], "<u4").tobytes() + array.astype(dtype).tobytes()
+    path = path.with_name(path.name + ".gz") if packed else path
+    path.write_bytes(gzip.compress(content) if packed else content)
+    return path
+
+
+@pytest.fixture(params=[False, True])
+def original(request, tmp_path):
+    """A folder with both splits in the original format, and its images."""
+    random, images = np.random.RandomState(1), {}
+    for split, name in norb_convert._NAMES.items():
+        images[split] = random.randint(0, 256, (10, 2, 96, 96)).astype(np.uint8)
+        info = np.stack([np.arange(10) // 5 + 4, *np.zeros((3, 10))], axis=1)
+        parts = {"dat": (images[split], "u1"), "cat": (np.arange(10) % 5, "<i4"), "info": (info, "<i4")}
+        for part, (array, dtype) in parts.items():
+            write_matrix(tmp_path / name.format(part), array, dtype, request.param)
+    return tmp_path, images
+
+
+def test_converted_records_read_back(original):
+    folder, images = original
+    assert norb_convert.main([f"--data_dir={folder}"]) == 0
+    (batch,) = evaluation_batches(open_split("norb", "test", str(folder)), 20)
+    expected = images["test"][:, :, 16:80:2, 16:80:2].transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(batch["images"], standardised(expected), atol=1e-6)
+    assert batch["labels"][:, 0].tolist() == [0, 1, 2, 3, 4] * 2
+    assert open_split("norb", "valid_test", str(folder)).chosen.tolist() == [5, 6, 7, 8, 9]
+    assert norb_convert.main([f"--data_dir={folder}"]) == 1  # nothing is overwritten unless asked
+    assert norb_convert.main([f"--data_dir={folder}", "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype", "cut", "words"),
+    [
+        (np.zeros((10, 2, 96, 96)), "<i4", None, "magic number of type u1. Received 0x1e3d4c54"),
+        (np.zeros((10, 2, 48, 48)), "u1", None, "96, 96). Received (10, 2, 48, 48)"),
+        (np.zeros((10, 2, 96, 96)), "u1", -1, "cut short or damaged"),
+        (np.zeros((10, 2, 96, 96)), "u1", 3, "Received 0x00000000"),
+    ],
+)
+def test_damaged_matrices_are_refused(array, dtype, cut, words, tmp_path, capsys):
+    for part, other in (("cat", np.zeros(10)), ("info", np.zeros((10, 4)))):
+        write_matrix(tmp_path / norb_convert._NAMES["train"].format(part), other, "<i4", False)
+    path = write_matrix(tmp_path / norb_convert._NAMES["train"].format("dat"), array, dtype, False)
+    path.write_bytes(path.read_bytes()[:cut])
+    assert norb_convert.main([f"--data_dir={tmp_path}"]) == 1
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.glob("*tfrecords*"))
+
+
+def test_missing_files_are_named(tmp_path, capsys):
+    assert norb_convert.main([f"--data_dir={tmp_path}"]) == 1
+    assert "lacks smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat" in capsys.readouterr().err

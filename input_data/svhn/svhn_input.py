@@ -1,0 +1,38 @@
+"""SVHN's cropped digits from `train_32x32.mat` and `test_32x32.mat` (http://ufldl.stanford.edu/housenumbers/)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from input_data.arrays import ImageArrays, hold_out
+from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.matlab import load
+
+INFO = Info("SVHN", (32, 32, 3), 10, 1, tuple(str(digit) for digit in range(10)))
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [n, 32, 32, 3] and labels [n], in which the file's 10 is the digit 0.
+
+    Raises:
+        DataError: a file that is missing, damaged or of other shapes, or a label outside 1 to 10.
+    """
+    content = load(path, ("X", "y"))
+    images, labels = content["X"], content["y"].ravel()
+    if images.shape[:3] != (32, 32, 3) or images.ndim != 4 or images.dtype != np.uint8:
+        raise DataError(f"{path}: X should be uint8 [32, 32, 3, n]. Received {images.dtype} {list(images.shape)}.")
+    if len(labels) != images.shape[3]:
+        raise DataError(f"{path} has {images.shape[3]} images, but {len(labels)} labels.")
+    check_labels(labels.astype(int) - 1, 10, f"{path} (labels less 1)")
+    return images.transpose(3, 0, 1, 2), labels % 10
+
+
+def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
+    """SVHN's split, without augmentation; validation is the first sixth of the training digits.
+
+    Raises:
+        DataError: as `read`, and for a folder that is not there.
+    """
+    folder = options.folder("SVHN", data_dir, "train_32x32.mat and test_32x32.mat")
+    images, labels = read(folder / f"{'test' if split == 'test' else 'train'}_32x32.mat")
+    return ImageArrays(INFO, *hold_out(split, images, labels), reach=0)
