@@ -208,7 +208,7 @@ class Run:
         progress = Progress(flags.max_steps, "step", flags.batch_size, done=start)
         with Stop() as stop:
             summaries = TrainSummaries(self.train_dir, model) if self.chief else None
-            while step < flags.max_steps and not stop.signal:
+            while step < flags.max_steps:
                 # A call ends where a checkpoint is due, so that checkpoints lie at whole multiples of save_step.
                 count = min(flags.steps_per_call, flags.max_steps - step, flags.save_step - step % flags.save_step)
                 group = list(itertools.islice(batches, count))
@@ -229,6 +229,8 @@ class Run:
                         summaries.write(step, figures, batch)
                 if self.chief and (step % flags.save_step == 0 or step == flags.max_steps or stop.signal):
                     checkpoints.save(self.train_dir, step, model, optimizer, flags.max_to_keep)
+                if stop.signal:
+                    break
         progress.close()
         if summaries:
             summaries.close()
@@ -327,7 +329,7 @@ class Run:
         self.make_folder(self.root)
         for training, name in ((True, "train"), (False, "test")):
             split = self.split(training)
-            say(check(f"{split.info.name}, {name}", split, evaluation_batches(split, 500)))
+            say(check(f"{split.info.name}, {name}", split, evaluation_batches(split, 500, augmented=training)))
             shown = training_batches(split, 128, self.flags.seed) if training else self.test_batches(split)
             draw_sheet(self.root / f"sheet-{name}.png", next(shown))
             say(f"{self.root}/sheet-{name}.png shows {'augmented training' if training else 'test'} images")

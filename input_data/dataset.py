@@ -160,14 +160,20 @@ def training_batches(
     return prefetch(steps())
 
 
-def evaluation_batches(split: Split, batch_size: int, limit: int | None = None) -> Iterator[dict[str, np.ndarray]]:
-    """The first `limit` examples (None: all) once, in file order; the last batch may be smaller."""
+def evaluation_batches(
+    split: Split, batch_size: int, limit: int | None = None, augmented: bool = False
+) -> Iterator[dict[str, np.ndarray]]:
+    """The first `limit` examples (None: all) once, in file order; the last batch may be smaller.
+
+    `augmented` makes the random augmentation of a training split that of a fixed seed, in place of none.
+    """
     size = len(split) if limit is None else min(limit, len(split))
 
     def batches():
         for start in range(0, size, batch_size):
             indices = np.arange(start, min(start + batch_size, size))
-            yield split.batch(indices, np.zeros((len(indices), split.noise)))
+            noise = np.random.default_rng(start).random((len(indices), split.noise))
+            yield split.batch(indices, noise if augmented else np.zeros_like(noise))
 
     return prefetch(batches())
 

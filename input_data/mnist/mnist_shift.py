@@ -21,12 +21,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from input_data.dataset import SPLITS, DataError
+from input_data.dataset import SPLITS, DataError, prefetch
 from input_data.images import shift, whole
 from input_data.mnist.mnist_input import load_idx
 from input_data.mnist.multi_input import Partners
 
-_BLOCK = 2000  # examples that are made at a time
+_BLOCK = 4000  # examples that are made at a time
 _FRAME = 16  # bytes that a TFRecord file adds to a record
 
 
@@ -44,8 +44,12 @@ class Template:
     def __init__(self, images: tuple[str, ...], labels: tuple[str, ...], shape: tuple[int, int]):
         self.images, self.labels, self.shape = images, labels, shape
         self.blank = self._serialize({}, {})
-        self.places = {name: np.flatnonzero(self.blank != self._serialize({name: 255}, {})) for name in images}
-        self.places |= {name: np.flatnonzero(self.blank != self._serialize({}, {name: 1})) for name in labels}
+        self.places = {name: self._place(self._serialize({name: 255}, {})) for name in images}
+        self.places |= {name: self._place(self._serialize({}, {name: 1})) for name in labels}
+
+    def _place(self, other: np.ndarray) -> slice:
+        different = np.flatnonzero(self.blank != other)
+        return slice(different[0], different[-1] + 1)
 
     def _serialize(self, pixels: dict[str, int], labels: dict[str, int]) -> np.ndarray:
         from tensorflow.train import BytesList, Example, Feature, Features, Int64List
@@ -58,27 +62,36 @@ class Template:
         example = Example(features=Features(feature=feature))
         return np.frombuffer(example.SerializeToString(deterministic=True), np.uint8)
 
-    def fill(self, **values: np.ndarray) -> np.ndarray:
-        """Records uint8 [n, bytes] of images [n, height, width] and labels [n], by their features' names."""
-        count = len(next(iter(values.values())))
+    def blanks(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Records uint8 [count, bytes], and by feature the views into them that take images and labels.
+
+        Views are [count, height, width] and [count].
+        """
         records = np.tile(self.blank, (count, 1))
-        for name, value in values.items():
-            records[:, self.places[name]] = value.reshape(count, -1)
-        return records
+        views = {name: records[:, place] for name, place in self.places.items()}
+        shapes = dict.fromkeys(self.images, (count, *self.shape)) | dict.fromkeys(self.labels, (count,))
+        return records, {name: view.reshape(shapes[name]) for name, view in views.items()}
 
 
 def single(images: np.ndarray, labels: np.ndarray, reach: int) -> tuple[int, Template, Iterator[np.ndarray]]:
     """Every digit at all (2·reach+1)² places: number of examples, template, blocks of records."""
-    moves = np.stack(np.mgrid[-reach : reach + 1, -reach : reach + 1], axis=-1).reshape(-1, 2)
     template = Template(("image_raw",), ("label",), images.shape[1:])
-    total = len(images) * len(moves)
+    _, height, width = images.shape
+    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
+    corners = [(row, column) for row in range(2 * reach, -1, -1) for column in range(2 * reach, -1, -1)]
+    digits = max(1, _BLOCK // len(corners))
 
     def blocks():
-        for start in range(0, total, _BLOCK):
-            digit, place = np.divmod(np.arange(start, min(start + _BLOCK, total)), len(moves))
-            yield template.fill(image_raw=shift(images[digit], *moves[place].T), label=labels[digit])
+        for start in range(0, len(images), digits):
+            part = padded[start : start + digits]
+            records, views = template.blanks(len(part) * len(corners))
+            places = views["image_raw"].reshape(len(part), len(corners), height, width)
+            for place, (row, column) in enumerate(corners):
+                places[:, place] = part[:, row : row + height, column : column + width]
+            views["label"][:] = np.repeat(labels[start : start + digits], len(corners))
+            yield records
 
-    return total, template, blocks()
+    return len(images) * len(corners), template, blocks()
 
 
 def multi(
@@ -97,10 +110,11 @@ def multi(
             other = partners.choose(digit, drawn[:, 0])
             first = shift(images[digit], *own[digit].T)
             second = shift(images[other], *whole(drawn[:, 1:], -reach, reach).T)
-            merged = np.minimum(first.astype(np.uint16) + second, 255).astype(np.uint8)
-            yield template.fill(
-                image_raw_1=first, image_raw_2=second, merged_raw=merged, label_1=labels[digit], label_2=labels[other]
-            )
+            records, views = template.blanks(len(digit))
+            views["image_raw_1"][:], views["image_raw_2"][:] = first, second
+            views["merged_raw"][:] = np.minimum(first.astype(np.uint16) + second, 255)
+            views["label_1"][:], views["label_2"][:] = labels[digit], labels[other]
+            yield records
 
     return total, template, blocks()
 
@@ -119,7 +133,6 @@ def write(paths: list[Path], total: int, record: int, blocks: Iterator[np.ndarra
     Raises:
         DataError: a file is there already, or the disk is too full.
     """
-    from rich.progress import track
     from tensorflow.io import TFRecordWriter
 
     there = [path for path in paths if path.exists()]
@@ -136,15 +149,29 @@ def write(paths: list[Path], total: int, record: int, blocks: Iterator[np.ndarra
         with ExitStack() as stack:
             writers = [stack.enter_context(TFRecordWriter(str(draft))) for draft in drafts]
             done = 0
-            for records in track(blocks, f"{total:,} examples", total=-(-total // _BLOCK)):
-                for file, content in zip(files[done:].tolist(), records, strict=False):
-                    writers[file].write(content.tobytes())
+            for records in _track(prefetch(blocks), total):
+                content = records.tobytes()
+                for start, file in zip(
+                    range(0, len(content), record), files[done : done + len(records)].tolist(), strict=True
+                ):
+                    writers[file].write(content[start : start + record])
                 done += len(records)
         for draft, path in zip(drafts, paths, strict=True):
             os.replace(draft, path)
     finally:
         for draft in drafts:
             draft.unlink(missing_ok=True)
+
+
+def _track(blocks: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
+    """The same blocks, with a progress bar over their examples."""
+    from rich.progress import Progress
+
+    with Progress() as progress:
+        task = progress.add_task(f"{total:,} examples", total=total)
+        for block in blocks:
+            yield block
+            progress.advance(task, len(block))
 
 
 def generate(

@@ -89,7 +89,7 @@ def test_a_full_disk_is_refused_first_and_a_failure_leaves_nothing(tmp_path, mon
         with pytest.raises(DataError, match="GB are needed"):
             mnist_shift.generate(str(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(mnist_shift, "shift", lambda *_: 1 / 0)
+        patch.setattr(mnist_shift.Template, "blanks", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             mnist_shift.generate(str(tmp_path))
     assert not [path for path in Path(tmp_path).iterdir() if "tfrecords" in path.name]
