@@ -239,9 +239,10 @@ class Run:
     def _finish(self, model, step: int) -> int:
         """The one evaluation after training. It is not recorded where a watcher beside does that."""
         from models.runner.stopping import is_locked
+        from models.runner.training import make_evaluation_step
 
         split = self.split(training=False)
-        self._evaluate(model, step, split, record=self.chief and not is_locked(self.test_dir))
+        self._evaluate(make_evaluation_step(model), step, split, record=self.chief and not is_locked(self.test_dir))
         if self.chief:
             self._draw(model, step, split)
             python = os.path.relpath(sys.executable)
@@ -251,23 +252,23 @@ class Run:
     def evaluate_once(self) -> int:
         """Evaluates the checkpoint that the flags name."""
         from models.runner import checkpoints
+        from models.runner.training import make_evaluation_step
 
         self.adopt_config(Path(self.flags.checkpoint).parent)
         split = self.split(training=False)
         model = self.make_model(split.info)
         step = checkpoints.restore(self.flags.checkpoint, model)
-        self._evaluate(model, step, split, record=False)
+        self._evaluate(make_evaluation_step(model), step, split, record=False)
         self._draw(model, step, split)
         return 0
 
-    def _evaluate(self, model, step: int, split, record: bool) -> None:
-        """Evaluates the network as it is, says the result and, if it is to be recorded, adds it to the tables."""
+    def _evaluate(self, run_batch, step: int, split, record: bool) -> None:
+        """Evaluates a network by its evaluation step, says the result and, if asked to, records it."""
         from models.runner import checkpoints, results
         from models.runner.evaluation import evaluate
-        from models.runner.training import make_evaluation_step
 
         self.make_folder(self.test_dir)
-        self.result = evaluate(make_evaluation_step(model), self.test_batches(split), self.test_size(split))
+        self.result = evaluate(run_batch, self.test_batches(split), self.test_size(split))
         say(f"Step {step}: {self.result.size} {self.part} examples, loss {self.result.loss:.6f}")
         say(str(self.result))
         if record:
@@ -340,24 +341,26 @@ class Run:
         from models.runner import checkpoints
         from models.runner.results import Results
         from models.runner.stopping import Lock
+        from models.runner.training import make_evaluation_step
         from models.runner.watching import new_checkpoints
 
         self.make_folder(self.test_dir)
         lock = Lock(self.test_dir)
         known = Results(self.test_dir, self.part).steps()
         say(f"Watching {self.train_dir}, of which {len(known)} checkpoints are evaluated")
-        split = model = None
+        split = model = run_batch = None
         for step in new_checkpoints(self.train_dir, known, self.flags.eval_timeout * 3600):
             if model is None:  # the run's config is there with its first checkpoint
                 self.adopt_config(self.train_dir)
                 split = self.split(training=False)
                 model = self.make_model(split.info)
+                run_batch = make_evaluation_step(model)  # compiled once for all checkpoints
             try:
                 checkpoints.restore(checkpoints.prefix(self.train_dir, step), model)
             except (checkpoints.DamagedCheckpoint, checkpoints.MissingCheckpoint) as error:
                 say(f"{error} Not evaluated.")
                 continue
-            self._evaluate(model, step, split, record=True)
+            self._evaluate(run_batch, step, split, record=True)
         lock.release()
         if not checkpoints.steps(self.train_dir):
             raise ValueError(f"No checkpoint came to {self.train_dir} in {self.flags.eval_timeout:g} hours.")

@@ -100,6 +100,22 @@ class Records:
             ) from None
         return {name: value.numpy() for name, value in parsed.items()}
 
+    def image_shape(self) -> tuple[int, int, int]:
+        """(rows, columns, depth) of the images, as the first record says."""
+        sizes = {"height": 1, "width": 1, "depth": 1}
+        first = self.parse(np.array([0]), sizes)
+        return tuple(int(first[name][0, 0]) for name in sizes)
+
+    def check_labels(self, labels: np.ndarray, indices: np.ndarray, num_classes: int) -> None:
+        """Raises DataError naming the first of the records `indices` whose labels [n, any] are not all of a class."""
+        wrong = np.argwhere((labels < 0) | (labels >= num_classes))
+        if wrong.size:
+            label = labels[tuple(wrong[0])]
+            raise DataError(
+                f"{self.place(int(indices[wrong[0][0]]))}: label {label} is not 0 to {num_classes - 1}. "
+                f"Received {label}: is this another data set?"
+            )
+
     def images(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Raw bytes of a feature as uint8 [n, *shape]; a record of another size raises DataError naming it."""
         size = int(np.prod(shape))

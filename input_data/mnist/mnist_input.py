@@ -13,7 +13,6 @@ from input_data.records import Records, shards
 
 SAMPLE = Path(__file__).with_name("sample")
 TRAIN_SHIFT = 2  # pixels each way, in training (paper, section 5)
-_FEATURES = {"image_raw": 0, "label": 1, "height": 1, "width": 1, "depth": 1}
 
 
 def _info(rows: int, columns: int, num_targets: int = 1) -> Info:
@@ -25,8 +24,7 @@ class RecordSplit(Split):
 
     def __init__(self, path: Path):
         self.records = Records(shards(path))
-        first = self.records.parse(np.array([0]), _FEATURES)
-        height, width, depth = (int(first[name][0, 0]) for name in ("height", "width", "depth"))
+        height, width, depth = self.records.image_shape()
         if depth != 1:
             raise DataError(f"{path}: MNIST images have depth 1. Received {depth}.")
         self.info = _info(height, width)
@@ -37,11 +35,8 @@ class RecordSplit(Split):
     def batch(self, indices, noise):
         parsed = self.records.parse(indices, {"image_raw": 0, "label": 1})
         images = self.records.images(parsed["image_raw"], indices, self.info.image_shape)
-        labels = parsed["label"]
-        if labels.min() < 0 or labels.max() >= self.info.num_classes:
-            wrong = int(np.flatnonzero((labels < 0) | (labels >= self.info.num_classes))[0])
-            raise DataError(f"{self.records.place(int(indices[wrong]))}: label {labels[wrong, 0]} is not 0 to 9.")
-        return {"images": scaled(images), "labels": labels.astype(np.int32)}
+        self.records.check_labels(parsed["label"], indices, self.info.num_classes)
+        return {"images": scaled(images), "labels": parsed["label"].astype(np.int32)}
 
 
 def load_idx(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError, Info, Split, check_labels
+from input_data.dataset import DataError, Info, Split
 from input_data.images import scaled, shift, whole
 from input_data.records import Records, shards
 
@@ -93,10 +93,7 @@ class RecordPairs(Split):
 
     def __init__(self, name: str):
         self.records = Records(shards(name))
-        sizes = {"height": 1, "width": 1, "depth": 1}
-        first = self.records.parse(np.array([0]), sizes)
-        height, width, depth = (int(first[size][0, 0]) for size in sizes)
-        self.info = Info("MultiMNIST", (height, width, depth), 10, 2, tuple(map(str, range(10))))
+        self.info = Info("MultiMNIST", self.records.image_shape(), 10, 2, tuple(map(str, range(10))))
 
     def __len__(self):
         return len(self.records)
@@ -105,7 +102,7 @@ class RecordPairs(Split):
         texts, numbers = ("merged_raw", "image_raw_1", "image_raw_2"), ("label_1", "label_2")
         parsed = self.records.parse(indices, dict.fromkeys(texts, 0) | dict.fromkeys(numbers, 1))
         labels = np.concatenate([parsed[name] for name in numbers], axis=1)
-        check_labels(labels, 10, str(self.records.paths[0]))
+        self.records.check_labels(labels, indices, 10)
         same = np.flatnonzero(labels[:, 0] == labels[:, 1])
         if same.size:
             raise DataError(f"{self.records.place(int(indices[same[0]]))}: both labels are {labels[same[0], 0]}.")
@@ -117,7 +114,6 @@ def overlap(targets: np.ndarray) -> float:
     """Average overlap of the two digits' bounding boxes: their intersection over the smaller one.
 
     The paper gives 80 % and does not say of what; the same shifts give 73 % by this measure.
-
 
     Args:
         targets: the digits of some pairs [n, 2, rows, columns, 1].

@@ -5,7 +5,7 @@ The images are halved by taking every second pixel, which is what TF 1's bilinea
 
 import numpy as np
 
-from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.dataset import DataError, Info, Options, Split
 from input_data.images import centre, crop, distort, standardised, whole
 from input_data.records import Records
 
@@ -28,7 +28,7 @@ class SmallNorb(Split):
     def batch(self, indices, noise):
         places = self.chosen[indices]
         parsed = self.records.parse(places, {"image_raw": 0, "label": 1})
-        check_labels(parsed["label"], 5, str(self.records.paths[0]))
+        self.records.check_labels(parsed["label"], places, 5)
         images = self.records.images(parsed["image_raw"], places, _RAW)[:, :, ::2, ::2].transpose(0, 2, 3, 1)
         if self.noise:
             images = distort(images.astype(np.float32), noise[:, 0], noise[:, 1])

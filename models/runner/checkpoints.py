@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.classifier import Classifier
+from models.runner.files import whole
 
 _INDEX, _DATA = ".index", ".data-00000-of-00001"
 
@@ -123,9 +124,8 @@ def _write_state_file(folder: Path) -> None:
     """The file `checkpoint`, by which TF 1 and other tools find the newest."""
     names = [f"model.ckpt-{step}" for step in steps(folder)]
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
-    draft = folder / f".checkpoint.{os.getpid()}"
-    draft.write_text("\n".join(lines) + "\n")
-    os.replace(draft, folder / "checkpoint")
+    with whole(folder / "checkpoint") as draft:
+        draft.write_text("\n".join(lines) + "\n")
 
 
 def clean(folder: Path) -> None:

@@ -1,13 +1,13 @@
 """`summary_dir/train/config.json`: what a run is, so that it explains itself and is not resumed as another."""
 
 import json
-import os
 import platform
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
 from models.hparams import HParams
+from models.runner.files import whole
 
 _NAME = "config.json"
 _IDENTITY = ("model", "dataset", "num_targets", "validate", "seed", "batch_size")  # flags that make it this run
@@ -56,9 +56,8 @@ def read(folder: Path) -> dict | None:
 
 def write(folder: Path, config: dict) -> None:
     """Writes the config, whole or not at all."""
-    draft = Path(folder) / f".{_NAME}.{os.getpid()}"
-    draft.write_text(json.dumps(config, indent=1) + "\n")
-    os.replace(draft, Path(folder) / _NAME)
+    with whole(Path(folder) / _NAME) as draft:
+        draft.write_text(json.dumps(config, indent=1) + "\n")
 
 
 def check_same_run(old: dict, new: dict, folder: Path) -> None:

@@ -1,12 +1,12 @@
 """Evaluation of a network, or of several as an ensemble, over a stream of batches in bounded memory."""
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from models.runner.files import whole
 from models.runner.progress import Progress
 
 
@@ -66,10 +66,10 @@ def evaluate(step: Callable, batches: Iterable[dict], total: int) -> Result:
     logits, labels, loss = [], [], 0.0
     progress, seen = Progress(total, "tested"), 0
     for batch in batches:
-        outputs, figures = step(batch)
+        outputs, batch_loss = step(batch)
         logits.append(outputs.numpy())
         labels.append(batch["labels"])
-        loss += float(figures["loss"])
+        loss += float(batch_loss)
         seen += len(batch["labels"])
         progress.update(seen)
     progress.close()
@@ -98,9 +98,5 @@ def write_predictions(path: Path, predictions: dict[str, np.ndarray]) -> None:
     """Writes logits, labels and predictions to an .npz file, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    try:
-        np.savez(draft, **predictions)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole(path) as draft, draft.open("wb") as file:
+        np.savez(file, **predictions)

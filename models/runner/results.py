@@ -9,6 +9,7 @@ from pathlib import Path
 from models.runner.config import read as read_config
 from models.runner.config import write as write_config
 from models.runner.evaluation import Result
+from models.runner.files import whole
 from models.runner.summaries import write_test_summaries
 
 COLUMNS = ("step", "split", "size", "wrong", "almost_wrong", "percent", "loss")
@@ -47,12 +48,10 @@ class Results:
                 "loss": f"{result.loss:.8g}",
             }
         )
-        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        with draft.open("w", newline="") as file:
+        with whole(self.path) as draft, draft.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(draft, self.path)
         return best is None or result.wrong < best
 
 
@@ -88,9 +87,8 @@ def _keep_best(folder: Path, checkpoint: Path, step: int, result: Result) -> Non
             return
     if (config := read_config(checkpoint.parent)) is not None:
         write_config(folder, config)
-    draft = folder / f".best.{os.getpid()}"
-    draft.write_text(json.dumps({"step": step, "wrong": result.wrong, "percent": result.percent}) + "\n")
-    os.replace(draft, folder / "best.json")
+    with whole(folder / "best.json") as draft:
+        draft.write_text(json.dumps({"step": step, "wrong": result.wrong, "percent": result.percent}) + "\n")
     for old in folder.glob("model.ckpt-*"):
         if not old.name.startswith(f"{checkpoint.name}."):
             old.unlink()

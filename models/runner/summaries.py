@@ -1,6 +1,5 @@
 """TensorBoard summaries with the tags of 2017, and the picture of reconstructions."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import tensorflow as tf
 
 from models.classifier import Classifier
 from models.runner.evaluation import Result
+from models.runner.files import whole
 
 
 class TrainSummaries:
@@ -91,6 +91,5 @@ def write_reconstructions(path: Path, model: Classifier, batch: dict, count: int
 
 def write_png(path: Path, picture: np.ndarray) -> None:
     """Writes a picture uint8 [height, width, 1 or 3], whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(tf.io.encode_png(picture).numpy())
-    os.replace(draft, path)
+    with whole(path) as draft:
+        draft.write_bytes(tf.io.encode_png(picture).numpy())
