@@ -77,9 +77,10 @@ def test_capsules_route_the_votes_they_never_store(iterations, leaky):
     votes = np.einsum("bia,iajd->bijd", inputs, kernel)
     expected = [numpy_routing(example, ops.convert_to_numpy(layer.bias), iterations, leaky) for example in votes]
     np.testing.assert_allclose(outputs, expected, atol=2e-6)
-    coefficients = layer.route(inputs)[1]
-    assert coefficients.shape == (4, 3, 6)  # [out, batch, in]
-    over_outputs = ops.convert_to_numpy(ops.sum(coefficients, axis=0))
+    coefficients = ops.convert_to_numpy(ops.stack(layer.route(inputs)[1]))
+    assert coefficients.shape == (iterations, 4, 3, 6)  # [iteration, out, batch, in]
+    np.testing.assert_allclose(coefficients[0], 1 / (4 + leaky), rtol=1e-6)
+    over_outputs = coefficients.sum(axis=1)
     if leaky:
         assert (over_outputs < 1).all()
     else:

@@ -181,7 +181,7 @@ class Capsules(keras.layers.Layer):
         return self.route(inputs)[0]
 
     def route(self, inputs):
-        """The capsules [batch, out, atoms] and the last coupling coefficients [out, batch, in] (float32)."""
+        """The capsules [batch, out, atoms] and each iteration's coupling coefficients [out, batch, in] (float32)."""
         _, size, atoms_in = inputs.shape
         kernel = ops.reshape(ops.cast(self.kernel, inputs.dtype), (size * atoms_in, self.num_capsules, self.atoms))
         kernel = ops.transpose(kernel, (1, 0, 2))  # [out, in·atoms_in, atoms]
@@ -203,8 +203,7 @@ class Capsules(keras.layers.Layer):
         capsules, coefficients = route(
             weighted_sum, agreement, self.num_capsules, self.routing, self.leaky, bias, self.gradient
         )
-        if isinstance(coefficients, float):
-            coefficients = ops.full((self.num_capsules, *ops.shape(inputs)[:2]), coefficients)
+        coefficients[0] = ops.full((self.num_capsules, *ops.shape(inputs)[:2]), coefficients[0])
         return ops.cast(ops.transpose(capsules, (1, 0, 2)), self.compute_dtype), coefficients
 
     def compute_output_shape(self, input_shape):

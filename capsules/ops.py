@@ -100,26 +100,25 @@ def route(
             last iteration are taken as constants: less memory and time).
 
     Returns:
-        (capsules, coefficients): float32 output capsules v [out, batch, atoms] and the coefficients
-        that made them, [out, batch, in], or one number where there was a single iteration.
+        (capsules, coefficients): float32 output capsules v [out, batch, atoms] and, for each iteration, the
+        coefficients it summed with: one number for the first, [out, batch, in] for the others.
 
     Raises:
         ValueError: `iterations` below 1, or an unknown `gradient`.
     """
     check_routing(iterations, gradient)
     # All logits start at 0, so the first coefficients are one known number.
-    coefficients = 1.0 / (num_outputs + bool(leaky))
+    coefficients = [1.0 / (num_outputs + bool(leaky))]
     logits = 0.0
     for iteration in range(iterations):
-        total = ops.cast(weighted_sum(coefficients), "float32")
+        total = ops.cast(weighted_sum(coefficients[-1]), "float32")
         if bias is not None:
             total = total + ops.cast(bias, "float32")
         capsules = squash(total)
         if iteration + 1 < iterations:
             logits = logits + ops.cast(agreement(capsules), "float32")
-            coefficients = coupling_coefficients(logits, leaky)
-            if gradient == "last":
-                coefficients = ops.stop_gradient(coefficients)
+            shares = coupling_coefficients(logits, leaky)
+            coefficients.append(ops.stop_gradient(shares) if gradient == "last" else shares)
     return capsules, coefficients
 
 
