@@ -10,6 +10,7 @@ Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (a
 import keras
 from keras import ops
 
+from capsules import votes
 from capsules.ops import check_routing, coupling_coefficients, dynamic_routing, length, route, squash
 
 __all__ = [
@@ -134,8 +135,7 @@ class Capsules(keras.layers.Layer):
     """Fully connected capsules, routed by agreement (paper, section 4, "DigitCaps"; procedure 1).
 
     Each input capsule u_i votes for each output capsule j with û_ij = u_i W_ij. The votes are never
-    stored: their weighted sum is the matrix product (c_j u) W_j, and their agreement with v_j is
-    u · (W_j v_j), so that memory holds the inputs' 8 atoms for each pair in place of the outputs' 16.
+    stored, see `capsules.votes`: memory holds one coefficient a pair and iteration in place of 16 atoms.
 
     Args:
         num_capsules: number of output capsules (the classes).
@@ -183,21 +183,22 @@ class Capsules(keras.layers.Layer):
     def route(self, inputs):
         """The capsules [batch, out, atoms] and each iteration's coupling coefficients [out, batch, in] (float32)."""
         _, size, atoms_in = inputs.shape
-        kernel = ops.reshape(ops.cast(self.kernel, inputs.dtype), (size * atoms_in, self.num_capsules, self.atoms))
-        kernel = ops.transpose(kernel, (1, 0, 2))  # [out, in·atoms_in, atoms]
-        flat = ops.reshape(inputs, (1, -1, size * atoms_in))  # [1, batch, in·atoms_in]
+        kernel = ops.cast(self.kernel, inputs.dtype)
+        by_atom = ops.reshape(kernel, (size, atoms_in, self.num_capsules, self.atoms))
+        by_atom = ops.transpose(by_atom, (1, 2, 0, 3))  # [atoms_in, out, in, atoms]
+        atoms = ops.transpose(inputs, (2, 0, 1))[:, None]  # [atoms_in, 1, batch, in]
 
         def weighted_sum(coefficients):
-            if isinstance(coefficients, float):
-                return coefficients * ops.matmul(flat, kernel)  # [out, batch, atoms]
-            shares = ops.cast(coefficients, inputs.dtype)[..., None] * inputs[None]  # [out, batch, in, atoms_in]
-            return ops.matmul(ops.reshape(shares, (self.num_capsules, -1, size * atoms_in)), kernel)
+            if not isinstance(coefficients, float):
+                return votes.weighted_sum(coefficients, atoms, by_atom)
+            total = ops.matmul(  # of all votes alike: one product
+                ops.reshape(inputs, (-1, size * atoms_in)), ops.reshape(kernel, (size * atoms_in, -1))
+            )
+            total = ops.reshape(coefficients * total, (-1, self.num_capsules, self.atoms))
+            return ops.transpose(total, (1, 0, 2))  # [out, batch, atoms]
 
         def agreement(capsules):
-            capsules = ops.cast(capsules, inputs.dtype)
-            back = ops.matmul(capsules, ops.transpose(kernel, (0, 2, 1)))  # [out, batch, in·atoms_in]
-            back = ops.reshape(back, (self.num_capsules, -1, size, atoms_in))
-            return ops.sum(ops.cast(back * inputs[None], "float32"), axis=-1)  # [out, batch, in]
+            return votes.agreement(capsules, atoms, by_atom)
 
         bias = ops.expand_dims(self.bias, axis=1)  # [out, 1, atoms]
         capsules, coefficients = route(

@@ -1,0 +1,99 @@
+"""Sums and agreements of votes û_ij = u_i W_ij that are never stored, forwards or backwards.
+
+The weighted sum of the votes is s_j = Σ_i c_ij u_i W_ij, and their agreement with v_j is u_i · (W_ij v_j): matrix
+products over the input capsules, one for each atom of theirs. Each is the other's gradient with respect to its first
+argument, so both passes are made of the same few products, and nothing is kept for the backward pass but the arguments:
+what is as large as the votes is computed again, which costs less than writing it and reading it back.
+
+Shapes: inputs u [atoms_in, 1, batch, in]; kernel W [atoms_in, out, in, atoms]; coefficients c [out, batch, in] and
+capsules v [out, batch, atoms], both float32. The products are in the dtype of the inputs.
+"""
+
+from collections.abc import Callable
+
+import keras
+from keras import ops
+
+
+def weighted_sum(coefficients, inputs, kernel):
+    """s_j = Σ_i c_ij û_ij, float32 [out, batch, atoms]. Shapes as above."""
+    return ops.custom_gradient(_weighted_sum)(coefficients, inputs, kernel)
+
+
+def agreement(capsules, inputs, kernel):
+    """û_ij · v_j, float32 [out, batch, in]. Shapes as above."""
+    return ops.custom_gradient(_agreement)(capsules, inputs, kernel)
+
+
+def _weighted_sum(coefficients, inputs, kernel):
+    shares = ops.cast(coefficients, inputs.dtype)
+
+    def forward(u, w):
+        return (_over_atoms(ops.matmul(shares * u, w)),)
+
+    def gradient(*args, upstream=None):  # PyTorch names the upstream gradient, TensorFlow and JAX do not
+        change = ops.cast(args[0] if upstream is None else upstream, inputs.dtype)
+
+        def backward(u, w):
+            back = ops.matmul(change, _transposed(w))  # [atoms_in, out, batch, in]
+            d_inputs = ops.sum(shares * back, axis=1, keepdims=True)
+            return _over_atoms(back * u), d_inputs, ops.matmul(_transposed(shares * u), change)
+
+        d_coefficients, d_inputs, d_kernel = _in_turn(backward, inputs, kernel)
+        return sum(d_coefficients), ops.concatenate(d_inputs), ops.concatenate(d_kernel)
+
+    return sum(*_in_turn(forward, inputs, kernel)), gradient
+
+
+def _agreement(capsules, inputs, kernel):
+    vectors = ops.cast(capsules, inputs.dtype)
+
+    def forward(u, w):
+        return (_over_atoms(ops.matmul(vectors, _transposed(w)) * u),)
+
+    def gradient(*args, upstream=None):
+        change = ops.cast(args[0] if upstream is None else upstream, inputs.dtype)
+
+        def backward(u, w):
+            moved = change * u  # [atoms_in, out, batch, in]
+            d_inputs = ops.sum(change * ops.matmul(vectors, _transposed(w)), axis=1, keepdims=True)
+            return _over_atoms(ops.matmul(moved, w)), d_inputs, ops.matmul(_transposed(moved), vectors)
+
+        d_capsules, d_inputs, d_kernel = _in_turn(backward, inputs, kernel)
+        return sum(d_capsules), ops.concatenate(d_inputs), ops.concatenate(d_kernel)
+
+    return sum(*_in_turn(forward, inputs, kernel)), gradient
+
+
+def _over_atoms(terms):
+    return ops.sum(ops.cast(terms, "float32"), axis=0)
+
+
+def _transposed(matrices):
+    return ops.swapaxes(matrices, -1, -2)
+
+
+def _in_turn(function: Callable, inputs, kernel) -> list[tuple]:
+    """Gives `function` the atoms of u and W, and for each of its results a tuple with one entry a call.
+
+    TensorFlow on a CPU gets one atom a call, and the next when that is done: what is as large as the votes is then
+    there one atom at a time, in the cache. Compilers and accelerators do better with all atoms at once.
+    """
+    if not _is_tensorflow_on_cpu():
+        return [(result,) for result in function(inputs, kernel)]
+    import tensorflow as tf
+
+    results: list = []
+    for atom in range(inputs.shape[0]):
+        with tf.control_dependencies(results[-1] if results else ()):
+            u = tf.identity(inputs[atom : atom + 1])
+        results.append(function(u, kernel[atom : atom + 1]))
+    return list(zip(*results, strict=True))
+
+
+def _is_tensorflow_on_cpu() -> bool:
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_logical_devices("GPU")
