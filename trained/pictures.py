@@ -99,7 +99,7 @@ def _wrong_title(examined: Examined) -> str:
 def reconstructions(examined: Examined) -> Figure:
     """Test images and their reconstructions, right ones and wrong ones, of a network with one label an image."""
     model = examined.trained.model
-    sheet = Sheet(f"Reconstructions from a class capsule ({_network(examined)})", scale=3, left=130)
+    sheet = Sheet(f"Reconstructions from a class capsule ({_network(examined)})", tile=84, left=130)
     for right, title in ((True, "Right"), (False, _wrong_title(examined))):
         chosen = np.flatnonzero(examined.right == right)[:SHOWN]
         if not chosen.size:
@@ -133,7 +133,7 @@ def multimnist(examined: Examined) -> Figure:
     """Two overlapping digits and their reconstructions in red and green (paper, figure 5)."""
     sheet = Sheet(
         f"Two digits, the first drawn in red, the second in green, over the input in grey ({_network(examined)})",
-        scale=3,
+        tile=108,
         left=130,
     )
 
@@ -175,7 +175,6 @@ def routing(examined: Examined) -> Figure:
     sheet = Sheet(
         "Where the routing looks: coupling coefficients from the grid of primary capsules to each class\n"
         f"Mean over the capsule types, weighted by the primary capsules' length ({_network(examined)})",
-        scale=1,
         left=190,
         right=90,
     )

@@ -117,8 +117,9 @@ def measure(networks: list[Trained], split: Split, size: int) -> list[Row]:
 
 
 def _correct(trained: Trained, images: np.ndarray, labels: np.ndarray) -> int:
-    logits = trained.model.predict(images, batch_size=BATCH, verbose=0)["logits"]
-    return int(hits(labels, top_labels(logits, labels.shape[1])).all(axis=1).sum())
+    starts = range(0, len(images), BATCH)
+    logits = [trained.model.predict_on_batch(images[start : start + BATCH])["logits"] for start in starts]
+    return int(hits(labels, top_labels(np.concatenate(logits), labels.shape[1])).all(axis=1).sum())
 
 
 def network_names(networks: list[Trained]) -> list[str]:
@@ -158,18 +159,18 @@ def plot(rows: list[Row], names: list[str], image: np.ndarray) -> Figure:
         names: of the networks.
         image: a test image [rows, columns, depth].
     """
-    figure = Figure(figsize=(15, 4.2), layout="constrained")
+    figure = Figure(figsize=(15, 4.4), layout="constrained")
     upper, lower = figure.subplots(2, len(CHANGES), height_ratios=(4, 1))
     for axes, below, (change, (function, unit, amounts)) in zip(upper, lower, CHANGES.items(), strict=True):
         own = [row for row in rows if row.change == change]
         for index, name in enumerate(names):
             axes.plot(amounts, [100 * row.correct[index] / row.size for row in own], "o-", markersize=4, label=name)
-        axes.set(title=change, xlabel=unit, ylim=(0, 102))
+        axes.set(title=change, xlabel=unit, xticks=amounts, ylim=(0, 102))
         axes.grid(alpha=0.3)
         strip(below, {"": np.stack([stretched(function(image[None], x))[0] for x in amounts])}, [""] * len(amounts))
         below.set_aspect("equal")
     upper[0].set_ylabel(f"accuracy in % of {rows[0].size:,} test images")
-    upper[0].legend(loc="lower center", fontsize=8)
+    figure.legend(*upper[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names))
     return figure
 
 

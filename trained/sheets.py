@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from models.runner.files import whole
-from models.runner.summaries import grid
+from models.runner.summaries import grid, write_png
 
-DPI = 100
+DPI = 100  # Matplotlib's default, in which figures are written
 LINE = 15  # pixels of a line of text
 GAP = 10  # pixels between blocks
 BESIDE = 90  # pixels of an image beside a strip
@@ -33,17 +33,17 @@ def strip(axes: Axes, rows: dict[str, np.ndarray], headings: list[str]) -> None:
 
 
 class Sheet:
-    """Strips below one another, each under a title, so placed that an image's pixel is `scale` whole pixels.
+    """Strips below one another, each under a title, so placed that an image's pixel is a square of whole pixels.
 
     Args:
         title: of the whole.
-        scale: pixels a pixel.
+        tile: about how many pixels high an image should be.
         left: pixels for the names of rows.
         right: pixels left empty at the right.
     """
 
-    def __init__(self, title: str, scale: int = 2, left: int = 110, right: int = 20):
-        self.title, self.scale, self.left, self.right = title, scale, left, right
+    def __init__(self, title: str, tile: int = 60, left: int = 110, right: int = 20):
+        self.title, self.tile, self.left, self.right = title, tile, left, right
         self.blocks: list[tuple] = []
 
     def add(
@@ -52,13 +52,18 @@ class Sheet:
         """Adds a strip (see `strip`), and an image [rows, columns, depth] at its left; without rows the title alone."""
         self.blocks.append((title, rows, headings, beside))
 
+    def _size(self, rows: dict[str, np.ndarray], headings: list[str]) -> tuple[int, int, int]:
+        """Pixels of a strip: its height, its width and the height of the headings above it."""
+        if not headings:
+            return 0, 0, 0
+        _, tall, wide, _ = next(iter(rows.values())).shape
+        scale = max(1, round(self.tile / tall))
+        lines = max(heading.count("\n") + 1 for heading in headings)
+        return len(rows) * (tall + 2) * scale, len(headings) * (wide + 2) * scale, lines * LINE
+
     def figure(self) -> Figure:
-        """The sheet as a figure, to be written at `DPI`."""
-        sizes = []
-        for _, rows, headings, _ in self.blocks:
-            tile = np.array(next(iter(rows.values())).shape[1:3]) + 2 if headings else np.zeros(2, int)
-            lines = max((heading.count("\n") + 1 for heading in headings), default=0)
-            sizes.append((len(rows) * tile[0] * self.scale, len(headings) * tile[1] * self.scale, lines * LINE))
+        """The sheet as a figure, to be given to `write`."""
+        sizes = [self._size(rows, headings) for _, rows, headings, _ in self.blocks]
         text = max(len(line) for line in self.title.split("\n")) * 7 + 20
         width = max(self.left + max(size[1] for size in sizes) + self.right, text)
         top = (self.title.count("\n") + 1) * 20 + GAP
@@ -80,6 +85,9 @@ class Sheet:
 
 
 def write(path: Path, figure: Figure) -> None:
-    """Writes a figure as PNG, whole or not at all."""
-    with whole(path) as draft:
-        figure.savefig(draft, format="png", dpi=DPI)
+    """Writes a figure as PNG, without colour channels where all is grey; whole or not at all."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = np.asarray(canvas.buffer_rgba())[..., :3]
+    grey = (picture == picture[..., :1]).all()
+    write_png(path, picture[..., :1] if grey else picture)
