@@ -59,8 +59,9 @@ def main(arguments: list[str]) -> int:
 
 def explore(flags) -> None:
     """Loads the network and its test split and does one of the three jobs."""
-    if not flags.serve and importlib.util.find_spec("matplotlib") is None:
-        raise ValueError("Pictures are drawn by matplotlib, which is not installed: pip install 'matplotlib>=3.9,<4'.")
+    missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
+    if missing and not flags.serve:
+        raise ValueError(f"Pictures need {' and '.join(missing)}, not installed here: pip install {' '.join(missing)}")
     from models.runner.distribution import choose_devices
     from models.runner.trained import load
 

@@ -134,7 +134,11 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
         assert code == 1 and len(errors) == 1 and words in errors[0], out
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out = run(capsys, checkpoint)
-    assert code == 1 and "matplotlib, which is not installed: pip install" in out and out.count("\n") == 1
+    assert (
+        code == 1
+        and "Pictures need matplotlib, not installed here: pip install matplotlib\n" in out
+        and out.count("\n") == 1
+    )
 
 
 @pytest.mark.parametrize(
