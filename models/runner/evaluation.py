@@ -42,10 +42,15 @@ def top_labels(logits: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-logits, axis=1, kind="stable")[:, :count].astype(np.int32)
 
 
+def hits(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Whether each label [n, num_targets] is among its example's predictions [n, num_targets], bool."""
+    return (labels[:, :, None] == predicted[:, None, :]).any(axis=2)
+
+
 def _result(logits: list, labels: list, loss: float) -> Result:
     all_logits, all_labels = np.concatenate(logits), np.concatenate(labels)
     predicted = top_labels(all_logits, all_labels.shape[1])
-    found = (all_labels[:, :, None] == predicted[:, None, :]).any(axis=2)
+    found = hits(all_labels, predicted)
     return Result(
         size=len(all_labels),
         wrong=int((~found.all(axis=1)).sum()),

@@ -60,6 +60,14 @@ def write_test_summaries(folder: Path, step: int, result: Result) -> None:
     writer.close()
 
 
+def stretched(images: np.ndarray) -> np.ndarray:
+    """Images [n, rows, columns, depth] to look at: where some lie outside [0, 1], each is stretched to just fill it."""
+    if images.min() >= 0 and images.max() <= 1:
+        return images
+    low, high = (reduce(images, axis=(1, 2, 3), keepdims=True) for reduce in (np.min, np.max))
+    return (images - low) / np.maximum(high - low, 1e-6)
+
+
 def grid(rows: list, scale: int = 1) -> np.ndarray:
     """One picture uint8 [height, width, 1 or 3]: each row of images [n, rows, columns, depth] beside one another.
 

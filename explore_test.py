@@ -1,0 +1,165 @@
+"""`explore.py` as a user runs it: files, lines, exit codes and messages."""
+
+import csv
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import explore
+from input_data import evaluation_batches, open_split
+from input_data.mnist import idx
+from models import make_model
+from models.hparams import HParams
+from models.optimizer import make_optimizer
+from models.runner import checkpoints, config
+from models.runner.trained import load
+
+HERE = Path(__file__).parent
+LIMIT = 300_000  # bytes of a picture
+
+
+def run(capsys, *arguments):
+    """(exit code, what was printed) of a run in this process."""
+    try:
+        code = explore.main([str(argument) for argument in arguments])
+    except SystemExit as leave:
+        code = leave.code
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs with random weights of step 2: `single`, `double` (two digits an image) and `plain` (no decoder)."""
+    root = tmp_path_factory.mktemp("runs")
+    for name, num_targets, remake in (("single", 1, True), ("double", 2, True), ("plain", 1, False)):
+        hparams = HParams(num_prime_capsules=1, conv_channels=4, remake=remake)
+        shape = (36, 36, 1) if num_targets == 2 else (28, 28, 1)
+        model, optimizer = make_model("capsule", shape, 10, hparams), make_optimizer(hparams)
+        optimizer.build(model.trainable_variables)
+        folder = root / name / "train"
+        folder.mkdir(parents=True)
+        checkpoints.save(folder, 2, model, optimizer)
+        flags = {"model": "capsule", "dataset": "mnist", "num_targets": num_targets}
+        config.write(folder, config.make(flags, hparams, tuple("0123456789"), shape))
+        (root / name / "test").mkdir()
+        (root / name / "test/results.csv").write_text("step,split,percent\n2,test,90\n")
+    return root
+
+
+def check_pictures(folder, out, names):
+    """The folder has these pictures and no more, each is a small PNG, and each has its line."""
+    assert sorted(path.name for path in folder.iterdir()) == sorted(f"{name}.png" for name in names)
+    for path in folder.iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size < LIMIT
+        assert f"{path}\n" in out
+
+
+def test_all_pictures_of_a_network_of_single_digits(runs, capsys):
+    code, out = run(capsys, f"--checkpoint={runs}/single/train/model.ckpt-2", "--eval_size=100")
+    assert code == 0, out
+    names = ["reconstructions", "routing", "confusion", "curves", *(f"dimensions-{label}" for label in range(10))]
+    check_pictures(runs / "single/pictures", out, names)
+    assert "No multimnist.png: an image of this network has one label." in out
+
+
+def test_all_pictures_of_a_network_of_two_digits(runs, capsys, tmp_path):
+    code, out = run(
+        capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--eval_size=100", f"--out={tmp_path}/new"
+    )
+    assert code == 0, out
+    names = ["multimnist", "routing", "confusion", "curves", *(f"dimensions-{label}" for label in range(10))]
+    check_pictures(tmp_path / "new", out, names)
+    assert "No reconstructions.png: multimnist.png has those of two digits." in out
+
+
+def test_pictures_that_do_not_fit_are_left_out(runs, capsys, tmp_path):
+    code, out = run(capsys, f"--checkpoint={runs}/plain/train/model.ckpt-2", "--eval_size=20", f"--out={tmp_path}/new")
+    assert code == 0, out
+    check_pictures(tmp_path / "new", out, ["routing", "confusion", "curves"])
+    assert all(f"No {name}.png: this capsnet has no decoder." in out for name in ("reconstructions", "dimensions"))
+
+
+def test_robustness_at_nothing_is_the_plain_accuracy(runs, capsys):
+    one, other = runs / "single", runs / "plain"
+    flags = [f"--checkpoint={one}/train/model.ckpt-2", f"--compare={other}/train/model.ckpt-2", "--eval_size=50"]
+    code, out = run(capsys, "--robustness", *flags)
+    assert code == 0 and "rotation" in out, out
+    with (one / "pictures/robustness.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (one / "pictures/robustness.png").stat().st_size < LIMIT
+    batch = next(evaluation_batches(open_split("mnist", "test", None), 50))
+    for folder, name in ((one, "capsnet, 2 steps (1)"), (other, "capsnet, 2 steps (2)")):
+        logits = np.asarray(load(f"{folder}/train/model.ckpt-2").model(batch["images"])["logits"])
+        correct = (logits.argmax(axis=1) == batch["labels"][:, 0]).sum()
+        plain = [row for row in rows if row["network"] == name and float(row["amount"]) == (row["change"] == "scale")]
+        assert [row["change"] for row in plain] == ["rotation", "shift", "scale", "shear", "noise"]
+        assert {int(row["correct"]) for row in plain} == {correct}
+
+
+def test_the_page_gets_the_network_its_test_split_and_the_port(runs, capsys, monkeypatch):
+    calls = []
+    page = types.SimpleNamespace(serve=lambda *arguments: calls.append(arguments))
+    monkeypatch.setitem(sys.modules, "trained.page.server", page)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # the page does without
+    code, out = run(capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--serve", "--port=1234")
+    assert code == 0, out
+    ((trained, split, port),) = calls
+    assert trained.num_targets == 2 and trained.step == 2 and port == 1234
+    assert split.info.image_shape == (36, 36, 1) and len(split) == 1000
+    monkeypatch.setattr(page, "serve", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert run(capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--serve")[0] == 130
+
+
+def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, monkeypatch):
+    checkpoint = f"--checkpoint={runs}/single/train/model.ckpt-2"
+    for part, array in (("images-idx3", np.zeros((6, 20, 20), np.uint8)), ("labels-idx1", np.zeros(6, np.uint8))):
+        idx.write(tmp_path / f"t10k-{part}-ubyte.gz", array)
+    (tmp_path / "file").touch()
+    cases = [
+        ([f"--checkpoint={runs}/single/train/model.ckpt-3"], "There is no checkpoint"),
+        ([f"--checkpoint={tmp_path}/model.ckpt-3"], "has no config.json"),
+        ([checkpoint, "--data_dir=/not/there"], "/not/there does not exist"),
+        ([checkpoint, f"--data_dir={tmp_path}"], f"takes images of 28x28x1, those of MNIST in {tmp_path} are 20x20x1"),
+        ([checkpoint, "--eval_size=2", f"--out={tmp_path}/file"], "File exists"),
+        ([checkpoint, "--robustness", f"--compare={runs}/double/train/model.ckpt-2"], "of the same images and classes"),
+    ]
+    for arguments, words in cases:
+        code, out = run(capsys, *arguments)
+        errors = [line for line in out.splitlines() if line.startswith("explore.py: error: ")]
+        assert code == 1 and len(errors) == 1 and words in errors[0], out
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out = run(capsys, checkpoint)
+    assert (
+        code == 1
+        and "Pictures need matplotlib, not installed here: pip install matplotlib\n" in out
+        and out.count("\n") == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--checkpoint"),
+        (["--checkpoint=x", "--compare=y"], "--compare goes with --robustness"),
+        (["--checkpoint=x", "--serve", "--robustness"], "not allowed with"),
+        (["--checkpoint=x", "--eval_size=0"], "--eval_size is 1 or more, received 0"),
+    ],
+)
+def test_wrong_flags_exit_with_2(arguments, words, capsys):
+    code, out = run(capsys, *arguments)
+    assert code == 2 and words in out
+
+
+def test_help_is_quick():
+    code = (
+        "import sys, explore\n"
+        "try: explore.main(['--help'])\n"
+        "except SystemExit as leave: assert leave.code == 0\n"
+        "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, capture_output=True)
