@@ -26,6 +26,6 @@ setup(
         "jax": ["jax>=0.6,<1"],
         "torch": ["torch>=2.6"],
         "data": ["scipy>=1.13,<2"],
-        "test": ["pytest>=8,<10", "ruff>=0.9,<1", "jax[cpu]>=0.6,<1", "scipy>=1.13,<2"],
+        "test": ["pytest>=8,<10", "ruff>=0.9,<1", "jax[cpu]>=0.6,<1", "scipy>=1.13,<2", "selenium>=4.20,<5"],
     },
 )

@@ -11,6 +11,7 @@ from models.hparams import HParams
 from models.runner.trained import Trained
 from trained.page.server import Server
 
+
 def untrained(name: str, shape: tuple, targets: int = 1, dataset: str = "mnist", **hparams) -> Trained:
     """A small network with random weights."""
     keras.utils.set_random_seed(1)
@@ -32,12 +33,12 @@ def pairs():
 
 @pytest.fixture(scope="session")
 def taught():
-    """A small CapsNet that saw the embedded training digits three times."""
+    """A small CapsNet that saw the embedded training digits once."""
     trained = untrained("capsule", (28, 28, 1))
     training = open_split("mnist", "train", None)
     trained.model.compile(keras.optimizers.Adam(3e-3))
     images = training.images.astype("float32") / 255
-    trained.model.fit(images, training.labels, batch_size=64, epochs=3, verbose=0)
+    trained.model.fit(images, training.labels, batch_size=64, epochs=1, verbose=0)
     return trained
 
 

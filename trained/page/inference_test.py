@@ -70,7 +70,7 @@ def test_two_digits_are_composed_from_two_pairs_or_are_the_test_sets_own(pairs):
     inspector = Inspector(untrained("capsule", (36, 36, 1), targets=2), pairs)
     batch = pairs.batch(np.array([4, 9]), np.zeros((2, 0)))
     own, labels = inspector.example(4)
-    np.testing.assert_array_equal(own, batch["images"][0])
+    np.testing.assert_allclose(own, batch["images"][0], atol=1e-6)
     assert labels == batch["labels"][0].tolist()
     mixed, labels = inspector.example(4, 9)
     np.testing.assert_allclose(mixed, np.minimum(batch["targets"][0, 0] + batch["targets"][1, 1], 1))

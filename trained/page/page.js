@@ -217,11 +217,6 @@ function listen() {
     uploaded = el("file").files[0] || null;
     setMode("upload");
   });
-  el("reset").addEventListener("click", () => {
-    slots[active].offsets.fill(0);
-    paintSliders();
-    redraw(slots[active]);
-  });
   listenToPad();
 }
 
@@ -273,6 +268,11 @@ function buildCapsule() {
     });
     el("sliders").append(make("label", { className: "slider" }, make("span", { textContent: index + 1 }), input, make("output")));
   }
+  el("reset").addEventListener("click", () => {
+    slots[active].offsets.fill(0);
+    paintSliders();
+    redraw(slots[active]);
+  });
 }
 
 (async () => {

@@ -43,7 +43,7 @@ export function paintMap(canvas, { first, step }, input, map, equal, reach) {
   context.filter = "none";
   map.forEach((row, y) => row.forEach((value, x) => {
     const share = (value - equal) / reach;
-    context.fillStyle = share > 0 ? `rgb(255 136 0 / ${0.8 * share})` : `rgb(47 125 255 / ${-0.8 * share})`;
+    context.fillStyle = share > 0 ? `rgb(255 136 0 / ${0.95 * share})` : `rgb(47 125 255 / ${-0.95 * share})`;
     const [left, top] = [x, y].map((cell) => (first + step * cell + 0.5 - step / 2) * scale);
     context.fillRect(left, top, step * scale, step * scale);
   }));

@@ -1,7 +1,8 @@
-"""The page's server: three files, and a trained network behind a few JSON addresses.
+"""The page's server: a few files, and a trained network behind a few JSON addresses.
 
-It is of Python's own `http.server`, and the page of plain HTML and JavaScript, because that is all it takes: Gradio would
-bring some fifty packages and megabytes of scripts to load, and has no widget for a decoder that follows 16 sliders.
+It is Python's own `http.server` and the page is plain HTML and JavaScript, because that is all it takes. Gradio would
+bring some forty more packages, and a canvas that follows the pen, a decoder that follows 16 sliders and routing maps
+would have to be written all the same.
 """
 
 import errno
@@ -65,7 +66,9 @@ class Server(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             reason = "is taken by another program" if taken else f"cannot be listened on ({error})"
-            raise ValueError(f"Port {port} of 127.0.0.1 {reason}. Give another one, or 0 for any that is free.") from None
+            raise ValueError(
+                f"Port {port} of 127.0.0.1 {reason}. Give another one, or 0 for any that is free."
+            ) from None
         try:
             self.inspector = Inspector(trained, split)
         except BaseException:
@@ -151,9 +154,13 @@ class Handler(BaseHTTPRequestHandler):
         inspector = self.server.inspector
         strokes = _strokes(self._received("strokes"))
         rows, columns, _ = inspector.model.image_shape
-        box = 20 if inspector.trained.num_targets == 1 else 24  # two digits of 20 pixels do not lie exactly on each other
+        box = (
+            20 if inspector.trained.num_targets == 1 else 24
+        )  # two digits of 20 pixels do not lie exactly on each other
         image = draw(strokes, rows, columns, box)
-        return self._look(*self._prepared(image[..., None]))
+        prepared, facts = self._prepared(image[..., None])
+        facts["notes"].insert(0, f"Fitted into {box}×{box} pixels around its centre of mass, as MNIST's digits are.")
+        return self._look(prepared, facts)
 
     def _image(self):
         try:

@@ -3,6 +3,8 @@
 The page sends where the pen went, not pixels: a small drawing so gets the same pen as a large one.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 PEN = 1.6  # half the width of a stroke, in pixels: gives the ink of MNIST's digits (102 full pixels on average)
@@ -40,7 +42,7 @@ def _ink(strokes: list[np.ndarray], rows: int, columns: int) -> np.ndarray:
     nearest = np.full(len(pixels), np.inf)
     for stroke in strokes:
         stroke = np.concatenate([stroke[:1], stroke])  # a click is a line from a point to itself
-        for start, end in zip(stroke[:-1], stroke[1:], strict=True):
+        for start, end in pairwise(stroke):
             line = end - start
             along = np.clip((pixels - start) @ line / max(line @ line, 1e-12), 0, 1)
             offset = pixels - start - along[:, None] * line

@@ -40,5 +40,5 @@ def test_larger_frames_keep_the_digits_size():
 
 def test_a_dot_stays_a_dot():
     image = draw([np.array([[0.1, 0.9]])], 28, 28, 20)
-    assert extent(image) <= (5, 5)
-    np.testing.assert_allclose(centre_of_mass(image), (14, 14), atol=1e-6)
+    assert max(extent(image)) <= 5
+    np.testing.assert_allclose(centre_of_mass(image), (14, 14), atol=0.01)
