@@ -163,7 +163,7 @@ def test_two_digits_have_two_colours_and_one_may_be_another(page, pairs, serving
     page.choose_example(5)
     labels = pairs.batch(np.array([5, 8]), np.zeros((2, 0)))["labels"]
     page.choose_example(8, "second")
-    page.wait(lambda: page.text("truth") == f"Its label is {labels[0, 0]} and {labels[1, 1]}.")
+    page.wait(lambda: page.text("truth") == f"Its labels are {labels[0, 0]} and {labels[1, 1]}.")
     second = page.driver.find_elements(By.CSS_SELECTOR, "#pictures button")[1]
     seen = page.text("prediction").split(" sees ")[1].split(" and ")
     assert len(set(seen)) == 2

@@ -4,6 +4,7 @@
 import { COLOURS, paintMap, paintPair, paintPicture } from "/pictures.js";
 import { ask, el, make, newest } from "/tools.js";
 
+const PLACES = ["first", "other"]; // styles of the predicted classes
 const REACH = 0.25; // of a slider each way, as in the paper
 let network, seen = null, slots = [], active = 0, mode = "", strokes = [], uploaded = null;
 
@@ -62,13 +63,15 @@ function paintWords() {
   const title = el("prediction");
   title.textContent = seen ? "" : "Nothing to see yet";
   el("second-best").textContent = seen ? "" : "Draw, or choose a test image";
-  el("truth").textContent = seen && seen.labels ? `Its label is ${words(seen.labels)}.` : "";
+  el("truth").textContent = seen && seen.labels ? `${seen.labels.length === 2 ? "Its labels are" : "Its label is"} ${words(seen.labels)}.` : "";
   el("notes").replaceChildren(...(seen ? seen.notes : []).map((note) => make("li", { textContent: note })));
   if (mode !== "draw" || !seen) el("shown").hidden = !seen;
   if (!seen) return;
   paintPicture(el("shown"), seen.input);
   const { scores, chosen } = seen, sure = chosen.every((label) => scores[label] > 0.5);
-  title.append(sure ? "It sees " : "Perhaps it sees ", make("b", { textContent: words(chosen) }));
+  title.append(sure ? "It sees " : "Perhaps it sees ");
+  chosen.forEach((label, index) =>
+    title.append(index ? " and " : "", make("b", { className: PLACES[index], textContent: name(label) })));
   const others = scores.map((_, label) => label).filter((label) => !chosen.includes(label));
   const next = others.reduce((a, b) => (scores[b] > scores[a] ? b : a), others[0]);
   const kind = network.atoms ? "length" : "score";
@@ -81,7 +84,8 @@ function paintBars() {
     const score = seen ? seen.scores[label] : 0;
     bar.querySelector(".fill").style.width = `${100 * score}%`;
     bar.querySelector(".value").textContent = seen ? score.toFixed(2) : "";
-    bar.classList.toggle("chosen", Boolean(seen) && seen.chosen.includes(label));
+    const place = seen ? seen.chosen.indexOf(label) : -1;
+    bar.className = ["bar", ...(place < 0 ? [] : ["chosen", PLACES[place]])].join(" ");
     bar.setAttribute("aria-label", seen ? `${name(label)}, ${score.toFixed(2)}` : name(label));
     bar.setAttribute("aria-pressed", slots.some((slot) => slot.label === label));
     bar.disabled = !seen || !network.atoms;
@@ -251,7 +255,8 @@ function buildCapsule() {
   const canvas = (ariaLabel) => make("canvas", { role: "img", ariaLabel });
   const pictures = [figure("", "input", canvas("Input"))];
   if (network.targets === 2) {
-    for (const [index, className] of ["first", "other"].entries()) {
+    el("pictures").className = "pair";
+    for (const [index, className] of PLACES.entries()) {
       const button = make("button", { type: "button", ariaLabel: `Look into digit ${index + 1}` }, canvas(`Digit ${index + 1}`));
       button.addEventListener("click", () => { if (slots[index]) { active = index; paintAll(); } });
       pictures.push(figure(className, "drawn", button));

@@ -164,10 +164,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _image(self):
         try:
-            image = read_image(self.body)
+            prepared = self._prepared(read_image(self.body))
         except ValueError as error:
             raise Refused(400, str(error)) from None
-        return self._look(*self._prepared(image))
+        return self._look(*prepared)
 
     def _capsule(self):
         model = self.server.inspector.model
