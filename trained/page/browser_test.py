@@ -147,13 +147,17 @@ def test_a_test_digit_another_bar_and_an_upload(page, taught, taught_port, digit
     assert page.text("prediction").endswith(f" sees {chosen}")
 
 
-def test_a_wrong_file_is_told_in_a_sentence(driver, taught_port, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"not an image", "Expected a readable PNG"), (bytes(9 * 2**20), "up to 8.0 MB. This one has 9.0 MB")],
+)
+def test_a_wrong_file_is_told_in_a_sentence(driver, taught_port, tmp_path, content, words):
     page = Page(driver)
     page.open(taught_port)
-    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "text.png").write_bytes(content)
     page.find("mode-upload").click()
     page.find("file").send_keys(str(tmp_path / "text.png"))
-    page.wait(lambda: page.text("error"))
+    page.wait(lambda: words in page.text("error"))
     page.choose_example(0)
     page.wait(lambda: page.text("truth") and not page.text("error"))
 

@@ -1,12 +1,13 @@
 // The page's state is `network` (its facts), `seen` (what the network made of the input) and `slots`: the classes
 // whose capsules are shown (one, or two of a MultiMNIST network), each with its offsets and its picture.
 
+import { makePad } from "/pad.js";
 import { COLOURS, paintMap, paintPair, paintPicture } from "/pictures.js";
 import { ask, el, make, newest } from "/tools.js";
 
 const PLACES = ["first", "other"]; // styles of the predicted classes
 const REACH = 0.25; // of a slider each way, as in the paper
-let network, seen = null, slots = [], active = 0, mode = "", strokes = [], uploaded = null;
+let network, seen = null, slots = [], active = 0, mode = "", pad = null, uploaded = null;
 
 function complain(error) {
   el("error").textContent = error ? error.message : "";
@@ -15,6 +16,9 @@ function complain(error) {
 
 // The input: from a path of the server, or none.
 const look = newest(complain, async (path, body) => {
+  const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
+  if (body && body.size > network.largest) // the server would hang up before it has read so much
+    throw new Error(`An image may have up to ${megabytes(network.largest)}. This one has ${megabytes(body.size)}.`);
   const found = path ? await ask(path, body) : null;
   complain(null);
   seen = found;
@@ -56,14 +60,14 @@ function paintAll() {
   paintMaps();
   paintPictures();
   paintSliders();
-  document.body.dataset.seen = seen ? words(seen.chosen) : ""; // what tests wait for
 }
 
 function paintWords() {
   const title = el("prediction");
   title.textContent = seen ? "" : "Nothing to see yet";
   el("second-best").textContent = seen ? "" : "Draw, or choose a test image";
-  el("truth").textContent = seen && seen.labels ? `${seen.labels.length === 2 ? "Its labels are" : "Its label is"} ${words(seen.labels)}.` : "";
+  const { labels } = seen || {};
+  el("truth").textContent = labels ? `Its label${labels.length === 2 ? "s are" : " is"} ${words(labels)}.` : "";
   el("notes").replaceChildren(...(seen ? seen.notes : []).map((note) => make("li", { textContent: note })));
   if (mode !== "draw" || !seen) el("shown").hidden = !seen;
   if (!seen) return;
@@ -116,7 +120,8 @@ function paintPictures() {
   paintPicture(canvas(0), seen ? seen.input : black);
   for (let index = 0; index < network.targets; index++) {
     const slot = slots[index], button = figures[index + 1].querySelector("button");
-    if (pair) paintPair(canvas(index + 1), network, null, COLOURS.map((_, i) => (i === index && slot ? slot.picture : null)));
+    const alone = COLOURS.map((_, place) => (place === index && slot ? slot.picture : null));
+    if (pair) paintPair(canvas(index + 1), network, null, alone);
     else paintPicture(canvas(1), slot ? slot.picture : black);
     figures[index + 1].querySelector("figcaption").textContent = slot ? `drawn as ${name(slot.label)}` : "drawn";
     if (button) button.setAttribute("aria-pressed", Boolean(slot) && index === active);
@@ -133,52 +138,15 @@ function paintSliders() {
     const input = row.querySelector("input"), offset = slot ? slot.offsets[index] : 0;
     input.disabled = !slot;
     input.value = offset;
-    row.querySelector("output").textContent = slot ? (seen.capsules[slot.label][index] + offset).toFixed(2) : "";
+    const value = slot ? (seen.capsules[slot.label][index] + offset).toFixed(2) : "";
+    row.querySelector("output").textContent = value === "-0.00" ? "0.00" : value;
   });
 }
 
-// Drawing.
-
-function paintStrokes() {
-  const pad = el("pad"), context = pad.getContext("2d"), side = pad.width;
-  context.clearRect(0, 0, side, side);
-  Object.assign(context, { lineCap: "round", lineJoin: "round", strokeStyle: "#fff", lineWidth: side * 0.075 });
-  Object.assign(context, { shadowColor: "#fff", shadowBlur: side * 0.015 });
-  for (const stroke of strokes) {
-    context.beginPath();
-    context.moveTo(...stroke[0].map((part) => part * side));
-    for (const point of [stroke[0], ...stroke]) context.lineTo(...point.map((part) => part * side));
-    context.stroke();
-  }
-  el("hint").hidden = strokes.length > 0;
-}
-
-function drawn() {
-  paintStrokes();
-  if (strokes.length) look("/drawing", JSON.stringify({ strokes }));
+function lookAtDrawing() {
+  el("hint").hidden = pad.strokes.length > 0;
+  if (pad.strokes.length) look("/drawing", JSON.stringify({ strokes: pad.strokes }));
   else look(null);
-}
-
-function listenToPad() {
-  const pad = el("pad");
-  const place = (event) => {
-    const box = pad.getBoundingClientRect();
-    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]
-      .map((part) => Math.round(1000 * Math.min(1, Math.max(0, part))) / 1000);
-  };
-  pad.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    pad.setPointerCapture(event.pointerId);
-    strokes.push([place(event)]);
-    drawn();
-  });
-  pad.addEventListener("pointermove", (event) => {
-    if (!pad.hasPointerCapture(event.pointerId)) return;
-    const stroke = strokes.at(-1), point = place(event), last = stroke.at(-1);
-    if (Math.hypot(point[0] - last[0], point[1] - last[1]) < 0.012) return;
-    stroke.push(point);
-    drawn();
-  });
 }
 
 // Controls.
@@ -191,10 +159,10 @@ function setMode(chosen) {
   }
   el("pad").hidden = mode !== "draw";
   el("shown").hidden = mode === "draw";
-  el("hint").textContent = mode === "draw" ? `Draw ${network.targets === 2 ? "two digits over each other" : "a digit"} here` :
-    "Choose an image file";
+  const what = network.targets === 2 ? "two digits over each other" : "a digit";
+  el("hint").textContent = mode === "draw" ? `Draw ${what} here` : "Choose an image file";
   el("hint").hidden = mode === "test" || (mode === "upload" && uploaded !== null);
-  if (mode === "draw") drawn();
+  if (mode === "draw") lookAtDrawing();
   if (mode === "test") lookAtExample();
   if (mode === "upload") { uploaded ? look("/image", uploaded) : look(null); }
 }
@@ -211,8 +179,9 @@ function goTo(index) { // of pairs both digits: the test set's own pair
 
 function listen() {
   for (const each of ["draw", "test", "upload"]) el(`mode-${each}`).addEventListener("click", () => setMode(each));
-  el("clear").addEventListener("click", () => { strokes = []; drawn(); });
-  el("undo").addEventListener("click", () => { strokes.pop(); drawn(); });
+  pad = makePad(el("pad"), lookAtDrawing);
+  el("clear").addEventListener("click", pad.clear);
+  el("undo").addEventListener("click", pad.undo);
   el("previous").addEventListener("click", () => goTo(Number(el("index").value) - 1));
   el("next").addEventListener("click", () => goTo(Number(el("index").value) + 1));
   el("random").addEventListener("click", () => goTo(Math.floor(Math.random() * network.examples)));
@@ -221,7 +190,6 @@ function listen() {
     uploaded = el("file").files[0] || null;
     setMode("upload");
   });
-  listenToPad();
 }
 
 function build() {
@@ -240,13 +208,18 @@ function build() {
   el("routing").hidden = !network.routing;
   if (network.routing) {
     const { sees } = network.routing;
-    el("routing-note").textContent = "Coupling coefficients of the primary capsules, mean over their types: orange sends " +
-      `more than an equal share here, blue less. Each stands in the middle of the ${sees}×${sees} pixels it sees.`;
+    el("routing-note").textContent = "Coupling coefficients of the primary capsules, mean over their types: orange " +
+      "sends more than an equal share here, blue less. " +
+      `Each stands in the middle of the ${sees}×${sees} pixels it sees.`;
   }
   if (network.decoder) buildCapsule();
-  else if (network.atoms) el("capsule").replaceChildren(make("h2", { textContent: "No reconstruction" }),
-    make("p", { textContent: "This network was trained without a decoder (remake=false), so its capsules cannot be drawn." }));
-  else { el("capsule").remove(); document.querySelector("main").className = "narrow"; }
+  else if (network.atoms) {
+    const reason = "This network was trained without a decoder (remake=false), so its capsules cannot be drawn.";
+    el("capsule").replaceChildren(make("h2", { textContent: "No reconstruction" }), make("p", { textContent: reason }));
+  } else {
+    el("capsule").remove();
+    document.querySelector("main").className = "narrow";
+  }
 }
 
 function buildCapsule() {
@@ -257,7 +230,8 @@ function buildCapsule() {
   if (network.targets === 2) {
     el("pictures").className = "pair";
     for (const [index, className] of PLACES.entries()) {
-      const button = make("button", { type: "button", ariaLabel: `Look into digit ${index + 1}` }, canvas(`Digit ${index + 1}`));
+      const ariaLabel = `Look into digit ${index + 1}`;
+      const button = make("button", { type: "button", ariaLabel }, canvas(`Digit ${index + 1}`));
       button.addEventListener("click", () => { if (slots[index]) { active = index; paintAll(); } });
       pictures.push(figure(className, "drawn", button));
     }
@@ -265,13 +239,15 @@ function buildCapsule() {
   } else pictures.push(figure("", "drawn", canvas("Reconstruction")));
   el("pictures").append(...pictures);
   for (let index = 0; index < network.atoms; index++) {
-    const input = make("input", { type: "range", min: -REACH, max: REACH, step: 0.01, ariaLabel: `Dimension ${index + 1}` });
+    const ariaLabel = `Dimension ${index + 1}`;
+    const input = make("input", { type: "range", min: -REACH, max: REACH, step: 0.01, ariaLabel });
     input.addEventListener("input", () => {
       slots[active].offsets[index] = Number(input.value);
       paintSliders();
       redraw(slots[active]);
     });
-    el("sliders").append(make("label", { className: "slider" }, make("span", { textContent: index + 1 }), input, make("output")));
+    const number = make("span", { textContent: index + 1 });
+    el("sliders").append(make("label", { className: "slider" }, number, input, make("output")));
   }
   el("reset").addEventListener("click", () => {
     slots[active].offsets.fill(0);

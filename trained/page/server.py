@@ -25,7 +25,7 @@ from trained.reading import prepare, read_image
 LARGEST = 8 * 2**20  # bytes of a request
 MOST_POINTS = 2000  # of a drawing
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-FILES = {"/": "page.html"} | {f"/{name}": name for name in ("page.css", "page.js", "pictures.js", "tools.js")}
+FILES = {"/": "page.html"} | {f"/{name}": name for name in ("page.css", "page.js", "pad.js", "pictures.js", "tools.js")}
 
 
 class Refused(Exception):
@@ -137,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
         return KINDS[file.suffix], file.read_bytes()
 
     def _network(self):
-        return _json(self.server.inspector.facts())
+        return _json(self.server.inspector.facts() | {"largest": LARGEST})
 
     def _example(self):
         query = parse_qs(self.address.query)

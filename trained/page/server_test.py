@@ -43,7 +43,7 @@ def pixels(picture):
 
 
 def test_the_page_is_there_and_asks_nothing_from_elsewhere(port):
-    for path in ("/", "/page.css", "/page.js", "/pictures.js", "/tools.js"):
+    for path in ("/", "/page.css", "/page.js", "/pad.js", "/pictures.js", "/tools.js"):
         status, text = ask(port, "GET", path)
         assert status == 200 and len(text) > 500
         assert not re.search(r"""["'(]\s*(https?:)?//""", text)
