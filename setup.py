@@ -27,6 +27,5 @@ setup(
         "torch": ["torch>=2.6"],
         "data": ["scipy>=1.13,<2"],
         "explore": ["matplotlib>=3.9,<4", "scipy>=1.13,<2"],
-        "test": ["pytest>=8,<10", "ruff>=0.9,<1", "jax[cpu]>=0.6,<1", "scipy>=1.13,<2"],
     },
 )

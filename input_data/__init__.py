@@ -1,7 +1,10 @@
-"""Data sets by the names that `--dataset` takes. A new one is one module with `open_split` and its line here."""
+"""Data sets by the names that `--dataset` takes. A new one: a module with `open_split` and `prepare`, and its line."""
 
 from importlib import import_module
 
+import numpy as np
+
+from input_data import pictures
 from input_data.dataset import DataError, Info, Options, Split, evaluation_batches, training_batches
 
 DATASETS = {
@@ -29,4 +32,32 @@ def open_split(dataset: str, split: str, data_dir: str | None, options: Options 
     return import_module(DATASETS[dataset]).open_split(data_dir, split, options)
 
 
-__all__ = ["DATASETS", "DataError", "Info", "Options", "Split", "evaluation_batches", "open_split", "training_batches"]
+def prepare(dataset: str, picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+    """Any picture as a network that was trained on a data set expects it.
+
+    Args:
+        dataset: a name in `DATASETS`.
+        picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
+        image_shape: (rows, columns, depth) of the network's images.
+
+    Returns:
+        float32 of the network's image_shape, and what was done, in words.
+
+    Raises:
+        DataError: not such a picture.
+    """
+    pictures.check(picture)
+    return import_module(DATASETS[dataset]).prepare(picture, image_shape)
+
+
+__all__ = [
+    "DATASETS",
+    "DataError",
+    "Info",
+    "Options",
+    "Split",
+    "evaluation_batches",
+    "open_split",
+    "prepare",
+    "training_batches",
+]

@@ -12,7 +12,10 @@ import numpy as np
 from input_data.arrays import ImageArrays
 from input_data.dataset import DataError, Info, Options, Split, check_labels
 from input_data.matlab import load
+from input_data.mnist.digits import prepare
 from input_data.mnist.mnist_input import load_idx
+
+__all__ = ["INFO", "REACH", "SIZE", "open_split", "prepare", "read", "substitute"]
 
 SIZE = 40
 REACH = 6  # training: pixels each way, also the padding of the 28x28 digits

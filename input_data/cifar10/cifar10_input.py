@@ -10,8 +10,10 @@ import numpy as np
 
 from input_data.dataset import DataError, Info, Options, Split, check_labels
 from input_data.images import centre, crop, distort, standardised, whole
+from input_data.pictures import resized, with_depth
 
 SIZE = 24  # of the crops that the network sees
+RAW = 32  # of the images in the files
 _RECORD = 1 + 3 * 32 * 32
 _FILES = {
     "train": [f"data_batch_{number}.bin" for number in range(1, 6)],
@@ -44,6 +46,13 @@ class Cifar10(Split):
         else:
             images = centre(images, SIZE)
         return {"images": standardised(images), "labels": self.labels[indices, None]}
+
+
+def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+    """Any picture as a test image: resized to 32x32, its centre, standardised. See `input_data.prepare`."""
+    picture, notes = with_depth(picture, 3)
+    picture, changed = resized(picture, RAW, RAW)
+    return standardised(centre(picture[None], SIZE))[0], [*notes, *changed, f"centre {SIZE}x{SIZE}"]
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -6,19 +6,24 @@ import numpy as np
 
 from input_data.arrays import ImageArrays
 from input_data.dataset import DataError, Info, Options, Split
+from input_data.images import scaled
+from input_data.pictures import decode, resized, with_depth
 
 REACH = 2  # pixels each way, in training
 _ENDINGS = (".png", ".jpg", ".jpeg")
 
 
-def _decode(path: Path, options: Options) -> np.ndarray:
-    import tensorflow as tf  # its decoders read PNG and JPEG
+def _fit(picture: np.ndarray, depth: int, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
+    picture, notes = with_depth(picture, depth)
+    picture, changed = resized(picture, *size)
+    return np.round(picture).astype(np.uint8), [*notes, *changed]
 
-    with tf.device("CPU:0"):
-        image = tf.io.decode_image(path.read_bytes(), 1 if options.grayscale else 3, expand_animations=False)
-        if options.image_size:
-            image = tf.image.resize(image, (options.image_size, options.image_size), antialias=True)
-        return np.clip(np.round(image.numpy()), 0, 255).astype(np.uint8)
+
+def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+    """Any picture as one of the folder: with the network's depth and size, in [0, 1]. See `input_data.prepare`."""
+    *size, depth = image_shape
+    picture, notes = _fit(picture, depth, size)
+    return scaled(picture), notes
 
 
 def _classes(folder: Path) -> list[str]:
@@ -33,10 +38,12 @@ def _read(folder: Path, classes: list[str], options: Options) -> tuple[np.ndarra
             if path.suffix.lower() not in _ENDINGS:
                 continue
             try:
-                images.append(_decode(path, options))
-            except Exception:  # TensorFlow raises whatever the damage leads to
+                picture = decode(path.read_bytes())
+            except DataError:
                 unreadable.append(str(path))
                 continue
+            size = (options.image_size, options.image_size) if options.image_size else picture.shape[:2]
+            images.append(_fit(picture, 1 if options.grayscale else 3, size)[0])
             labels.append(label)
             if images[-1].shape != images[0].shape:
                 raise DataError(

@@ -8,8 +8,11 @@ from input_data.arrays import ImageArrays, hold_out
 from input_data.dataset import DataError, Info, Options, Split, check_labels
 from input_data.images import scaled
 from input_data.mnist import idx
+from input_data.mnist.digits import prepare
 from input_data.mnist.multi_input import ComposedPairs, RecordPairs, is_records, overlap
 from input_data.records import Records, shards
+
+__all__ = ["SAMPLE", "TRAIN_SHIFT", "RecordSplit", "load_idx", "open_split", "prepare"]
 
 SAMPLE = Path(__file__).with_name("sample")
 TRAIN_SHIFT = 2  # pixels each way, in training (paper, section 5)

@@ -7,10 +7,11 @@ import numpy as np
 
 from input_data.dataset import DataError, Info, Options, Split
 from input_data.images import centre, crop, distort, standardised, whole
+from input_data.pictures import resized, with_depth
 from input_data.records import Records
 
 SIZE = 32  # of the crops that the network sees
-_RAW = (2, 96, 96)
+RAW = 96  # of the images in the files
 
 
 class SmallNorb(Split):
@@ -29,7 +30,7 @@ class SmallNorb(Split):
         places = self.chosen[indices]
         parsed = self.records.parse(places, {"image_raw": 0, "label": 1})
         self.records.check_labels(parsed["label"], places, 5)
-        images = self.records.images(parsed["image_raw"], places, _RAW)[:, :, ::2, ::2].transpose(0, 2, 3, 1)
+        images = _halved(self.records.images(parsed["image_raw"], places, (2, RAW, RAW)).transpose(0, 2, 3, 1))
         if self.noise:
             images = distort(images.astype(np.float32), noise[:, 0], noise[:, 1])
             corners = whole(noise[:, 2:], 0, images.shape[1] - SIZE)
@@ -37,6 +38,19 @@ class SmallNorb(Split):
         else:
             images = centre(images, SIZE)
         return {"images": standardised(images), "labels": parsed["label"].astype(np.int32)}
+
+
+def _halved(images: np.ndarray) -> np.ndarray:
+    return images[:, ::2, ::2]
+
+
+def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+    """Any picture as a test image: 96x96 halved, the centre, standardised. See `input_data.prepare`."""
+    picture, notes = with_depth(picture, 1)
+    picture, changed = resized(picture, RAW, RAW)
+    views = _halved(picture.repeat(2, axis=2)[None])
+    done = [*notes, *changed, f"halved, centre {SIZE}x{SIZE}", "the one view is used for both eyes"]
+    return standardised(centre(views, SIZE))[0], done
 
 
 def _instances(records: Records) -> np.ndarray:

@@ -6,7 +6,9 @@ import numpy as np
 
 from input_data.arrays import ImageArrays, hold_out
 from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.images import scaled
 from input_data.matlab import load
+from input_data.pictures import resized, with_depth
 
 INFO = Info("SVHN", (32, 32, 3), 10, 1, tuple(str(digit) for digit in range(10)))
 
@@ -25,6 +27,13 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{path} has {images.shape[3]} images, but {len(labels)} labels.")
     check_labels(labels.astype(int) - 1, 10, f"{path} (labels less 1)")
     return images.transpose(3, 0, 1, 2), labels % 10
+
+
+def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+    """Any picture as a test image: RGB, 32x32, in [0, 1]. See `input_data.prepare`."""
+    picture, notes = with_depth(picture, 3)
+    picture, changed = resized(picture, *INFO.image_shape[:2])
+    return scaled(picture), [*notes, *changed]
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:

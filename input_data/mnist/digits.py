@@ -1,0 +1,89 @@
+"""Pictures of digits as MNIST has them: light ink on black, 20 pixels tall or wide, centred by mass in 28x28.
+
+MNIST's recipe (http://yann.lecun.com/exdb/mnist/): each digit fits a 20x20 box with its aspect kept, and its centre
+of mass lies in the middle of the frame.
+"""
+
+import numpy as np
+
+from input_data.images import scaled
+from input_data.pictures import resized, with_depth
+
+SIZE, BOX = 28, 20
+_MIDDLE = 14  # where the centre of mass of MNIST's digits lies, counted from 0
+
+
+def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+    """A picture of ink on any background as the network of a digit data set sees it.
+
+    A network of 28x28 gets MNIST's layout, unless the picture has that size already; others (MultiMNIST's 36x36,
+    affNIST's 40x40), where the place in the frame matters, get the whole picture, resized.
+
+    Args:
+        picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
+        image_shape: (rows, columns, 1) of the network's images.
+
+    Returns:
+        float32 [rows, columns, 1] in [0, 1], and what was done.
+    """
+    ink, notes = _ink(picture)
+    if not ink.any():
+        return np.zeros(image_shape, np.float32), [*notes, "blank: nothing is drawn"]
+    if picture.shape[:2] == image_shape[:2]:
+        return scaled(ink), notes
+    if image_shape[:2] == (SIZE, SIZE):
+        return _laid_out(ink), [*notes, f"cut from {picture.shape[0]}x{picture.shape[1]} to its ink and centred"]
+    ink, padded = _square(ink) if image_shape[0] == image_shape[1] else (ink, [])
+    frame, changed = resized(ink, *image_shape[:2])
+    return scaled(frame), [*notes, *padded, *changed]
+
+
+def _ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """How far each pixel is from the background in the ink's direction: float32 [rows, columns, 1], 0 to 255.
+
+    The background is the median of the border; the ink is on the side of it that reaches further.
+    """
+    grey, notes = with_depth(picture, 1)
+    grey = grey.astype(np.float32)
+    background = np.median(_border(grey))
+    if background - grey.min() > grey.max() - background:
+        return np.maximum(background - grey, 0), [*notes, "inverted: dark on light"]
+    return np.maximum(grey - background, 0), notes
+
+
+def _border(grey: np.ndarray) -> np.ndarray:
+    """The pixels of a frame, a twentieth of the smaller side wide."""
+    width = max(1, min(grey.shape[:2]) // 20)
+    inside = np.zeros(grey.shape, bool)
+    inside[width:-width, width:-width] = True
+    return grey[~inside]
+
+
+def _laid_out(ink: np.ndarray) -> np.ndarray:
+    """Ink [rows, columns, 1] in MNIST's layout: float32 [28, 28, 1] in [0, 1].
+
+    What is no darker than the grain of the paper at the border, or than a tenth of the ink, is paper.
+    """
+    paper = min(max(0.1 * ink.max(), 2 * np.percentile(_border(ink), 95)), 0.5 * ink.max())
+    ink = np.where(ink > paper, ink, 0)
+    rows, columns = np.flatnonzero(ink.any(axis=(1, 2))), np.flatnonzero(ink.any(axis=(0, 2)))
+    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = BOX / max(digit.shape[:2])
+    digit, _ = resized(digit, *(max(1, round(side * scale)) for side in digit.shape[:2]))
+    frame = np.zeros((SIZE, SIZE, 1), np.float32)
+    corner = []
+    for axis in (0, 1):
+        mass = digit.sum(axis=(1 - axis, 2))
+        middle = (mass * np.arange(len(mass))).sum() / mass.sum()
+        corner.append(int(np.clip(round(_MIDDLE - middle), 0, SIZE - len(mass))))
+    frame[corner[0] : corner[0] + digit.shape[0], corner[1] : corner[1] + digit.shape[1]] = digit
+    return frame / frame.max()  # thin strokes pale when they shrink
+
+
+def _square(ink: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Ink with black added on both sides until it is square, so that resizing keeps the digits' shape."""
+    rows, columns = ink.shape[:2]
+    if rows == columns:
+        return ink, []
+    margins = [((max(rows, columns) - side) // 2, -(-(max(rows, columns) - side) // 2)) for side in (rows, columns)]
+    return np.pad(ink, (*margins, (0, 0))), ["padded to a square"]

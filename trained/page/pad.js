@@ -1,0 +1,46 @@
+// The canvas one draws on. A drawing is a list of strokes, a stroke a list of points [x, y] from 0 to 1.
+
+// Gives the pad's { strokes, undo, clear }; `changed` is called after each change of the strokes.
+export function makePad(canvas, changed) {
+  const strokes = [];
+  const update = () => {
+    paintStrokes(canvas, strokes);
+    changed();
+  };
+  const place = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]
+      .map((part) => Math.round(1000 * Math.min(1, Math.max(0, part))) / 1000);
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    canvas.setPointerCapture(event.pointerId);
+    strokes.push([place(event)]);
+    update();
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!canvas.hasPointerCapture(event.pointerId) || !strokes.length) return;
+    const stroke = strokes.at(-1), point = place(event), last = stroke.at(-1);
+    if (Math.hypot(point[0] - last[0], point[1] - last[1]) < 0.012) return;
+    stroke.push(point);
+    update();
+  });
+  return {
+    strokes,
+    undo: () => { strokes.pop(); update(); },
+    clear: () => { strokes.length = 0; update(); },
+  };
+}
+
+function paintStrokes(canvas, strokes) { // light on dark, with a soft round brush
+  const context = canvas.getContext("2d"), side = canvas.width;
+  context.clearRect(0, 0, side, side);
+  Object.assign(context, { lineCap: "round", lineJoin: "round", strokeStyle: "#fff", lineWidth: side * 0.075 });
+  Object.assign(context, { shadowColor: "#fff", shadowBlur: side * 0.015 });
+  for (const stroke of strokes) {
+    context.beginPath();
+    context.moveTo(...stroke[0].map((part) => part * side));
+    for (const point of [stroke[0], ...stroke]) context.lineTo(...point.map((part) => part * side));
+    context.stroke();
+  }
+}

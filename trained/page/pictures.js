@@ -1,0 +1,50 @@
+// Pictures come from the server as { rows, columns, depth, pixels } with pixels 0 to 255.
+
+import { make } from "/tools.js";
+
+export const COLOURS = [[255, 136, 0], [0, 119, 255]]; // of the two digits of a pair; they add up to white
+
+function paint(canvas, rows, columns, colour) {
+  canvas.width = columns;
+  canvas.height = rows;
+  const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
+  for (let i = 0; i < rows * columns; i++) image.data.set([...colour(i), 255], 4 * i);
+  context.putImageData(image, 0, 0);
+}
+
+function colourOf(picture, i) {
+  const { depth, pixels } = picture;
+  return depth === 1 ? [pixels[i], pixels[i], pixels[i]] : pixels.slice(3 * i, 3 * i + 3);
+}
+
+export function paintPicture(canvas, picture) {
+  paint(canvas, picture.rows, picture.columns, (i) => colourOf(picture, i));
+}
+
+// Each digit in its colour; the input, in grey, under them.
+export function paintPair(canvas, { rows, columns }, input, pictures) {
+  paint(canvas, rows, columns, (i) => [0, 1, 2].map((part) => {
+    const digits = pictures.map((picture, index) => picture ? picture.pixels[i] / 255 * COLOURS[index][part] : 0);
+    return Math.min(255, digits.reduce((a, b) => a + b, input ? 0.35 * input.pixels[i] : 0));
+  }));
+}
+
+// A square for each place of the grid of primary capsules, over the input: orange above `equal`, blue below.
+export function paintMap(canvas, { first, step }, input, map, equal, reach) {
+  const scale = 10;
+  const small = make("canvas");
+  paintPicture(small, input);
+  canvas.width = input.columns * scale;
+  canvas.height = input.rows * scale;
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.filter = "brightness(0.55)"; // so that the squares stand out
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
+  context.filter = "none";
+  map.forEach((row, y) => row.forEach((value, x) => {
+    const share = (value - equal) / reach;
+    context.fillStyle = share > 0 ? `rgb(255 136 0 / ${0.95 * share})` : `rgb(47 125 255 / ${-0.95 * share})`;
+    const [left, top] = [x, y].map((cell) => (first + step * cell + 0.5 - step / 2) * scale);
+    context.fillRect(left, top, step * scale, step * scale);
+  }));
+}
