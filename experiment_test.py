@@ -288,6 +288,9 @@ MAY_NOT_IMPORT = {
     "input_data": {"models", "capsules", "trained", "experiment", "keras"},
     "trained": {"experiment", "explore"},
 }
+EXCEPTIONS = {
+    ("capsules/votes.py", "tensorflow")
+}  # it asks TensorFlow to do some work in order, which Keras cannot say
 
 
 @pytest.mark.parametrize("room", MAY_NOT_IMPORT)
@@ -300,4 +303,5 @@ def test_rooms_import_in_one_direction(room):
             if isinstance(node, ast.ImportFrom):
                 names = [node.module]
             for name in names:
-                assert name.split(".")[0] not in MAY_NOT_IMPORT[room], f"{path} imports {name}"
+                allowed = (path.relative_to(HERE).as_posix(), name) in EXCEPTIONS
+                assert allowed or name.split(".")[0] not in MAY_NOT_IMPORT[room], f"{path} imports {name}"

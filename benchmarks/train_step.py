@@ -1,0 +1,176 @@
+"""Images a second and memory of a network's training step and inference, beside the floor measured in the same run.
+
+    python benchmarks/train_step.py                                        # CapsNet on MNIST's size, on TensorFlow
+    python benchmarks/train_step.py --votes=ours,tile,einsum,matmul        # beside plain ways to make the votes
+    python benchmarks/train_step.py --model=baseline
+    python benchmarks/train_step.py --preset=cifar10 --image=24x24x3
+    python benchmarks/train_step.py --backend=jax --precision=bfloat16
+
+The floor is the time of the bare convolutions at the same shapes, forward and backward: nothing else can be left out.
+Step and floor take turns, and their ratio is taken pair by pair, so that it depends little on the machine. Two
+ceilings of the hardware are measured first: a large matrix product and a large copy. Each way to make the votes is
+measured in a process of its own, whose peak memory before the floor is made is the step's. Prints a table and JSON.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The flags."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=("capsule", "baseline", "baseline_paper"), default="capsule")
+    parser.add_argument("--preset", choices=("cifar10", "svhn"), help="hparams of one of the paper's networks")
+    parser.add_argument("--hparams_override", help="name=value,name=value")
+    parser.add_argument("--image", default="28x28x1", help="rows x columns x depth")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--backend", choices=("tensorflow", "jax", "torch"), default="tensorflow")
+    parser.add_argument("--precision", choices=("float32", "tf32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--votes", default="ours", help="ours, tile, einsum, matmul, with commas between")
+    parser.add_argument("--pairs", type=int, default=7, help="measurements of step and floor")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> None:
+    """Measures each way to make the votes in a process of its own and prints the table."""
+    flags = parse(arguments)
+    os.environ["KERAS_BACKEND"] = flags.backend
+    if "," not in flags.votes:
+        print(json.dumps(measure(flags)))
+        return
+    rows = []
+    for votes in flags.votes.split(","):
+        command = [sys.executable, __file__, *arguments, f"--votes={votes}"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            print(f"{votes}: ended with {done.returncode}, for want of memory perhaps")
+            continue
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        if len(rows) == 1:
+            print(_machine(rows[0]))
+        print(_line(rows[-1]), flush=True)
+    print(json.dumps(rows))
+
+
+def _machine(row: dict) -> str:
+    head = ("votes", "step ms", "floor ms", "step/floor", "(min-max)", "train im/s", "infer im/s", "host MB", "dev MB")
+    return (
+        f"{row['device']}; {row['versions']}; {row['precision']}; {row['gflop']:.0f} GFLOP of convolutions a step\n"
+        f"matrix product {row['matmul_gflops']:,.0f} GFLOP/s, copy {row['copy_gb']:.1f} GB/s\n"
+        + "".join(f"{word:>12}" for word in head)
+    )
+
+
+def _line(row: dict) -> str:
+    ratios = sorted(row["ratios"])
+    step, floor, infer = (statistics.median(row[name]) for name in ("step", "floor", "infer"))
+    cells = (row["votes"], f"{step * 1e3:.1f}", f"{floor * 1e3:.1f}", f"{statistics.median(ratios):.3f}")
+    cells += (f"{ratios[0]:.2f}-{ratios[-1]:.2f}", f"{row['batch'] / step:,.0f}", f"{row['batch'] / infer:,.0f}")
+    cells += (f"{row['host_mb']:,.0f}", f"{row['device_mb']:,.0f}" if row["device_mb"] else "-")
+    return "".join(f"{cell:>12}" for cell in cells)
+
+
+def measure(flags: argparse.Namespace) -> dict:
+    """Everything about one network with one way to make the votes."""
+    import keras
+
+    from benchmarks import backends
+    from benchmarks.plain_votes import VOTES
+    from models import make_model
+    from models.hparams import PRESETS, HParams
+
+    backends.set_precision(flags.precision)
+    keras.utils.set_random_seed(0)
+    shape = tuple(map(int, flags.image.split("x")))
+    hparams = HParams().override(PRESETS.get(flags.preset)).override(flags.hparams_override)
+    with mock.patch("models.capsnet.Capsules", VOTES[flags.votes]):
+        model = make_model(flags.model, shape, 10, hparams)
+    random = np.random.RandomState(0)
+    images = random.uniform(size=(flags.batch, *shape)).astype(np.float32)
+    labels = random.randint(0, 10, (flags.batch, 1)).astype(np.int32)
+    train = backends.train_step(model, images, labels)
+    step_times = [_seconds(train) for _ in range(3)][1:]  # the first compiles
+    infer = [_seconds(lambda: model.predict_on_batch(images)) for _ in range(flags.pairs + 1)][1:]
+    host, device = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, backends.peak_device_mb()
+
+    convolutions = _convolutions(model)
+    floor = backends.forward_and_backward(convolutions, flags.batch)
+    floor()
+    pairs = [(_seconds(train), _seconds(floor)) for _ in range(flags.pairs)]
+    matmul, copy = backends.ceilings(size=8192 if device else 2048)
+    return {
+        "device": backends.device_name(),
+        "versions": f"Keras {keras.__version__}, {flags.backend} {sys.modules[flags.backend].__version__}",
+        "model": flags.model,
+        "hparams": {name: getattr(hparams, name) for name in ("num_prime_capsules", "routing", "routing_gradient")},
+        "image": flags.image,
+        "precision": flags.precision,
+        "batch": flags.batch,
+        "votes": flags.votes,
+        "step": step_times + [step for step, _ in pairs],
+        "floor": [bare for _, bare in pairs],
+        "ratios": [step / bare for step, bare in pairs],
+        "infer": infer,
+        "gflop": sum(_gflop(convolution, flags.batch) for convolution in convolutions),
+        "matmul_gflops": matmul,
+        "copy_gb": copy,
+        "host_mb": host,
+        "device_mb": device,
+    }
+
+
+def _seconds(run: Callable) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _convolutions(model) -> list[dict]:
+    """Kernel, input shape, stride and padding of each convolution of a network; the first takes the images."""
+    layers = (
+        [model.conv1, model.primary]
+        if hasattr(model, "primary")
+        else [b for block in model.convolutions for b in block]
+    )
+    found, shape = [], (None, *model.image_shape)
+    for layer in layers:
+        if hasattr(layer, "kernel"):
+            strides = layer.strides if isinstance(layer.strides, int) else layer.strides[0]
+            found.append({"kernel": layer.kernel, "shape": shape[1:], "strides": strides, "padding": layer.padding})
+        if layer is not layers[-1]:
+            shape = layer.compute_output_shape(shape)
+    return found
+
+
+def _gflop(convolution: dict, batch: int) -> float:
+    """Of forward, kernel's gradient and, but for the images, input's gradient."""
+    import keras
+
+    shape = keras.ops.conv(
+        keras.KerasTensor((batch, *convolution["shape"])),
+        keras.KerasTensor(convolution["kernel"].shape),
+        convolution["strides"],
+        convolution["padding"],
+        data_format="channels_last",
+    ).shape
+    rows, columns, depth_in, _ = convolution["kernel"].shape
+    passes = 2 if convolution["shape"][-1] <= 3 else 3
+    return passes * 2 * np.prod(shape) * rows * columns * depth_in / 1e9
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

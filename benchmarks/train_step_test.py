@@ -1,0 +1,53 @@
+"""The benchmark measures what it says: its plain votes compute what ours do, and its arithmetic is the paper's."""
+
+import json
+from unittest import mock
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks import train_step
+from benchmarks.plain_votes import VOTES
+from models import make_model
+from models.hparams import PRESETS, HParams
+
+
+@pytest.mark.parametrize("name", VOTES)
+@pytest.mark.parametrize("override", ["", "leaky=true,routing=2", "routing_gradient=last"])
+def test_plain_votes_are_ours_in_value_and_gradient(name, override):
+    found = []
+    for kind in (VOTES["ours"], VOTES[name]):
+        with mock.patch("models.capsnet.Capsules", kind):
+            hparams = HParams(num_prime_capsules=2, conv_channels=4).override(override)
+            model = make_model("capsule", (20, 20, 1), 4, hparams)
+        for index, variable in enumerate(model.trainable_variables):
+            value = np.random.RandomState(index).standard_normal(variable.shape)
+            variable.assign(0.1 * value.astype(np.float32))
+        images = np.random.RandomState(9).uniform(size=(3, 20, 20, 1)).astype(np.float32)
+        with tf.GradientTape() as tape:
+            loss = model.costs(model(images), images, np.array([[0], [3], [1]]))["total"]
+        found.append(tape.gradient(loss, [variable.value for variable in model.trainable_variables]))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "preset", "gflop"),
+    [
+        ("capsule", (28, 28, 1), None, 2 * 128 * (2 * 400 * 81 * 256 + 3 * 36 * 81 * 256 * 256) / 1e9),
+        ("capsule", (24, 24, 3), "cifar10", 2 * 128 * (2 * 576 * 243 * 256 + 3 * 144 * 81 * 256 * 512) / 1e9),
+        ("baseline", (28, 28, 1), None, 2 * 128 * (2 * 576 * 25 * 512 + 3 * 64 * 25 * 512 * 256) / 1e9),
+    ],
+)
+def test_the_floor_has_the_networks_arithmetic(name, shape, preset, gflop):
+    model = make_model(name, shape, 10, HParams().override(PRESETS.get(preset)))
+    found = [train_step._gflop(convolution, 128) for convolution in train_step._convolutions(model)]
+    assert sum(found) == pytest.approx(gflop)
+
+
+def test_a_row_has_a_time_for_every_pair(capsys):
+    train_step.main(["--hparams_override=num_prime_capsules=1,conv_channels=4", "--batch=4", "--pairs=2"])
+    row = json.loads(capsys.readouterr().out)
+    assert row["ratios"] == [step / bare for step, bare in zip(row["step"][2:], row["floor"], strict=True)]
+    assert len(row["ratios"]) == 2 and row["host_mb"] > 100 and row["matmul_gflops"] > 1
