@@ -139,6 +139,16 @@ class Run:
         say(f"{self.flags.model}: {count_weights(model):,} trainable weights")
         return model
 
+    def free_memory(self) -> dict:
+        """What `memory.check` should know of the devices that train: a GPU's memory is known where it is capped."""
+        import tensorflow as tf
+
+        from models.runner import memory
+
+        if tf.config.list_logical_devices("GPU"):
+            return {"free": self.flags.gpu_memory and self.flags.gpu_memory * 2**20, "program": 0}
+        return {"free": memory.available()}
+
     def adopt_config(self, folder: Path) -> None:
         """Takes hparams and model from the config beside a checkpoint where the user gave none."""
         from models.runner import config
@@ -154,7 +164,7 @@ class Run:
     def train(self) -> int:
         """Trains to `max_steps` from the last checkpoint, then evaluates the final one."""
         from models.optimizer import make_optimizer
-        from models.runner import checkpoints, config
+        from models.runner import checkpoints, config, memory
         from models.runner.stopping import Lock
         from models.runner.training import make_train_step
 
@@ -174,6 +184,7 @@ class Run:
             config.check_same_run(old, new, self.train_dir)
         with self.strategy.scope():
             model = self.make_model(split.info)
+            say(memory.check(model, flags.batch_size // self.strategy.num_replicas_in_sync, **self.free_memory()))
             optimizer = make_optimizer(self.hparams, scale_loss=flags.precision == "float16")
             optimizer.build(model.trainable_variables)
             start = checkpoints.restore_latest(self.train_dir, model, optimizer, say)

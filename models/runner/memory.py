@@ -1,0 +1,70 @@
+"""How much memory training will take, said and checked before it begins.
+
+The estimate counts the arrays that are there at the same time; what each count is was read off runs (see
+`benchmarks/results/memory_cpu.txt`), which it meets within a fifth.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from capsules import Capsules
+from models.classifier import Classifier
+
+_PROGRAM = 800e6  # TensorFlow and Keras themselves, in the host's memory
+_COPIES_OF_WEIGHTS = 4  # value, gradient, Adam's two averages
+_ADAM_TEMPORARIES = 3  # as large as the largest variable
+_COPIES_OF_OUTPUTS = 3  # of a layer: value, gradient, one at work
+
+
+def estimate(model: Classifier, batch_size: int) -> float:
+    """Bytes that training takes at its peak, without the program itself.
+
+    Args:
+        model: the network.
+        batch_size: images of one device's share of a batch.
+    """
+    sizes = [float(np.prod(variable.shape)) for variable in model.trainable_variables]
+    numbers = _COPIES_OF_WEIGHTS * sum(sizes) + _ADAM_TEMPORARIES * max(sizes)
+    for layer in model.layers:
+        shape = layer.get_build_config()["input_shape"]
+        numbers += _COPIES_OF_OUTPUTS * batch_size * np.prod(layer.compute_output_shape(shape)[1:])
+        if isinstance(layer, Capsules):
+            pairs = batch_size * shape[1] * layer.num_capsules  # as large as one atom of all votes
+            numbers += (8 * layer.routing + 2) * pairs
+            numbers += (2 * layer.routing + 1) * np.prod(layer.kernel.shape)  # a gradient for each use of the kernel
+    return 4 * numbers
+
+
+def available() -> float | None:
+    """Bytes of the host's memory that are free, or that this process's control group leaves it; None: not known."""
+    meminfo, limit = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
+    if not meminfo.exists():
+        return None
+    fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+    free = int(fields["MemAvailable"].split()[0]) * 1024.0
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        free = min(free, int(text) - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return free
+
+
+def check(model: Classifier, batch_size: int, free: float | None, program: float = _PROGRAM) -> str:
+    """A line that says what training will take.
+
+    Args:
+        model: the network.
+        batch_size: images of one device's share of a batch.
+        free: bytes there are; None: not known.
+        program: bytes that the program itself takes of them.
+
+    Raises:
+        ValueError: it does not fit, with the numbers and what to do.
+    """
+    needed = estimate(model, batch_size) + program
+    if free is not None and needed > free:
+        raise ValueError(
+            f"Training would take about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free. "
+            f"Lower --batch_size (now {batch_size} on each device) or num_prime_capsules."
+        )
+    there = "" if free is None else f" of the {free / 1e9:.1f} GB that are free"
+    return f"Training takes about {needed / 1e9:.1f} GB of memory{there}"
