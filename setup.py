@@ -26,6 +26,8 @@ setup(
         "jax": ["jax>=0.6,<1"],
         "torch": ["torch>=2.6"],
         "data": ["scipy>=1.13,<2"],
+        "onnx": ["onnx>=1.17,<2", "tf2onnx>=1.17,<2", "onnxruntime>=1.20,<2"],
+        "litert": ["ai-edge-litert>=2,<3"],
         "test": ["pytest>=8,<10", "ruff>=0.9,<1", "jax[cpu]>=0.6,<1", "scipy>=1.13,<2"],
     },
 )
