@@ -1,4 +1,4 @@
-"""Trains, evaluates and ensembles capsule networks: flags, and the three jobs.
+"""Trains, evaluates, ensembles and uses capsule networks: flags, and the jobs.
 
     python experiment.py                                             # a few minutes on the embedded digits
     python experiment.py --data_dir=D --summary_dir=S --max_steps=300000
@@ -39,7 +39,13 @@ def main(arguments: list[str]) -> int:
     members = not flags.train and flags.num_trials > 1
     if ("{}" in (flags.checkpoint or "")) != members:
         parser.error("--num_trials with --train=false takes a --checkpoint with {} for the member's number, and back")
+    use = flags.predict or flags.export
+    if use and not flags.checkpoint:
+        parser.error("--predict and --export take the --checkpoint of a trained network")
+    flags.train = flags.train and not use
     try:
+        if use:
+            return Run(flags).use()
         if flags.check_data:
             return Run(flags).check_data()
         if flags.train:
@@ -332,6 +338,13 @@ class Run:
         result = evaluate_ensemble(members(), lambda: self.test_batches(split), self.test_size(split), member_done)
         say(str(result))
         self._write_predictions(result)
+        return 0
+
+    def use(self) -> int:
+        """Exports the checkpoint's network or asks it about pictures."""
+        from trained.jobs import use
+
+        use(self.flags, self.hparams, self.options, say)
         return 0
 
     def check_data(self) -> int:

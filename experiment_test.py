@@ -288,9 +288,7 @@ MAY_NOT_IMPORT = {
     "input_data": {"models", "capsules", "trained", "experiment", "keras"},
     "trained": {"experiment", "explore"},
 }
-EXCEPTIONS = {
-    ("capsules/votes.py", "tensorflow")
-}  # it asks TensorFlow to do some work in order, which Keras cannot say
+EXCEPTIONS = {("capsules/votes.py", "tensorflow")}  # asks for work in order, which Keras has no word for
 
 
 @pytest.mark.parametrize("room", MAY_NOT_IMPORT)

@@ -27,5 +27,7 @@ setup(
         "torch": ["torch>=2.6"],
         "data": ["scipy>=1.13,<2"],
         "explore": ["matplotlib>=3.9,<4", "scipy>=1.13,<2"],
+        "onnx": ["onnx>=1.17,<2", "tf2onnx>=1.17,<2", "onnxruntime>=1.20,<2"],
+        "litert": ["ai-edge-litert>=2,<3"],
     },
 )

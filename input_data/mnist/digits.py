@@ -62,9 +62,9 @@ def _border(grey: np.ndarray) -> np.ndarray:
 def _laid_out(ink: np.ndarray) -> np.ndarray:
     """Ink [rows, columns, 1] in MNIST's layout: float32 [28, 28, 1] in [0, 1].
 
-    What is no darker than the grain of the paper at the border, or than a tenth of the ink, is paper.
+    What is no stronger than four times the grain of the paper at the border, or than a tenth of the ink, is paper.
     """
-    paper = min(max(0.1 * ink.max(), 2 * np.percentile(_border(ink), 95)), 0.5 * ink.max())
+    paper = min(max(0.1 * ink.max(), 4 * np.percentile(_border(ink), 95)), 0.5 * ink.max())
     ink = np.where(ink > paper, ink, 0)
     rows, columns = np.flatnonzero(ink.any(axis=(1, 2))), np.flatnonzero(ink.any(axis=(0, 2)))
     digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

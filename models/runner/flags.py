@@ -93,5 +93,21 @@ def make_parser(datasets: list[str], models: list[str]) -> argparse.ArgumentPars
     _flag(test, "eval_size", "test examples to use (default: all)", type=_at_least(1), metavar="N")
     _flag(test, "eval_batch_size", "images at a time", type=_at_least(1), default=100, metavar="N")
     _flag(test, "eval_timeout", "hours to wait for a next checkpoint", type=float, default=6.0, metavar="HOURS")
-    _flag(test, "predictions", "write logits, labels and predictions here", metavar="FILE.npz")
+    _flag(test, "predictions", "write logits, labels and predictions here; --predict: also .csv", metavar="FILE.npz")
+
+    use = parser.add_argument_group("use a trained network, that of --checkpoint")
+    _flag(
+        use,
+        "predict",
+        "say what a picture, the pictures of a folder and those below it, or those of a glob pattern show; "
+        "the exit code is 1 if some cannot be read",
+        metavar="PICTURES",
+    )
+    _flag(
+        use,
+        "export",
+        "write the network, from images to logits and capsules, to a file .keras, .onnx (pip install '.[onnx]') or "
+        ".tflite ('.[litert]'), or else to a folder as a TensorFlow SavedModel",
+        metavar="FILE|DIR",
+    )
     return parser

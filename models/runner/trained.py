@@ -29,12 +29,15 @@ class Trained:
     class_names: tuple[str, ...]
 
 
-def load(checkpoint: str, otherwise: Callable[[], dict] | None = None) -> Trained:
+def load(
+    checkpoint: str, otherwise: Callable[[], dict] | None = None, network: tuple[str, HParams] | None = None
+) -> Trained:
     """The network of a checkpoint, built as the `config.json` beside it says.
 
     Args:
         checkpoint: its prefix, `…/model.ckpt-STEP`.
         otherwise: gives a config (see `config.make`) for a checkpoint that has none, such as those of 2017.
+        network: a name in `models.MODELS` and hparams, in place of the config's.
 
     Raises:
         CheckpointError: no such checkpoint, a damaged one, or one of another network.
@@ -45,8 +48,7 @@ def load(checkpoint: str, otherwise: Callable[[], dict] | None = None) -> Traine
         raise ValueError(f"{Path(checkpoint).parent} has no config.json that says what network {checkpoint} is.")
     known = known or otherwise()
     flags = known["flags"]
-    model = make_model(
-        flags["model"], tuple(known["image_shape"]), len(known["class_names"]), HParams(**known["hparams"])
-    )
+    name, hparams = network or (flags["model"], HParams(**known["hparams"]))
+    model = make_model(name, tuple(known["image_shape"]), len(known["class_names"]), hparams)
     step = checkpoints.restore(checkpoint, model)
     return Trained(model, step, flags["dataset"], flags["num_targets"], tuple(known["class_names"]))
