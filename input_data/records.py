@@ -5,6 +5,7 @@ Memory stays at 12 bytes a record, so files larger than memory can be read in an
 
 import mmap
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from input_data.dataset import DataError
 
-_HEADER, _FOOTER = 12, 4  # length and its checksum before the payload, the payload's checksum behind it
+HEADER, FOOTER = 12, 4  # bytes: length and its checksum before the payload, the payload's checksum behind it
 
 
 def shards(name: str) -> list[Path]:
@@ -32,6 +33,18 @@ def shards(name: str) -> list[Path]:
     if missing:
         raise DataError(f"{missing[0]} does not exist ({len(missing)} of {len(paths)} file(s) of {name} are missing).")
     return paths
+
+
+def checksums(payloads: Iterable) -> np.ndarray:
+    """The checksum that TFRecord files keep of each payload: its CRC32C, rotated and offset; uint32 [n].
+
+    Args:
+        payloads: bytes, or rows of uint8.
+    """
+    import google_crc32c  # only here: reading in random access does without
+
+    crc = np.fromiter(map(google_crc32c.value, payloads), np.uint32)
+    return (crc >> 15 | crc << 17) + np.uint32(0xA282EAD8)
 
 
 class Records:
@@ -140,13 +153,13 @@ def _scan(path: Path, content) -> tuple[list[int], list[int]]:
     starts, sizes, position, end = [], [], 0, len(content)
     unpack = struct.Struct("<Q").unpack_from
     while position < end:
-        if position + _HEADER > end:
+        if position + HEADER > end:
             size = end
         else:
             (size,) = unpack(content, position)
-        if position + _HEADER + size + _FOOTER > end:
+        if position + HEADER + size + FOOTER > end:
             raise DataError(f"{path} is cut short or damaged in record {len(starts)}. Copy or generate it again.")
-        starts.append(position + _HEADER)
+        starts.append(position + HEADER)
         sizes.append(size)
-        position += _HEADER + size + _FOOTER
+        position += HEADER + size + FOOTER
     return starts, sizes
