@@ -31,6 +31,8 @@ def test_svhn_reads_its_axes_and_its_ten(tmp_path):
         ({"X": np.zeros((16, 16, 3, 2), np.uint8), "y": np.ones((2, 1))}, r"Received uint8 \[16, 16, 3, 2\]"),
         ({"X": np.zeros((32, 32, 3, 1, 1), np.uint8), "y": np.ones((1, 1))}, r"should be uint8 \[32, 32, 3, n\]"),
         ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1], [11]])}, "0 to 9. Received 10 at index 1"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[0], [1]])}, "0 to 9. Received -1 at index 0"),
+        ({"X": np.zeros((32, 32, 3, 0), np.uint8), "y": np.zeros((0, 1))}, "test split of SVHN in .* has no images"),
         ({"X": np.zeros((32, 32, 3, 2), np.uint8)}, "lacks the variable y. It has: X"),
     ],
 )
@@ -42,11 +44,32 @@ def test_wrong_svhn_files_are_refused(content, words, tmp_path):
         open_split("svhn", "test", str(tmp_path))
 
 
-@pytest.mark.parametrize("content", [b"", b"not matlab", None])
-def test_files_that_are_no_matlab_are_refused(content, tmp_path):
-    if content is not None:
-        (tmp_path / "test_32x32.mat").write_bytes(content)
-    with pytest.raises(DataError, match=r"test_32x32.mat (is no MATLAB|does not exist)"):
+def write_svhn(path):
+    savemat(path, {"X": RNG.randint(0, 256, (32, 32, 3, 4)).astype(np.uint8), "y": np.ones((4, 1))})
+
+
+def write_affnist_zeros(path):
+    write_affnist(path, RNG.randint(0, 256, (4, 40, 40)).astype(np.uint8), np.arange(4, dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "write"),
+    [("svhn", "test_32x32.mat", write_svhn), ("affnist", "test.mat", write_affnist_zeros)],
+)
+@pytest.mark.parametrize(
+    "damage", [lambda c: b"", lambda c: b"not matlab", lambda c: c[: len(c) // 2], lambda c: c[:-9]]
+)
+def test_files_that_are_empty_foreign_or_cut_are_refused(dataset, name, write, damage, tmp_path):
+    path = tmp_path / name
+    write(path)
+    open_split(dataset, "test", str(tmp_path))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=rf"{name} is no MATLAB v5 file, or is damaged"):
+        open_split(dataset, "test", str(tmp_path))
+
+
+def test_a_missing_svhn_file_is_named(tmp_path):
+    with pytest.raises(DataError, match="test_32x32.mat does not exist"):
         open_split("svhn", "test", str(tmp_path))
 
 
@@ -74,6 +97,12 @@ def test_wrong_affnist_files_are_refused(tmp_path):
     savemat(tmp_path / "test.mat", {"affNISTdata": {"image": np.zeros((1600, 2))}})
     with pytest.raises(DataError, match="should have image and label_int"):
         open_split("affnist", "test", str(tmp_path))
+    for shape, kind in (((784, 2), np.uint8), ((1600, 3), np.uint8), ((1600, 2), np.float64)):
+        savemat(tmp_path / "test.mat", {"affNISTdata": {"image": np.zeros(shape, kind), "label_int": np.zeros((1, 2))}})
+        with pytest.raises(
+            DataError, match=rf"uint8 \[1600, 2\]. Received {np.dtype(kind)} \[{shape[0]}, {shape[1]}\]"
+        ):
+            open_split("affnist", "test", str(tmp_path))
 
 
 def test_expanded_mnist_is_placed_anywhere_in_forty_pixels(tmp_path):

@@ -30,10 +30,12 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not {"image", "label_int"} <= set(record.dtype.names or ()):
         raise DataError(f"{path}: affNISTdata should have image and label_int. It has {record.dtype.names}.")
     images, labels = record["image"][0, 0], record["label_int"][0, 0].ravel()
-    if images.shape != (SIZE * SIZE, len(labels)):
-        raise DataError(f"{path}: image should be [1600, {len(labels)}]. Received {list(images.shape)}.")
+    if images.shape != (SIZE * SIZE, len(labels)) or images.dtype != np.uint8:
+        raise DataError(
+            f"{path}: image should be uint8 [1600, {len(labels)}]. Received {images.dtype} {list(images.shape)}."
+        )
     check_labels(labels.astype(int), 10, str(path))
-    return images.T.reshape(-1, SIZE, SIZE).astype(np.uint8), labels
+    return images.T.reshape(-1, SIZE, SIZE), labels
 
 
 def substitute(images: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from input_data.dataset import DataError, Info, Options, Split, check_labels
 from input_data.images import scaled
 from input_data.mnist import idx
 from input_data.mnist.multi_input import ComposedPairs, RecordPairs, is_records, overlap
-from input_data.records import Records, shards
+from input_data.records import RecordSplit, shards
 
 SAMPLE = Path(__file__).with_name("sample")
 TRAIN_SHIFT = 2  # pixels each way, in training (paper, section 5)
@@ -19,18 +19,15 @@ def _info(rows: int, columns: int, num_targets: int = 1) -> Info:
     return Info("MNIST", (rows, columns, 1), 10, num_targets, tuple(str(digit) for digit in range(10)))
 
 
-class RecordSplit(Split):
+class RecordDigits(RecordSplit):
     """Digits from the TFRecords of 2017, which hold the shifted copies already."""
 
     def __init__(self, path: Path):
-        self.records = Records(shards(path))
+        super().__init__(shards(path))
         height, width, depth = self.records.image_shape()
         if depth != 1:
             raise DataError(f"{path}: MNIST images have depth 1. Received {depth}.")
         self.info = _info(height, width)
-
-    def __len__(self):
-        return len(self.records)
 
     def batch(self, indices, noise):
         parsed = self.records.parse(indices, {"image_raw": 0, "label": 1})
@@ -44,8 +41,9 @@ def load_idx(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
     The validation split is the first sixth of the training digits: 0–9999 of MNIST's 60,000, as in 2017.
     """
-    images, labels = idx.load(folder, "test" if split == "test" else "train")
-    check_labels(labels, 10, str(folder))
+    part = "test" if split == "test" else "train"
+    images, labels = idx.load(folder, part)
+    check_labels(labels, 10, str(idx.find(folder, part)[1]))
     images, labels = hold_out(split, images, labels)
     return images, labels
 
@@ -74,12 +72,13 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     if options.num_targets == 2 and is_records(data_dir):
         pairs = RecordPairs(data_dir)
         _note_overlap(pairs)
+        pairs.note += f" Training and evaluation both take them from {data_dir}: evaluate with the test pairs' files."
         return pairs
     if not folder.is_dir():
         raise DataError(f"--data_dir should be a folder with MNIST. {folder} does not exist or is not a folder.")
     for name in _record_names(split) if options.num_targets == 1 else ():
         if (folder / name).exists():
-            return RecordSplit(folder / name)
+            return RecordDigits(folder / name)
     training = split in ("train", "valid_train")
     if idx.find(folder, "test" if split == "test" else "train") is None:
         raise DataError(

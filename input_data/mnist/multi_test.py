@@ -110,5 +110,10 @@ def test_overlap_is_of_the_bounding_boxes():
     assert overlap(targets) == 4 / 16
 
 
+def test_frames_shifted_by_up_to_four_overlap_as_in_the_paper(tmp_path):
+    write_idx(tmp_path, np.full((2000, 28, 28), 255, np.uint8), (np.arange(2000) % 10).astype(np.uint8))
+    assert "overlap by 80%" in open_split("mnist", "train", str(tmp_path), TWO).note
+
+
 def test_the_overlap_of_real_pairs_is_told():
     assert "overlap by 73%" in open_split("mnist", "train", None, TWO).note

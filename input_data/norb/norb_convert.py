@@ -21,7 +21,7 @@ from input_data.dataset import DataError, check_labels
 from input_data.files import refuse_to_overwrite, unpacked, whole
 
 _TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
-_NAMES = {
+NAMES = {
     "train": "smallnorb-5x46789x9x18x6x2x96x96-training-{}.mat",
     "test": "smallnorb-5x01235x9x18x6x2x96x96-testing-{}.mat",
 }
@@ -79,7 +79,7 @@ def convert(folder: Path, split: str, overwrite: bool = False) -> Path:
     target = folder / f"{split}duo.tfrecords"
     if not overwrite:
         refuse_to_overwrite([target])
-    paths = {part: _find(folder, _NAMES[split].format(part)) for part in ("dat", "cat", "info")}
+    paths = {part: _find(folder, NAMES[split].format(part)) for part in ("dat", "cat", "info")}
     images = read_matrix(paths["dat"], "u1", (None, 2, 96, 96))
     labels = read_matrix(paths["cat"], "<i4", (len(images),))
     meta = read_matrix(paths["info"], "<i4", (len(images), 4))
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     flags = parser.parse_args(arguments)
     try:
-        for split in _NAMES:
+        for split in NAMES:
             print(f"Wrote {convert(Path(flags.data_dir), split, flags.overwrite)}")
     except (DataError, OSError) as error:
         print(f"norb_convert.py: error: {error}", file=sys.stderr)
