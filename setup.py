@@ -25,7 +25,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", "tensorboard>=2.20,<3"],
         "jax": ["jax>=0.6,<1"],
         "torch": ["torch>=2.6"],
-        "data": ["scipy>=1.13,<2", "google-crc32c>=1.5,<2"],
-        "test": ["pytest>=8,<10", "ruff>=0.9,<1", "jax[cpu]>=0.6,<1", "scipy>=1.13,<2", "google-crc32c>=1.5,<2"],
+        "data": ["scipy>=1.13,<2", "google-crc32c>=1.7,<2"],
+        "test": ["pytest>=8,<10", "ruff>=0.9,<1", "jax[cpu]>=0.6,<1", "scipy>=1.13,<2", "google-crc32c>=1.7,<2"],
     },
 )

@@ -6,6 +6,7 @@ from scipy.io import savemat
 
 from input_data import DataError, Options, evaluation_batches, open_split, training_batches
 from input_data.affnist.affnist_input import substitute
+from input_data.mnist import mnist_shift
 from input_data.mnist.mnist_input import SAMPLE, load_idx
 from input_data.mnist.mnist_test import digits, write_idx
 
@@ -114,6 +115,21 @@ def test_expanded_mnist_is_placed_anywhere_in_forty_pixels(tmp_path):
     stream = training_batches(split, 50, 0)
     places = {tuple(p) for _ in range(40) for p in np.argwhere(next(stream)["images"][..., 0] == 1)[:, 1:]}
     assert {row for row, _ in places} == {column for _, column in places} == set(range(14, 27))
+
+
+def test_expanded_mnist_comes_from_records_where_there_are_some(tmp_path):
+    images, labels = digits(12, size=28)
+    write_idx(tmp_path, images, labels)
+    mnist_shift.generate(str(tmp_path), shift=6, pad=6)
+    split = open_split("affnist", "train", str(tmp_path))
+    assert len(split) == 12 * 13**2 and split.info.name == "affNIST"
+    first = next(evaluation_batches(split, 1))
+    expected = np.zeros((40, 40))
+    expected[:28, :28] = images[0] / 255  # 6 pixels up and left of the middle
+    np.testing.assert_allclose(first["images"][0, ..., 0], expected, atol=1e-6)
+    mnist_shift.generate(str(tmp_path), shift=6, overwrite=True)
+    with pytest.raises(DataError, match="should hold images of 40x40x1: mnist_shift.py --shift=6 --pad=6"):
+        open_split("affnist", "train", str(tmp_path))
 
 
 def test_the_substitute_is_labelled_fixed_and_keeps_digits_inside():

@@ -48,9 +48,10 @@ def load_idx(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def _record_names(split: str) -> list[str]:
+def record_names(split: str, train_shift: int = TRAIN_SHIFT) -> list[str]:
+    """The names that a split's TFRecords may have."""
     training = split in ("train", "valid_train")
-    base = f"{'train' if training else 'test'}_{TRAIN_SHIFT if training else 0}shifted_mnist"
+    base = f"{'train' if training else 'test'}_{train_shift if training else 0}shifted_mnist"
     if split in ("train", "test"):
         return [f"{base}.tfrecords"]
     return [f"{base}_valid.tfrecords", f"valid_{base}.tfrecords"]  # what 2017 read, and what it wrote
@@ -76,13 +77,13 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
         return pairs
     if not folder.is_dir():
         raise DataError(f"--data_dir should be a folder with MNIST. {folder} does not exist or is not a folder.")
-    for name in _record_names(split) if options.num_targets == 1 else ():
+    for name in record_names(split) if options.num_targets == 1 else ():
         if (folder / name).exists():
             return RecordDigits(folder / name)
     training = split in ("train", "valid_train")
     if idx.find(folder, "test" if split == "test" else "train") is None:
         raise DataError(
-            f"{folder} has neither {' nor '.join(_record_names(split))} nor the IDX files of MNIST "
+            f"{folder} has neither {' nor '.join(record_names(split))} nor the IDX files of MNIST "
             f"({'t10k' if split == 'test' else 'train'}-images-idx3-ubyte[.gz] and its labels). "
             "Give another --data_dir, add --download to fetch MNIST into it, or give none to use the embedded sample."
         )
@@ -102,4 +103,4 @@ def _note_overlap(pairs: Split) -> None:
     count = min(1000, len(pairs))
     noise = np.random.default_rng(0).random((count, pairs.noise))
     share = overlap(pairs.batch(np.arange(count), noise)["targets"])
-    pairs.note = f"{len(pairs):,} pairs of digits, whose bounding boxes overlap by {share:.0%}."
+    pairs.note = f"{len(pairs):,} pairs of digits, whose inked bounding boxes overlap by {share:.0%}."
