@@ -25,7 +25,7 @@ from input_data.mnist.mnist_input import load_idx
 from input_data.mnist.multi_input import Partners
 from input_data.record_writer import frame, write
 
-_BLOCK = 4000  # examples that are made at a time
+_BLOCK = 1000  # examples that are made at a time: about a megabyte, which stays in the cache
 
 
 class Template:
