@@ -348,16 +348,17 @@ class Run:
         return 0
 
     def check_data(self) -> int:
-        """Reads the training and the test split once, reports on them and draws a sheet of each."""
+        """Reads the training and the test (or validation) split once, reports on them and draws a sheet of each."""
         from models.runner.datacheck import check, draw_sheet
 
         self.make_folder(self.root)
-        for training, name in ((True, "train"), (False, "test")):
+        for training, name in ((True, "train"), (False, self.part)):
             split = self.split(training)
+            split.verify()
             say(check(f"{split.info.name}, {name}", split, evaluation_batches(split, 500, augmented=training)))
             shown = training_batches(split, 128, self.flags.seed) if training else self.test_batches(split)
             draw_sheet(self.root / f"sheet-{name}.png", next(shown))
-            say(f"{self.root}/sheet-{name}.png shows {'augmented training' if training else 'test'} images")
+            say(f"{self.root}/sheet-{name}.png shows {'augmented training' if training else name} images")
         return 0
 
     def watch(self) -> int:

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 import experiment
 from input_data.mnist import idx
+from input_data.mnist.mnist_test import digits, write_records
 
 HERE = Path(__file__).parent
 TINY = "--hparams_override=num_prime_capsules=1,conv_channels=4,remake=false"
@@ -124,6 +125,33 @@ def test_check_data_reports_counts_and_draws_sheets(tmp_path, capsys):
     for name in ("train", "test"):
         sheet = tf.io.decode_png((tmp_path / f"sheet-{name}.png").read_bytes()).numpy()
         assert sheet.shape == (6 * 30 * 2, 16 * 30 * 2, 1) and sheet.std() > 50
+
+
+def test_check_data_names_a_record_that_does_not_fit_its_checksum(tmp_path, capsys):
+    for name, part in (("train", "train_2"), ("test", "test_0")):
+        write_records(tmp_path / f"{part}shifted_mnist.tfrecords", *digits(12 if name == "train" else 4))
+    flags = ["--check_data", f"--data_dir={tmp_path}", f"--summary_dir={tmp_path}/out"]
+    assert run(capsys, *flags)[0] == 0
+    path = tmp_path / "test_0shifted_mnist.tfrecords"
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"image_raw") + 20] ^= 1
+    path.write_bytes(content)
+    code, out = run(capsys, *flags)
+    assert code == 1 and "test_0shifted_mnist.tfrecords, record 3 is damaged" in out
+
+
+def test_own_images_give_their_classes_names_in_the_config(tmp_path, capsys):
+    for index in range(8):
+        path = tmp_path / ("train" if index < 6 else "test") / ("cat", "dog")[index % 2] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tf.io.encode_png(np.full((24, 24, 3), 30 * index, np.uint8)).numpy())
+    flags = ["--dataset=folder", f"--data_dir={tmp_path}", f"--summary_dir={tmp_path}/out", TINY, "--batch_size=4"]
+    code, out = run(capsys, *flags, "--max_steps=1", "--eval_size=99")
+    assert code == 0 and "2 test examples" in out  # all there are
+    assert json.loads((tmp_path / "out/train/config.json").read_text())["class_names"] == ["cat", "dog"]
+    (tmp_path / "train/cat").rename(tmp_path / "train/fox")
+    code, out = run(capsys, *flags, "--max_steps=2")
+    assert code == 1 and "classes was ['cat', 'dog'] and is now ['dog', 'fox']" in out
 
 
 def test_a_preset_is_named_hparams_that_can_be_overridden(tmp_path, capsys):

@@ -25,7 +25,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", "tensorboard>=2.20,<3"],
         "jax": ["jax>=0.6,<1"],
         "torch": ["torch>=2.6"],
-        "data": ["scipy>=1.13,<2"],
+        "data": ["scipy>=1.13,<2", "google-crc32c>=1.7,<2"],
         "explore": ["matplotlib>=3.9,<4", "scipy>=1.13,<2"],
         "onnx": ["onnx>=1.17,<2", "tf2onnx>=1.17,<2", "onnxruntime>=1.20,<2"],
         "litert": ["ai-edge-litert>=2,<3"],

@@ -1,10 +1,11 @@
-"""What the runner's loop (input, figures, summaries, progress) costs over the bare training step.
+"""What real input and the runner's loop (figures, summaries, progress) cost over the bare training step.
 
-    python benchmarks/loop_overhead.py [--types=32] [--steps=12] [--pairs=5]
+    python benchmarks/loop_overhead.py [--hparams=num_prime_capsules=8,conv_channels=64] [--steps=12] [--pairs=5]
+        [--mnist=FOLDER_OF_IDX_FILES] [--cifar10=FOLDER] [--only=MNIST]
 
-Bare: the compiled step on one batch that is there already. Loop: `experiment.py`'s own loop on real input.
-The two take turns; the ratio is taken pair by pair. Saving checkpoints is left out: it depends on --save_step.
-Prints a table and a line of JSON.
+For each input pipeline, bare: the compiled step on one batch that is there already; loop: `experiment.py`'s own loop
+on the pipeline. The two take turns; the ratio is taken pair by pair. Saving checkpoints is left out: it depends on
+--save_step. Prints a table and a line of JSON.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import experiment
+from benchmarks.made_data import make_all
 from input_data import DATASETS, training_batches
+from input_data.mnist.mnist_input import SAMPLE
 from models import MODELS
 from models.optimizer import make_optimizer
 from models.runner import checkpoints
@@ -29,21 +32,17 @@ from models.runner.flags import make_parser
 from models.runner.training import make_train_step
 
 
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--types", type=int, default=32, help="types of primary capsules")
-    parser.add_argument("--steps", type=int, default=12, help="steps of one measurement")
-    parser.add_argument("--pairs", type=int, default=5, help="measurements of each")
-    chosen = parser.parse_args()
+def measure(arguments: list[str], steps: int, pairs: int) -> list[tuple[float, float]]:
+    """Seconds a step, bare and in the loop, `pairs` times.
+
+    Args:
+        arguments: flags of `experiment.py` that name data and network.
+        steps: of one measurement.
+        pairs: measurements.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        flags = make_parser(list(DATASETS), list(MODELS)).parse_args(
-            [
-                f"--summary_dir={folder}",
-                f"--max_steps={chosen.steps}",
-                f"--hparams_override=num_prime_capsules={chosen.types}",
-            ]
-        )
+        arguments = [*arguments, f"--summary_dir={folder}", f"--max_steps={steps}"]
+        flags = make_parser(list(DATASETS), list(MODELS)).parse_args(arguments)
         run = experiment.Run(flags)
         run.make_folder(run.train_dir)
         split = run.split(training=True)
@@ -56,25 +55,45 @@ def main() -> None:
 
         def bare() -> float:
             start = time.perf_counter()
-            for _ in range(chosen.steps):
+            for _ in range(steps):
                 float(step([batch])[0]["total"])
-            return time.perf_counter() - start
+            return (time.perf_counter() - start) / steps
 
         def loop() -> float:
-            with contextlib.redirect_stdout(io.StringIO()):
-                start = time.perf_counter()
-                run.train_loop(step, split, model, optimizer, 0)
-                return time.perf_counter() - start
+            start = time.perf_counter()
+            run.train_loop(step, split, model, optimizer, 0)
+            return (time.perf_counter() - start) / steps
 
         with mock.patch.object(checkpoints, "save"):
             loop()
-            pairs = [(bare(), loop()) for _ in range(chosen.pairs)]
-    ratios = [in_loop / alone for alone, in_loop in pairs]
-    print(f"{'ms a step':>12} {'bare':>9} {'loop':>9} {'ratio':>7}")
-    for alone, in_loop in pairs:
-        print(f"{'':>12} {alone / chosen.steps * 1e3:9.1f} {in_loop / chosen.steps * 1e3:9.1f} {in_loop / alone:7.3f}")
-    print(f"median ratio {statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})")
-    print(json.dumps({"benchmark": "loop_overhead", "types": chosen.types, "steps": chosen.steps, "ratios": ratios}))
+            return [(bare(), loop()) for _ in range(pairs)]
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hparams", default="num_prime_capsules=32", help="as --hparams_override takes them")
+    parser.add_argument("--steps", type=int, default=12, help="steps of one measurement")
+    parser.add_argument("--pairs", type=int, default=5, help="measurements of each")
+    parser.add_argument("--mnist", type=Path, default=SAMPLE, help="folder of gzipped IDX files")
+    parser.add_argument("--cifar10", type=Path, help="folder of CIFAR-10's binary files")
+    parser.add_argument("--only", default="", help="pipelines whose name begins so")
+    chosen = parser.parse_args()
+    print(f"{'':28} {'bare, ms':>9} {'loop, ms':>9} {'ratio':>7} {'min':>7} {'max':>7}")
+    found = {}
+    with tempfile.TemporaryDirectory() as made:
+        with contextlib.redirect_stdout(io.StringIO()):
+            pipelines = make_all(Path(made), chosen.mnist, chosen.cifar10)
+        for name, data in pipelines.items():
+            if not name.startswith(chosen.only):
+                continue
+            with contextlib.redirect_stdout(io.StringIO()):
+                pairs = measure([*data, f"--hparams_override={chosen.hparams}"], chosen.steps, chosen.pairs)
+            found[name] = ratios = [in_loop / alone for alone, in_loop in pairs]
+            bare, loop = (statistics.median(times) * 1e3 for times in zip(*pairs, strict=True))
+            spread = f"{statistics.median(ratios):7.3f} {min(ratios):7.3f} {max(ratios):7.3f}"
+            print(f"{name:28} {bare:9.1f} {loop:9.1f} {spread}", flush=True)
+    print(json.dumps({"benchmark": "loop_overhead", "hparams": chosen.hparams, "ratios": found}))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,12 @@ def open_split(dataset: str, split: str, data_dir: str | None, options: Options 
         options: what else the user says of the data.
 
     Raises:
-        DataError: files that are missing or damaged, or options that the data set cannot serve.
+        DataError: files that are missing or damaged, options that the data set cannot serve, or an empty split.
     """
-    return import_module(DATASETS[dataset]).open_split(data_dir, split, options)
+    opened = import_module(DATASETS[dataset]).open_split(data_dir, split, options)
+    if not len(opened):
+        raise DataError(f"The {split} split of {opened.info.name} in {data_dir} has no images.")
+    return opened
 
 
 def prepare(dataset: str, picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:

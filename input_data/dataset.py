@@ -101,6 +101,9 @@ class Split:
         """
         raise NotImplementedError
 
+    def verify(self) -> None:
+        """Checks what reading in any order leaves out, such as checksums; raises DataError naming the first fault."""
+
 
 def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch visits the examples: a permutation of range(size) that depends on (seed, epoch)."""
@@ -136,12 +139,7 @@ def training_batches(
         seed: the run's seed.
         start_step: number of the first batch.
         shard: (i, n): give only the i-th of n equal parts of each batch (`batch_size` is the whole's).
-
-    Raises:
-        DataError: an empty split.
     """
-    if not len(split):
-        raise DataError(f"{split.info.name} has no training examples.")
     orders = _Orders(len(split), seed)
     index, count = shard
     part = slice(index * batch_size // count, (index + 1) * batch_size // count)

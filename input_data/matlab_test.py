@@ -6,6 +6,7 @@ from scipy.io import savemat
 
 from input_data import DataError, Options, evaluation_batches, open_split, training_batches
 from input_data.affnist.affnist_input import substitute
+from input_data.mnist import mnist_shift
 from input_data.mnist.mnist_input import SAMPLE, load_idx
 from input_data.mnist.mnist_test import digits, write_idx
 
@@ -31,6 +32,8 @@ def test_svhn_reads_its_axes_and_its_ten(tmp_path):
         ({"X": np.zeros((16, 16, 3, 2), np.uint8), "y": np.ones((2, 1))}, r"Received uint8 \[16, 16, 3, 2\]"),
         ({"X": np.zeros((32, 32, 3, 1, 1), np.uint8), "y": np.ones((1, 1))}, r"should be uint8 \[32, 32, 3, n\]"),
         ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1], [11]])}, "0 to 9. Received 10 at index 1"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[0], [1]])}, "0 to 9. Received -1 at index 0"),
+        ({"X": np.zeros((32, 32, 3, 0), np.uint8), "y": np.zeros((0, 1))}, "test split of SVHN in .* has no images"),
         ({"X": np.zeros((32, 32, 3, 2), np.uint8)}, "lacks the variable y. It has: X"),
     ],
 )
@@ -42,11 +45,32 @@ def test_wrong_svhn_files_are_refused(content, words, tmp_path):
         open_split("svhn", "test", str(tmp_path))
 
 
-@pytest.mark.parametrize("content", [b"", b"not matlab", None])
-def test_files_that_are_no_matlab_are_refused(content, tmp_path):
-    if content is not None:
-        (tmp_path / "test_32x32.mat").write_bytes(content)
-    with pytest.raises(DataError, match=r"test_32x32.mat (is no MATLAB|does not exist)"):
+def write_svhn(path):
+    savemat(path, {"X": RNG.randint(0, 256, (32, 32, 3, 4)).astype(np.uint8), "y": np.ones((4, 1))})
+
+
+def write_affnist_zeros(path):
+    write_affnist(path, RNG.randint(0, 256, (4, 40, 40)).astype(np.uint8), np.arange(4, dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "write"),
+    [("svhn", "test_32x32.mat", write_svhn), ("affnist", "test.mat", write_affnist_zeros)],
+)
+@pytest.mark.parametrize(
+    "damage", [lambda c: b"", lambda c: b"not matlab", lambda c: c[: len(c) // 2], lambda c: c[:-9]]
+)
+def test_files_that_are_empty_foreign_or_cut_are_refused(dataset, name, write, damage, tmp_path):
+    path = tmp_path / name
+    write(path)
+    open_split(dataset, "test", str(tmp_path))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=rf"{name} is no MATLAB v5 file, or is damaged"):
+        open_split(dataset, "test", str(tmp_path))
+
+
+def test_a_missing_svhn_file_is_named(tmp_path):
+    with pytest.raises(DataError, match="test_32x32.mat does not exist"):
         open_split("svhn", "test", str(tmp_path))
 
 
@@ -74,6 +98,12 @@ def test_wrong_affnist_files_are_refused(tmp_path):
     savemat(tmp_path / "test.mat", {"affNISTdata": {"image": np.zeros((1600, 2))}})
     with pytest.raises(DataError, match="should have image and label_int"):
         open_split("affnist", "test", str(tmp_path))
+    for shape, kind in (((784, 2), np.uint8), ((1600, 3), np.uint8), ((1600, 2), np.float64)):
+        savemat(tmp_path / "test.mat", {"affNISTdata": {"image": np.zeros(shape, kind), "label_int": np.zeros((1, 2))}})
+        with pytest.raises(
+            DataError, match=rf"uint8 \[1600, 2\]. Received {np.dtype(kind)} \[{shape[0]}, {shape[1]}\]"
+        ):
+            open_split("affnist", "test", str(tmp_path))
 
 
 def test_expanded_mnist_is_placed_anywhere_in_forty_pixels(tmp_path):
@@ -85,6 +115,21 @@ def test_expanded_mnist_is_placed_anywhere_in_forty_pixels(tmp_path):
     stream = training_batches(split, 50, 0)
     places = {tuple(p) for _ in range(40) for p in np.argwhere(next(stream)["images"][..., 0] == 1)[:, 1:]}
     assert {row for row, _ in places} == {column for _, column in places} == set(range(14, 27))
+
+
+def test_expanded_mnist_comes_from_records_where_there_are_some(tmp_path):
+    images, labels = digits(12, size=28)
+    write_idx(tmp_path, images, labels)
+    mnist_shift.generate(str(tmp_path), shift=6, pad=6)
+    split = open_split("affnist", "train", str(tmp_path))
+    assert len(split) == 12 * 13**2 and split.info.name == "affNIST"
+    first = next(evaluation_batches(split, 1))
+    expected = np.zeros((40, 40))
+    expected[:28, :28] = images[0] / 255  # 6 pixels up and left of the middle
+    np.testing.assert_allclose(first["images"][0, ..., 0], expected, atol=1e-6)
+    mnist_shift.generate(str(tmp_path), shift=6, overwrite=True)
+    with pytest.raises(DataError, match="should hold images of 40x40x1: mnist_shift.py --shift=6 --pad=6"):
+        open_split("affnist", "train", str(tmp_path))
 
 
 def test_the_substitute_is_labelled_fixed_and_keeps_digits_inside():

@@ -5,14 +5,15 @@ Memory stays at 12 bytes a record, so files larger than memory can be read in an
 
 import mmap
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from input_data.dataset import DataError
+from input_data.dataset import DataError, Split
 
-_HEADER, _FOOTER = 12, 4  # length and its checksum before the payload, the payload's checksum behind it
+HEADER, FOOTER = 12, 4  # bytes: length and its checksum before the payload, the payload's checksum behind it
 
 
 def shards(name: str) -> list[Path]:
@@ -34,6 +35,21 @@ def shards(name: str) -> list[Path]:
     return paths
 
 
+def checksums(payloads: Iterable) -> np.ndarray:
+    """The checksum that TFRecord files keep of each payload: its CRC32C, rotated and offset; uint32 [n].
+
+    Args:
+        payloads: bytes, or rows of uint8.
+    """
+    try:
+        import google_crc32c  # only here: reading in random access does without
+    except ImportError:
+        raise DataError("The checksums of TFRecords need google-crc32c: pip install google-crc32c") from None
+
+    crc = np.fromiter(map(google_crc32c.value, payloads), np.uint32)
+    return (crc >> 15 | crc << 17) + np.uint32(0xA282EAD8)
+
+
 class Records:
     """The serialized examples of some TFRecord files as one sequence."""
 
@@ -42,14 +58,14 @@ class Records:
         for number, path in enumerate(paths):
             content = _map(path)
             starts, sizes = _scan(path, content)
+            if not starts:
+                raise DataError(f"{path} holds no records.")
             self._maps.append(content)
             offsets.append(np.array(starts, np.int64))
             lengths.append(np.array(sizes, np.uint32))
             files.append(np.full(len(starts), number, np.uint16))
         self.paths = paths
         self._offsets, self._lengths, self._files = map(np.concatenate, (offsets, lengths, files))
-        if not len(self._offsets):
-            raise DataError(f"{paths[0]} holds no records.")
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -61,15 +77,25 @@ class Records:
 
     def serialized(self, indices: np.ndarray) -> list[bytes]:
         """The payloads at `indices`."""
+        starts = self._offsets[indices]
+        return self._pieces(self._files[indices], starts, starts + self._lengths[indices])
+
+    def _pieces(self, files: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> list[bytes]:
+        """A stretch of bytes of each of the files."""
         return [
-            self._maps[file][offset : offset + length]
-            for file, offset, length in zip(
-                self._files[indices].tolist(),
-                self._offsets[indices].tolist(),
-                self._lengths[indices].tolist(),
-                strict=True,
-            )
+            self._maps[file][start:end]
+            for file, start, end in zip(files.tolist(), starts.tolist(), ends.tolist(), strict=True)
         ]
+
+    def verify(self) -> None:
+        """Reads every record; raises DataError naming the first that does not fit its checksums."""
+        for block in np.array_split(np.arange(len(self)), -(-len(self) // 1000)):
+            files, starts, ends = self._files[block], self._offsets[block], self._offsets[block] + self._lengths[block]
+            for first, last, kept in ((starts - HEADER, starts - 4, starts - 4), (starts, ends, ends)):
+                stored = np.frombuffer(b"".join(self._pieces(files, kept, kept + FOOTER)), "<u4")
+                wrong = np.flatnonzero(checksums(self._pieces(files, first, last)) != stored)
+                if wrong.size:
+                    raise DataError(f"{self.place(int(block[wrong[0]]))} is damaged: it does not fit its checksum.")
 
     def parse(self, indices: np.ndarray, features: dict[str, Any]) -> dict[str, np.ndarray]:
         """The features of the records at `indices`.
@@ -128,6 +154,19 @@ class Records:
         return np.frombuffer(b"".join(values), np.uint8).reshape(len(values), *shape)
 
 
+class RecordSplit(Split):
+    """A split whose examples are records."""
+
+    def __init__(self, paths: list[Path]):
+        self.records = Records(paths)
+
+    def __len__(self):
+        return len(self.records)
+
+    def verify(self):
+        self.records.verify()
+
+
 def _map(path: Path):
     with path.open("rb") as file:
         if not path.stat().st_size:
@@ -140,13 +179,13 @@ def _scan(path: Path, content) -> tuple[list[int], list[int]]:
     starts, sizes, position, end = [], [], 0, len(content)
     unpack = struct.Struct("<Q").unpack_from
     while position < end:
-        if position + _HEADER > end:
+        if position + HEADER > end:
             size = end
         else:
             (size,) = unpack(content, position)
-        if position + _HEADER + size + _FOOTER > end:
+        if position + HEADER + size + FOOTER > end:
             raise DataError(f"{path} is cut short or damaged in record {len(starts)}. Copy or generate it again.")
-        starts.append(position + _HEADER)
+        starts.append(position + HEADER)
         sizes.append(size)
-        position += _HEADER + size + _FOOTER
+        position += HEADER + size + FOOTER
     return starts, sizes

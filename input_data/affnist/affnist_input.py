@@ -13,7 +13,7 @@ from input_data.arrays import ImageArrays
 from input_data.dataset import DataError, Info, Options, Split, check_labels
 from input_data.matlab import load
 from input_data.mnist.digits import prepare
-from input_data.mnist.mnist_input import load_idx
+from input_data.mnist.mnist_input import RecordDigits, load_idx, record_names
 
 __all__ = ["INFO", "REACH", "SIZE", "open_split", "prepare", "read", "substitute"]
 
@@ -33,10 +33,12 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if not {"image", "label_int"} <= set(record.dtype.names or ()):
         raise DataError(f"{path}: affNISTdata should have image and label_int. It has {record.dtype.names}.")
     images, labels = record["image"][0, 0], record["label_int"][0, 0].ravel()
-    if images.shape != (SIZE * SIZE, len(labels)):
-        raise DataError(f"{path}: image should be [1600, {len(labels)}]. Received {list(images.shape)}.")
+    if images.shape != (SIZE * SIZE, len(labels)) or images.dtype != np.uint8:
+        raise DataError(
+            f"{path}: image should be uint8 [1600, {len(labels)}]. Received {images.dtype} {list(images.shape)}."
+        )
     check_labels(labels.astype(int), 10, str(path))
-    return images.T.reshape(-1, SIZE, SIZE).astype(np.uint8), labels
+    return images.T.reshape(-1, SIZE, SIZE), labels
 
 
 def substitute(images: np.ndarray) -> np.ndarray:
@@ -61,11 +63,21 @@ def substitute(images: np.ndarray) -> np.ndarray:
     return drawn
 
 
+def _expanded(path: Path) -> Split:
+    """The records that `mnist_shift.py --shift=6 --pad=6` writes."""
+    split = RecordDigits(path)
+    if split.info.image_shape != INFO.image_shape:
+        raise DataError(f"{path} should hold images of 40x40x1: mnist_shift.py --shift=6 --pad=6 makes them.")
+    split.info = INFO
+    return split
+
+
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
     """affNIST's split: expanded MNIST for training and validation, affNIST or its substitute for the test.
 
     Args:
-        data_dir: a folder with MNIST's IDX files and, for the real test, affNIST's `test.mat` or `test_batches/*.mat`.
+        data_dir: a folder with MNIST's IDX files; for training also `train_6shifted_mnist.tfrecords`, and for the
+            real test affNIST's `test.mat` or `test_batches/*.mat`.
         split: train, test, valid_train or valid_test.
         options: num_targets must be 1.
 
@@ -82,6 +94,9 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
         test = ImageArrays(INFO, substitute(images)[..., None], labels, reach=0)
         test.note = f"SUBSTITUTE for affNIST, whose .mat files are not in {folder}: transformed MNIST test digits."
         return test
+    for name in record_names(split, REACH) if split != "valid_test" else ():
+        if (folder / name).exists():
+            return _expanded(folder / name)
     images, labels = load_idx(folder, split)
     margins = [((SIZE - size) // 2, SIZE - size - (SIZE - size) // 2) for size in images.shape[1:]]
     images = np.pad(images, ((0, 0), *margins))

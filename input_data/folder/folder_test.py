@@ -49,9 +49,13 @@ def test_validation_holds_out_every_sixth_of_each_class(pets):
 
 
 def test_unreadable_files_are_all_named(pets):
-    for name in ("a", "b"):
-        (pets / "train" / "cat" / f"{name}.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"2 file\(s\) are no readable PNG or JPEG: .*a.png, .*b.png"):
+    folder = pets / "train" / "cat"
+    write(folder / "photo", ending=".jpg")
+    damaged = {"a.png": b"no picture", "b.png": b"", "c.png": (folder / "0.png").read_bytes()[:-30]}
+    damaged["d.jpg"] = (folder / "photo.jpg").read_bytes()[:-30]
+    for name, content in damaged.items():
+        (folder / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"4 file\(s\) are no readable PNG or JPEG: .*a.png, .*b.png, .*c.png, .*d.jpg"):
         open_split("folder", "train", str(pets))
 
 

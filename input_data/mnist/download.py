@@ -2,12 +2,12 @@
 
 import gzip
 import hashlib
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from input_data.dataset import DataError
+from input_data.files import whole
 
 _HOST = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _MD5 = {  # of the unpacked files
@@ -48,6 +48,5 @@ def download(data_dir: str | None, host: str = _HOST) -> None:
             ) from None
         if actual != md5:
             raise DataError(f"{host}{target.name} has the checksum {actual}, expected {md5}: it was not kept.")
-        draft = folder / f".{target.name}.{os.getpid()}"
-        draft.write_bytes(content)
-        os.replace(draft, target)
+        with whole(target) as (draft,):
+            draft.write_bytes(content)

@@ -5,12 +5,12 @@ each dimension as a big-endian 32-bit number, then the values.
 """
 
 import gzip
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from input_data.dataset import DataError
+from input_data.files import unpacked
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _SUFFIXES = ("-images-idx3-ubyte", "-labels-idx1-ubyte")
@@ -26,12 +26,7 @@ def read(path: Path, dimensions: int) -> np.ndarray:
     Raises:
         DataError: a wrong magic number or number of dimensions, or a length that does not fit them.
     """
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is cut short or damaged ({error}). Fetch it again.") from None
+    content = unpacked(path)
     magic = bytes([0, 0, 8, dimensions])
     if content[:4] != magic:
         raise DataError(

@@ -10,7 +10,7 @@ from input_data.images import scaled
 from input_data.mnist import idx
 from input_data.mnist.digits import prepare
 from input_data.mnist.multi_input import ComposedPairs, RecordPairs, is_records, overlap
-from input_data.records import Records, shards
+from input_data.records import RecordSplit, shards
 
 __all__ = ["SAMPLE", "TRAIN_SHIFT", "RecordSplit", "load_idx", "open_split", "prepare"]
 
@@ -22,18 +22,15 @@ def _info(rows: int, columns: int, num_targets: int = 1) -> Info:
     return Info("MNIST", (rows, columns, 1), 10, num_targets, tuple(str(digit) for digit in range(10)))
 
 
-class RecordSplit(Split):
+class RecordDigits(RecordSplit):
     """Digits from the TFRecords of 2017, which hold the shifted copies already."""
 
     def __init__(self, path: Path):
-        self.records = Records(shards(path))
+        super().__init__(shards(path))
         height, width, depth = self.records.image_shape()
         if depth != 1:
             raise DataError(f"{path}: MNIST images have depth 1. Received {depth}.")
         self.info = _info(height, width)
-
-    def __len__(self):
-        return len(self.records)
 
     def batch(self, indices, noise):
         parsed = self.records.parse(indices, {"image_raw": 0, "label": 1})
@@ -47,15 +44,17 @@ def load_idx(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
     The validation split is the first sixth of the training digits: 0–9999 of MNIST's 60,000, as in 2017.
     """
-    images, labels = idx.load(folder, "test" if split == "test" else "train")
-    check_labels(labels, 10, str(folder))
+    part = "test" if split == "test" else "train"
+    images, labels = idx.load(folder, part)
+    check_labels(labels, 10, str(idx.find(folder, part)[1]))
     images, labels = hold_out(split, images, labels)
     return images, labels
 
 
-def _record_names(split: str) -> list[str]:
+def record_names(split: str, train_shift: int = TRAIN_SHIFT) -> list[str]:
+    """The names that a split's TFRecords may have."""
     training = split in ("train", "valid_train")
-    base = f"{'train' if training else 'test'}_{TRAIN_SHIFT if training else 0}shifted_mnist"
+    base = f"{'train' if training else 'test'}_{train_shift if training else 0}shifted_mnist"
     if split in ("train", "test"):
         return [f"{base}.tfrecords"]
     return [f"{base}_valid.tfrecords", f"valid_{base}.tfrecords"]  # what 2017 read, and what it wrote
@@ -77,16 +76,17 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     if options.num_targets == 2 and is_records(data_dir):
         pairs = RecordPairs(data_dir)
         _note_overlap(pairs)
+        pairs.note += f" Training and evaluation both take them from {data_dir}: evaluate with the test pairs' files."
         return pairs
     if not folder.is_dir():
         raise DataError(f"--data_dir should be a folder with MNIST. {folder} does not exist or is not a folder.")
-    for name in _record_names(split) if options.num_targets == 1 else ():
+    for name in record_names(split) if options.num_targets == 1 else ():
         if (folder / name).exists():
-            return RecordSplit(folder / name)
+            return RecordDigits(folder / name)
     training = split in ("train", "valid_train")
     if idx.find(folder, "test" if split == "test" else "train") is None:
         raise DataError(
-            f"{folder} has neither {' nor '.join(_record_names(split))} nor the IDX files of MNIST "
+            f"{folder} has neither {' nor '.join(record_names(split))} nor the IDX files of MNIST "
             f"({'t10k' if split == 'test' else 'train'}-images-idx3-ubyte[.gz] and its labels). "
             "Give another --data_dir, add --download to fetch MNIST into it, or give none to use the embedded sample."
         )
@@ -106,4 +106,4 @@ def _note_overlap(pairs: Split) -> None:
     count = min(1000, len(pairs))
     noise = np.random.default_rng(0).random((count, pairs.noise))
     share = overlap(pairs.batch(np.arange(count), noise)["targets"])
-    pairs.note = f"{len(pairs):,} pairs of digits, whose bounding boxes overlap by {share:.0%}."
+    pairs.note = f"{len(pairs):,} pairs of digits, whose inked bounding boxes overlap by {share:.0%}."

@@ -10,10 +10,8 @@ Reads the IDX files in `--data_dir` and writes beside them. The same seed writes
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +19,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from input_data.dataset import SPLITS, DataError, prefetch
+from input_data.dataset import SPLITS, DataError
 from input_data.images import shift, whole
 from input_data.mnist.mnist_input import load_idx
 from input_data.mnist.multi_input import Partners
+from input_data.record_writer import frame, write
 
-_BLOCK = 4000  # examples that are made at a time
-_FRAME = 16  # bytes that a TFRecord file adds to a record
+_BLOCK = 1000  # examples that are made at a time: about a megabyte, which stays in the cache
 
 
 class Template:
@@ -43,15 +41,15 @@ class Template:
 
     def __init__(self, images: tuple[str, ...], labels: tuple[str, ...], shape: tuple[int, int]):
         self.images, self.labels, self.shape = images, labels, shape
-        self.blank = self._serialize({}, {})
-        self.places = {name: self._place(self._serialize({name: 255}, {})) for name in images}
-        self.places |= {name: self._place(self._serialize({}, {name: 1})) for name in labels}
+        self.blank = frame(self._serialize({}, {}))
+        self.places = {name: self._place({name: 255}, {}) for name in images}
+        self.places |= {name: self._place({}, {name: 1}) for name in labels}
 
-    def _place(self, other: np.ndarray) -> slice:
-        different = np.flatnonzero(self.blank != other)
+    def _place(self, pixels: dict[str, int], labels: dict[str, int]) -> slice:
+        different = np.flatnonzero(self.blank != frame(self._serialize(pixels, labels)))
         return slice(different[0], different[-1] + 1)
 
-    def _serialize(self, pixels: dict[str, int], labels: dict[str, int]) -> np.ndarray:
+    def _serialize(self, pixels: dict[str, int], labels: dict[str, int]) -> bytes:
         from tensorflow.train import BytesList, Example, Feature, Features, Int64List
 
         numbers = {"height": self.shape[0], "width": self.shape[1], "depth": 1} | dict.fromkeys(self.labels, 0) | labels
@@ -59,39 +57,42 @@ class Template:
         for name in self.images:
             content = bytes([pixels.get(name, 0)]) * (self.shape[0] * self.shape[1])
             feature[name] = Feature(bytes_list=BytesList(value=[content]))
-        example = Example(features=Features(feature=feature))
-        return np.frombuffer(example.SerializeToString(deterministic=True), np.uint8)
+        return Example(features=Features(feature=feature)).SerializeToString(deterministic=True)
 
     def blanks(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Records uint8 [count, bytes], and by feature the views into them that take images and labels.
+        """Frames uint8 [count, bytes], and by feature the views into them that take images and labels.
 
         Views are [count, height, width] and [count].
         """
-        records = np.tile(self.blank, (count, 1))
-        views = {name: records[:, place] for name, place in self.places.items()}
+        frames = np.tile(self.blank, (count, 1))
+        views = {name: frames[:, place] for name, place in self.places.items()}
         shapes = dict.fromkeys(self.images, (count, *self.shape)) | dict.fromkeys(self.labels, (count,))
-        return records, {name: view.reshape(shapes[name]) for name, view in views.items()}
+        return frames, {name: view.reshape(shapes[name]) for name, view in views.items()}
 
 
 def single(images: np.ndarray, labels: np.ndarray, reach: int) -> tuple[int, Template, Iterator[np.ndarray]]:
-    """Every digit at all (2·reach+1)² places: number of examples, template, blocks of records."""
+    """Every digit at all (2·reach+1)² places: number of examples, template, blocks of frames."""
     template = Template(("image_raw",), ("label",), images.shape[1:])
     _, height, width = images.shape
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
-    corners = [(row, column) for row in range(2 * reach, -1, -1) for column in range(2 * reach, -1, -1)]
-    digits = max(1, _BLOCK // len(corners))
+    side, pixels = 2 * reach + 1, height * width
+    digits = max(1, _BLOCK // side**2)
 
     def blocks():
         for start in range(0, len(images), digits):
             part = padded[start : start + digits]
-            records, views = template.blanks(len(part) * len(corners))
-            places = views["image_raw"].reshape(len(part), len(corners), height, width)
-            for place, (row, column) in enumerate(corners):
-                places[:, place] = part[:, row : row + height, column : column + width]
-            views["label"][:] = np.repeat(labels[start : start + digits], len(corners))
-            yield records
+            frames, views = template.blanks(len(part) * side**2)
+            places = views["image_raw"].reshape(len(part), side, side, pixels)
+            for column in range(side):
+                # In a strip as wide as the image, each shift down is one stretch of memory.
+                strip = part[:, :, column : column + width].reshape(len(part), -1)
+                for row in range(side):
+                    stretch = strip[:, row * width : row * width + pixels]
+                    places[:, side - 1 - row, side - 1 - column] = stretch
+            views["label"][:] = np.repeat(labels[start : start + digits], side**2)
+            yield frames
 
-    return len(images) * len(corners), template, blocks()
+    return len(images) * side**2, template, blocks()
 
 
 def multi(
@@ -110,68 +111,13 @@ def multi(
             other = partners.choose(digit, drawn[:, 0])
             first = shift(images[digit], *own[digit].T)
             second = shift(images[other], *whole(drawn[:, 1:], -reach, reach).T)
-            records, views = template.blanks(len(digit))
+            frames, views = template.blanks(len(digit))
             views["image_raw_1"][:], views["image_raw_2"][:] = first, second
             views["merged_raw"][:] = np.minimum(first.astype(np.uint16) + second, 255)
             views["label_1"][:], views["label_2"][:] = labels[digit], labels[other]
-            yield records
+            yield frames
 
     return total, template, blocks()
-
-
-def write(paths: list[Path], total: int, record: int, blocks: Iterator[np.ndarray], seed: int, overwrite: bool) -> None:
-    """Writes records to files of equal size, each record to a random one; the files appear when all are whole.
-
-    Args:
-        paths: the files.
-        total: number of records.
-        record: bytes of a record.
-        blocks: uint8 [n, record].
-        seed: of the choice of files.
-        overwrite: replace files that are there.
-
-    Raises:
-        DataError: a file is there already, or the disk is too full.
-    """
-    from tensorflow.io import TFRecordWriter
-
-    there = [path for path in paths if path.exists()]
-    if there and not overwrite:
-        raise DataError(f"{there[0]} exists. Move it away, or add --overwrite to replace it.")
-    needed, free = total * (record + _FRAME), shutil.disk_usage(paths[0].parent).free
-    if needed > free:
-        raise DataError(f"{needed / 1e9:.1f} GB are needed in {paths[0].parent} and {free / 1e9:.1f} GB are free.")
-    files = np.arange(total, dtype=np.uint32) % len(paths)
-    if len(paths) > 1:
-        np.random.default_rng([seed, 2]).shuffle(files)
-    drafts = [path.with_name(f".{path.name}.{os.getpid()}") for path in paths]
-    try:
-        with ExitStack() as stack:
-            writers = [stack.enter_context(TFRecordWriter(str(draft))) for draft in drafts]
-            done = 0
-            for records in _track(prefetch(blocks), total):
-                content = records.tobytes()
-                for start, file in zip(
-                    range(0, len(content), record), files[done : done + len(records)].tolist(), strict=True
-                ):
-                    writers[file].write(content[start : start + record])
-                done += len(records)
-        for draft, path in zip(drafts, paths, strict=True):
-            os.replace(draft, path)
-    finally:
-        for draft in drafts:
-            draft.unlink(missing_ok=True)
-
-
-def _track(blocks: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
-    """The same blocks, with a progress bar over their examples."""
-    from rich.progress import Progress
-
-    with Progress() as progress:
-        task = progress.add_task(f"{total:,} examples", total=total)
-        for block in blocks:
-            yield block
-            progress.advance(task, len(block))
 
 
 def generate(
@@ -194,7 +140,7 @@ def generate(
         pad: zeros around the digits.
         multi_targets: pairs of digits in place of single ones.
         num_pairs: pairs of each digit.
-        max_shard: most examples of a file, for pairs; 0: one file.
+        max_shard: most examples of a file, for pairs, which go to random ones; 0: one file.
         seed: of shifts, partners and files.
         overwrite: replace files that are there.
 
@@ -231,10 +177,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--shift", type=int, choices=range(20), metavar="N", default=2, help="pixels each way")
     parser.add_argument("--pad", type=int, choices=range(50), metavar="N", default=0, help="zeros around the digits")
     parser.add_argument(
-        "--multi_targets", type=lambda text: text.lower() == "true", nargs="?", const=True, default=False
+        "--multi_targets", type=_boolean, nargs="?", const=True, default=False, metavar="true|false", help="pairs"
     )
     parser.add_argument("--num_pairs", type=int, default=0, help="pairs of each digit")
-    parser.add_argument("--max_shard", type=int, default=0, help="most examples of a file of pairs; 0: one file")
+    parser.add_argument("--max_shard", type=int, default=0, help="most pairs of a file; 0: one file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     try:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_data import DataError, Options, evaluation_batches, open_split
+from input_data import DataError, Options, evaluation_batches, open_split, record_writer
 from input_data.mnist import mnist_shift
 from input_data.mnist.mnist_test import digits, write_idx
 
@@ -85,7 +85,7 @@ def test_nothing_is_overwritten_unless_asked(tmp_path, capsys):
 def test_a_full_disk_is_refused_first_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
     write_idx(tmp_path, *digits(2, size=4))
     with monkeypatch.context() as patch:
-        patch.setattr(mnist_shift.shutil, "disk_usage", lambda _: Usage)
+        patch.setattr(record_writer.shutil, "disk_usage", lambda _: Usage)
         with pytest.raises(DataError, match="GB are needed"):
             mnist_shift.generate(str(tmp_path))
     with monkeypatch.context() as patch:
@@ -102,3 +102,22 @@ class Usage:
 def test_pairs_need_their_number(tmp_path, capsys):
     assert mnist_shift.main([f"--data_dir={tmp_path}", "--multi_targets=true"]) == 1
     assert "needs --num_pairs" in capsys.readouterr().err
+
+
+def test_files_are_those_of_tensorflows_writer(tmp_path):
+    write_idx(tmp_path, *digits(20, size=4))
+    (single,) = mnist_shift.generate(str(tmp_path))
+    pairs = mnist_shift.generate(str(tmp_path), multi_targets=True, num_pairs=3, max_shard=25)
+    for path in [single, *pairs]:
+        copy = tmp_path / "copy"
+        with tf.io.TFRecordWriter(str(copy)) as writer:
+            for record in tf.data.TFRecordDataset(str(path)):  # verifies the checksums
+                message = tf.train.Example.FromString(record.numpy())
+                writer.write(message.SerializeToString(deterministic=True))
+        assert path.read_bytes() == copy.read_bytes() != b""
+
+
+def test_multi_targets_is_true_or_false(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        mnist_shift.main([f"--data_dir={tmp_path}", "--multi_targets=yes"])
+    assert "expected true or false, received 'yes'" in capsys.readouterr().err

@@ -55,7 +55,8 @@ def test_idx_files_give_the_test_digits_in_order(packed, tmp_path):
     found = np.concatenate([batch["images"] for batch in batches])
     np.testing.assert_allclose(found[..., 0], images / 255, atol=1e-7)
     np.testing.assert_array_equal(np.concatenate([batch["labels"] for batch in batches])[:, 0], labels)
-    assert sum(len(batch["labels"]) for batch in evaluation_batches(split, 8, limit=11)) == 11
+    for limit, size in ((11, 11), (1000, 30)):
+        assert sum(len(batch["labels"]) for batch in evaluation_batches(split, 8, limit)) == size
 
 
 def test_records_of_2017_give_the_same_as_idx(tmp_path):
@@ -157,6 +158,10 @@ def _damage(name, change):
     return apply
 
 
+def _flip(content):
+    return content[:-200] + bytes([content[-200] ^ 255]) + content[-199:]
+
+
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 DAMAGES = {
     "wrong magic": (_damage(IMAGES, lambda c: b"\0\0\x0d\3" + c[4:]), "should begin with 00 00 08 03"),
@@ -166,8 +171,16 @@ DAMAGES = {
     "empty": (_damage(IMAGES, lambda c: b""), "Received an empty file"),
     "too long": (_damage(IMAGES, lambda c: c + b"1"), "Received 1097"),
     "gzip cut": (lambda f: (f / IMAGES).write_bytes((f / IMAGES).read_bytes()[:-40]), "cut short or damaged"),
+    "gzip damaged": (lambda f: (f / IMAGES).write_bytes(_flip((f / IMAGES).read_bytes())), "cut short or damaged"),
+    "no image": (
+        lambda f: [idx.write(f / n, a[:0]) for n, a in zip((IMAGES, LABELS), digits(), strict=True)],
+        "holds no",
+    ),
     "counts differ": (lambda f: idx.write(f / LABELS, digits(29)[1]), "30 images, but .* 29 labels"),
-    "label 10": (lambda f: idx.write(f / LABELS, np.full(30, 10, np.uint8)), "0 to 9. Received 10 at index 0"),
+    "label 10": (
+        lambda f: idx.write(f / LABELS, np.full(30, 10, np.uint8)),
+        "labels-idx1.*: labels must be 0 to 9. Received 10 at index 0",
+    ),
     "no labels": (lambda f: (f / LABELS).unlink(), "one half.*labels-idx1-ubyte"),
     "no files": (lambda f: [path.unlink() for path in f.iterdir()], "neither .* nor the IDX files"),
 }
@@ -186,16 +199,6 @@ def _first_batch(path):
     return next(evaluation_batches(open_split("mnist", "test", str(path.parent)), 4))
 
 
-@pytest.mark.parametrize("kept", [0.6, 0.99])
-def test_a_record_file_cut_short_is_refused(kept, tmp_path):
-    path = tmp_path / "test_0shifted_mnist.tfrecords"
-    write_records(path, *digits(4))
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * kept)])
-    with pytest.raises(DataError, match=r"cut short or damaged in record \d"):
-        _first_batch(path)
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [({"label": 10}, "record 0: label 10 is not 0 to 9"), ({"height": 7}, "has 42 bytes. Received 36")],
@@ -204,17 +207,6 @@ def test_wrong_records_are_named(change, words, tmp_path):
     write_records(tmp_path / "test_0shifted_mnist.tfrecords", *digits(4), **change)
     with pytest.raises(DataError, match=words):
         _first_batch(tmp_path / "test_0shifted_mnist.tfrecords")
-
-
-def test_empty_and_foreign_record_files_are_refused(tmp_path):
-    path = tmp_path / "test_0shifted_mnist.tfrecords"
-    path.write_bytes(b"")
-    with pytest.raises(DataError, match="holds no records"):
-        _first_batch(path)
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(tf.train.Example().SerializeToString())
-    with pytest.raises(DataError, match="record 0 does not hold the features"):
-        _first_batch(path)
 
 
 @pytest.fixture

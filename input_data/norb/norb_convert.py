@@ -8,10 +8,8 @@ least three dimensions, then the values, all little-endian.
 """
 
 import argparse
-import gzip
 import os
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data.dataset import DataError, check_labels
+from input_data.files import refuse_to_overwrite, unpacked, whole
 
 _TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
-_NAMES = {
+NAMES = {
     "train": "smallnorb-5x46789x9x18x6x2x96x96-training-{}.mat",
     "test": "smallnorb-5x01235x9x18x6x2x96x96-testing-{}.mat",
 }
@@ -39,12 +38,7 @@ def read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.nda
     Raises:
         DataError: another magic number, type or shape, or a length that does not fit them.
     """
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is cut short or damaged ({error}).") from None
+    content = unpacked(path)
     head = np.frombuffer(content[: len(content) // 4 * 4][:64], "<u4")
     magic, ndim = (int(head[0]), int(head[1])) if len(head) > 1 else (0, 0)
     if _TYPES.get(magic) != np.dtype(dtype):
@@ -83,24 +77,19 @@ def convert(folder: Path, split: str, overwrite: bool = False) -> Path:
     from tensorflow.train import BytesList, Example, Feature, Features, Int64List
 
     target = folder / f"{split}duo.tfrecords"
-    if target.exists() and not overwrite:
-        raise DataError(f"{target} exists. Move it away, or add --overwrite to replace it.")
-    paths = {part: _find(folder, _NAMES[split].format(part)) for part in ("dat", "cat", "info")}
+    if not overwrite:
+        refuse_to_overwrite([target])
+    paths = {part: _find(folder, NAMES[split].format(part)) for part in ("dat", "cat", "info")}
     images = read_matrix(paths["dat"], "u1", (None, 2, 96, 96))
     labels = read_matrix(paths["cat"], "<i4", (len(images),))
     meta = read_matrix(paths["info"], "<i4", (len(images), 4))
     check_labels(labels, 5, str(paths["cat"]))
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with TFRecordWriter(str(draft)) as writer:
-            for image, label, info in zip(track(images, f"{split}: {len(images):,} pairs"), labels, meta, strict=True):
-                numbers = {"label": [label], "height": [96], "width": [96], "depth": [2], "meta": info}
-                feature = {name: Feature(int64_list=Int64List(value=value)) for name, value in numbers.items()}
-                feature["image_raw"] = Feature(bytes_list=BytesList(value=[image.tobytes()]))
-                writer.write(Example(features=Features(feature=feature)).SerializeToString(deterministic=True))
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole(target) as (draft,), TFRecordWriter(str(draft)) as writer:
+        for image, label, info in zip(track(images, f"{split}: {len(images):,} pairs"), labels, meta, strict=True):
+            numbers = {"label": [label], "height": [96], "width": [96], "depth": [2], "meta": info}
+            feature = {name: Feature(int64_list=Int64List(value=value)) for name, value in numbers.items()}
+            feature["image_raw"] = Feature(bytes_list=BytesList(value=[image.tobytes()]))
+            writer.write(Example(features=Features(feature=feature)).SerializeToString(deterministic=True))
     return target
 
 
@@ -111,7 +100,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     flags = parser.parse_args(arguments)
     try:
-        for split in _NAMES:
+        for split in NAMES:
             print(f"Wrote {convert(Path(flags.data_dir), split, flags.overwrite)}")
     except (DataError, OSError) as error:
         print(f"norb_convert.py: error: {error}", file=sys.stderr)

@@ -24,7 +24,7 @@ def write_matrix(path, array, dtype, packed):
 def original(request, tmp_path):
     """A folder with both splits in the original format, and its images."""
     random, images = np.random.RandomState(1), {}
-    for split, name in norb_convert._NAMES.items():
+    for split, name in norb_convert.NAMES.items():
         images[split] = random.randint(0, 256, (10, 2, 96, 96)).astype(np.uint8)
         info = np.stack([np.arange(10) // 5 + 4, *np.zeros((3, 10))], axis=1)
         parts = {"dat": (images[split], "u1"), "cat": (np.arange(10) % 5, "<i4"), "info": (info, "<i4")}
@@ -45,22 +45,33 @@ def test_converted_records_read_back(original):
     assert norb_convert.main([f"--data_dir={folder}", "--overwrite"]) == 0
 
 
+IMAGES, LABELS, META = np.zeros((10, 2, 96, 96)), np.arange(10) % 5, np.zeros((10, 4))
+
+
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(
-    ("array", "dtype", "cut", "words"),
+    ("part", "array", "dtype", "cut", "words"),
     [
-        (np.zeros((10, 2, 96, 96)), "<i4", None, "magic number of type u1. Received 0x1e3d4c54"),
-        (np.zeros((10, 2, 48, 48)), "u1", None, "96, 96). Received (10, 2, 48, 48)"),
-        (np.zeros((10, 2, 96, 96)), "u1", -1, "cut short or damaged"),
-        (np.zeros((10, 2, 96, 96)), "u1", 3, "Received 0x00000000"),
+        ("dat", IMAGES, "<i4", None, "magic number of type u1. Received 0x1e3d4c54"),
+        ("dat", np.zeros((10, 2, 48, 48)), "u1", None, "96, 96). Received (10, 2, 48, 48)"),
+        ("dat", IMAGES, "u1", -1, "cut short or damaged"),
+        ("dat", IMAGES, "u1", 3, "cut short or damaged|Received 0x00000000"),
+        ("dat", IMAGES, "u1", 0, "cut short or damaged|Received 0x00000000"),
+        ("cat", LABELS + 1, "<i4", None, "labels must be 0 to 4. Received 5 at index 4"),
+        ("cat", LABELS[:9], "<i4", None, "should have the dimensions (10,). Received (9,)"),
+        ("cat", LABELS, "<i4", -3, "cut short or damaged"),
+        ("info", META[:, :3], "<i4", None, "should have the dimensions (10, 4). Received (10, 3)"),
     ],
 )
-def test_damaged_matrices_are_refused(array, dtype, cut, words, tmp_path, capsys):
-    for part, other in (("cat", np.zeros(10)), ("info", np.zeros((10, 4)))):
-        write_matrix(tmp_path / norb_convert._NAMES["train"].format(part), other, "<i4", False)
-    path = write_matrix(tmp_path / norb_convert._NAMES["train"].format("dat"), array, dtype, False)
-    path.write_bytes(path.read_bytes()[:cut])
+def test_damaged_matrices_are_refused(part, array, dtype, cut, words, packed, tmp_path, capsys):
+    whole = {"dat": (IMAGES, "u1"), "cat": (LABELS, "<i4"), "info": (META, "<i4")}
+    for name, (content, kind) in (whole | {part: (array, dtype)}).items():
+        path = write_matrix(tmp_path / norb_convert.NAMES["train"].format(name), content, kind, packed)
+        if name == part:
+            path.write_bytes(path.read_bytes()[:cut])
     assert norb_convert.main([f"--data_dir={tmp_path}"]) == 1
-    assert words in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and any(some in error for some in words.split("|"))
     assert not list(tmp_path.glob("*tfrecords*"))
 
 

@@ -3,25 +3,31 @@
 The images are halved by taking every second pixel, which is what TF 1's bilinear resize does at this ratio.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from input_data.dataset import DataError, Info, Options, Split
 from input_data.images import centre, crop, distort, standardised, whole
 from input_data.pictures import resized, with_depth
-from input_data.records import Records
+from input_data.records import Records, RecordSplit
 
 SIZE = 32  # of the crops that the network sees
 RAW = 96  # of the images in the files
 
 
-class SmallNorb(Split):
+class SmallNorb(RecordSplit):
     """Records by random access. Training: brightness, contrast, random crop; test: the centre; both standardised."""
 
     info = Info("smallNORB", (SIZE, SIZE, 2), 5, 1, ("animal", "human", "airplane", "truck", "car"))
 
-    def __init__(self, records: Records, chosen: np.ndarray, training: bool):
-        self.records, self.chosen = records, chosen
-        self.noise = 4 if training else 0
+    def __init__(self, path: Path, split: str):
+        super().__init__([path])
+        self.chosen = np.arange(len(self.records))
+        if split.startswith("valid"):
+            instances = _instances(self.records)
+            self.chosen = np.flatnonzero((instances == instances.max()) == (split == "valid_test"))
+        self.noise = 4 if split in ("train", "valid_train") else 0
 
     def __len__(self):
         return len(self.chosen)
@@ -74,10 +80,4 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     path = folder / f"{'test' if split == 'test' else 'train'}duo.tfrecords"
     if not path.is_file():
         raise DataError(f"{path} does not exist. --data_dir should have smallNORB's records of 2017.")
-    records = Records([path])
-    chosen = np.arange(len(records))
-    if split.startswith("valid"):
-        instances = _instances(records)
-        held_out = instances == instances.max()
-        chosen = chosen[held_out if split == "valid_test" else ~held_out]
-    return SmallNorb(records, chosen, split in ("train", "valid_train"))
+    return SmallNorb(path, split)

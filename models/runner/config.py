@@ -62,8 +62,12 @@ def write(folder: Path, config: dict) -> None:
 
 def check_same_run(old: dict, new: dict, folder: Path) -> None:
     """Raises ValueError, naming the differences, where a run would be resumed as another one."""
-    before = old["hparams"] | {name: old["flags"].get(name) for name in _IDENTITY} | {"images": old["image_shape"]}
-    after = new["hparams"] | {name: new["flags"].get(name) for name in _IDENTITY} | {"images": new["image_shape"]}
+    before, after = (
+        config["hparams"]
+        | {name: config["flags"].get(name) for name in _IDENTITY}
+        | {"images": config["image_shape"], "classes": config["class_names"]}
+        for config in (old, new)
+    )
     different = [
         f"{name} was {before.get(name)} and is now {after.get(name)}"
         for name in after

@@ -1,0 +1,87 @@
+"""Every input pipeline's data in a temporary folder: given files where there are some, made ones of the same format."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from input_data.mnist import mnist_shift
+from input_data.norb import norb_convert
+
+_SIZE = 2000  # of the made data sets
+
+
+def make_all(folder: Path, mnist: Path, cifar10: Path | None) -> dict[str, list[str]]:
+    """Flags of `experiment.py` for each pipeline, by its name.
+
+    Args:
+        folder: where the made files go.
+        mnist: a folder of gzipped IDX files.
+        cifar10: a folder of CIFAR-10's binary files; None: made ones.
+    """
+    records = folder / "records"
+    records.mkdir()
+    for path in mnist.glob("*.gz"):
+        shutil.copyfile(path, records / path.name)
+    mnist_shift.generate(str(records))
+    pairs = mnist_shift.generate(str(records), shift=4, pad=4, multi_targets=True, num_pairs=1, max_shard=10000)
+    return {
+        "MNIST, IDX": [f"--data_dir={mnist}"],
+        "MNIST, TFRecords": [f"--data_dir={records}"],
+        "MultiMNIST, composed": [f"--data_dir={mnist}", "--num_targets=2"],
+        "MultiMNIST, TFRecords": [f"--data_dir={_sharded(pairs)}", "--num_targets=2"],
+        "affNIST, expanded MNIST": ["--dataset=affnist", f"--data_dir={mnist}"],
+        "CIFAR-10": ["--dataset=cifar10", f"--data_dir={cifar10 or _cifar10(folder / 'cifar10')}"],
+        "smallNORB, made records": ["--dataset=norb", f"--data_dir={_norb(folder / 'norb')}"],
+        "SVHN, made": ["--dataset=svhn", f"--data_dir={_svhn(folder / 'svhn')}"],
+        "own images, made": ["--dataset=folder", f"--data_dir={_images(folder / 'images')}"],
+    }
+
+
+def _sharded(paths: list[Path]) -> str:
+    return f"{str(paths[0]).rpartition('-00000-of-')[0]}@{len(paths)}"
+
+
+def _pixels(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def _cifar10(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(1, 6):
+        batch = _pixels(_SIZE, 3073)
+        batch[:, 0] = np.arange(_SIZE) % 10
+        batch.tofile(folder / f"data_batch_{number}.bin")
+    return folder
+
+
+def _norb(folder: Path) -> Path:
+    folder.mkdir()
+    parts = {
+        "dat": (_pixels(_SIZE, 2, 96, 96), 0x1E3D4C55),
+        "cat": (np.arange(_SIZE, dtype="<i4") % 5, 0x1E3D4C54),
+        "info": (np.zeros((_SIZE, 4), "<i4"), 0x1E3D4C54),
+    }
+    for part, (array, magic) in parts.items():
+        head = np.array([magic, array.ndim, *array.shape, *[1] * (3 - array.ndim)], "<u4")
+        (folder / norb_convert.NAMES["train"].format(part)).write_bytes(head.tobytes() + array.tobytes())
+    norb_convert.convert(folder, "train")
+    return folder
+
+
+def _svhn(folder: Path) -> Path:
+    from scipy.io import savemat
+
+    folder.mkdir()
+    savemat(folder / "train_32x32.mat", {"X": _pixels(32, 32, 3, _SIZE), "y": np.arange(_SIZE)[:, None] % 10 + 1})
+    return folder
+
+
+def _images(folder: Path) -> Path:
+    import tensorflow as tf
+
+    for index, image in enumerate(_pixels(_SIZE // 4, 32, 32, 3)):
+        path = folder / "train" / f"class{index % 5}" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tf.io.encode_png(image).numpy())
+    return folder
