@@ -93,7 +93,9 @@ def open_test_split(trained, data_dir: str | None):
     """The test split of a network's data set; ValueError where its images are not of the network's size."""
     from input_data import Options, open_split
 
-    split = open_split(trained.dataset, "test", data_dir, Options(num_targets=trained.num_targets))
+    rows, _, depth = trained.model.image_shape
+    options = Options(num_targets=trained.num_targets, image_size=rows, grayscale=depth == 1)
+    split = open_split(trained.dataset, "test", data_dir, options)
     if split.note:
         say(split.note)
     found, expected = ("x".join(map(str, shape)) for shape in (split.info.image_shape, trained.model.image_shape))

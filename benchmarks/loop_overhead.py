@@ -21,10 +21,11 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import experiment
 from benchmarks.made_data import make_all
 from input_data import DATASETS, training_batches
 from input_data.mnist.mnist_input import SAMPLE
+from jobs.run import Run
+from jobs.train import train_loop
 from models import MODELS
 from models.optimizer import make_optimizer
 from models.runner import checkpoints
@@ -43,7 +44,7 @@ def measure(arguments: list[str], steps: int, pairs: int) -> list[tuple[float, f
     with tempfile.TemporaryDirectory() as folder:
         arguments = [*arguments, f"--summary_dir={folder}", f"--max_steps={steps}"]
         flags = make_parser(list(DATASETS), list(MODELS)).parse_args(arguments)
-        run = experiment.Run(flags)
+        run = Run(flags)
         run.make_folder(run.train_dir)
         split = run.split(training=True)
         model = run.make_model(split.info)
@@ -61,7 +62,7 @@ def measure(arguments: list[str], steps: int, pairs: int) -> list[tuple[float, f
 
         def loop() -> float:
             start = time.perf_counter()
-            run.train_loop(step, split, model, optimizer, 0)
+            train_loop(run, step, split, model, optimizer, 0)
             return (time.perf_counter() - start) / steps
 
         with mock.patch.object(checkpoints, "save"):
