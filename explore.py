@@ -15,6 +15,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from input_data import DATASETS, Options, open_split
+from models import MODELS
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser."""
@@ -35,6 +38,11 @@ def make_parser() -> argparse.ArgumentParser:
         "--robustness", action="store_true", help="accuracy under rotation, shift, scale, shear and noise instead"
     )
     add("--compare", metavar="PREFIX", help="with --robustness: another network on the same images, as a baseline")
+    old = parser.add_argument_group("for a checkpoint without config.json, such as those of 2017")
+    old.add_argument("--model", choices=MODELS, default="capsule", help="the network (default: capsule)")
+    old.add_argument("--dataset", choices=DATASETS, default="mnist", help="what it was trained on (default: mnist)")
+    old.add_argument("--num_targets", type=int, choices=(1, 2), default=1, help="digits in an image (default: 1)")
+    old.add_argument("--hparams_override", metavar="PAIRS", help="changes of hparams: name=value,name=value")
     return parser
 
 
@@ -66,7 +74,7 @@ def explore(flags) -> None:
     from models.runner.trained import load
 
     choose_devices(None, None)
-    trained = load(flags.checkpoint)
+    trained = load(flags.checkpoint, lambda: config_of_flags(flags))
     split = open_test_split(trained, flags.data_dir)
     if flags.serve:
         from trained.page.server import serve
@@ -80,7 +88,7 @@ def explore(flags) -> None:
 
         networks = [trained]
         if flags.compare:
-            networks.append(load(flags.compare))
+            networks.append(load(flags.compare, lambda: config_of_flags(flags)))
             check_comparable(*networks)
         report(networks, split, flags.eval_size or 1000, out, say)
     else:
@@ -89,10 +97,17 @@ def explore(flags) -> None:
         draw_all(examine(trained, split, flags.eval_size), flags.checkpoint, out, say)
 
 
+def config_of_flags(flags) -> dict:
+    """What a checkpoint without config is, as the flags and the data set say."""
+    from models.hparams import HParams
+    from models.runner import config
+
+    info = open_split(flags.dataset, "test", flags.data_dir, Options(flags.num_targets)).info
+    return config.make(vars(flags), HParams().override(flags.hparams_override), info.class_names, info.image_shape)
+
+
 def open_test_split(trained, data_dir: str | None):
     """The test split of a network's data set; ValueError where its images are not of the network's size."""
-    from input_data import Options, open_split
-
     rows, _, depth = trained.model.image_shape
     options = Options(num_targets=trained.num_targets, image_size=rows, grayscale=depth == 1)
     split = open_split(trained.dataset, "test", data_dir, options)

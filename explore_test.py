@@ -1,6 +1,7 @@
 """`explore.py` as a user runs it: files, lines, exit codes and messages."""
 
 import csv
+import shutil
 import subprocess
 import sys
 import types
@@ -115,6 +116,19 @@ def test_the_page_gets_the_network_its_test_split_and_the_port(runs, capsys, mon
     assert run(capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--serve")[0] == 130
 
 
+def test_a_checkpoint_without_config_is_what_the_flags_say(runs, capsys, tmp_path):
+    for path in (runs / "single/train").glob("model.ckpt-2.*"):
+        shutil.copy(path, tmp_path)
+    flags = [f"--checkpoint={tmp_path}/model.ckpt-2", "--eval_size=100", f"--out={tmp_path}/pictures"]
+    code, out = run(capsys, *flags)
+    assert code == 1 and "is of another network" in out and "Check --model, --dataset and --hparams_override" in out
+    code, out = run(capsys, *flags, "--hparams_override=num_prime_capsules=1,conv_channels=4")
+    assert code == 0, out
+    run(capsys, f"--checkpoint={runs}/single/train/model.ckpt-2", "--eval_size=100", f"--out={tmp_path}/known")
+    drawn = (tmp_path / "pictures/dimensions-7.png").read_bytes()
+    assert drawn == (tmp_path / "known/dimensions-7.png").read_bytes()
+
+
 def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, monkeypatch):
     checkpoint = f"--checkpoint={runs}/single/train/model.ckpt-2"
     for part, array in (("images-idx3", np.zeros((6, 20, 20), np.uint8)), ("labels-idx1", np.zeros(6, np.uint8))):
@@ -122,7 +136,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
     (tmp_path / "file").touch()
     cases = [
         ([f"--checkpoint={runs}/single/train/model.ckpt-3"], "There is no checkpoint"),
-        ([f"--checkpoint={tmp_path}/model.ckpt-3"], "has no config.json"),
+        ([f"--checkpoint={tmp_path}/model.ckpt-3"], "There is no checkpoint"),
         ([checkpoint, "--data_dir=/not/there"], "/not/there does not exist"),
         ([checkpoint, f"--data_dir={tmp_path}"], f"takes images of 28x28x1, those of MNIST in {tmp_path} are 20x20x1"),
         ([checkpoint, "--eval_size=2", f"--out={tmp_path}/file"], "File exists"),

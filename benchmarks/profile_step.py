@@ -73,9 +73,7 @@ def main() -> None:
         seconds = (time.perf_counter() - start) / flags.steps
         tf.profiler.experimental.stop()
         found = {name: spent / flags.steps for name, spent in operations(Path(folder)).items()}
-    decoder = getattr(model, "decoder", None)
-    layers = [layer.name for layer in (*model.layers, *(decoder.stack if decoder else ()))]
-    layers.sort(key=len, reverse=True)  # conv_capsule1 before conv1
+    layers = sorted((layer.name for layer in model.layers), key=len, reverse=True)  # conv_capsule1 before conv1
     by_place: collections.Counter = collections.Counter()
     for name, spent in found.items():
         by_place[place(name, layers)] += spent
