@@ -80,7 +80,8 @@ def forward_and_backward(convolutions: list[dict], batch: int) -> Callable:
         return ops.cast(np.random.RandomState(1).standard_normal(shape).astype(np.float32), dtype)
 
     inputs = [random((batch, *convolution["shape"])) for convolution in convolutions]
-    kernels = [ops.cast(convolution["kernel"], dtype) for convolution in convolutions]
+    # Copies: JAX gives a variable's memory away with each training step.
+    kernels = [ops.cast(ops.convert_to_numpy(convolution["kernel"]), dtype) for convolution in convolutions]
 
     def convolve(kernels, later_inputs):
         return [

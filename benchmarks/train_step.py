@@ -8,7 +8,7 @@
 
 The floor is the time of the bare convolutions at the same shapes, forward and backward: nothing else can be left out.
 Step and floor take turns, and their ratio is taken pair by pair, so that it depends little on the machine. Two
-ceilings of the hardware are measured first: a large matrix product and a large copy. Each way to make the votes is
+ceilings of the hardware are measured as well: a large matrix product and a large copy. Each way to make the votes is
 measured in a process of its own, whose peak memory before the floor is made is the step's. Prints a table and JSON.
 """
 
