@@ -153,9 +153,11 @@ def test_a_network_without_a_decoder_refuses_to_draw(digits, serving):
 
 
 SERVE = """
+import signal
 from input_data import open_split
 from trained.page.conftest import untrained
 from trained.page.server import serve
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
 serve(untrained("capsule", (28, 28, 1)), open_split("mnist", "test", None), 0)
 """
 
@@ -167,4 +169,7 @@ def test_serve_says_its_address_and_ends_with_ctrl_c():
         port = int(line.split("http://127.0.0.1:")[1].split()[0])
         assert ask(port, "GET", "/network")[0] == 200
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        try:
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
