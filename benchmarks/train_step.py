@@ -42,6 +42,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--precision", choices=("float32", "tf32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--votes", default="ours", help="ours, tile, einsum, matmul, with commas between")
     parser.add_argument("--pairs", type=int, default=7, help="measurements of step and floor")
+    parser.add_argument("--in_process", action="store_true", help="measure here and print JSON alone")
     return parser.parse_args(arguments)
 
 
@@ -49,12 +50,12 @@ def main(arguments: list[str]) -> None:
     """Measures each way to make the votes in a process of its own and prints the table."""
     flags = parse(arguments)
     os.environ["KERAS_BACKEND"] = flags.backend
-    if "," not in flags.votes:
+    if flags.in_process:
         print(json.dumps(measure(flags)))
         return
     rows = []
     for votes in flags.votes.split(","):
-        command = [sys.executable, __file__, *arguments, f"--votes={votes}"]
+        command = [sys.executable, __file__, *arguments, f"--votes={votes}", "--in_process"]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             print(f"{votes}: ended with {done.returncode}, for want of memory perhaps")

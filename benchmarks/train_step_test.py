@@ -47,7 +47,10 @@ def test_the_floor_has_the_networks_arithmetic(name, shape, preset, gflop):
 
 
 def test_a_row_has_a_time_for_every_pair(capsys):
-    train_step.main(["--hparams_override=num_prime_capsules=1,conv_channels=4", "--batch=4", "--pairs=2"])
+    small = ["--hparams_override=num_prime_capsules=1,conv_channels=4", "--batch=4", "--pairs=2"]
+    train_step.main([*small, "--in_process"])
     row = json.loads(capsys.readouterr().out)
     assert row["ratios"] == [step / bare for step, bare in zip(row["step"][2:], row["floor"], strict=True)]
     assert len(row["ratios"]) == 2 and row["host_mb"] > 100 and row["matmul_gflops"] > 1
+    cells = train_step._line(row).split()
+    assert cells[0] == "ours" and float(cells[3]) == pytest.approx(sum(row["ratios"]) / 2, abs=1e-3)

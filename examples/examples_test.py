@@ -1,0 +1,46 @@
+"""The examples run as their first lines say, on a few digits."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from input_data.mnist import idx
+from input_data.mnist.mnist_input import SAMPLE
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A folder with 1,024 training and 200 test digits."""
+    folder = tmp_path_factory.mktemp("digits")
+    for part, prefix, count in (("train", "train", 1024), ("test", "t10k", 200)):
+        images, labels = idx.load(SAMPLE, part)
+        idx.write(folder / f"{prefix}-images-idx3-ubyte.gz", images[:count])
+        idx.write(folder / f"{prefix}-labels-idx1-ubyte.gz", labels[:count])
+    return folder
+
+
+def run(*arguments) -> str:
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_capsule_layer_on_ones_own_network_learns(digits):
+    accuracy, count = re.search(r"Right: ([\d.]+)% of (\d+) test digits", run(HERE / "own_model.py", digits)).groups()
+    assert count == "200" and float(accuracy) > 60
+
+
+def test_fit_on_mnist_repeats_a_row_for_every_seed(digits):
+    flags = ["--types=1", "--epochs=1", "--digits=512", "--seeds=2", "--steps_per_call=2", "--no_decoder"]
+    out = run(HERE / "mnist_fit.py", f"--data_dir={digits}", *flags)
+    errors = [float(error) for error in re.findall(r"seed \d: ([\d.]+) % wrong", out)]
+    result = json.loads(out.splitlines()[-1])
+    assert len(errors) == 2 and all(0 < error < 100 for error in errors)
+    assert result["error_percent"] == pytest.approx(sum(errors) / 2, abs=0.01)
