@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data import DATASETS, Options, open_split
 from models import MODELS
+from models.runner.progress import say
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -70,11 +71,16 @@ def explore(flags) -> None:
     missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
     if missing and not flags.serve:
         raise ValueError(f"Pictures need {' and '.join(missing)}, not installed here: pip install {' '.join(missing)}")
+    from jobs.use import config_of_flags
+    from models.hparams import HParams
     from models.runner.distribution import choose_devices
     from models.runner.trained import load
 
+    def otherwise() -> dict:
+        return config_of_flags(flags, HParams().override(flags.hparams_override), Options(flags.num_targets))
+
     choose_devices(None, None)
-    trained = load(flags.checkpoint, lambda: config_of_flags(flags))
+    trained = load(flags.checkpoint, otherwise)
     split = open_test_split(trained, flags.data_dir)
     if flags.serve:
         from trained.page.server import serve
@@ -88,22 +94,13 @@ def explore(flags) -> None:
 
         networks = [trained]
         if flags.compare:
-            networks.append(load(flags.compare, lambda: config_of_flags(flags)))
+            networks.append(load(flags.compare, otherwise))
             check_comparable(*networks)
         report(networks, split, flags.eval_size or 1000, out, say)
     else:
         from trained.pictures import draw_all
 
         draw_all(examine(trained, split, flags.eval_size), flags.checkpoint, out, say)
-
-
-def config_of_flags(flags) -> dict:
-    """What a checkpoint without config is, as the flags and the data set say."""
-    from models.hparams import HParams
-    from models.runner import config
-
-    info = open_split(flags.dataset, "test", flags.data_dir, Options(flags.num_targets)).info
-    return config.make(vars(flags), HParams().override(flags.hparams_override), info.class_names, info.image_shape)
 
 
 def open_test_split(trained, data_dir: str | None):
@@ -120,11 +117,6 @@ def open_test_split(trained, data_dir: str | None):
             "Give the --data_dir that it was trained on."
         )
     return split
-
-
-def say(text: str) -> None:
-    """Prints a line at once, also into a pipe."""
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Reads a data set from end to end, reports on it and draws sheets of its images."""
 
 from input_data import evaluation_batches, training_batches
-from jobs.run import Run, say
+from jobs.run import Run
 from models.runner.datacheck import check, draw_sheet
+from models.runner.progress import say
 
 
 def check_data(run: Run) -> int:

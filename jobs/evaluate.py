@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from input_data import Split
-from jobs.run import Run, say
+from jobs.run import Run
 from models.classifier import Classifier
 from models.runner import checkpoints, evaluation, results
+from models.runner.progress import say
 from models.runner.stopping import Lock
 from models.runner.summaries import write_reconstructions
 from models.runner.training import make_evaluation_step

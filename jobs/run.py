@@ -13,12 +13,8 @@ from models.classifier import Classifier
 from models.hparams import PRESETS, HParams
 from models.runner import config, memory
 from models.runner.distribution import choose_devices, make_strategy, worker
+from models.runner.progress import say
 from models.runner.training import count_weights
-
-
-def say(text: str) -> None:
-    """Prints a line at once, also into a pipe."""
-    print(text, flush=True)
 
 
 @functools.cache  # several trials share the devices of the process

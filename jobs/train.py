@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from input_data import Split, training_batches
 from jobs.evaluate import draw, report
-from jobs.run import Run, say
+from jobs.run import Run
 from models.classifier import Classifier
 from models.optimizer import make_optimizer
 from models.runner import checkpoints, config
 from models.runner.evaluation import Result
-from models.runner.progress import Progress
+from models.runner.progress import Progress, say
 from models.runner.stopping import Lock, Stop, is_locked
 from models.runner.summaries import TrainSummaries
 from models.runner.training import check_finite, make_evaluation_step, make_train_step

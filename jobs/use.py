@@ -2,31 +2,34 @@
 
 from pathlib import Path
 
-from input_data import open_split
-from jobs.run import Run, say
+from input_data import Options, open_split
+from jobs.run import Run
+from models.hparams import HParams
 from models.runner import config
+from models.runner.progress import say
 from models.runner.trained import load
 from trained.export import export
 from trained.predict import predict
+
+
+def config_of_flags(flags, hparams: HParams, options: Options) -> dict:
+    """What a checkpoint without config is, such as those of 2017: as the flags and the data set's test split say."""
+    info = open_split(flags.dataset, "test", flags.data_dir, options).info
+    return config.make(vars(flags), hparams, info.class_names, info.image_shape)
 
 
 def use(run: Run) -> int:
     """Exports the network of `--checkpoint` (`--export`) and asks it about pictures (`--predict`).
 
     Model and hparams are those of the config beside the checkpoint unless the flags override hparams; a checkpoint
-    without config, such as those of 2017, is what the flags and the data set's test split say.
+    without config is what `config_of_flags` says.
 
     Raises:
         ValueError: a checkpoint that cannot be used, an export or a picture that fails.
     """
     flags = run.flags
-
-    def otherwise() -> dict:
-        info = open_split(flags.dataset, "test", flags.data_dir, run.options).info
-        return config.make(vars(flags), run.hparams, info.class_names, info.image_shape)
-
     network = None if flags.hparams_override is flags.preset is None else (flags.model, run.hparams)
-    trained = load(flags.checkpoint, otherwise, network)
+    trained = load(flags.checkpoint, lambda: config_of_flags(flags, run.hparams, run.options), network)
     if flags.export:
         say(export(trained, Path(flags.export)))
     if flags.predict:

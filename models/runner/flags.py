@@ -80,6 +80,11 @@ def make_parser(datasets: list[str], models: list[str]) -> argparse.ArgumentPars
     _flag(hardware, "xla", "compile the training step with XLA", default=False)
     _flag(hardware, "steps_per_call", "training steps in one call", type=_at_least(1), default=1, metavar="N")
 
+    _add_flags_of_trained_networks(parser)
+    return parser
+
+
+def _add_flags_of_trained_networks(parser: argparse.ArgumentParser) -> None:
     test = parser.add_argument_group("evaluate")
     _flag(test, "checkpoint", "a checkpoint, ours or of 2017; a template with {} for --num_trials", metavar="PREFIX")
     _flag(
@@ -110,4 +115,3 @@ def make_parser(datasets: list[str], models: list[str]) -> argparse.ArgumentPars
         ".tflite ('.[litert]'), or else to a folder as a TensorFlow SavedModel",
         metavar="FILE|DIR",
     )
-    return parser
