@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data import DATASETS
 from models import MODELS
-from models.runner.flags import make_parser
+from runner.flags import make_parser
 
 # With no flag at all: 8 types of primary capsules, which train four times as fast as the paper's 32.
 QUICK_JOB = ["--summary_dir=runs/quick", "--hparams_override=num_prime_capsules=8", "--max_steps=240"]
@@ -52,20 +52,20 @@ def run_job(flags, use: bool, members: bool) -> int:
     """Runs one job; TensorFlow is loaded only now, so that --help and wrong flags answer at once.
 
     Args:
-        flags: of `models.runner.flags`.
+        flags: of `runner.flags`.
         use: predict or export.
         members: evaluate an ensemble.
     """
-    from jobs.check_data import check_data
-    from jobs.evaluate import evaluate_checkpoint, evaluate_ensemble, watch
-    from jobs.run import Run
-    from jobs.train import train, train_trials
+    from runner.check_data import check_data
+    from runner.evaluate import evaluate_checkpoint, evaluate_ensemble, watch
+    from runner.run import Run
+    from runner.train import train, train_trials
 
     if flags.train and flags.num_trials > 1 and not flags.check_data:
         return train_trials(flags)
     run = Run(flags)
     if use:
-        from jobs.use import use as use_network
+        from explorer.use import use as use_network
 
         return use_network(run)
     if flags.check_data:

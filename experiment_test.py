@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 import experiment
-from input_data.mnist import idx
+from input_data.formats import idx
 from input_data.mnist.mnist_test import digits, write_records
 
 HERE = Path(__file__).parent

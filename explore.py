@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data import DATASETS, Options, open_split
 from models import MODELS
-from models.runner.progress import say
+from runner.progress import say
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -71,10 +71,10 @@ def explore(flags) -> None:
     missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
     if missing and not flags.serve:
         raise ValueError(f"Pictures need {' and '.join(missing)}, not installed here: pip install {' '.join(missing)}")
-    from jobs.use import config_of_flags
+    from explorer.use import config_of_flags
     from models.hparams import HParams
-    from models.runner.distribution import choose_devices
-    from models.runner.trained import load
+    from runner.devices import choose_devices
+    from runner.loader import load
 
     def otherwise() -> dict:
         return config_of_flags(flags, HParams().override(flags.hparams_override), Options(flags.num_targets))
@@ -83,14 +83,14 @@ def explore(flags) -> None:
     trained = load(flags.checkpoint, otherwise)
     split = open_test_split(trained, flags.data_dir)
     if flags.serve:
-        from trained.page.server import serve
+        from explorer.page.server import serve
 
         return serve(trained, split, flags.port)
-    from trained.findings import examine, run_folder
+    from explorer.findings import examine, run_folder
 
     out = Path(flags.out) if flags.out else run_folder(flags.checkpoint) / "pictures"
     if flags.robustness:
-        from trained.robustness import check_comparable, report
+        from explorer.robustness import check_comparable, report
 
         networks = [trained]
         if flags.compare:
@@ -98,7 +98,7 @@ def explore(flags) -> None:
             check_comparable(*networks)
         report(networks, split, flags.eval_size or 1000, out, say)
     else:
-        from trained.pictures import draw_all
+        from explorer.pictures import draw_all
 
         draw_all(examine(trained, split, flags.eval_size), flags.checkpoint, out, say)
 

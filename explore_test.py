@@ -12,12 +12,12 @@ import pytest
 
 import explore
 from input_data import evaluation_batches, open_split
-from input_data.mnist import idx
+from input_data.formats import idx
 from models import make_model
 from models.hparams import HParams
 from models.optimizer import make_optimizer
-from models.runner import checkpoints, config
-from models.runner.trained import load
+from runner import checkpoints, config
+from runner.loader import load
 
 HERE = Path(__file__).parent
 LIMIT = 300_000  # bytes of a picture
@@ -105,7 +105,7 @@ def test_robustness_at_nothing_is_the_plain_accuracy(runs, capsys):
 def test_the_page_gets_the_network_its_test_split_and_the_port(runs, capsys, monkeypatch):
     calls = []
     page = types.SimpleNamespace(serve=lambda *arguments: calls.append(arguments))
-    monkeypatch.setitem(sys.modules, "trained.page.server", page)
+    monkeypatch.setitem(sys.modules, "explorer.page.server", page)
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # the page does without
     code, out = run(capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--serve", "--port=1234")
     assert code == 0, out

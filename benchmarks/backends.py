@@ -57,7 +57,7 @@ def train_step(model, images: np.ndarray, labels: np.ndarray) -> Callable:
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        from models.runner.training import make_train_step
+        from runner.steps import make_train_step
 
         optimizer.build(model.trainable_variables)
         step = make_train_step(model, optimizer, tf.distribute.get_strategy())

@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks.made_data import make_all
 from input_data import DATASETS, Options, Split, open_split, training_batches
+from input_data.made_data import make_all
 from input_data.mnist import mnist_shift
 from input_data.mnist.mnist_input import SAMPLE, load_idx
 from models import MODELS
-from models.runner.flags import make_parser
+from runner.flags import make_parser
 
 BATCH, ROUNDS = 128, 5
 

@@ -21,16 +21,16 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.made_data import make_all
 from input_data import DATASETS, training_batches
+from input_data.made_data import make_all
 from input_data.mnist.mnist_input import SAMPLE
-from jobs.run import Run
-from jobs.train import train_loop
 from models import MODELS
 from models.optimizer import make_optimizer
-from models.runner import checkpoints
-from models.runner.flags import make_parser
-from models.runner.training import make_train_step
+from runner import checkpoints
+from runner.flags import make_parser
+from runner.run import Run
+from runner.steps import make_train_step
+from runner.train import train_loop
 
 
 def measure(arguments: list[str], steps: int, pairs: int) -> list[tuple[float, float]]:

@@ -24,8 +24,8 @@ from input_data import evaluation_batches, open_split, training_batches
 from models import make_model
 from models.hparams import HParams
 from models.optimizer import make_optimizer
-from models.runner.evaluation import evaluate
-from models.runner.training import make_evaluation_step, make_train_step
+from runner.evaluation import evaluate
+from runner.steps import make_evaluation_step, make_train_step
 
 CHOICES = {
     "3 iterations": "",

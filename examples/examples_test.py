@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from input_data.mnist import idx
+from input_data.formats import idx
 from input_data.mnist.mnist_input import SAMPLE
 
 HERE = Path(__file__).parent

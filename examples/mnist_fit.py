@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import keras
 import numpy as np
 
-from input_data.mnist import idx
+from examples.on_device import OnDevice
+from input_data.formats import idx
 from models import MODELS, make_model
 from models.hparams import HParams
-from models.on_device import OnDevice
 from models.optimizer import make_optimizer
 
 

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import keras
 
 from capsules import Capsules, length, margin_loss
-from input_data.mnist.idx import load
+from input_data.formats.idx import load
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "input_data/mnist/sample")
 (images, labels), (test_images, test_labels) = load(folder, "train"), load(folder, "test")

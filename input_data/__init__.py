@@ -4,8 +4,8 @@ from importlib import import_module
 
 import numpy as np
 
-from input_data import pictures
 from input_data.dataset import DataError, Info, Options, Split, evaluation_batches, training_batches
+from input_data.formats import pictures
 
 DATASETS = {
     "mnist": "input_data.mnist.mnist_input",

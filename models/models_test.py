@@ -14,7 +14,7 @@ import tensorflow as tf
 from models import MODELS, make_model
 from models.hparams import HParams
 from models.optimizer import DecayToFloor
-from models.runner.training import count_weights
+from runner.steps import count_weights
 
 TINY = HParams(num_prime_capsules=2, conv_channels=8)
 

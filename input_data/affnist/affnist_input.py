@@ -11,7 +11,7 @@ import numpy as np
 
 from input_data.arrays import ImageArrays
 from input_data.dataset import DataError, Info, Options, Split, check_labels
-from input_data.matlab import load
+from input_data.formats.matlab import load
 from input_data.mnist.digits import prepare
 from input_data.mnist.mnist_input import RecordDigits, load_idx, record_names
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.formats.pictures import resized, with_depth
 from input_data.images import centre, crop, distort, standardised, whole
-from input_data.pictures import resized, with_depth
 
 SIZE = 24  # of the crops that the network sees
 RAW = 32  # of the images in the files

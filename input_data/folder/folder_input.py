@@ -6,8 +6,8 @@ import numpy as np
 
 from input_data.arrays import ImageArrays
 from input_data.dataset import DataError, Info, Options, Split
+from input_data.formats.pictures import decode, resized, with_depth
 from input_data.images import scaled
-from input_data.pictures import decode, resized, with_depth
 
 REACH = 2  # pixels each way, in training
 _ENDINGS = (".png", ".jpg", ".jpeg")

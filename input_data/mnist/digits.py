@@ -6,8 +6,8 @@ of mass lies in the middle of the frame.
 
 import numpy as np
 
+from input_data.formats.pictures import resized, with_depth
 from input_data.images import scaled
-from input_data.pictures import resized, with_depth
 
 SIZE, BOX = 28, 20
 _MIDDLE = 14  # where the centre of mass of MNIST's digits lies, counted from 0

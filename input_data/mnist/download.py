@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 from input_data.dataset import DataError
-from input_data.files import whole
+from input_data.formats.files import whole
 
 _HOST = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _MD5 = {  # of the unpacked files

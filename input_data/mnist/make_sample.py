@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from input_data.mnist import idx
+from input_data.formats import idx
 from input_data.mnist.mnist_input import SAMPLE
 
 SIZES = {"train": 5000, "test": 1000}

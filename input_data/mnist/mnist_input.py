@@ -6,11 +6,11 @@ import numpy as np
 
 from input_data.arrays import ImageArrays, hold_out
 from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.formats import idx
+from input_data.formats.records import RecordSplit, shards
 from input_data.images import scaled
-from input_data.mnist import idx
 from input_data.mnist.digits import prepare
 from input_data.mnist.multi_input import ComposedPairs, RecordPairs, is_records, overlap
-from input_data.records import RecordSplit, shards
 
 __all__ = ["SAMPLE", "TRAIN_SHIFT", "RecordSplit", "load_idx", "open_split", "prepare"]
 

@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data.dataset import SPLITS, DataError
+from input_data.formats.record_writer import frame, write
 from input_data.images import shift, whole
 from input_data.mnist.mnist_input import load_idx
 from input_data.mnist.multi_input import Partners
-from input_data.record_writer import frame, write
 
 _BLOCK = 1000  # examples that are made at a time: about a megabyte, which stays in the cache
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_data import DataError, Options, evaluation_batches, open_split, record_writer
+from input_data import DataError, Options, evaluation_batches, open_split
+from input_data.formats import record_writer
 from input_data.mnist import mnist_shift
 from input_data.mnist.mnist_test import digits, write_idx
 

@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from input_data import DataError, evaluation_batches, open_split, training_batches
 from input_data.dataset import epoch_order, prefetch
+from input_data.formats import idx
 from input_data.images import shift, whole
-from input_data.mnist import download, idx
+from input_data.mnist import download
 from input_data.mnist.mnist_input import SAMPLE
 
 

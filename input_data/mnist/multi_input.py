@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from input_data.dataset import DataError, Info, Split
+from input_data.formats.records import RecordSplit, shards
 from input_data.images import scaled, shift, whole
-from input_data.records import RecordSplit, shards
 
 REACH = 4  # pixels each way, also the frame's margin
 _BLOCK = 1000

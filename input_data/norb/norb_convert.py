@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data.dataset import DataError, check_labels
-from input_data.files import refuse_to_overwrite, unpacked, whole
+from input_data.formats.files import refuse_to_overwrite, unpacked, whole
 
 _TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
 NAMES = {

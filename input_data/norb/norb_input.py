@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from input_data.dataset import DataError, Info, Options, Split
+from input_data.formats.pictures import resized, with_depth
+from input_data.formats.records import Records, RecordSplit
 from input_data.images import centre, crop, distort, standardised, whole
-from input_data.pictures import resized, with_depth
-from input_data.records import Records, RecordSplit
 
 SIZE = 32  # of the crops that the network sees
 RAW = 96  # of the images in the files

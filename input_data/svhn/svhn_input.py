@@ -6,9 +6,9 @@ import numpy as np
 
 from input_data.arrays import ImageArrays, hold_out
 from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.formats.matlab import load
+from input_data.formats.pictures import resized, with_depth
 from input_data.images import scaled
-from input_data.matlab import load
-from input_data.pictures import resized, with_depth
 
 INFO = Info("SVHN", (32, 32, 3), 10, 1, tuple(str(digit) for digit in range(10)))
 

@@ -1,0 +1,172 @@
+"""A trained network in the file formats of other programs, each checked against the network before it is kept.
+
+What is exported takes images, float32 [batch, rows, columns, depth] by the name "images", and gives "logits"
+[batch, classes] and, of a CapsNet, "capsules" [batch, classes, atoms]. It knows no labels, has no decoder, and is
+made of Keras' layers and those of `capsules` alone.
+"""
+
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from runner.loader import Trained
+
+TOLERANCE = 1e-4  # largest difference from the live network, of its largest output where that is above 1
+_BATCHES = (1, 3)  # sizes of the batches that are compared
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format.
+
+    Attributes:
+        name: what it is called.
+        write: takes (functional model, path, facts).
+        run: takes (path, batches of images) and gives the outputs by name for each, as the format's own runtime does.
+        extra: the extra of setup.py that it needs, if any.
+        modules: what that installs.
+    """
+
+    name: str
+    write: Callable
+    run: Callable
+    extra: str = ""
+    modules: tuple[str, ...] = ()
+
+
+def functional(trained: Trained) -> keras.Model:
+    """The network from images to its outputs as a functional model, which shares the weights."""
+    images = keras.Input(trained.model.image_shape, name="images", dtype="float32")
+    return keras.Model(images, trained.model.call(images), name=trained.model.name)
+
+
+def _write_keras(model: keras.Model, path: Path, facts: dict) -> None:
+    model.save(path)
+
+
+def _run_keras(path: Path, batches: list[np.ndarray]) -> list[dict]:
+    model = keras.models.load_model(path)
+    return [model(images) for images in batches]
+
+
+def _write_saved_model(model: keras.Model, path: Path, facts: dict) -> None:
+    model.export(path, format="tf_saved_model", verbose=False)
+
+
+def _run_saved_model(path: Path, batches: list[np.ndarray]) -> list[dict]:
+    import tensorflow as tf
+
+    run = tf.saved_model.load(str(path)).signatures["serving_default"]
+    return [run(images=tf.constant(images)) for images in batches]
+
+
+def _write_onnx(model: keras.Model, path: Path, facts: dict) -> None:
+    import onnx
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of NumPy, about Keras' patch of tf2onnx
+        images = keras.InputSpec(shape=model.input_shape, dtype="float32", name="images")
+        model.export(path, format="onnx", verbose=False, input_signature=[images])
+    graph = onnx.load(path)
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.helper.set_model_props(graph, facts)
+    onnx.checker.check_model(graph)
+    onnx.save(graph, path)
+
+
+def _run_onnx(path: Path, batches: list[np.ndarray]) -> list[dict]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return [dict(zip(names, session.run(names, {"images": images}), strict=True)) for images in batches]
+
+
+def _write_litert(model: keras.Model, path: Path, facts: dict) -> None:
+    model.export(path, format="litert", verbose=False)
+
+
+def _run_litert(path: Path, batches: list[np.ndarray]) -> list[dict]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = Interpreter(str(path)).get_signature_runner()
+    return [run(images=images) for images in batches]
+
+
+FORMATS = {
+    ".keras": Format("Keras", _write_keras, _run_keras),
+    ".onnx": Format("ONNX", _write_onnx, _run_onnx, "onnx", ("onnx", "tf2onnx", "onnxruntime")),
+    ".tflite": Format("LiteRT", _write_litert, _run_litert, "litert", ("ai_edge_litert",)),
+}
+SAVED_MODEL = Format("TensorFlow SavedModel", _write_saved_model, _run_saved_model)
+
+
+def export(trained: Trained, path: Path) -> str:
+    """Writes a network to a file `.keras`, `.onnx` or `.tflite`, or else to a folder with a TensorFlow SavedModel.
+
+    It is written and checked under a temporary name, so that `path` is either a right export or as it was.
+
+    Returns:
+        A line that says what was written, and how far its outputs are from the live network's.
+
+    Raises:
+        ValueError: packages that are missing, a folder in the way that holds something else, or outputs that
+            differ from the live network's by more than `TOLERANCE`.
+    """
+    form = FORMATS.get(path.suffix.lower(), SAVED_MODEL)
+    _check_installed(form)
+    if form is SAVED_MODEL and path.exists() and not _may_replace(path):
+        raise ValueError(
+            f"{path} exists and is no SavedModel. Give the name of a new folder, or a file {', '.join(FORMATS)}."
+        )
+    facts = {"class_names": json.dumps(trained.class_names), "dataset": trained.dataset}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        form.write(functional(trained), draft, facts)
+        difference = _difference(form, draft, trained)
+        if not difference <= TOLERANCE:
+            raise ValueError(
+                f"The {form.name} export differs from the network by {difference:.2g}, where {TOLERANCE:g} is allowed. "
+                "It was deleted."
+            )
+        if form is SAVED_MODEL and path.exists():
+            path.rename(Path(folder) / "old")
+        os.replace(draft, path)
+    return f"{form.name}: {path}. Largest difference from the network: {difference:.2g}"
+
+
+def _may_replace(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / "saved_model.pb").exists() or not any(folder.iterdir()))
+
+
+def _check_installed(form: Format) -> None:
+    for module in form.modules:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise ValueError(
+                f"Export to {form.name} needs {', '.join(form.modules)}: pip install '.[{form.extra}]' ({error})."
+            ) from None
+
+
+def _difference(form: Format, path: Path, trained: Trained) -> float:
+    """The largest difference between the outputs of an export and of the network, over batches of random images."""
+    random = np.random.default_rng(0)
+    batches = [random.random((size, *trained.model.image_shape), np.float32) for size in _BATCHES]
+    worst = 0.0
+    for images, outputs in zip(batches, form.run(path, batches), strict=True):
+        for name, expected in trained.model(images).items():
+            expected = np.asarray(expected)
+            difference = np.abs(np.asarray(outputs[name]) - expected).max() / max(1, np.abs(expected).max())
+            worst = float(np.maximum(worst, difference))  # keeps a NaN
+    return worst

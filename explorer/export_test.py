@@ -1,0 +1,161 @@
+"""`--export`: each format gives the live network's numbers, in its own runtime; bad exports do not stay."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import experiment
+from explorer import export as exporting
+from explorer.export import FORMATS, SAVED_MODEL, export
+from models import make_model
+from models.hparams import HParams
+from runner.loader import Trained
+
+SMALL = "num_prime_capsules=2,conv_channels=4"
+NETWORKS = {
+    "routed": ("capsule", (20, 21, 3), SMALL),
+    "leaky": ("capsule", (28, 28, 1), f"{SMALL},leaky=true"),
+    "one iteration": ("capsule", (20, 20, 2), f"{SMALL},routing=1,remake=false"),
+    "baseline": ("baseline", (16, 16, 1), ""),
+}
+NAMES = ("net.keras", "net.onnx", "net.tflite", "net")
+
+
+def fresh(network, scale=1.0):
+    """A network with random weights as if trained; `scale` makes its capsules longer than fresh ones."""
+    name, shape, hparams = NETWORKS[network]
+    model = make_model(name, shape, 3, HParams().override(hparams))
+    for variable in model.trainable_variables:
+        variable.assign(variable * scale)
+    return Trained(model, 7, "folder", 1, ("cat", "dog", "ä"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_export_gives_the_networks_numbers(network, name, tmp_path):
+    trained = fresh(network, 1.0 if network == "baseline" else 2.0)
+    said = export(trained, tmp_path / "new" / name)
+    form = FORMATS.get(Path(name).suffix, SAVED_MODEL)
+    assert said.startswith(form.name) and name in said
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
+    batches = [np.random.RandomState(size).rand(size, *trained.model.image_shape) for size in (1, 2, 5)]
+    batches = [batch.astype(np.float32) for batch in batches]
+    for images, outputs in zip(batches, form.run(tmp_path / "new" / name, batches), strict=True):
+        expected = trained.model(images)
+        assert sorted(outputs) == sorted(expected)
+        for key, values in expected.items():
+            np.testing.assert_allclose(np.asarray(outputs[key]), values, atol=1e-4)
+        if network != "baseline":
+            assert 0.05 < np.asarray(outputs["logits"]).max() < 1, "capsules of some length, or nothing is compared"
+
+
+def test_a_keras_file_needs_the_capsules_library_alone(tmp_path):
+    trained = fresh("leaky")
+    images = np.random.RandomState(0).rand(2, 28, 28, 1).astype(np.float32)
+    export(trained, tmp_path / "net.keras")
+    np.save(tmp_path / "images.npy", images)
+    (tmp_path / "capsules").symlink_to(Path(__file__).parents[1] / "capsules")
+    code = (
+        "import capsules, keras, numpy\n"
+        "model = keras.models.load_model('net.keras')\n"
+        "numpy.save('logits.npy', model(numpy.load('images.npy'))['logits'])\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), trained.model(images)["logits"], atol=1e-6)
+
+
+def test_onnx_carries_names_free_batches_and_the_classes(tmp_path):
+    import onnx
+
+    export(fresh("routed"), tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    shapes = {
+        value.name: [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes == {"images": ["batch", 20, 21, 3], "logits": ["batch", 3], "capsules": ["batch", 3, 16]}
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(properties["class_names"]) == ["cat", "dog", "ä"]
+    assert properties["dataset"] == "folder"
+    assert not {"ArgMax", "TopK"} & {node.op_type for node in model.graph.node}
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net"])
+def test_an_export_that_differs_is_deleted_and_what_was_there_stays(name, tmp_path, monkeypatch):
+    trained = fresh("one iteration")
+    export(trained, tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def write_another(_):
+        other = keras.Input(trained.model.image_shape, name="images")
+        outputs = trained.model.call(other)
+        return keras.Model(other, {"logits": outputs["logits"] + 0.001, "capsules": outputs["capsules"]})
+
+    monkeypatch.setattr(exporting, "functional", write_another)
+    with pytest.raises(ValueError, match=r"differs from the network by 0.001, where 0.0001 is allowed"):
+        export(trained, tmp_path / name)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="differs"):
+        export(trained, tmp_path / "empty" / name)
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_an_interrupted_export_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(model, path, facts):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(FORMATS, ".keras", replace(FORMATS[".keras"], write=interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        export(fresh("one iteration"), tmp_path / "net.keras")
+    assert not list(tmp_path.iterdir())
+
+
+def test_numbers_that_are_none_are_refused(tmp_path):
+    trained = fresh("one iteration")
+    trained.model.conv1.bias.assign(np.full(4, np.nan))
+    with pytest.raises(ValueError, match="differs from the network by nan"):
+        export(trained, tmp_path / "net.keras")
+
+
+def test_a_saved_model_is_replaced_and_other_folders_are_not(tmp_path):
+    trained = fresh("one iteration")
+    export(trained, tmp_path / "net")
+    old = (tmp_path / "net" / "saved_model.pb").stat().st_ino
+    export(trained, tmp_path / "net")
+    assert (tmp_path / "net" / "saved_model.pb").stat().st_ino != old
+    assert [path.name for path in tmp_path.iterdir()] == ["net"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    (tmp_path / "file").write_text("dear")
+    for name in ("mine", "file"):
+        with pytest.raises(ValueError, match="exists and is no SavedModel"):
+            export(trained, tmp_path / name)
+    assert (tmp_path / "mine" / "letter.txt").exists() and (tmp_path / "file").read_text() == "dear"
+
+
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(tmp_path, monkeypatch):
+    for name, module, extra in (("net.onnx", "tf2onnx", "onnx"), ("net.tflite", "ai_edge_litert", "litert")):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(ValueError, match=rf"{module}.*pip install '.\[{extra}\]'"):
+            export(fresh("one iteration"), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_program_exports_a_checkpoint(checkpoint, network, tmp_path, capsys):
+    assert experiment.main([f"--checkpoint={checkpoint}", f"--export={tmp_path}/net.onnx"]) == 0
+    assert f"ONNX: {tmp_path}/net.onnx. Largest difference" in capsys.readouterr().out
+    images = np.random.RandomState(1).rand(4, 28, 28, 1).astype(np.float32)
+    (outputs,) = FORMATS[".onnx"].run(tmp_path / "net.onnx", [images])
+    np.testing.assert_allclose(outputs["logits"], network.model(images)["logits"], atol=1e-4)
+    (tmp_path / "taken").write_text("a file")
+    assert experiment.main([f"--checkpoint={checkpoint}", f"--export={tmp_path}/taken/net.keras"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.startswith("experiment.py: error:") and "Traceback" not in printed.err

@@ -1,0 +1,193 @@
+"""What is inside a trained network, as arrays; `pictures` draws them."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from capsules.ops import length
+from input_data import Split, evaluation_batches
+from models.capsnet import CapsNet
+from runner.evaluation import evaluate, hits, top_labels
+from runner.loader import Trained
+from runner.steps import make_evaluation_step
+
+SWEEP = np.arange(-5, 6) / 20  # -0.25 to 0.25, added to one dimension of a capsule (paper, figure 4)
+LOSSES = ("total_loss", "batch_classification_cost", "reconstruction_error")  # tags of 2017
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A network and what it makes of a test split.
+
+    Attributes:
+        trained: the network.
+        split: the test split.
+        logits: [n, classes], of the split's first n examples.
+        labels: int [n, num_targets].
+        predictions: int [n, num_targets], largest logit first.
+    """
+
+    trained: Trained
+    split: Split
+    logits: np.ndarray
+    labels: np.ndarray
+    predictions: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """Which examples have all their labels predicted, bool [n]."""
+        return hits(self.labels, self.predictions).all(axis=1)
+
+    def images(self, indices: np.ndarray) -> np.ndarray:
+        """Test images [len(indices), rows, columns, depth]."""
+        return self.split.batch(indices, np.zeros((len(indices), self.split.noise)))["images"]
+
+    def example(self, label: int) -> int | None:
+        """The first example with this label, if there is one a right one; None: there is none."""
+        with_label = (self.labels == label).any(axis=1)
+        found = np.flatnonzero(with_label & self.right)
+        found = found if found.size else np.flatnonzero(with_label)
+        return int(found[0]) if found.size else None
+
+
+def examine(trained: Trained, split: Split, limit: int | None = None) -> Examined:
+    """Runs a network over the first `limit` examples (None: all) of a test split."""
+    size = min(limit or len(split), len(split))
+    result = evaluate(make_evaluation_step(trained.model), evaluation_batches(split, 100, size), size)
+    return Examined(trained, split, **result.predictions)
+
+
+def reconstructions(model: CapsNet, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What the decoder draws from the capsule of each label.
+
+    Args:
+        model: a network with a decoder.
+        images: [n, rows, columns, depth].
+        labels: int [n, targets], any number of them.
+
+    Returns:
+        [n, targets, rows, columns, depth].
+    """
+    return np.stack(model.remake(model(images), labels), axis=1)
+
+
+def dimensions(model: CapsNet, image: np.ndarray, label: int) -> np.ndarray:
+    """Reconstructions as each dimension of a capsule in turn is changed by `SWEEP` (paper, section 5.1).
+
+    Args:
+        model: a network with a decoder.
+        image: [rows, columns, depth].
+        label: whose capsule.
+
+    Returns:
+        [atoms, len(SWEEP), rows, columns, depth].
+    """
+    capsules = np.asarray(model(image[None])["capsules"])  # [1, classes, atoms]
+    _, classes, atoms = capsules.shape
+    changed = np.tile(capsules, (atoms, len(SWEEP), 1, 1))  # [atoms, sweep, classes, atoms]
+    for dimension in range(atoms):
+        changed[dimension, :, label, dimension] += SWEEP
+    mask = np.zeros((atoms * len(SWEEP), classes), np.float32)
+    mask[:, label] = 1
+    drawn = np.asarray(model.decoder(changed.reshape(-1, classes, atoms), mask))
+    return drawn.reshape(atoms, len(SWEEP), *drawn.shape[1:])
+
+
+def couplings(model: CapsNet, images: np.ndarray) -> np.ndarray:
+    """Where on the grid of primary capsules each class gets its votes from, in each routing iteration.
+
+    The coupling coefficients at a place are averaged over the capsule types, weighted by the lengths of the
+    primary capsules: those near zero length have a coefficient but no say. They still sum to 1 over the classes
+    (to less with leaky routing).
+
+    Args:
+        model: a capsule network.
+        images: [n, rows, columns, depth].
+
+    Returns:
+        [n, iterations, classes, rows of the grid, columns of the grid].
+    """
+    primary = model.activations(images)["conv_capsule1"]  # [n, types·rows·columns, atoms]
+    coefficients = np.stack([np.asarray(each) for each in model.classes.route(primary)[1]])
+    grid = (model.primary.types, *model.primary.grid)
+    weights = np.asarray(length(primary)).reshape(-1, *grid)  # [n, types, rows, columns]
+    weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+    coefficients = coefficients.reshape(*coefficients.shape[:3], *grid)  # [iterations, classes, n, *grid]
+    return np.einsum("kcntyx,ntyx->nkcyx", coefficients, weights)
+
+
+def confusion(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
+    """How often each label (row) is taken for each class (column), float [classes, classes].
+
+    With several labels an image, each label that is found counts on the diagonal, and each that is missed
+    is shared evenly among the wrong predictions of its image, so that a row always sums to its label's count.
+    """
+    eye = np.eye(num_classes)
+    there, said = eye[labels].sum(axis=1), eye[predictions].sum(axis=1)  # [n, classes]
+    missed, wrong = there * (1 - said), said * (1 - there)
+    shares = wrong / np.maximum(wrong.sum(axis=1, keepdims=True), 1)
+    return np.diag((there * said).sum(axis=0)) + missed.T @ shares
+
+
+def aligned(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Pairs of predictions [n, 2], swapped where a prediction is then at the place of the same label."""
+    swap = (labels[:, 0] == predictions[:, 1]) | (labels[:, 1] == predictions[:, 0])
+    return np.where(swap[:, None], predictions[:, ::-1], predictions)
+
+
+def absent(examined: Examined, indices: np.ndarray) -> np.ndarray:
+    """For right pairs [n]: the digit that the network finds likeliest of those that are not there, int [n]."""
+    return top_labels(examined.logits[indices], 3)[:, 2]
+
+
+def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Two reconstructions in red and green over the dimmed input; where both draw it is yellow (paper, figure 5).
+
+    Args:
+        images: [n, rows, columns, 1].
+        pairs: [n, 2, rows, columns, 1].
+
+    Returns:
+        [n, rows, columns, 3].
+    """
+    dimmed = 0.3 * images
+    return np.concatenate([np.maximum(pairs[:, 0], dimmed), np.maximum(pairs[:, 1], dimmed), dimmed], axis=-1)
+
+
+def run_folder(checkpoint: str) -> Path:
+    """The run's folder (`summary_dir`) that a checkpoint is in: the one with `train/`, or the checkpoint's own."""
+    nearest = Path(checkpoint).absolute().parents[:3]  # S/train/model.ckpt-N or S/test/best/model.ckpt-N
+    return next((folder for folder in nearest if (folder / "train").is_dir()), nearest[0])
+
+
+def errors(run: Path) -> dict[str, np.ndarray]:
+    """Percent wrong against step from `test/results.csv`: float [2, evaluations] of each split in it."""
+    path = run / "test/results.csv"
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="") as file:
+            rows = sorted((row["split"], int(row["step"]), float(row["percent"])) for row in csv.DictReader(file))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not a table of results (split, step, percent): {error!r}. Move it away.") from None
+    splits = sorted({row[0] for row in rows})
+    return {split: np.array([row[1:] for row in rows if row[0] == split]).T for split in splits}
+
+
+def losses(run: Path) -> dict[str, np.ndarray]:
+    """The training losses against step from TensorBoard's files in `train/`: float [2, steps] of each in `LOSSES`."""
+    found: dict[str, dict[int, float]] = {}
+    for path in sorted((run / "train").glob("events.*")):  # later files hold what was trained again
+        records = iter(tf.data.TFRecordDataset(str(path)))
+        while True:
+            try:
+                event = tf.compat.v1.Event.FromString(next(records).numpy())
+            except (StopIteration, tf.errors.DataLossError):  # the end, or a record that is being written
+                break
+            for value in event.summary.value:
+                if value.tag in LOSSES:
+                    found.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+    return {tag: np.array(sorted(found[tag].items())).T for tag in LOSSES if tag in found}

@@ -1,0 +1,241 @@
+"""What the pictures show: the arrays against slow, plain twins, and the pixels that end up in the files."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from explorer import findings, pictures, sheets
+from input_data import Options, open_split
+from models import make_model
+from models.hparams import HParams
+from runner.loader import Trained
+from runner.summaries import grid
+
+NAMES = tuple("0123456789")
+TINY = HParams(num_prime_capsules=3, conv_channels=4)
+
+
+def examined(num_targets=1, model="capsule", hparams=TINY, limit=40):
+    """A network with random weights, large enough to tell classes apart, and what it makes of some test digits."""
+    split = open_split("mnist", "test", None, Options(num_targets=num_targets))
+    network = make_model(model, split.info.image_shape, 10, hparams)
+    for variable in network.trainable_variables:
+        variable.assign(variable * 2)
+    return findings.examine(Trained(network, 7, "mnist", num_targets, NAMES), split, limit)
+
+
+@pytest.fixture(scope="module")
+def single():
+    return examined()
+
+
+@pytest.fixture(scope="module")
+def double():
+    return examined(num_targets=2)
+
+
+def test_right_ones_images_and_examples(single):
+    outputs = np.asarray(single.trained.model(single.images(np.arange(40)))["logits"])
+    np.testing.assert_allclose(single.logits, outputs, rtol=1e-4)
+    assert single.labels[:5, 0].tolist() == [7, 2, 1, 0, 4]
+    assert single.right.tolist() == (outputs.argmax(axis=1) == single.labels[:, 0]).tolist()
+    fields = {"trained": single.trained, "split": single.split, "logits": single.logits}
+    few = findings.Examined(
+        **fields, labels=np.array([[1], [2], [1], [1]]), predictions=np.array([[0], [0], [1], [1]])
+    )  # fmt: skip
+    assert [few.example(label) for label in (0, 1, 2)] == [None, 2, 1]
+
+
+def test_reconstructions_are_of_the_capsules_that_are_named(single):
+    model, images = single.trained.model, single.images(np.arange(3))
+    labels = np.array([[7, 3], [2, 2], [0, 9]])
+    found = findings.reconstructions(model, images, labels)
+    assert found.shape == (3, 2, 28, 28, 1)
+    capsules = np.array(model(images)["capsules"])
+    for image, target in itertools.product(range(3), range(2)):
+        alone = np.zeros((1, 10, 16), np.float32)
+        alone[0, labels[image, target]] = capsules[image, labels[image, target]]
+        expected = np.asarray(model.decoder(alone, np.ones((1, 10), np.float32)))[0]
+        np.testing.assert_allclose(found[image, target], expected, atol=1e-5)
+
+
+def test_the_sweep_changes_one_dimension_at_a_time(single):
+    model, image = single.trained.model, single.images(np.array([3]))
+    found = findings.dimensions(model, image[0], label=6)
+    assert found.shape == (16, 11, 28, 28, 1)
+    np.testing.assert_allclose(findings.SWEEP, [-0.25, -0.2, -0.15, -0.1, -0.05, 0, 0.05, 0.1, 0.15, 0.2, 0.25])
+    plain = findings.reconstructions(model, image, np.array([[6]]))[0, 0]
+    for row in found:
+        np.testing.assert_allclose(row[5], plain, atol=1e-5)
+    for dimension, column, amount in ((0, 0, -0.25), (4, 7, 0.1), (15, 10, 0.25)):
+        capsules = np.array(model(image)["capsules"])
+        capsules[0, 6, dimension] += amount
+        expected = np.asarray(model.decoder(capsules, np.eye(10, dtype=np.float32)[[6]]))[0]
+        np.testing.assert_allclose(found[dimension, column], expected, atol=1e-5)
+        assert np.abs(expected - plain).max() > 1e-3
+
+
+def test_couplings_are_weighted_means_on_the_grid(single):
+    model, images = single.trained.model, single.images(np.arange(2))
+    found = findings.couplings(model, images)
+    assert found.shape == (2, 3, 10, 6, 6)
+    np.testing.assert_allclose(found.sum(axis=2), 1, atol=1e-5)
+    np.testing.assert_allclose(found[:, 0], 0.1, atol=1e-5)
+    primary = np.asarray(model.primary(model.conv1(images)))
+    last = np.asarray(model.classes.route(ops.convert_to_tensor(primary))[1][2])  # [out, batch, in]
+    for image, label, row, column in ((0, 7, 0, 5), (1, 2, 4, 1)):
+        places = [kind * 36 + row * 6 + column for kind in range(3)]
+        lengths = [np.sqrt((primary[image, place] ** 2).sum()) for place in places]
+        expected = sum(w * last[label, image, place] for w, place in zip(lengths, places, strict=True)) / sum(lengths)
+        np.testing.assert_allclose(found[image, 2, label, row, column], expected, rtol=1e-4)
+
+
+def test_confusion_counts_by_label_and_prediction():
+    found = findings.confusion(np.array([[0], [0], [1], [2]]), np.array([[0], [2], [1], [1]]), 3)
+    assert found.tolist() == [[1, 0, 1], [0, 1, 0], [0, 1, 0]]
+    pairs, said = np.array([[0, 1], [0, 1], [2, 3]]), np.array([[1, 0], [1, 3], [0, 1]])
+    found = findings.confusion(pairs, said, 4)
+    assert found.tolist() == [[1, 0, 0, 1], [0, 2, 0, 0], [0.5, 0.5, 0, 0], [0.5, 0.5, 0, 0]]
+    assert found.sum(axis=1).tolist() == [2, 2, 1, 1]
+
+
+def test_pairs_keep_their_colours(double):
+    there, said = np.array([[4, 7], [4, 7], [4, 7], [4, 7]]), np.array([[7, 4], [7, 1], [1, 4], [4, 1]])
+    assert findings.aligned(there, said).tolist() == [[4, 7], [1, 7], [4, 1], [4, 1]]
+    rows = np.flatnonzero(double.right)[:5]
+    rows = rows if rows.size else np.arange(5)
+    for row, label in zip(rows, findings.absent(double, rows), strict=True):
+        others = np.delete(double.logits[row], double.predictions[row])
+        assert double.logits[row, label] == others.max()
+    image = np.array([0, 0, 0, 1.0]).reshape(1, 2, 2, 1)
+    first, second = np.array([1, 0, 1, 0.0]).reshape(1, 2, 2, 1), np.array([0, 1, 1, 0.0]).reshape(1, 2, 2, 1)
+    found = findings.overlay(image, np.stack([first, second], axis=1))
+    np.testing.assert_allclose(found.reshape(4, 3), [[1, 0, 0], [0, 1, 0], [1, 1, 0], [0.3, 0.3, 0.3]])
+
+
+def test_curves_come_from_the_table_and_the_event_files(tmp_path):
+    (tmp_path / "test").mkdir()
+    table = tmp_path / "test/results.csv"
+    table.write_text("step,split,size,percent\n20,test,10,3.5\n10,test,10,40\n10,validation,10,50\n")
+    assert {name: line.tolist() for name, line in findings.errors(tmp_path).items()} == {
+        "test": [[10, 20], [40, 3.5]],
+        "validation": [[10], [50]],
+    }
+    for part, steps in (("a", (1, 2, 3)), ("b", (3, 4))):  # the second run went on from step 2
+        writer = tf.summary.create_file_writer(str(tmp_path / "train"), filename_suffix=part)
+        for step in steps:
+            with writer.as_default(step):
+                tf.summary.scalar("total_loss", step + (10 if part == "b" else 0))
+                tf.summary.scalar("accuracy", 0.5)
+        writer.close()
+    assert {name: line.tolist() for name, line in findings.losses(tmp_path).items()} == {
+        "total_loss": [[1, 2, 3, 4], [1, 2, 13, 14]]
+    }
+    last = max(tmp_path.glob("train/events*"))
+    last.write_bytes(last.read_bytes()[:-5])
+    assert findings.losses(tmp_path)["total_loss"].shape[1] >= 3
+    figure = pictures.curves(findings.errors(tmp_path), findings.losses(tmp_path))
+    (test, validation), (loss,) = (axes.lines for axes in figure.axes)
+    assert test.get_xydata().tolist() == [[10, 40], [20, 3.5]] and test.get_label() == "test"
+    assert validation.get_xydata().tolist() == [[10, 50]] and loss.get_label() == "total loss"
+    table.write_text("step,wrong\n1,2\n")
+    with pytest.raises(ValueError, match=r"results.csv is not a table of results"):
+        findings.errors(tmp_path)
+
+
+def test_the_run_of_a_checkpoint(tmp_path):
+    (tmp_path / "s/train").mkdir(parents=True)
+    assert findings.run_folder(f"{tmp_path}/s/train/model.ckpt-3") == tmp_path / "s"
+    assert findings.run_folder(f"{tmp_path}/s/test/best/model.ckpt-3") == tmp_path / "s"
+    assert findings.run_folder(f"{tmp_path}/other/model.ckpt-3") == tmp_path / "other"
+    assert findings.errors(tmp_path) == findings.losses(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, {"multimnist", "curves"}),
+        ({"num_targets": 2}, {"reconstructions", "curves"}),
+        ({"hparams": HParams(num_prime_capsules=1, conv_channels=4, remake=False)},
+         {"reconstructions", "dimensions", "multimnist", "curves"}),
+        ({"model": "baseline"}, {"reconstructions", "dimensions", "multimnist", "routing", "curves"}),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_left_out_with_a_reason(arguments, expected, tmp_path):
+    without = pictures.left_out(examined(**arguments, limit=2), tmp_path)
+    assert set(without) == expected and all(without.values())
+
+
+class Recorder(sheets.Sheet):
+    """A sheet that keeps what was put on it."""
+
+    made = None
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        Recorder.made = self
+
+
+def test_reconstructions_show_right_and_wrong_ones(single, monkeypatch):
+    monkeypatch.setattr(pictures, "Sheet", Recorder)
+    pictures.reconstructions(single)
+    (_, right, right_heads, _), (title, wrong, wrong_heads, _) = Recorder.made.blocks
+    assert title == f"Wrong: {(~single.right).sum()} of 40"
+    (good, *_), (bad, *_) = np.flatnonzero(single.right), np.flatnonzero(~single.right)
+    label, said = single.labels[bad, 0], single.predictions[bad, 0]
+    assert right_heads[0] == f"label {single.labels[good, 0]}\npredicted {single.labels[good, 0]}"
+    assert wrong_heads[0] == f"label {label}\npredicted {said}" and label != said
+    np.testing.assert_array_equal(right["input"][0], single.images(np.array([good]))[0])
+    image = single.images(np.array([bad]))
+    both = findings.reconstructions(single.trained.model, image, np.array([[said, label]]))[0]
+    np.testing.assert_allclose(wrong["from the prediction"][0], both[0], atol=1e-5)
+    np.testing.assert_allclose(wrong["from the label"][0], both[1], atol=1e-5)
+
+
+def test_pairs_are_shown_right_wrong_and_with_a_digit_that_is_not_there(double, monkeypatch):
+    monkeypatch.setattr(pictures, "Sheet", Recorder)
+    labels = double.predictions.copy()
+    labels[::2] = (labels[::2] + 1) % 10  # every other one is called wrong
+    fields = {"trained": double.trained, "split": double.split, "logits": double.logits}
+    half = findings.Examined(**fields, labels=labels, predictions=double.predictions)
+    pictures.multimnist(half)
+    (_, right, right_heads, _), (_, wrong, wrong_heads, _), (title, absent, absent_heads, _) = Recorder.made.blocks
+    index = np.flatnonzero(half.right)[0]
+    one, two = labels[index]
+    third = np.argsort(-double.logits[index])[2]
+    assert right_heads[0] == f"labels {one}, {two}\npredicted {one}, {two}"
+    assert absent_heads[0] == f"labels {one}, {two}\ndrawn {one}, {third}" and "not there" in title
+    assert list(wrong) == ["input", "from the predictions", "from the labels"]
+    assert all(heading.startswith("labels ") and "\npredicted " in heading for heading in wrong_heads)
+    image = double.images(np.array([index]))
+    for rows, name, pair in ((right, "from the labels", (one, two)), (absent, "from the capsules", (one, third))):
+        drawn = findings.reconstructions(double.trained.model, image, np.array([pair]))
+        np.testing.assert_allclose(rows[name][0], findings.overlay(image, drawn)[0], atol=1e-5)
+
+
+def test_a_sheet_shows_each_pixel_as_whole_pixels(tmp_path):
+    images = np.random.default_rng(0).random((3, 5, 7, 1)).astype(np.float32)
+    sheet = sheets.Sheet("Title", tile=14, left=110)
+    sheet.add("Nothing here", {}, [])
+    sheet.add("Block", {"one": images, "two": 1 - images}, ["a\nb", "c", "d"], beside=images[0])
+    sheets.write(tmp_path / "sheet.png", sheet.figure())
+    found = tf.io.decode_png((tmp_path / "sheet.png").read_bytes(), channels=3).numpy()
+    expected = grid([images, 1 - images], scale=3)
+    height, width, _ = expected.shape
+    bottom = len(found) - sheets.GAP
+    shown = found[bottom - height : bottom, 110 : 110 + width]
+    assert np.abs(shown.astype(int) - expected).max() <= 1
+
+
+def test_the_routing_shows_one_map_a_class_and_iteration(single, monkeypatch):
+    monkeypatch.setattr(pictures, "Sheet", Recorder)
+    pictures.routing(single)
+    (_, rows, headings, beside), *others = Recorder.made.blocks
+    assert list(rows) == ["iteration 1", "iteration 2", "iteration 3"] and len(others) == 3
+    assert headings == [f"to {label}" for label in range(10)]
+    assert all(row.shape == (10, 60, 60, 3) for row in rows.values()) and beside.shape == (28, 28, 1)
+    assert np.ptp(rows["iteration 1"], axis=(0, 1, 2)).max() < 1e-6  # uniform
+    assert np.ptp(rows["iteration 3"], axis=(0, 1, 2)).max() > 0.1

@@ -1,0 +1,151 @@
+"""What a trained network says of a user's pictures, one line a picture."""
+
+import csv
+import glob
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from explorer.reading import prepare, read_image
+from models.capsnet import CapsNet
+from runner.evaluation import top_labels, write_predictions
+from runner.files import whole
+from runner.loader import Trained
+
+_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")  # of the files in a folder that are taken for pictures
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a picture.
+
+    Attributes:
+        name: the file.
+        notes: what was done to the picture, in words.
+        logits: float32 [classes], or None for a picture that could not be read.
+        error: why it could not.
+    """
+
+    name: str
+    notes: list[str]
+    logits: np.ndarray | None
+    error: str = ""
+
+
+def find(where: str) -> list[Path]:
+    """The pictures that a file's name, a folder (with all below it) or a glob pattern means, sorted.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = Path(where)
+    if path.is_dir():
+        found = [item for item in path.rglob("*") if item.suffix.lower() in _ENDINGS and item.name[0] != "."]
+    else:
+        found = [path] if path.is_file() else [Path(name) for name in glob.glob(where, recursive=True)]
+    found = sorted({item for item in found if item.is_file()})  # a pattern with ** may name one twice
+    if not found:
+        raise ValueError(
+            f"--predict takes a picture, a folder with pictures ({', '.join(_ENDINGS)}) or a glob pattern. "
+            f"Nothing found: {where}"
+        )
+    return found
+
+
+def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[Answer]:
+    """The network's answer to each picture in turn, computed `batch_size` pictures at a time."""
+    for start in range(0, len(paths), batch_size):
+        images, read = [], {}
+        for path in paths[start : start + batch_size]:
+            try:
+                image, notes = prepare(read_image(path), trained)
+            except ValueError as error:
+                read[path] = error
+                continue
+            read[path] = notes
+            images.append(image)
+        logits = iter(np.asarray(trained.model(np.stack(images))["logits"]) if images else ())
+        for path, notes in read.items():
+            if isinstance(notes, ValueError):
+                yield Answer(str(path), [], None, str(notes))
+            else:
+                yield Answer(str(path), notes, next(logits))
+
+
+def scores(logits: np.ndarray, trained: Trained) -> tuple[str, np.ndarray]:
+    """What to call the logits [classes] of a network, and how to show them.
+
+    A capsule's length is its own probability (paper, section 2), and so is what a baseline learns with the margin
+    loss; with the others it is the softmax or the sigmoid of the logits.
+    """
+    loss = trained.model.hparams.loss_type
+    if isinstance(trained.model, CapsNet):
+        return "length", logits
+    if loss == "softmax":
+        shares = np.exp(logits - logits.max())
+        return "score", shares / shares.sum()
+    return "score", 1 / (1 + np.exp(-logits)) if loss == "sigmoid" else logits
+
+
+def line(answer: Answer, trained: Trained) -> str:
+    """An answer in words: name, class or classes, runner-up, and what was done to the picture."""
+    if answer.logits is None:
+        return f"{answer.name}: not read. {answer.error}"
+    word, shown = scores(answer.logits, trained)
+    best = top_labels(answer.logits[None], trained.num_targets + 1)[0]
+    parts = [f"{trained.class_names[label]} ({shown[label]:.2f})" for label in best]
+    parts[0] = parts[0].replace(" (", f" ({word} ")
+    text = " and ".join(parts[: trained.num_targets])
+    text += "".join(f", runner-up {part}" for part in parts[trained.num_targets :])
+    return f"{answer.name}: {text}" + (f"  [{'; '.join(answer.notes)}]" if answer.notes else "")
+
+
+def predict(where: str, trained: Trained, batch_size: int, say, predictions: str | None = None) -> None:
+    """Says the network's answer to each picture, and writes them all to a file if asked to.
+
+    Args:
+        where: see `find`.
+        trained: the network.
+        batch_size: pictures at a time.
+        say: takes a line.
+        predictions: an .npz or a .csv file for names, predictions and logits of the pictures that could be read.
+
+    Raises:
+        ValueError: no pictures, a file for the predictions that is neither, or, when all is done, pictures that
+            could not be read.
+    """
+    ending = Path(predictions).suffix.lower() if predictions else ""
+    if predictions and ending not in (".npz", ".csv"):
+        raise ValueError(f"--predictions takes a file .npz or .csv. Received: {predictions}")
+    paths = find(where)
+    names, logits = [], []
+    for answer in answers(paths, trained, batch_size):
+        say(line(answer, trained))
+        if answer.logits is not None:
+            names.append(answer.name)
+            logits.append(answer.logits)
+    if predictions and names:
+        (_write_csv if ending == ".csv" else _write_npz)(Path(predictions), names, np.stack(logits), trained)
+        say(f"Predictions: {predictions}")
+    if len(names) < len(paths):
+        raise ValueError(f"{len(paths) - len(names)} of {len(paths)} pictures could not be read: see above.")
+
+
+def _write_npz(path: Path, names: list[str], logits: np.ndarray, trained: Trained) -> None:
+    chosen = top_labels(logits, trained.num_targets)
+    named = {"names": np.array(names), "class_names": np.array(trained.class_names)}
+    write_predictions(path, named | {"logits": logits, "predictions": chosen})
+
+
+def _write_csv(path: Path, names: list[str], logits: np.ndarray, trained: Trained) -> None:
+    """A line a picture: its name, the names of its classes, the logit (the length, of capsules) of each class."""
+    targets = trained.num_targets
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        heads = ["prediction", *(f"prediction {number}" for number in range(2, targets + 1))]
+        table.writerow(["name", *heads, *(f"logit {name}" for name in trained.class_names)])
+        for name, values, labels in zip(names, logits, top_labels(logits, targets), strict=True):
+            table.writerow([name, *(trained.class_names[label] for label in labels), *map(str, values)])

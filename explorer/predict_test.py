@@ -1,0 +1,162 @@
+"""`--predict`: what it says of pictures, good and bad, what it writes, and its exit codes."""
+
+import csv
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import experiment
+from explorer.predict import Answer, answers, find, line, scores
+from input_data import open_split
+from models import make_model
+from models.hparams import HParams
+from runner import checkpoints
+
+SPLIT = open_split("mnist", "test", None)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Five test digits, three of them in folders below; files 0.png … 4.png in the order of the test set."""
+    folder = tmp_path / "pictures"
+    (folder / "b" / "c").mkdir(parents=True)
+    for index, place in enumerate(("0.PNG", "1.png", "b/2.png", "b/3.png", "b/c/4.png")):
+        (folder / place).write_bytes(tf.io.encode_png(SPLIT.images[index]).numpy())
+    (folder / "notes.txt").write_text("no picture")
+    (folder / ".hidden.png").write_bytes(b"")
+    return folder
+
+
+def run(capsys, *arguments):
+    """(exit code, output, errors) of the program."""
+    try:
+        code = experiment.main([str(argument) for argument in arguments])
+    except SystemExit as leave:
+        code = leave.code
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_find_takes_files_folders_and_patterns(pictures, tmp_path):
+    names = ["0.PNG", "1.png", "b/2.png", "b/3.png", "b/c/4.png"]
+    assert find(str(pictures)) == [pictures / name for name in names]
+    assert find(f"{pictures}/**/*.png") == [pictures / name for name in names[1:]]
+    assert find(f"{pictures}/notes.txt") == [pictures / "notes.txt"]
+    odd = tmp_path / "a[1].png"
+    odd.write_bytes(b"")
+    assert find(str(odd)) == [odd]
+    for nothing in (f"{tmp_path}/none", f"{pictures}/*.jpg"):
+        with pytest.raises(ValueError, match="Nothing found"):
+            find(nothing)
+
+
+def test_answers_are_the_networks_in_order_whatever_the_batches(network, pictures):
+    (pictures / "b" / "22.png").write_bytes(b"damaged")
+    expected = np.asarray(network.model(SPLIT.images[:5] * np.float32(1 / 255))["logits"])
+    for batch_size in (1, 2, 100):
+        found = list(answers(find(str(pictures)), network, batch_size))
+        assert [answer.name for answer in found if answer.error] == [str(pictures / "b" / "22.png")]
+        logits = [answer.logits for answer in found if not answer.error]
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_a_batch_is_all_that_is_in_memory(network, pictures, monkeypatch):
+    sizes = []
+    call = type(network.model).call
+    monkeypatch.setattr(
+        type(network.model), "call", lambda self, images, **more: sizes.append(len(images)) or call(self, images)
+    )
+    list(answers(find(str(pictures)), network, 2))
+    assert sizes == [2, 2, 1]
+
+
+def test_the_program_says_one_line_a_picture_and_writes_a_table(checkpoint, network, pictures, capsys, tmp_path):
+    table = tmp_path / "new" / "table.csv"
+    code, out, _ = run(capsys, f"--checkpoint={checkpoint}", f"--predict={pictures}", f"--predictions={table}")
+    assert code == 0
+    lines = [text for text in out.splitlines() if text.startswith(str(pictures))]
+    logits = np.asarray(network.model(SPLIT.images[:5] * np.float32(1 / 255))["logits"])
+    best = np.argsort(-logits, axis=1)
+    for text, values, order in zip(lines, logits, best, strict=True):
+        first, second = order[:2]
+        assert text.endswith(f": {first} (length {values[first]:.2f}), runner-up {second} ({values[second]:.2f})")
+    rows = list(csv.reader(table.open()))
+    assert rows[0] == ["name", "prediction", *(f"logit {digit}" for digit in range(10))]
+    assert [row[0] for row in rows[1:]] == [str(path) for path in find(str(pictures))]
+    assert [int(row[1]) for row in rows[1:]] == best[:, 0].tolist()
+    np.testing.assert_allclose(np.array([row[2:] for row in rows[1:]], float), logits, atol=1e-5)
+    assert [path.name for path in table.parent.iterdir()] == ["table.csv"]
+
+
+def test_unreadable_pictures_are_named_and_do_not_stop_the_others(checkpoint, pictures, capsys, tmp_path):
+    (pictures / "1.png").write_bytes(b"damaged")
+    flags = [f"--checkpoint={checkpoint}", f"--predictions={tmp_path}/out.npz"]
+    code, out, err = run(capsys, *flags, f"--predict={pictures}")
+    assert code == 1 and "1 of 5 pictures could not be read" in err and "Traceback" not in out + err
+    assert re.search(rf"^{pictures}/1.png: not read. Expected a readable PNG", out, re.MULTILINE)
+    with np.load(tmp_path / "out.npz") as saved:
+        assert saved["names"].tolist() == [str(path) for path in find(str(pictures)) if path.name != "1.png"]
+        assert saved["predictions"].shape == (4, 1) and saved["logits"].shape == (4, 10)
+        np.testing.assert_array_equal(saved["predictions"][:, 0], saved["logits"].argmax(axis=1))
+        assert saved["class_names"].tolist() == [str(digit) for digit in range(10)]
+    (tmp_path / "out.npz").unlink()
+    code, out, err = run(capsys, *flags, f"--predict={pictures}/1.png")
+    assert code == 1 and "1 of 1 pictures could not be read" in err and not (tmp_path / "out.npz").exists()
+
+
+def test_wrong_flags_are_refused_before_any_work(checkpoint, pictures, capsys, tmp_path):
+    code, _, err = run(capsys, f"--predict={pictures}")
+    assert code == 2 and "--checkpoint" in err
+    for flags, words in (
+        ([f"--predict={pictures}", "--predictions=out.txt"], ".npz or .csv. Received: out.txt"),
+        ([f"--predict={tmp_path}/none"], "Nothing found"),
+    ):
+        code, out, err = run(capsys, f"--checkpoint={checkpoint}", *flags)
+        assert code == 1 and words in err and "runner-up" not in out
+    code, _, err = run(capsys, f"--checkpoint={tmp_path}/train/model.ckpt-1", f"--predict={pictures}")
+    assert code == 1 and "model.ckpt-1" in err
+
+
+def test_two_digit_networks_name_two_classes(network):
+    logits = np.array([0.1, 0.2, 0.9, 0.3, 0.8, 0, 0, 0, 0, 0], np.float32)
+    answer = Answer("x.png", ["resized 72x72 to 36x36"], logits, "")
+    text = line(answer, replace(network, num_targets=2))
+    assert text == "x.png: 2 (length 0.90) and 4 (0.80), runner-up 3 (0.30)  [resized 72x72 to 36x36]"
+
+
+def test_a_baselines_scores_follow_its_loss(network):
+    logits = np.array([2.0, 0.0, -1.0], np.float32)
+    expected = {
+        "margin": logits,
+        "softmax": np.exp(logits) / np.exp(logits).sum(),
+        "sigmoid": 1 / (1 + np.exp(-logits)),
+    }
+    for loss, values in expected.items():
+        model = make_model("baseline", (16, 16, 1), 3, HParams(loss_type=loss))
+        word, shown = scores(logits, replace(network, model=model, class_names=("a", "b", "c")))
+        assert word == "score"
+        np.testing.assert_allclose(shown, values, atol=1e-6)
+
+
+def test_a_checkpoint_without_config_is_what_the_flags_say(checkpoint, network, pictures, capsys, tmp_path):
+    prefix = checkpoints.save(tmp_path, 120, *_with_optimizer(network.model))
+    hparams = "num_prime_capsules=2,conv_channels=24,primary_atoms=6,class_atoms=8,remake=false"
+    flags = [f"--predict={pictures}", f"--hparams_override={hparams}"]
+    code, out, _ = run(capsys, f"--checkpoint={prefix}", *flags)
+    assert code == 0 and out.count("runner-up") == 5
+    assert out == run(capsys, f"--checkpoint={checkpoint}", *flags)[1]
+    other = run(capsys, f"--checkpoint={checkpoint}", flags[0], f"{flags[1]},routing=1")[1]
+    assert other.count("runner-up") == 5 and other != out  # an override wins over the config
+    code, _, err = run(capsys, f"--checkpoint={prefix}", flags[0])
+    assert code == 1 and "Traceback" not in err
+
+
+def _with_optimizer(model):
+    from models.optimizer import make_optimizer
+
+    optimizer = make_optimizer(model.hparams)
+    optimizer.build(model.trainable_variables)
+    return model, optimizer

@@ -1,0 +1,134 @@
+"""The changes against plain NumPy, and the report's numbers against a count by hand."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from explorer import robustness
+from explorer.robustness import CHANGES, Row
+from input_data import Options, open_split
+from models import make_model
+from models.hparams import HParams
+from runner.loader import Trained
+
+NAMES = tuple("0123456789")
+IMAGES = np.random.default_rng(0).random((4, 28, 28, 1)).astype(np.float32)
+
+
+def test_nothing_changes_at_the_amount_of_nothing():
+    for name, (change, _, amounts) in CHANGES.items():
+        none = 1 if name == "scale" else 0
+        assert none in amounts
+        np.testing.assert_allclose(change(IMAGES, none), IMAGES, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("pixels", [-6, -2, 4])
+def test_shifts_are_rolls_with_zeros(pixels):
+    expected = np.roll(IMAGES, pixels, axis=2)
+    expected[:, :, slice(pixels) if pixels > 0 else slice(28 + pixels, None)] = 0
+    np.testing.assert_allclose(robustness.shifted(IMAGES, pixels), expected, atol=1e-6)
+
+
+def test_rotation_is_counter_clockwise():
+    np.testing.assert_allclose(robustness.rotated(IMAGES, 90), np.rot90(IMAGES, axes=(1, 2)), atol=1e-4)
+    np.testing.assert_allclose(robustness.rotated(IMAGES, -90), np.rot90(IMAGES, -1, axes=(1, 2)), atol=1e-4)
+
+
+def test_scale_and_shear_move_points_about_the_centre():
+    def point(row, column):
+        image = np.zeros((1, 21, 21, 1), np.float32)
+        image[0, 10 + row, 10 + column] = 1
+        return image
+
+    larger = robustness.scaled(point(-3, 2), 2)
+    assert larger[0, 10 - 6, 10 + 4, 0] == pytest.approx(1) and larger.sum() == pytest.approx(4)
+    np.testing.assert_allclose(robustness.sheared(point(-4, 1), 0.5), point(-4, 3), atol=1e-6)
+    np.testing.assert_allclose(robustness.sheared(point(2, 1), 0.5), point(2, 0), atol=1e-6)
+
+
+def test_noise_is_the_same_each_time_and_stays_in_range():
+    grey = np.full((50, 28, 28, 1), 0.5, np.float32)
+    grey[0, 0, 0], grey[0, 0, 1] = 0, 1
+    found = robustness.noisy(grey, 0.1)
+    np.testing.assert_array_equal(found, robustness.noisy(grey, 0.1))
+    assert (found - grey).std() == pytest.approx(0.1, rel=0.02)
+    assert robustness.noisy(grey, 2).min() == 0 and robustness.noisy(grey, 2).max() == 1
+
+
+def networks():
+    split = open_split("mnist", "test", None, Options())
+    made = []
+    for types in (1, 2):
+        model = make_model("capsule", split.info.image_shape, 10, HParams(num_prime_capsules=types, conv_channels=4))
+        for variable in model.trainable_variables:
+            variable.assign(variable * 2)
+        made.append(Trained(model, 5, "mnist", 1, NAMES))
+    return made, split
+
+
+def test_the_report_is_what_a_count_by_hand_gives(tmp_path):
+    pair, split = networks()
+    said = []
+    robustness.report(pair, split, 30, tmp_path, said.append)
+    batch = split.batch(np.arange(30), np.zeros((30, 0)))
+    with (tmp_path / "robustness.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 29 and {row["size"] for row in rows} == {"30"}
+    assert [row["network"] for row in rows[::29]] == ["capsnet, 5 steps (1)", "capsnet, 5 steps (2)"]
+    images = [CHANGES[row["change"]][0](batch["images"], float(row["amount"])) for row in rows[:29]]
+    counts = set()
+    for network, own in zip(pair, (rows[:29], rows[29:]), strict=True):
+        logits = np.asarray(network.model(np.concatenate(images))["logits"]).reshape(29, 30, 10)
+        for row, lines in zip(own, logits, strict=True):
+            right = sum(int(line.argmax() == label) for line, label in zip(lines, batch["labels"][:, 0], strict=True))
+            assert int(row["correct"]) == right, row
+            assert float(row["percent"]) == pytest.approx(100 * right / 30, abs=1e-3)
+            counts.add(right)
+    assert len(counts) > 1
+    table = said[0].splitlines()
+    assert len(table) == 30 and table[1].split()[:2] == ["rotation", "-45"]
+    assert float(table[1].split()[-1]) == pytest.approx(float(rows[29]["percent"]), abs=0.01)
+    assert 1e4 < (tmp_path / "robustness.png").stat().st_size < 3e5
+    assert said[1:] == [f"{tmp_path}/robustness.csv", f"{tmp_path}/robustness.png"]
+
+
+def test_both_networks_see_the_same_images():
+    class Watching:
+        def __init__(self):
+            self.seen = []
+
+        def predict_on_batch(self, images):
+            self.seen.append(images)
+            return {"logits": np.eye(10)[[7] * len(images)]}
+
+    models = Watching(), Watching()
+    split = open_split("mnist", "test", None, Options())
+    rows = robustness.measure([Trained(model, 1, "mnist", 1, NAMES) for model in models], split, 20)
+    for one, other in zip(models[0].seen, models[1].seen, strict=True):
+        np.testing.assert_array_equal(one, other)
+    sevens = sum(split.labels[:20] == 7)
+    assert {row.correct for row in rows} == {(sevens, sevens)} and sevens == 2
+    np.testing.assert_array_equal(models[0].seen[3], split.batch(np.arange(20), np.zeros((20, 0)))["images"])
+
+
+def test_the_plot_draws_each_network_against_the_amounts():
+    rows = [
+        Row(name, amount, 50, (index, 50 - index))
+        for name, (_, _, amounts) in CHANGES.items()
+        for index, amount in enumerate(amounts)
+    ]
+    figure = robustness.plot(rows, ["a", "b"], IMAGES[0])
+    upper = figure.axes[: len(CHANGES)]
+    assert [axes.get_title() for axes in upper] == list(CHANGES)
+    one, other = upper[0].lines
+    assert one.get_xdata().tolist() == list(CHANGES["rotation"][2]) and one.get_ydata()[3] == 6
+    assert other.get_label() == "b" and other.get_ydata()[3] == 94
+
+
+def test_networks_of_other_images_are_not_compared():
+    (one, _), _ = networks()
+    model = make_model("capsule", (36, 36, 1), 10, HParams(num_prime_capsules=1, conv_channels=4))
+    robustness.check_comparable(one, one)
+    with pytest.raises(ValueError, match=r"\(28, 28, 1\) with 10 classes .* \(36, 36, 1\)"):
+        robustness.check_comparable(one, Trained(model, 1, "mnist", 2, NAMES))

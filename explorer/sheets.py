@@ -1,0 +1,93 @@
+"""Sheets of small images with names and headings, at whole pixels, and figures written as PNG."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from runner.summaries import grid, write_png
+
+DPI = 100  # Matplotlib's default, in which figures are written
+LINE = 15  # pixels of a line of text
+GAP = 10  # pixels between blocks
+BESIDE = 90  # pixels of an image beside a strip
+
+
+def strip(axes: Axes, rows: dict[str, np.ndarray], headings: list[str]) -> None:
+    """Shows rows of images in one axes: the name of each row at its left, a heading above each column.
+
+    Args:
+        axes: where.
+        rows: images [columns, rows, columns, depth] in [0, 1] by the row's name; all of the same size.
+        headings: one a column.
+    """
+    picture = grid(list(rows.values()))
+    height, width = picture.shape[0] / len(rows), picture.shape[1] / len(headings)
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    axes.set_xticks((np.arange(len(headings)) + 0.5) * width - 0.5, headings, fontsize=8)
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * height - 0.5, list(rows), fontsize=8)
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.spines[:].set_visible(False)
+
+
+class Sheet:
+    """Strips below one another, each under a title, so placed that an image's pixel is a square of whole pixels.
+
+    Args:
+        title: of the whole.
+        tile: about how many pixels high an image should be.
+        left: pixels for the names of rows.
+        right: pixels left empty at the right.
+    """
+
+    def __init__(self, title: str, tile: int = 60, left: int = 110, right: int = 20):
+        self.title, self.tile, self.left, self.right = title, tile, left, right
+        self.blocks: list[tuple] = []
+
+    def add(
+        self, title: str, rows: dict[str, np.ndarray], headings: list[str], beside: np.ndarray | None = None
+    ) -> None:
+        """Adds a strip (see `strip`), and an image [rows, columns, depth] at its left; without rows the title alone."""
+        self.blocks.append((title, rows, headings, beside))
+
+    def _size(self, rows: dict[str, np.ndarray], headings: list[str]) -> tuple[int, int, int]:
+        """Pixels of a strip: its height, its width and the height of the headings above it."""
+        if not headings:
+            return 0, 0, 0
+        _, tall, wide, _ = next(iter(rows.values())).shape
+        scale = max(1, round(self.tile / tall))
+        lines = max(heading.count("\n") + 1 for heading in headings)
+        return len(rows) * (tall + 2) * scale, len(headings) * (wide + 2) * scale, lines * LINE
+
+    def figure(self) -> Figure:
+        """The sheet as a figure, to be given to `write`."""
+        sizes = [self._size(rows, headings) for _, rows, headings, _ in self.blocks]
+        text = max(len(line) for line in self.title.split("\n")) * 7 + 20
+        width = max(self.left + max(size[1] for size in sizes) + self.right, text)
+        top = (self.title.count("\n") + 1) * 20 + GAP
+        height = top + sum(tall + head + LINE + 2 * GAP for tall, _, head in sizes)
+        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+        figure.text(10 / width, 1 - 8 / height, self.title, va="top", fontsize=11)
+        y = height - top
+        for (title, rows, headings, beside), (tall, wide, head) in zip(self.blocks, sizes, strict=True):
+            figure.text(10 / width, y / height, title, va="top", fontsize=9, weight="bold")
+            y -= LINE + GAP + head + tall
+            if headings:
+                box = (self.left / width, y / height, wide / width, tall / height)
+                strip(figure.add_axes(box), rows, headings)
+            if beside is not None:
+                box = (10 / width, (y + tall / 2 - BESIDE / 2) / height, BESIDE / width, BESIDE / height)
+                strip(figure.add_axes(box), {"": beside[None]}, [""])
+            y -= GAP
+        return figure
+
+
+def write(path: Path, figure: Figure) -> None:
+    """Writes a figure as PNG, without colour channels where all is grey; whole or not at all."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = np.asarray(canvas.buffer_rgba())[..., :3]
+    grey = (picture == picture[..., :1]).all()
+    write_png(path, picture[..., :1] if grey else picture)

@@ -1,0 +1,94 @@
+"""Pictures as networks see them: a test image's picture gives that image, and what is done is said."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from input_data import DataError, Options, evaluation_batches, open_split, prepare
+from input_data.cifar10.cifar10_input import Cifar10
+from input_data.formats.pictures import decode, opaque, resized
+from input_data.norb.norb_test import write as write_norb
+
+RNG = np.random.RandomState(4)
+
+
+def png(picture):
+    return tf.io.encode_png(picture).numpy()
+
+
+@pytest.mark.parametrize("depth", [1, 3, 4])
+def test_decode_gives_the_pixels_of_every_depth(depth):
+    picture = RNG.randint(0, 256, (5, 7, depth)).astype(np.uint8)
+    np.testing.assert_array_equal(decode(png(picture)), picture)
+
+
+def test_grey_with_transparency_becomes_four_channels():
+    picture = RNG.randint(0, 256, (5, 7, 2)).astype(np.uint8)
+    np.testing.assert_array_equal(decode(png(picture)), picture[..., [0, 0, 0, 1]])
+
+
+def test_content_that_is_no_picture_is_refused():
+    for content in (b"", b"no picture", png(np.zeros((9, 9, 1), np.uint8))[:40]):
+        with pytest.raises(DataError, match="readable PNG, JPEG"):
+            decode(content)
+    for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8)):
+        with pytest.raises(DataError, match=r"uint8 \[rows, columns, depth\]"):
+            prepare("mnist", wrong, (28, 28, 1))
+
+
+def test_transparent_parts_contrast_with_what_is_drawn():
+    for ink, paper in ((0, 255), (255, 0)):
+        picture = np.full((2, 2, 4), ink, np.uint8)
+        picture[..., 3] = [[0, 0], [255, 255]]
+        seen, notes = opaque(picture)
+        assert seen[0].min() == seen[0].max() == paper and seen[1].min() == seen[1].max() == ink
+        assert notes == [f"transparent on {'white' if paper else 'black'}"]
+
+
+def test_shrinking_averages_and_does_not_skip():
+    stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))[..., None]  # of one pixel: a skipping resize sees one
+    small, notes = resized(stripes, 8, 8)
+    np.testing.assert_allclose(small, 127.5, atol=8)
+    assert notes == ["resized 64x64 to 8x8"]
+
+
+def test_a_cifar_image_gives_what_its_test_batch_has():
+    images = RNG.randint(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    batch = Cifar10(images, np.zeros(3), training=False).batch(np.arange(3), np.zeros((3, 0)))
+    prepared, notes = prepare("cifar10", images[1], (24, 24, 3))
+    np.testing.assert_allclose(prepared, batch["images"][1], atol=1e-6)
+    assert notes == ["centre 24x24"]
+    assert prepare("cifar10", images[1, :20, :, :1], (24, 24, 3))[1][:2] == ["grey to colour", "resized 20x32 to 32x32"]
+
+
+def test_a_view_of_a_toy_gives_what_its_test_batch_has_and_says_that_it_is_used_twice(tmp_path):
+    images = write_norb(tmp_path / "testduo.tfrecords")
+    images[3, 1] = images[3, 0]  # what the same view for both eyes would have been
+    (batch,) = evaluation_batches(open_split("norb", "test", str(tmp_path)), 100)
+    prepared, notes = prepare("norb", images[3, 0, ..., None], (32, 32, 2))
+    np.testing.assert_array_equal(prepared[..., 0], prepared[..., 1])
+    expected = batch["images"][3, ..., 0]  # standardised together with the other eye: equal but for scale and mean
+    assert np.corrcoef(prepared[..., 0].ravel(), expected.ravel())[0, 1] > 0.999999
+    assert abs(prepared.mean()) < 1e-5 and abs(prepared.std() - 1) < 1e-5
+    assert "the one view is used for both eyes" in notes
+
+
+def test_own_images_are_prepared_as_they_are_read_for_training(tmp_path):
+    pictures = RNG.randint(0, 256, (2, 30, 20, 3)).astype(np.uint8)
+    for part in ("train", "test"):
+        for index, picture in enumerate(pictures):
+            (tmp_path / part / f"class{index}").mkdir(parents=True)
+            (tmp_path / part / f"class{index}" / "1.png").write_bytes(png(picture))
+    for options, depth in ((Options(image_size=12), 3), (Options(image_size=12, grayscale=True), 1)):
+        (batch,) = evaluation_batches(open_split("folder", "test", str(tmp_path), options), 9)
+        prepared, notes = prepare("folder", pictures[1], (12, 12, depth))
+        np.testing.assert_array_equal(prepared, batch["images"][1])
+        assert notes == ["colour to grey"] * (depth == 1) + ["resized 30x20 to 12x12"]
+
+
+def test_a_house_number_is_scaled_and_resized():
+    picture = RNG.randint(0, 256, (32, 32, 3)).astype(np.uint8)
+    np.testing.assert_allclose(prepare("svhn", picture, (32, 32, 3))[0] * 255, picture, atol=1e-4)
+    prepared, notes = prepare("svhn", np.full((64, 48, 3), 51, np.uint8), (32, 32, 3))
+    np.testing.assert_allclose(prepared, 0.2, atol=1e-5)
+    assert notes == ["resized 64x48 to 32x32"]

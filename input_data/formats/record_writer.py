@@ -1,0 +1,77 @@
+"""Writes TFRecord files a block of records at a time, the same bytes as TensorFlow's TFRecordWriter."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from input_data.dataset import DataError, prefetch
+from input_data.formats.files import refuse_to_overwrite, whole
+from input_data.formats.records import FOOTER, HEADER, checksums
+
+
+def frame(payload: bytes) -> np.ndarray:
+    """A record as it stands in a file, uint8 [HEADER + bytes + FOOTER], but for its payload's checksum."""
+    length = np.array([len(payload)], "<u8").tobytes()
+    return np.frombuffer(length + checksums([length]).tobytes() + payload + bytes(FOOTER), np.uint8)
+
+
+def seal(frames: np.ndarray) -> np.ndarray:
+    """Puts the payload's checksum into each of the frames [n, bytes], and gives them back."""
+    frames[:, -FOOTER:] = checksums(frames[:, HEADER:-FOOTER]).view(np.uint8).reshape(-1, FOOTER)
+    return frames
+
+
+def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray], seed: int, overwrite: bool) -> None:
+    """Writes records to files of equal size, each record to a random one; the files appear when all are whole.
+
+    Blocks are made and checksummed in one thread and written in another.
+
+    Args:
+        paths: the files.
+        total: number of records.
+        size: bytes of a frame.
+        blocks: frames, uint8 [n, size], without checksums of their payloads.
+        seed: of the choice of files.
+        overwrite: replace files that are there.
+
+    Raises:
+        DataError: a file is there already, or the disk is too full.
+    """
+    if not overwrite:
+        refuse_to_overwrite(paths)
+    needed, free = total * size, shutil.disk_usage(paths[0].parent).free
+    if needed > free:
+        raise DataError(f"{needed / 1e9:.1f} GB are needed in {paths[0].parent} and {free / 1e9:.1f} GB are free.")
+    choice = np.arange(total, dtype=np.uint32) % len(paths)
+    if len(paths) > 1:
+        np.random.default_rng([seed, 2]).shuffle(choice)
+    done = 0
+    with whole(*paths) as drafts, ExitStack() as stack:
+        files = [stack.enter_context(draft.open("wb")) for draft in drafts]
+        for frames in _track(prefetch(map(seal, blocks)), total):
+            _scatter(frames, choice[done : done + len(frames)], files)
+            done += len(frames)
+
+
+def _scatter(frames: np.ndarray, choice: np.ndarray, files: list) -> None:
+    """Writes each frame to the file that it has chosen, those of one file together and in order."""
+    if len(files) > 1:
+        order = np.argsort(choice, kind="stable")
+        frames, choice = frames[order], choice[order]
+    bounds = np.searchsorted(choice, np.arange(len(files) + 1))
+    for file, start, end in zip(files, bounds[:-1], bounds[1:], strict=True):
+        file.write(frames[start:end])
+
+
+def _track(blocks: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
+    """The same blocks, with a progress bar over their examples."""
+    from rich.progress import Progress
+
+    with Progress() as progress:
+        task = progress.add_task(f"{total:,} examples", total=total)
+        for block in blocks:
+            yield block
+            progress.advance(task, len(block))

@@ -1,1 +1,0 @@
-"""What a run is made of beside the network: flags, checkpoints, the step, evaluation, summaries."""

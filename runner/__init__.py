@@ -1,0 +1,1 @@
+"""The experiment runner: what `experiment.py` runs, from the configuration of a run to its results."""

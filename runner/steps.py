@@ -1,0 +1,101 @@
+"""The training and evaluation steps: compiled, on one device or under a distribution strategy."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from capsules.losses import score
+from models.classifier import Classifier
+from runner.devices import worker
+
+
+def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -> Callable:
+    """A function that trains on a list of batches of `input_data`, one step each, in one call.
+
+    Args:
+        model: the network, made under `strategy`.
+        optimizer: built on the network's variables, under `strategy`.
+        strategy: a tf.distribute strategy; the default one for a single device.
+        jit: compile the forward and backward pass with XLA.
+
+    Returns:
+        steps(batches) → for each batch a dict of float32 scalars: classification, reconstruction, total, and the
+        counts correct and almost.
+    """
+    replicas = strategy.num_replicas_in_sync
+
+    @tf.function(jit_compile=jit)
+    def gradients(batch):
+        with tf.GradientTape() as tape:
+            outputs = model(batch["images"], training=True)
+            costs = model.costs(outputs, batch["images"], batch["labels"], batch.get("targets"))
+            share = costs["total"] / replicas
+            scaled = optimizer.scale_loss(share) if hasattr(optimizer, "inner_optimizer") else share
+        correct, almost = score(outputs["logits"], batch["labels"])
+        figures = {name: cost / replicas for name, cost in costs.items()}
+        figures["correct"] = ops.sum(ops.cast(correct, "float32"))
+        figures["almost"] = ops.sum(ops.cast(almost, "float32"))
+        return tape.gradient(scaled, [v.value for v in model.trainable_variables]), figures
+
+    def replica_steps(batches):
+        results = []
+        for batch in batches:  # unrolled: several steps in one call
+            grads, figures = gradients(batch)
+            optimizer.apply(grads, model.trainable_variables)
+            results.append(figures)
+        return results
+
+    if replicas == 1:
+        return tf.function(replica_steps, reduce_retracing=True)
+
+    @tf.function(reduce_retracing=True)
+    def steps(batches):
+        results = strategy.run(replica_steps, args=(batches,))
+        return [
+            {name: strategy.reduce("SUM", value, axis=None) for name, value in figures.items()} for figures in results
+        ]
+
+    return lambda batches: steps([_spread(batch, strategy) for batch in batches])
+
+
+def _spread(batch: dict, strategy) -> dict:
+    """Gives each of this process's replicas its equal part of the process's batch."""
+    _, machines = worker(strategy)
+    local = strategy.num_replicas_in_sync // machines
+
+    def part(context):
+        index = context.replica_id_in_sync_group % local
+        size = len(batch["labels"]) // local
+        return {name: tf.constant(value[index * size : (index + 1) * size]) for name, value in batch.items()}
+
+    return strategy.experimental_distribute_values_from_function(part)
+
+
+def make_evaluation_step(model: Classifier) -> Callable:
+    """A function that takes a batch of `input_data` and gives (logits, the total loss summed over the batch)."""
+
+    @tf.function(reduce_retracing=True)
+    def step(batch):
+        outputs = model(batch["images"], training=False)
+        costs = model.costs(outputs, batch["images"], batch["labels"], batch.get("targets"))
+        return outputs["logits"], costs["total"] * ops.cast(ops.shape(batch["labels"])[0], "float32")
+
+    return step
+
+
+def count_weights(model: Classifier) -> int:
+    """Number of trainable weights."""
+    return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
+
+
+def check_finite(loss: float, step: int, folder: Path) -> None:
+    """Raises ValueError, naming the step, for a loss that is NaN or infinite."""
+    if not math.isfinite(loss):
+        raise ValueError(
+            f"The loss became {loss} at step {step}; the run stopped before saving it. The newest checkpoint in "
+            f"{folder} is good: lower learning_rate and start from it with --checkpoint in another --summary_dir."
+        )

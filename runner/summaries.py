@@ -1,0 +1,103 @@
+"""TensorBoard summaries with the tags of 2017, and the picture of reconstructions."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from models.classifier import Classifier
+from runner.evaluation import Result
+from runner.files import whole
+
+
+class TrainSummaries:
+    """Writes a training run's scalars and, when verbose, its reconstructions and histograms.
+
+    Args:
+        folder: `summary_dir/train`.
+        model: the network.
+    """
+
+    def __init__(self, folder: Path, model: Classifier):
+        self.writer = tf.summary.create_file_writer(str(folder))
+        self.model = model
+
+    def write(self, step: int, figures: dict[str, float], batch: dict) -> None:
+        """Writes what is known after `step` steps; `figures` are of the train step, `batch` its input."""
+        size = len(batch["labels"])
+        with self.writer.as_default(step):
+            tf.summary.scalar("batch_classification_cost", figures["classification"])
+            tf.summary.scalar("reconstruction_error", figures["reconstruction"])
+            tf.summary.scalar("total_loss", figures["total"])
+            tf.summary.scalar("accuracy", figures["correct"] / size)
+            tf.summary.scalar("correct_prediction_batch", figures["correct"])
+            tf.summary.scalar("almost_correct_batch", figures["almost"])
+            if self.model.hparams.verbose:
+                self._write_verbose(batch)
+
+    def _write_verbose(self, batch: dict) -> None:
+        images, labels = batch["images"][:16], batch["labels"][:16]
+        for name, variable in self.model.variables_2017().items():
+            tf.summary.histogram(name, variable.value)
+        for name, values in self.model.activations(images).items():
+            tf.summary.histogram(f"{name}/activation", values)
+        remakes = self.model.remake(self.model(images), labels)
+        if remakes:
+            tf.summary.image("reconstruction", grid([images, *remakes])[None])
+
+    def close(self) -> None:
+        """Writes out what is pending."""
+        self.writer.close()
+
+
+def write_test_summaries(folder: Path, step: int, result: Result) -> None:
+    """Writes an evaluation's counts at its checkpoint's step."""
+    writer = tf.summary.create_file_writer(str(folder))
+    with writer.as_default(step):
+        tf.summary.scalar("correct_prediction", result.size - result.wrong)
+        tf.summary.scalar("wrong_prediction", result.wrong)
+        tf.summary.scalar("almost_wrong_prediction", result.almost_wrong)
+    writer.close()
+
+
+def stretched(images: np.ndarray) -> np.ndarray:
+    """Images [n, rows, columns, depth] to look at: where some lie outside [0, 1], each is stretched to just fill it."""
+    if images.min() >= 0 and images.max() <= 1:
+        return images
+    low, high = (reduce(images, axis=(1, 2, 3), keepdims=True) for reduce in (np.min, np.max))
+    return (images - low) / np.maximum(high - low, 1e-6)
+
+
+def grid(rows: list, scale: int = 1) -> np.ndarray:
+    """One picture uint8 [height, width, 1 or 3]: each row of images [n, rows, columns, depth] beside one another.
+
+    Values are clipped to [0, 1]; of images with two channels (a stereo pair) the first is shown.
+    """
+    lines = []
+    for images in rows:
+        images = np.clip(np.asarray(images, np.float32), 0.0, 1.0)
+        images = images[..., :3] if images.shape[-1] >= 3 else images[..., :1]
+        images = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.5)
+        lines.append(np.concatenate(list(images), axis=1))
+    picture = np.concatenate(lines, axis=0)
+    return (picture.repeat(scale, axis=0).repeat(scale, axis=1) * 255).astype(np.uint8)
+
+
+def write_reconstructions(path: Path, model: Classifier, batch: dict, count: int = 16) -> bool:
+    """Writes a PNG: test images above what the decoder draws from the capsule of each of their labels.
+
+    Returns:
+        False, and no file, for a network without a decoder.
+    """
+    images, labels = batch["images"][:count], batch["labels"][:count]
+    remakes = model.remake(model(images), labels)
+    if not remakes:
+        return False
+    write_png(path, grid([images, *remakes], scale=3))
+    return True
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Writes a picture uint8 [height, width, 1 or 3], whole or not at all."""
+    with whole(path) as draft:
+        draft.write_bytes(tf.io.encode_png(picture).numpy())

@@ -1,0 +1,39 @@
+"""Waits for the checkpoints of a training job that runs in another process."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from runner import checkpoints, config
+from runner.stopping import is_locked
+
+
+def new_checkpoints(train_dir: Path, known: set[int], timeout: float) -> Iterator[int]:
+    """Gives the step of each checkpoint once, in order, as it appears.
+
+    Ends when training has reached its last step and all was given, or when nothing came for `timeout` seconds.
+
+    Args:
+        train_dir: `summary_dir/train`, which may not be there yet.
+        known: steps to leave out.
+        timeout: seconds.
+    """
+    known, since = set(known), time.monotonic()
+    while True:
+        ended = _training_ended(train_dir)  # asked before the checkpoints are listed, so that none is missed
+        fresh = next((step for step in checkpoints.steps(train_dir) if step not in known), None)
+        if fresh is not None:
+            known.add(fresh)
+            yield fresh
+            since = time.monotonic()
+        elif ended or time.monotonic() - since > timeout:
+            return
+        else:
+            time.sleep(1)
+
+
+def _training_ended(train_dir: Path) -> bool:
+    """Whether no process trains and the last checkpoint is at the step that training was to reach."""
+    run, steps = config.read(train_dir), checkpoints.steps(train_dir)
+    goal = run["flags"]["max_steps"] if run else float("inf")
+    return not is_locked(train_dir) and bool(steps) and steps[-1] >= goal
