@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from explorer.reading import prepare, read_image
+from input_data.formats.files import atomic_write
 from models.capsnet import CapsNet
 from runner.evaluation import top_labels, write_predictions
-from runner.files import whole
 from runner.loader import Trained
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")  # of the files in a folder that are taken for pictures
@@ -143,7 +143,7 @@ def _write_csv(path: Path, names: list[str], logits: np.ndarray, trained: Traine
     """A line a picture: its name, the names of its classes, the logit (the length, of capsules) of each class."""
     targets = trained.num_targets
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         heads = ["prediction", *(f"prediction {number}" for number in range(2, targets + 1))]
         table.writerow(["name", *heads, *(f"logit {name}" for name in trained.class_names)])

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from explorer.sheets import strip, write
 from input_data import Split, evaluation_batches
+from input_data.formats.files import atomic_write
 from runner.evaluation import hits, top_labels
-from runner.files import whole
 from runner.loader import Trained
 from runner.progress import Progress
 from runner.summaries import stretched
@@ -141,7 +141,7 @@ def table(rows: list[Row], names: list[str]) -> str:
 
 def write_csv(path: Path, rows: list[Row], names: list[str]) -> None:
     """Writes a line for each network, change and amount: whole or not at all."""
-    with whole(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("network", "change", "amount", "unit", "size", "correct", "percent"))
         for index, name in enumerate(names):

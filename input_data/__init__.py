@@ -4,7 +4,8 @@ from importlib import import_module
 
 import numpy as np
 
-from input_data.dataset import DataError, Info, Options, Split, evaluation_batches, training_batches
+from input_data.batches import evaluation_batches, training_batches
+from input_data.dataset import DataError, Info, Options, Split
 from input_data.formats import pictures
 
 DATASETS = {

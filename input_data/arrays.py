@@ -3,7 +3,7 @@
 import numpy as np
 
 from input_data.dataset import Info, Split
-from input_data.images import scaled, shift, whole
+from input_data.images import integers, scaled, shift
 
 
 class ImageArrays(Split):
@@ -26,7 +26,7 @@ class ImageArrays(Split):
     def batch(self, indices, noise):
         images = self.images[indices]
         if self.reach:
-            images = shift(images, *whole(noise, -self.reach, self.reach).T)
+            images = shift(images, *integers(noise, -self.reach, self.reach).T)
         return {"images": scaled(images), "labels": self.labels[indices, None]}
 
 

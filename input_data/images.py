@@ -21,7 +21,7 @@ def shift(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
     return crop(padded, reach - rows, reach - columns, images.shape[1:3])
 
 
-def whole(noise: np.ndarray, low: int, high: int) -> np.ndarray:
+def integers(noise: np.ndarray, low: int, high: int) -> np.ndarray:
     """Uniform numbers in [0, 1) as whole numbers from `low` to `high`, both included."""
     return low + (noise * (high - low + 1)).astype(np.int64)
 

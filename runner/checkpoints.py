@@ -15,8 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from input_data.formats.files import atomic_write
 from models.classifier import Classifier
-from runner.files import whole
 
 _INDEX, _DATA = ".index", ".data-00000-of-00001"
 
@@ -124,7 +124,7 @@ def _write_state_file(folder: Path) -> None:
     """The file `checkpoint`, by which TF 1 and other tools find the newest."""
     names = [f"model.ckpt-{step}" for step in steps(folder)]
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
-    with whole(folder / "checkpoint") as draft:
+    with atomic_write(folder / "checkpoint") as (draft,):
         draft.write_text("\n".join(lines) + "\n")
 
 

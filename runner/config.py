@@ -6,8 +6,8 @@ import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
+from input_data.formats.files import atomic_write
 from models.hparams import HParams
-from runner.files import whole
 
 _NAME = "config.json"
 _IDENTITY = ("model", "dataset", "num_targets", "validate", "seed", "batch_size")  # flags that make it this run
@@ -56,7 +56,7 @@ def read(folder: Path) -> dict | None:
 
 def write(folder: Path, config: dict) -> None:
     """Writes the config, whole or not at all."""
-    with whole(Path(folder) / _NAME) as draft:
+    with atomic_write(Path(folder) / _NAME) as (draft,):
         draft.write_text(json.dumps(config, indent=1) + "\n")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.files import whole
+from input_data.formats.files import atomic_write
 from runner.progress import Progress
 
 
@@ -103,5 +103,5 @@ def write_predictions(path: Path, predictions: dict[str, np.ndarray]) -> None:
     """Writes logits, labels and predictions to an .npz file, whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as draft, draft.open("wb") as file:
+    with atomic_write(path) as (draft,), draft.open("wb") as file:
         np.savez(file, **predictions)

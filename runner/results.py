@@ -6,10 +6,10 @@ import os
 import shutil
 from pathlib import Path
 
+from input_data.formats.files import atomic_write
 from runner.config import read as read_config
 from runner.config import write as write_config
 from runner.evaluation import Result
-from runner.files import whole
 from runner.summaries import write_test_summaries
 
 COLUMNS = ("step", "split", "size", "wrong", "almost_wrong", "percent", "loss")
@@ -48,7 +48,7 @@ class Results:
                 "loss": f"{result.loss:.8g}",
             }
         )
-        with whole(self.path) as draft, draft.open("w", newline="") as file:
+        with atomic_write(self.path) as (draft,), draft.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -87,7 +87,7 @@ def _keep_best(folder: Path, checkpoint: Path, step: int, result: Result) -> Non
             return
     if (config := read_config(checkpoint.parent)) is not None:
         write_config(folder, config)
-    with whole(folder / "best.json") as draft:
+    with atomic_write(folder / "best.json") as (draft,):
         draft.write_text(json.dumps({"step": step, "wrong": result.wrong, "percent": result.percent}) + "\n")
     for old in folder.glob("model.ckpt-*"):
         if not old.name.startswith(f"{checkpoint.name}."):

@@ -32,7 +32,7 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
     def gradients(batch):
         with tf.GradientTape() as tape:
             outputs = model(batch["images"], training=True)
-            costs = model.costs(outputs, batch["images"], batch["labels"], batch.get("targets"))
+            costs = model.costs(outputs, batch["images"], batch["labels"], batch.get("reconstruction_targets"))
             share = costs["total"] / replicas
             scaled = optimizer.scale_loss(share) if hasattr(optimizer, "inner_optimizer") else share
         correct, almost = score(outputs["logits"], batch["labels"])
@@ -81,7 +81,7 @@ def make_evaluation_step(model: Classifier) -> Callable:
     @tf.function(reduce_retracing=True)
     def step(batch):
         outputs = model(batch["images"], training=False)
-        costs = model.costs(outputs, batch["images"], batch["labels"], batch.get("targets"))
+        costs = model.costs(outputs, batch["images"], batch["labels"], batch.get("reconstruction_targets"))
         return outputs["logits"], costs["total"] * ops.cast(ops.shape(batch["labels"])[0], "float32")
 
     return step

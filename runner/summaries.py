@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from input_data.formats.files import atomic_write
 from models.classifier import Classifier
 from runner.evaluation import Result
-from runner.files import whole
 
 
 class TrainSummaries:
@@ -99,5 +99,5 @@ def write_reconstructions(path: Path, model: Classifier, batch: dict, count: int
 
 def write_png(path: Path, picture: np.ndarray) -> None:
     """Writes a picture uint8 [height, width, 1 or 3], whole or not at all."""
-    with whole(path) as draft:
+    with atomic_write(path) as (draft,):
         draft.write_bytes(tf.io.encode_png(picture).numpy())

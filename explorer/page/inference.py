@@ -132,5 +132,5 @@ class Inspector:
         batch = self.split.batch(chosen, np.zeros((2, self.split.noise)))
         if self.trained.num_targets == 1:
             return batch["images"][0], [int(batch["labels"][0, 0])]
-        merged = np.minimum(batch["targets"][0, 0] + batch["targets"][1, 1], 1.0)
+        merged = np.minimum(batch["reconstruction_targets"][0, 0] + batch["reconstruction_targets"][1, 1], 1.0)
         return merged, [int(batch["labels"][0, 0]), int(batch["labels"][1, 1])]

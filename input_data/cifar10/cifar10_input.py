@@ -10,7 +10,7 @@ import numpy as np
 
 from input_data.dataset import DataError, Info, Options, Split, check_labels
 from input_data.formats.pictures import resized, with_depth
-from input_data.images import centre, crop, distort, standardised, whole
+from input_data.images import centre, crop, distort, integers, standardised
 
 SIZE = 24  # of the crops that the network sees
 RAW = 32  # of the images in the files
@@ -39,7 +39,7 @@ class Cifar10(Split):
     def batch(self, indices, noise):
         images = self.images[indices]
         if self.noise:
-            corners = whole(noise[:, :2], 0, images.shape[1] - SIZE)
+            corners = integers(noise[:, :2], 0, images.shape[1] - SIZE)
             images = crop(images, *corners.T, (SIZE, SIZE))
             images = np.where((noise[:, 2] < 0.5)[:, None, None, None], images[:, :, ::-1], images)
             images = distort(images.astype(np.float32), noise[:, 3], noise[:, 4])

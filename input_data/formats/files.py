@@ -1,13 +1,18 @@
-"""Files that are whole or not there, and files that may be gzipped."""
+"""Files that are written whole or not at all, and files that may be gzipped."""
 
+import glob
 import gzip
 import os
+import socket
+import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from input_data.dataset import DataError
+
+_DAY = 86_400  # seconds
 
 
 def unpacked(path: Path) -> bytes:
@@ -24,20 +29,61 @@ def unpacked(path: Path) -> bytes:
 
 
 def refuse_to_overwrite(paths: list[Path]) -> None:
-    """Raises DataError naming the first of the paths that is there already."""
-    there = [path for path in paths if path.exists()]
-    if there:
-        raise DataError(f"{there[0]} exists. Move it away, or add --overwrite to replace it.")
+    """Raises DataError naming the first of the paths that exists."""
+    existing = [path for path in paths if path.exists()]
+    if existing:
+        raise DataError(f"{existing[0]} exists. Move it away, or add --overwrite to replace it.")
 
 
 @contextmanager
-def whole(*paths: Path) -> Iterator[list[Path]]:
-    """Gives temporary names to write to, which become `paths` at the end; an error leaves all of them as they were."""
-    drafts = [path.with_name(f".{path.name}.{os.getpid()}") for path in paths]
+def atomic_write(*paths: Path) -> Iterator[list[Path]]:
+    """Yields temporary paths to write to, which become `paths` when the block ends; an error leaves `paths` untouched.
+
+    A process that is killed leaves its temporary files behind; the next `atomic_write` to the same paths removes them.
+    Several files are replaced one by one: the old ones are removed first, so that old and new are never mixed.
+    """
+    paths = tuple(Path(path).resolve() for path in paths)  # a link stays a link, and its target is replaced
+    drafts = [path.with_name(f"{_draft_prefix(path)}{_host()}.{os.getpid()}") for path in paths]
+    for path in paths:
+        _remove_abandoned_drafts(path)
     try:
         yield drafts
+        if len(paths) > 1:
+            for path in paths:
+                path.unlink(missing_ok=True)
         for draft, path in zip(drafts, paths, strict=True):
             os.replace(draft, path)
     finally:
         for draft in drafts:
             draft.unlink(missing_ok=True)
+
+
+def _draft_prefix(path: Path) -> str:
+    return f".{path.name[-40:]}."  # names end at 255 bytes; the end of a name tells shards apart
+
+
+def _host() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def _remove_abandoned_drafts(path: Path) -> None:
+    """Removes the drafts of `path` whose process no longer runs, or that nobody has written to for a day."""
+    for draft in path.parent.glob(f"{glob.escape(_draft_prefix(path))}*.*"):
+        host, _, process = draft.name.removeprefix(_draft_prefix(path)).partition(".")
+        if not process.isascii() or not process.isdigit():
+            continue
+        with suppress(OSError):  # another process may remove it first
+            if (host == _host() and not _is_running(int(process))) or time.time() - draft.stat().st_mtime > _DAY:
+                draft.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        return False  # there a file that is open cannot be removed, and signal 0 would not be harmless
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it runs for another user
+    return True

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError, prefetch
-from input_data.formats.files import refuse_to_overwrite, whole
+from input_data.batches import prefetch
+from input_data.dataset import DataError
+from input_data.formats.files import atomic_write, refuse_to_overwrite
 from input_data.formats.records import FOOTER, HEADER, checksums
 
 
@@ -49,7 +50,7 @@ def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray]
     if len(paths) > 1:
         np.random.default_rng([seed, 2]).shuffle(choice)
     done = 0
-    with whole(*paths) as drafts, ExitStack() as stack:
+    with atomic_write(*paths) as drafts, ExitStack() as stack:
         files = [stack.enter_context(draft.open("wb")) for draft in drafts]
         for frames in _track(prefetch(map(seal, blocks)), total):
             _scatter(frames, choice[done : done + len(frames)], files)

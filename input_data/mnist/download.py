@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 from input_data.dataset import DataError
-from input_data.formats.files import whole
+from input_data.formats.files import atomic_write
 
 _HOST = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 _MD5 = {  # of the unpacked files
@@ -48,5 +48,5 @@ def download(data_dir: str | None, host: str = _HOST) -> None:
             ) from None
         if actual != md5:
             raise DataError(f"{host}{target.name} has the checksum {actual}, expected {md5}: it was not kept.")
-        with whole(target) as (draft,):
+        with atomic_write(target) as (draft,):
             draft.write_bytes(content)

@@ -105,5 +105,5 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
 def _note_overlap(pairs: Split) -> None:
     count = min(1000, len(pairs))
     noise = np.random.default_rng(0).random((count, pairs.noise))
-    share = overlap(pairs.batch(np.arange(count), noise)["targets"])
+    share = overlap(pairs.batch(np.arange(count), noise)["reconstruction_targets"])
     pairs.note = f"{len(pairs):,} pairs of digits, whose inked bounding boxes overlap by {share:.0%}."

@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data.dataset import SPLITS, DataError
 from input_data.formats.record_writer import frame, write
-from input_data.images import shift, whole
+from input_data.images import integers, shift
 from input_data.mnist.mnist_input import load_idx
 from input_data.mnist.multi_input import Partners
 
@@ -103,14 +103,14 @@ def multi(
     total, partners = len(images) * num_pairs, Partners(labels, 10)
 
     def blocks():
-        own = whole(np.random.default_rng([seed, 0]).random((len(images), 2)), -reach, reach)
+        own = integers(np.random.default_rng([seed, 0]).random((len(images), 2)), -reach, reach)
         noise = np.random.default_rng([seed, 1])
         for start in range(0, total, _BLOCK):
             digit = np.arange(start, min(start + _BLOCK, total)) // num_pairs
             drawn = noise.random((len(digit), 3))
             other = partners.choose(digit, drawn[:, 0])
             first = shift(images[digit], *own[digit].T)
-            second = shift(images[other], *whole(drawn[:, 1:], -reach, reach).T)
+            second = shift(images[other], *integers(drawn[:, 1:], -reach, reach).T)
             frames, views = template.blanks(len(digit))
             views["image_raw_1"][:], views["image_raw_2"][:] = first, second
             views["merged_raw"][:] = np.minimum(first.astype(np.uint16) + second, 255)

@@ -57,8 +57,8 @@ def test_pairs_go_to_random_shards_of_at_most_max_shard(tmp_path):
     assert found["images"].shape == (120, 6, 6, 1)
     assert (found["labels"][:, 0] != found["labels"][:, 1]).all()
     assert Counter(found["labels"][:, 0].tolist()) == dict.fromkeys(range(10), 12)
-    np.testing.assert_allclose(found["images"], np.minimum(found["targets"].sum(axis=1), 1), atol=1e-6)
-    assert len({pair[0].tobytes() for pair in found["targets"]}) == 20  # the first digit is shifted once
+    np.testing.assert_allclose(found["images"], np.minimum(found["reconstruction_targets"].sum(axis=1), 1), atol=1e-6)
+    assert len({pair[0].tobytes() for pair in found["reconstruction_targets"]}) == 20  # the first digit is shifted once
     sizes = [len(open_split("mnist", "test", f"{path}", Options(num_targets=2))) for path in tmp_path.glob("multi*")]
     assert sizes == [40, 40, 40]
 

@@ -12,9 +12,8 @@ import pytest
 import tensorflow as tf
 
 from input_data import DataError, evaluation_batches, open_split, training_batches
-from input_data.dataset import epoch_order, prefetch
 from input_data.formats import idx
-from input_data.images import shift, whole
+from input_data.images import integers, shift
 from input_data.mnist import download
 from input_data.mnist.mnist_input import SAMPLE
 
@@ -93,33 +92,10 @@ def test_the_sample_is_the_head_of_mnist():
     assert sum(path.stat().st_size for path in SAMPLE.glob("*.gz")) < 1.1e6
 
 
-def test_each_epoch_is_another_permutation_and_any_step_can_be_started_from():
-    split = open_split("mnist", "train", None)
-    size = 512
-    first = list(islice(training_batches(split, size, seed=4), 25))
-    later = next(training_batches(split, size, seed=4, start_step=24))
-    np.testing.assert_array_equal(first[24]["images"], later["images"])
-    np.testing.assert_array_equal(first[24]["labels"], later["labels"])
-    labels = np.concatenate([batch["labels"][:, 0] for batch in first])
-    for epoch in range(2):
-        np.testing.assert_array_equal(np.bincount(labels[epoch * 5000 : (epoch + 1) * 5000]), np.bincount(split.labels))
-    assert (labels[:5000] != labels[5000:10000]).any()
-    assert (next(training_batches(split, size, seed=5))["labels"] != first[0]["labels"]).any()
-    assert sorted(epoch_order(100, 1, 2)) == list(range(100))
-
-
-def test_shards_of_a_batch_make_the_batch():
-    split = open_split("mnist", "train", None)
-    whole_batch = next(training_batches(split, 12, seed=1, start_step=3))
-    parts = [next(training_batches(split, 12, seed=1, start_step=3, shard=(i, 3))) for i in range(3)]
-    for name, value in whole_batch.items():
-        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), value)
-
-
 def test_shift_moves_down_and_right_and_fills_with_zeros():
     image = np.arange(1, 10, dtype=np.uint8).reshape(1, 3, 3)
     np.testing.assert_array_equal(shift(image, np.array([1]), np.array([-1]))[0], [[0, 0, 0], [2, 3, 0], [5, 6, 0]])
-    assert np.unique(whole(np.linspace(0, 1, 1000, endpoint=False), -2, 2)).tolist() == [-2, -1, 0, 1, 2]
+    assert np.unique(integers(np.linspace(0, 1, 1000, endpoint=False), -2, 2)).tolist() == [-2, -1, 0, 1, 2]
 
 
 def test_training_digits_are_shifted_by_up_to_two_pixels(tmp_path):
@@ -137,17 +113,6 @@ def test_idx_reads_without_tensorflow():
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
-
-
-def test_an_error_in_the_reading_thread_reaches_the_consumer():
-    def items():
-        yield 1
-        raise DataError("broken")
-
-    stream = prefetch(items())
-    assert next(stream) == 1
-    with pytest.raises(DataError, match="broken"):
-        next(stream)
 
 
 def _damage(name, change):

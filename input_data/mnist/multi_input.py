@@ -12,7 +12,7 @@ import numpy as np
 
 from input_data.dataset import DataError, Info, Split
 from input_data.formats.records import RecordSplit, shards
-from input_data.images import scaled, shift, whole
+from input_data.images import integers, scaled, shift
 
 REACH = 4  # pixels each way, also the frame's margin
 _BLOCK = 1000
@@ -78,14 +78,18 @@ class ComposedPairs(Split):
         first = indices // (self.num_pairs or 1)
         noise = self._test_noise(indices) if self.num_pairs else noise
         both = np.stack([first, self.partners.choose(first, noise[:, 0])], axis=1)  # [n, 2]
-        moves = whole(noise[:, 1:], -REACH, REACH).reshape(-1, 2)  # [n·2, (down, right)]
+        moves = integers(noise[:, 1:], -REACH, REACH).reshape(-1, 2)  # [n·2, (down, right)]
         shifted = shift(self.images[both.ravel()], *moves.T)
         return shifted.reshape(len(indices), 2, *shifted.shape[1:]), self.labels[both]
 
     def batch(self, indices, noise):
         digits, labels = self.pair(indices, noise)
         merged = np.minimum(digits.sum(axis=1, dtype=np.uint16), 255).astype(np.uint8)
-        return {"images": scaled(merged)[..., None], "labels": labels, "targets": scaled(digits)[..., None]}
+        return {
+            "images": scaled(merged)[..., None],
+            "labels": labels,
+            "reconstruction_targets": scaled(digits)[..., None],
+        }
 
 
 class RecordPairs(RecordSplit):
@@ -104,7 +108,7 @@ class RecordPairs(RecordSplit):
         if same.size:
             raise DataError(f"{self.records.place(int(indices[same[0]]))}: both labels are {labels[same[0], 0]}.")
         merged, *digits = (scaled(self.records.images(parsed[name], indices, self.info.image_shape)) for name in texts)
-        return {"images": merged, "labels": labels.astype(np.int32), "targets": np.stack(digits, axis=1)}
+        return {"images": merged, "labels": labels.astype(np.int32), "reconstruction_targets": np.stack(digits, axis=1)}
 
 
 def overlap(targets: np.ndarray) -> float:

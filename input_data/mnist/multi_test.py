@@ -19,7 +19,9 @@ def test_pairs_never_share_a_label_and_merge_by_a_clipped_sum():
     assert split.info.image_shape == (36, 36, 1) and len(split) == 5000
     for batch in islice(training_batches(split, 500, seed=0), 10):
         assert (batch["labels"][:, 0] != batch["labels"][:, 1]).all()
-        np.testing.assert_allclose(batch["images"], np.minimum(batch["targets"].sum(axis=1), 1.0), atol=1e-6)
+        np.testing.assert_allclose(
+            batch["images"], np.minimum(batch["reconstruction_targets"].sum(axis=1), 1.0), atol=1e-6
+        )
 
 
 def test_partners_are_uniform_over_the_other_classes():
@@ -37,7 +39,9 @@ def test_digits_move_by_up_to_four_pixels_inside_the_frame(tmp_path):
     write_idx(tmp_path, images, (np.arange(40) % 2).astype(np.uint8))
     split = open_split("mnist", "train", str(tmp_path), TWO)
     batches = islice(training_batches(split, 40, 0), 60)
-    places = {tuple(place) for batch in batches for place in np.argwhere(batch["targets"][..., 0] == 1)[:, 2:]}
+    places = {
+        tuple(place) for batch in batches for place in np.argwhere(batch["reconstruction_targets"][..., 0] == 1)[:, 2:]
+    }
     assert places == {(row, column) for row in range(1, 10) for column in range(1, 10)}
 
 
@@ -49,7 +53,9 @@ def test_the_test_set_is_one_fixed_list():
     np.testing.assert_array_equal(whole, parts)  # whatever the batch size
     np.testing.assert_array_equal(whole[:9, 0], [7, 7, 7, 2, 2, 2, 1, 1, 1])  # each digit has three pairs
     assert whole[:9, 1].tolist() == [9, 6, 5, 8, 5, 8, 3, 6, 5]
-    pixels = (next(evaluation_batches(split, 1500))["targets"] * 255).round().astype(np.uint8)  # over a block's end
+    pixels = (
+        (next(evaluation_batches(split, 1500))["reconstruction_targets"] * 255).round().astype(np.uint8)
+    )  # over a block's end
     assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "6ab94a166c06e3a4"
 
 
@@ -77,7 +83,7 @@ def test_sharded_records_of_2017_are_read_in_order(tmp_path):
     (batch,) = evaluation_batches(split, 10)
     np.testing.assert_array_equal(batch["labels"], np.concatenate([labels for _, labels in written]))
     expected = np.concatenate([images for images, _ in written])
-    np.testing.assert_allclose(batch["targets"][..., 0] * 255, expected, atol=1e-4)
+    np.testing.assert_allclose(batch["reconstruction_targets"][..., 0] * 255, expected, atol=1e-4)
     np.testing.assert_allclose(batch["images"][..., 0] * 255, expected[:, 0], atol=1e-4)
 
 

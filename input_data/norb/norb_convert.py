@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data.dataset import DataError, check_labels
-from input_data.formats.files import refuse_to_overwrite, unpacked, whole
+from input_data.formats.files import atomic_write, refuse_to_overwrite, unpacked
 
 _TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
 NAMES = {
@@ -84,7 +84,7 @@ def convert(folder: Path, split: str, overwrite: bool = False) -> Path:
     labels = read_matrix(paths["cat"], "<i4", (len(images),))
     meta = read_matrix(paths["info"], "<i4", (len(images), 4))
     check_labels(labels, 5, str(paths["cat"]))
-    with whole(target) as (draft,), TFRecordWriter(str(draft)) as writer:
+    with atomic_write(target) as (draft,), TFRecordWriter(str(draft)) as writer:
         for image, label, info in zip(track(images, f"{split}: {len(images):,} pairs"), labels, meta, strict=True):
             numbers = {"label": [label], "height": [96], "width": [96], "depth": [2], "meta": info}
             feature = {name: Feature(int64_list=Int64List(value=value)) for name, value in numbers.items()}

@@ -10,7 +10,7 @@ import numpy as np
 from input_data.dataset import DataError, Info, Options, Split
 from input_data.formats.pictures import resized, with_depth
 from input_data.formats.records import Records, RecordSplit
-from input_data.images import centre, crop, distort, standardised, whole
+from input_data.images import centre, crop, distort, integers, standardised
 
 SIZE = 32  # of the crops that the network sees
 RAW = 96  # of the images in the files
@@ -39,7 +39,7 @@ class SmallNorb(RecordSplit):
         images = _halved(self.records.images(parsed["image_raw"], places, (2, RAW, RAW)).transpose(0, 2, 3, 1))
         if self.noise:
             images = distort(images.astype(np.float32), noise[:, 0], noise[:, 1])
-            corners = whole(noise[:, 2:], 0, images.shape[1] - SIZE)
+            corners = integers(noise[:, 2:], 0, images.shape[1] - SIZE)
             images = crop(images, *corners.T, (SIZE, SIZE))
         else:
             images = centre(images, SIZE)

@@ -1,0 +1,85 @@
+"""Files are replaced whole or not at all, and what a killed process left is removed."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from input_data.formats.files import atomic_write
+
+ODD_NAMES = ["plain", "a b@c[1]*{}?", "x" * 250, "\udcff\udcfe.csv", "é" * 120]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_file_of_any_name_is_replaced_whole(name, tmp_path):
+    path = tmp_path / name
+    path.write_text("old")
+    with atomic_write(path) as (draft,):
+        draft.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and os.listdir(tmp_path) == [name]
+
+
+def test_an_error_leaves_every_file_as_it_was(tmp_path):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_write(*paths) as drafts:
+        for draft in drafts:
+            draft.write_text("new")
+        raise ZeroDivisionError
+    assert [path.read_text() for path in paths] == ["old", "old"] and len(os.listdir(tmp_path)) == 2
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    with atomic_write(tmp_path / "link") as (draft,):
+        draft.write_text("new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_drafts_of_a_killed_process_are_removed_by_the_next_write_and_those_of_a_living_one_kept(name, tmp_path):
+    code = """
+import os, sys
+from pathlib import Path
+from input_data.formats.files import atomic_write
+with atomic_write(Path(os.fsdecode(bytes.fromhex(sys.argv[1])))) as (draft,):
+    draft.write_text("half")
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+    path = tmp_path / name
+    command = [sys.executable, "-c", code, os.fsencode(path).hex()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with atomic_write(path) as (draft,):
+            draft.write_text("new")
+        assert len(os.listdir(tmp_path)) == 2  # the other process still writes its draft
+        process.kill()
+        process.wait()
+    with atomic_write(path) as (draft,):
+        draft.write_text("newer")
+    assert os.listdir(tmp_path) == [name] and path.read_text() == "newer"
+
+
+def test_a_failure_between_the_files_never_mixes_old_and_new(tmp_path, monkeypatch):
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_text("old")
+    replace = os.replace
+
+    def once(source, target):
+        monkeypatch.setattr(os, "replace", fail)
+        replace(source, target)
+
+    def fail(source, target):
+        raise OSError("killed here")
+
+    monkeypatch.setattr(os, "replace", once)
+    with pytest.raises(OSError, match="killed here"), atomic_write(*paths) as drafts:
+        for draft in drafts:
+            draft.write_text("new")
+    assert [path.read_text() for path in paths if path.exists()] == ["new"]
