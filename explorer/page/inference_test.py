@@ -73,7 +73,9 @@ def test_two_digits_are_composed_from_two_pairs_or_are_the_test_sets_own(pairs):
     np.testing.assert_allclose(own, batch["images"][0], atol=1e-6)
     assert labels == batch["labels"][0].tolist()
     mixed, labels = inspector.example(4, 9)
-    np.testing.assert_allclose(mixed, np.minimum(batch["targets"][0, 0] + batch["targets"][1, 1], 1))
+    np.testing.assert_allclose(
+        mixed, np.minimum(batch["reconstruction_targets"][0, 0] + batch["reconstruction_targets"][1, 1], 1)
+    )
     assert labels == [batch["labels"][0, 0], batch["labels"][1, 1]]
     found = inspector.look(mixed)
     assert found["chosen"].tolist() == np.argsort(-found["scores"])[:2].tolist()
