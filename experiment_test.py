@@ -1,6 +1,5 @@
-"""The program as a user runs it: jobs, files, messages and exit codes; and which room may import which."""
+"""The program as a user runs it: jobs, files, messages and exit codes."""
 
-import ast
 import json
 import os
 import re
@@ -308,27 +307,3 @@ def test_help_is_quick_and_names_every_flag_of_2017():
     flags = """data_dir eval_size hparams_override max_steps model dataset num_gpus num_targets num_trials save_step
         summary_dir checkpoint train validate"""
     assert all(f"--{flag} " in out for flag in flags.split())
-
-
-MAY_NOT_IMPORT = {
-    "capsules": {"models", "input_data", "trained", "jobs", "experiment", "tensorflow", "jax", "torch"},
-    "models": {"input_data", "trained", "jobs", "experiment"},
-    "input_data": {"models", "capsules", "trained", "jobs", "experiment", "keras"},
-    "trained": {"jobs", "experiment", "explore"},
-    "jobs": {"experiment", "explore"},
-}
-EXCEPTIONS = {("capsules/votes.py", "tensorflow")}  # asks for work in order, which Keras has no word for
-
-
-@pytest.mark.parametrize("room", MAY_NOT_IMPORT)
-def test_rooms_import_in_one_direction(room):
-    files = [path for path in (HERE / room).rglob("*.py") if not path.name.endswith(("_test.py", "conftest.py"))]
-    assert files
-    for path in files:
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module]
-            for name in names:
-                allowed = (path.relative_to(HERE).as_posix(), name) in EXCEPTIONS
-                assert allowed or name.split(".")[0] not in MAY_NOT_IMPORT[room], f"{path} imports {name}"

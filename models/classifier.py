@@ -1,5 +1,6 @@
 """What all networks share: their losses, hooks for `compile` and `fit`, and their config."""
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -46,6 +47,10 @@ class Classifier(keras.Model):
     def variables_2017(self) -> dict[str, Any]:
         """The weights by the names that the checkpoints of 2017 give them, in their order."""
         raise NotImplementedError
+
+    def count_weights(self) -> int:
+        """Number of trainable weights."""
+        return sum(math.prod(variable.shape) for variable in self.trainable_variables)
 
     def activations(self, images) -> dict[str, Any]:
         """What each layer makes of the images, by the layer's name, for summaries and pictures."""

@@ -14,7 +14,6 @@ import tensorflow as tf
 from models import MODELS, make_model
 from models.hparams import HParams
 from models.optimizer import DecayToFloor
-from runner.steps import count_weights
 
 TINY = HParams(num_prime_capsules=2, conv_channels=8)
 
@@ -32,7 +31,7 @@ SIZES = [
 
 @pytest.mark.parametrize(("name", "override", "shape", "weights"), SIZES)
 def test_number_of_weights(name, override, shape, weights):
-    assert count_weights(make_model(name, shape, 10, HParams().override(override))) == weights
+    assert make_model(name, shape, 10, HParams().override(override)).count_weights() == weights
 
 
 def test_every_model_has_its_size_tested():

@@ -14,7 +14,6 @@ from models.hparams import PRESETS, HParams
 from runner import config, memory
 from runner.devices import choose_devices, make_strategy, worker
 from runner.progress import say
-from runner.steps import count_weights
 
 
 @functools.cache  # several trials share the devices of the process
@@ -83,7 +82,7 @@ class Run:
         precision = self.flags.precision
         keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
         model = make_model(self.flags.model, info.image_shape, info.num_classes, self.hparams)
-        say(f"{self.flags.model}: {count_weights(model):,} trainable weights")
+        say(f"{self.flags.model}: {model.count_weights():,} trainable weights")
         return model
 
     def check_memory(self, model: Classifier) -> None:

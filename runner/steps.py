@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -85,11 +84,6 @@ def make_evaluation_step(model: Classifier) -> Callable:
         return outputs["logits"], costs["total"] * ops.cast(ops.shape(batch["labels"])[0], "float32")
 
     return step
-
-
-def count_weights(model: Classifier) -> int:
-    """Number of trainable weights."""
-    return sum(int(np.prod(variable.shape)) for variable in model.trainable_variables)
 
 
 def check_finite(loss: float, step: int, folder: Path) -> None:

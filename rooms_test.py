@@ -1,0 +1,80 @@
+"""Which room may import which: every file is held to it, those of tests, examples and benchmarks too.
+
+A room stands above those that it may import. A test may run a whole program as a user does, and otherwise obeys the
+rule of the room that it lies in.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+ROOMS = {
+    "capsules": set(),
+    "models": {"capsules"},
+    "input_data": set(),
+    "runner": {"capsules", "models", "input_data"},
+    "explorer": {"capsules", "models", "input_data", "runner"},
+    "benchmarks": {"capsules", "models", "input_data", "runner", "explorer"},
+    "examples": {"capsules", "models", "input_data", "runner", "explorer"},
+}
+PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
+PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """The dotted names that code imports, in its functions too. Relative imports stay in the room and are left out."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module
+
+
+def loaded(tree: ast.Module) -> Iterator[str]:
+    """The names that a module imports when it is loaded, thus outside functions."""
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield from imports(node)
+
+
+def files(room: str) -> list[Path]:
+    """The Python files of a room."""
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def is_test(path: Path) -> bool:
+    """Whether a file belongs to the tests."""
+    return path.name.endswith("_test.py") or path.name == "conftest.py"
+
+
+def test_every_folder_with_code_is_a_room():
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name[0] not in "._" and files(path.name)}
+    assert folders - {"build", "runs"} == ROOMS.keys()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_below_it(room):
+    others = ROOMS.keys() - ROOMS[room] - {room}
+    for path in files(room):
+        forbidden = others if is_test(path) else others | PROGRAMS
+        wrong = {name for name in imports(ast.parse(path.read_text())) if name.split(".")[0] in forbidden}
+        assert not wrong, f"{path.relative_to(ROOT)} imports {', '.join(sorted(wrong))}"
+
+
+@pytest.mark.parametrize("room", PACKAGES)
+def test_a_room_that_runs_on_any_backend_loads_none(room):
+    for path in files(room):
+        for name in loaded(ast.parse(path.read_text())) if not is_test(path) else ():
+            package = name.split(".")[0]
+            allowed = package in PACKAGES[room] | {room} | sys.stdlib_module_names
+            assert allowed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_the_rule_sees_imports_at_any_depth():
+    tree = ast.parse("import a.b\ndef f():\n    from c.d import e\n    from . import own\nif x:\n    import g\n")
+    assert set(imports(tree)) == {"a.b", "c.d", "g"}
+    assert set(loaded(tree)) == {"a.b", "g"}
