@@ -87,6 +87,18 @@ def test_capsules_route_the_votes_they_never_store(iterations, leaky):
         np.testing.assert_allclose(over_outputs, 1.0, rtol=1e-5)
 
 
+def test_another_routing_is_one_class():
+    class Mean(Capsules):
+        def make_routing(self):
+            return lambda votes, bias: (votes.sum() / votes.coefficients_shape[2], [])
+
+    layer = Mean(4, atoms=5)
+    inputs = RNG.standard_normal((3, 6, 8)).astype(np.float32)
+    outputs = layer(inputs)
+    kernel = ops.convert_to_numpy(layer.kernel).reshape(6, 8, 4, 5)
+    np.testing.assert_allclose(outputs, np.einsum("bia,iajd->bjd", inputs, kernel) / 6, atol=1e-6)
+
+
 def test_examples_do_not_share_routing_logits():
     layer = Capsules(3, atoms=4)
     inputs = RNG.standard_normal((4, 5, 8)).astype(np.float32)

@@ -22,7 +22,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -90,7 +89,7 @@ def measure(flags: argparse.Namespace) -> dict:
     import keras
 
     from benchmarks import backends
-    from benchmarks.plain_votes import VOTES
+    from benchmarks.plain_votes import STORED_VOTES
     from models import make_model
     from models.hparams import PRESETS, HParams
 
@@ -98,8 +97,10 @@ def measure(flags: argparse.Namespace) -> dict:
     keras.utils.set_random_seed(0)
     shape = tuple(map(int, flags.image.split("x")))
     hparams = HParams().override(PRESETS.get(flags.preset)).override(flags.hparams_override)
-    with mock.patch("models.capsnet.Capsules", VOTES[flags.votes]):
+    if flags.votes == "ours":
         model = make_model(flags.model, shape, 10, hparams)
+    else:
+        model = STORED_VOTES[flags.votes](shape, 10, hparams)
     random = np.random.RandomState(0)
     images = random.uniform(size=(flags.batch, *shape)).astype(np.float32)
     labels = random.randint(0, 10, (flags.batch, 1)).astype(np.int32)

@@ -10,7 +10,8 @@ except ImportError as error:
 
 from capsules.layers import Capsules, Decoder, PrimaryCapsules
 from capsules.losses import margin_loss, reconstruction_loss
-from capsules.ops import dynamic_routing, length, squash
+from capsules.ops import length, squash
+from capsules.routing import dynamic_routing
 
 __all__ = [
     "Capsules",

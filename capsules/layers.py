@@ -2,7 +2,8 @@
 
 The layers hold no reference to a backend, take any image size, depth and class count, follow the
 dtype policy (with the sensitive parts in float32) and save to `.keras` files that load again without
-custom objects. The functions they are made of are in `capsules.ops` and can be imported from here.
+custom objects. The functions they are made of are in `capsules.ops` and `capsules.routing` and can be
+imported from here.
 
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
@@ -10,8 +11,9 @@ Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (a
 import keras
 from keras import ops
 
-from capsules import votes
-from capsules.ops import check_routing, coupling_coefficients, dynamic_routing, length, route, squash
+from capsules.ops import length, squash
+from capsules.routing import DynamicRouting, coupling_coefficients, dynamic_routing
+from capsules.votes import StoredVotes, Votes
 
 __all__ = [
     "Capsules",
@@ -21,7 +23,6 @@ __all__ = [
     "coupling_coefficients",
     "dynamic_routing",
     "length",
-    "route",
     "squash",
 ]
 
@@ -142,9 +143,12 @@ class Capsules(keras.layers.Layer):
         atoms: length of each output capsule (16 in the paper).
         routing: number of routing iterations (3).
         leaky: see `coupling_coefficients`.
-        gradient: "all" or "last" routing iterations, see `route`.
+        gradient: "all" or "last" routing iterations, see `DynamicRouting`.
 
     Input: [batch, in, atoms_in]. Output: [batch, num_capsules, atoms].
+
+    A derived layer that routes in another way overrides `make_routing`; one that makes its votes in another way
+    overrides `compute_votes`.
 
     Raises:
         ValueError: an input that is not [batch, in, atoms_in] of known size, or wrong routing arguments.
@@ -160,9 +164,9 @@ class Capsules(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_routing(routing, gradient)
         self.num_capsules, self.atoms = num_capsules, atoms
         self.routing, self.leaky, self.gradient = routing, leaky, gradient
+        self.make_routing()  # refuses wrong arguments
 
     def build(self, input_shape):
         if len(input_shape) != 3 or None in input_shape[1:]:
@@ -180,31 +184,19 @@ class Capsules(keras.layers.Layer):
     def call(self, inputs):
         return self.route(inputs)[0]
 
-    def route(self, inputs):
-        """The capsules [batch, out, atoms] and each iteration's coupling coefficients [out, batch, in] (float32)."""
+    def compute_votes(self, inputs) -> Votes | StoredVotes:
+        """The votes of input capsules [batch, in, atoms_in] for the output capsules."""
         _, size, atoms_in = inputs.shape
         kernel = ops.cast(self.kernel, inputs.dtype)
-        by_atom = ops.reshape(kernel, (size, atoms_in, self.num_capsules, self.atoms))
-        by_atom = ops.transpose(by_atom, (1, 2, 0, 3))  # [atoms_in, out, in, atoms]
-        atoms = ops.transpose(inputs, (2, 0, 1))[:, None]  # [atoms_in, 1, batch, in]
+        return Votes(inputs, ops.reshape(kernel, (size, atoms_in, self.num_capsules, self.atoms)))
 
-        def weighted_sum(coefficients):
-            if not isinstance(coefficients, float):
-                return votes.weighted_sum(coefficients, atoms, by_atom)
-            total = ops.matmul(  # of all votes alike: one product
-                ops.reshape(inputs, (-1, size * atoms_in)), ops.reshape(kernel, (size * atoms_in, -1))
-            )
-            total = ops.reshape(coefficients * total, (-1, self.num_capsules, self.atoms))
-            return ops.transpose(total, (1, 0, 2))  # [out, batch, atoms]
+    def make_routing(self) -> DynamicRouting:
+        """The routing: a callable of votes and bias, see `capsules.routing`."""
+        return DynamicRouting(self.routing, self.leaky, self.gradient)
 
-        def agreement(capsules):
-            return votes.agreement(capsules, atoms, by_atom)
-
-        bias = ops.expand_dims(self.bias, axis=1)  # [out, 1, atoms]
-        capsules, coefficients = route(
-            weighted_sum, agreement, self.num_capsules, self.routing, self.leaky, bias, self.gradient
-        )
-        coefficients[0] = ops.full((self.num_capsules, *ops.shape(inputs)[:2]), coefficients[0])
+    def route(self, inputs):
+        """The capsules [batch, out, atoms] and the coupling coefficients [out, batch, in] of each iteration, a list."""
+        capsules, coefficients = self.make_routing()(self.compute_votes(inputs), self.bias)
         return ops.cast(ops.transpose(capsules, (1, 0, 2)), self.compute_dtype), coefficients
 
     def compute_output_shape(self, input_shape):

@@ -16,6 +16,10 @@ class CapsNet(Classifier):
     `model(images)` gives "logits" (lengths of the class capsules, [batch, classes], float32) and "capsules"
     ([batch, classes, class_atoms]). Arguments as `Classifier`; 8,215,728 weights for 28x28x1 images.
 
+    Attributes:
+        capsule_layer: the layer that makes the class capsules, with the arguments of `Capsules`. A derived network sets
+            another one.
+
     Raises:
         ValueError: images too small for the kernels.
 
@@ -24,6 +28,8 @@ class CapsNet(Classifier):
         >>> model.compile("adam")
         >>> model.fit(images, labels, batch_size=128)
     """
+
+    capsule_layer: type[Capsules] = Capsules
 
     def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "capsnet", **kwargs):
         super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
@@ -46,7 +52,7 @@ class CapsNet(Classifier):
             leaky=chosen.leaky,
             name="conv_capsule1",
         )
-        self.classes = Capsules(
+        self.classes = self.capsule_layer(
             num_classes,
             chosen.class_atoms,
             chosen.routing,
