@@ -90,7 +90,8 @@ def explore(flags) -> None:
 
     out = Path(flags.out) if flags.out else run_folder(flags.checkpoint) / "pictures"
     if flags.robustness:
-        from explorer.robustness import check_comparable, report
+        from explorer.compare import check_comparable
+        from explorer.robustness import report
 
         networks = [trained]
         if flags.compare:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from capsules.ops import length
 from input_data import Split, evaluation_batches
-from models.capsnet import CapsNet
+from models.classifier import Classifier
 from runner.evaluation import evaluate, hits, top_labels
 from runner.loader import Trained
 from runner.steps import make_evaluation_step
@@ -60,7 +59,7 @@ def examine(trained: Trained, split: Split, limit: int | None = None) -> Examine
     return Examined(trained, split, **result.predictions)
 
 
-def reconstructions(model: CapsNet, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def reconstructions(model: Classifier, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """What the decoder draws from the capsule of each label.
 
     Args:
@@ -74,7 +73,7 @@ def reconstructions(model: CapsNet, images: np.ndarray, labels: np.ndarray) -> n
     return np.stack(model.remake(model(images), labels), axis=1)
 
 
-def dimensions(model: CapsNet, image: np.ndarray, label: int) -> np.ndarray:
+def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
     """Reconstructions as each dimension of a capsule in turn is changed by `SWEEP` (paper, section 5.1).
 
     Args:
@@ -94,29 +93,6 @@ def dimensions(model: CapsNet, image: np.ndarray, label: int) -> np.ndarray:
     mask[:, label] = 1
     drawn = np.asarray(model.decoder(changed.reshape(-1, classes, atoms), mask))
     return drawn.reshape(atoms, len(SWEEP), *drawn.shape[1:])
-
-
-def couplings(model: CapsNet, images: np.ndarray) -> np.ndarray:
-    """Where on the grid of primary capsules each class gets its votes from, in each routing iteration.
-
-    The coupling coefficients at a place are averaged over the capsule types, weighted by the lengths of the
-    primary capsules: those near zero length have a coefficient but no say. They still sum to 1 over the classes
-    (to less with leaky routing).
-
-    Args:
-        model: a capsule network.
-        images: [n, rows, columns, depth].
-
-    Returns:
-        [n, iterations, classes, rows of the grid, columns of the grid].
-    """
-    primary = model.activations(images)["conv_capsule1"]  # [n, types·rows·columns, atoms]
-    coefficients = np.stack([np.asarray(each) for each in model.classes.route(primary)[1]])
-    grid = (model.primary.types, *model.primary.grid)
-    weights = np.asarray(length(primary)).reshape(-1, *grid)  # [n, types, rows, columns]
-    weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
-    coefficients = coefficients.reshape(*coefficients.shape[:3], *grid)  # [iterations, classes, n, *grid]
-    return np.einsum("kcntyx,ntyx->nkcyx", coefficients, weights)
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:

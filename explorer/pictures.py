@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from explorer import findings
 from explorer.findings import Examined
+from explorer.routing import routing_steps
 from explorer.sheets import Sheet, write
 from runner.evaluation import top_labels
-from runner.summaries import stretched
 
 SHOWN = 10  # examples in a row, and classes that get a picture of their own
 PAIRS = 8  # the same of pairs of digits, which are larger
@@ -44,15 +44,15 @@ def draw_all(examined: Examined, checkpoint: str, out: Path, say: Callable[[str]
 def left_out(examined: Examined, run: Path) -> dict[str, str]:
     """Names of the pictures that do not fit a network or its run, with the reasons."""
     model, without = examined.trained.model, {}
-    if getattr(model, "decoder", None) is None:
+    if model.decoder is None:
         names = ("reconstructions", "dimensions", "multimnist")
         without |= dict.fromkeys(names, f"this {model.name} has no decoder")
     elif examined.trained.num_targets == 2:
         without["reconstructions"] = "multimnist.png has those of two digits"
     else:
         without["multimnist"] = "an image of this network has one label"
-    if not hasattr(model, "classes"):
-        without["routing"] = f"{model.name} has no capsules"
+    if model.places() is None:
+        without["routing"] = f"{model.name} has no grid of primary capsules that is routed"
     if not findings.errors(run) and not findings.losses(run):
         without["curves"] = f"{run} has neither test/results.csv nor TensorBoard's losses in train"
     return without
@@ -107,7 +107,7 @@ def reconstructions(examined: Examined) -> Figure:
             continue
         images, labels, predicted = examined.images(chosen), examined.labels[chosen], examined.predictions[chosen]
         drawn = findings.reconstructions(model, images, np.concatenate([predicted, labels], axis=1))
-        rows = {"input": stretched(images), "reconstruction" if right else "from the prediction": drawn[:, 0]}
+        rows = {"input": images, "reconstruction" if right else "from the prediction": drawn[:, 0]}
         if not right:
             rows["from the label"] = drawn[:, 1]
         sheet.add(title, rows, _headings(examined, label=labels, predicted=predicted))
@@ -169,7 +169,10 @@ def routing(examined: Examined) -> Figure:
     """Coupling coefficients from the grid of primary capsules to each class, through the iterations."""
     trained = examined.trained
     chosen = np.concatenate([np.flatnonzero(examined.right)[:ROUTED], np.flatnonzero(~examined.right)[:1]])
-    images, maps = examined.images(chosen), findings.couplings(trained.model, examined.images(chosen))
+    images, maps = (
+        examined.images(chosen),
+        np.asarray(routing_steps(trained.model, examined.images(chosen))["coupling"]),
+    )
     classes = np.sort(top_labels(examined.logits[chosen], SHOWN), axis=1)
     norm = Normalize(maps.min(), maps.max())
     sheet = Sheet(
@@ -187,7 +190,7 @@ def routing(examined: Examined) -> Figure:
         rows = {f"iteration {number}": row for number, row in enumerate(coloured, start=1)}
         title = _headings(examined, label=examined.labels[[index]], predicted=examined.predictions[[index]])[0]
         headings = [f"to {_names(examined, [label])}" for label in shown]
-        sheet.add(title.replace("\n", "; "), rows, headings, beside=stretched(image[None])[0])
+        sheet.add(title.replace("\n", "; "), rows, headings, beside=image)
     figure = sheet.figure()
     width, height = figure.get_size_inches()
     bar = figure.add_axes((1 - 0.7 / width, 0.3 / height, 0.12 / width, 1 - 1.3 / height))

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import ops
 
 from explorer import findings, pictures, sheets
 from input_data import Options, open_split
@@ -76,21 +75,6 @@ def test_the_sweep_changes_one_dimension_at_a_time(single):
         expected = np.asarray(model.decoder(capsules, np.eye(10, dtype=np.float32)[[6]]))[0]
         np.testing.assert_allclose(found[dimension, column], expected, atol=1e-5)
         assert np.abs(expected - plain).max() > 1e-3
-
-
-def test_couplings_are_weighted_means_on_the_grid(single):
-    model, images = single.trained.model, single.images(np.arange(2))
-    found = findings.couplings(model, images)
-    assert found.shape == (2, 3, 10, 6, 6)
-    np.testing.assert_allclose(found.sum(axis=2), 1, atol=1e-5)
-    np.testing.assert_allclose(found[:, 0], 0.1, atol=1e-5)
-    primary = np.asarray(model.primary(model.conv1(images)))
-    last = np.asarray(model.classes.route(ops.convert_to_tensor(primary))[1][2])  # [out, batch, in]
-    for image, label, row, column in ((0, 7, 0, 5), (1, 2, 4, 1)):
-        places = [kind * 36 + row * 6 + column for kind in range(3)]
-        lengths = [np.sqrt((primary[image, place] ** 2).sum()) for place in places]
-        expected = sum(w * last[label, image, place] for w, place in zip(lengths, places, strict=True)) / sum(lengths)
-        np.testing.assert_allclose(found[image, 2, label, row, column], expected, rtol=1e-4)
 
 
 def test_confusion_counts_by_label_and_prediction():

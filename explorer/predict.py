@@ -10,7 +10,6 @@ import numpy as np
 
 from explorer.reading import prepare, read_image
 from input_data.formats.files import atomic_write
-from models.capsnet import CapsNet
 from runner.evaluation import top_labels, write_predictions
 from runner.loader import Trained
 
@@ -74,26 +73,11 @@ def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[An
                 yield Answer(str(path), notes, next(logits))
 
 
-def scores(logits: np.ndarray, trained: Trained) -> tuple[str, np.ndarray]:
-    """What to call the logits [classes] of a network, and how to show them.
-
-    A capsule's length is its own probability (paper, section 2), and so is what a baseline learns with the margin
-    loss; with the others it is the softmax or the sigmoid of the logits.
-    """
-    loss = trained.model.hparams.loss_type
-    if isinstance(trained.model, CapsNet):
-        return "length", logits
-    if loss == "softmax":
-        shares = np.exp(logits - logits.max())
-        return "score", shares / shares.sum()
-    return "score", 1 / (1 + np.exp(-logits)) if loss == "sigmoid" else logits
-
-
 def line(answer: Answer, trained: Trained) -> str:
     """An answer in words: name, class or classes, runner-up, and what was done to the picture."""
     if answer.logits is None:
         return f"{answer.name}: not read. {answer.error}"
-    word, shown = scores(answer.logits, trained)
+    word, shown = trained.model.score_name, np.asarray(trained.model.scores(answer.logits[None]))[0]
     best = top_labels(answer.logits[None], trained.num_targets + 1)[0]
     parts = [f"{trained.class_names[label]} ({shown[label]:.2f})" for label in best]
     parts[0] = parts[0].replace(" (", f" ({word} ")

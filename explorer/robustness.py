@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import ndimage
 
+from explorer.compare import network_names
 from explorer.sheets import strip, write
 from input_data import Split, evaluation_batches
 from input_data.formats.files import atomic_write
 from runner.evaluation import hits, top_labels
 from runner.loader import Trained
 from runner.progress import Progress
-from runner.summaries import stretched
 
 BATCH = 100
 
@@ -82,17 +82,6 @@ class Row:
     correct: tuple[int, ...]
 
 
-def check_comparable(one: Trained, other: Trained) -> None:
-    """Raises ValueError where two networks do not answer the same question."""
-    facts = [(net.model.image_shape, net.num_targets, net.class_names) for net in (one, other)]
-    if facts[0] != facts[1]:
-        raise ValueError(
-            "Both networks should be of the same images and classes. Received one of "
-            f"{facts[0][0]} with {len(facts[0][2])} classes and {facts[0][1]} label(s) an image, and one of "
-            f"{facts[1][0]} with {len(facts[1][2])} and {facts[1][1]}. Give --compare another checkpoint."
-        )
-
-
 def measure(networks: list[Trained], split: Split, size: int) -> list[Row]:
     """Counts the right answers of networks on the same changed test images.
 
@@ -120,12 +109,6 @@ def _correct(trained: Trained, images: np.ndarray, labels: np.ndarray) -> int:
     starts = range(0, len(images), BATCH)
     logits = [trained.model.predict_on_batch(images[start : start + BATCH])["logits"] for start in starts]
     return int(hits(labels, top_labels(np.concatenate(logits), labels.shape[1])).all(axis=1).sum())
-
-
-def network_names(networks: list[Trained]) -> list[str]:
-    """What to call each network in a table: its kind and its steps, numbered where these are the same."""
-    names = [f"{each.model.name}, {each.step:,} steps" for each in networks]
-    return names if len(set(names)) == len(names) else [f"{name} ({i})" for i, name in enumerate(names, start=1)]
 
 
 def table(rows: list[Row], names: list[str]) -> str:
@@ -167,7 +150,7 @@ def plot(rows: list[Row], names: list[str], image: np.ndarray) -> Figure:
             axes.plot(amounts, [100 * row.correct[index] / row.size for row in own], "o-", markersize=4, label=name)
         axes.set(title=change, xlabel=unit, xticks=amounts, ylim=(0, 102))
         axes.grid(alpha=0.3)
-        strip(below, {"": np.stack([stretched(function(image[None], x))[0] for x in amounts])}, [""] * len(amounts))
+        strip(below, {"": np.concatenate([function(image[None], x) for x in amounts])}, [""] * len(amounts))
         below.set_aspect("equal")
     upper[0].set_ylabel(f"accuracy in % of {rows[0].size:,} test images")
     figure.legend(*upper[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(names))

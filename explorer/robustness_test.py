@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from explorer import robustness
+from explorer.compare import check_comparable
 from explorer.robustness import CHANGES, Row
 from input_data import Options, open_split
 from models import make_model
@@ -129,6 +130,6 @@ def test_the_plot_draws_each_network_against_the_amounts():
 def test_networks_of_other_images_are_not_compared():
     (one, _), _ = networks()
     model = make_model("capsule", (36, 36, 1), 10, HParams(num_prime_capsules=1, conv_channels=4))
-    robustness.check_comparable(one, one)
+    check_comparable(one, one)
     with pytest.raises(ValueError, match=r"\(28, 28, 1\) with 10 classes .* \(36, 36, 1\)"):
-        robustness.check_comparable(one, Trained(model, 1, "mnist", 2, NAMES))
+        check_comparable(one, Trained(model, 1, "mnist", 2, NAMES))

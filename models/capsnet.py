@@ -30,6 +30,8 @@ class CapsNet(Classifier):
     """
 
     capsule_layer: type[Capsules] = Capsules
+    has_capsules = True
+    score_name = "length"
 
     def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "capsnet", **kwargs):
         super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
@@ -76,6 +78,18 @@ class CapsNet(Classifier):
     def call(self, images, training=False):
         capsules = self.activations(images)["capsule2"]
         return {"logits": length(capsules), "capsules": capsules}
+
+    def scores(self, logits):
+        return logits  # a capsule's length is its probability (paper, section 2), whatever the loss
+
+    def places(self):
+        layer = self.primary
+        sees = KERNEL + layer.kernel_size - 1
+        before = 0
+        if layer.padding == "same":  # conv1 then keeps the size
+            covered = (layer.grid[0] - 1) * layer.strides + layer.kernel_size
+            before = KERNEL // 2 + max(covered - self.image_shape[0], 0) // 2
+        return {"first": sees // 2 - before, "step": layer.strides, "sees": sees}
 
     def remake(self, outputs, labels):
         if self.decoder is None:

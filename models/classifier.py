@@ -34,6 +34,10 @@ class Classifier(keras.Model):
         hparams: an HParams, or a dict of its fields.
     """
 
+    has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`
+    decoder = None  # the layer that draws an image from them, where there is one
+    score_name = "score"  # what to call what `scores` gives
+
     def __init__(self, image_shape, num_classes: int, hparams: HParams | dict | None = None, **kwargs):
         super().__init__(**kwargs)
         self.image_shape = tuple(image_shape)
@@ -55,6 +59,24 @@ class Classifier(keras.Model):
     def activations(self, images) -> dict[str, Any]:
         """What each layer makes of the images, by the layer's name, for summaries and pictures."""
         raise NotImplementedError
+
+    def scores(self, logits):
+        """Logits [batch, classes] as people read them, in [0, 1].
+
+        The softmax or the sigmoid where a network was trained with these; what learns with the margin loss is a
+        probability as it is, but for what lies outside.
+        """
+        if self.hparams.loss_type == "softmax":
+            return ops.softmax(logits)
+        return ops.sigmoid(logits) if self.hparams.loss_type == "sigmoid" else ops.clip(logits, 0.0, 1.0)
+
+    def places(self) -> dict[str, float] | None:
+        """Where the grid of primary capsules, which are routed to the classes, lies over the image; None: no such grid.
+
+        "first" is the middle of the first capsule's field of view, in pixels from the middle of the first pixel;
+        "step" the distance to the next; "sees" the side of the field.
+        """
+        return None
 
     def remake(self, outputs: dict, labels) -> list:
         """One reconstruction of the images for each label [batch, num_targets]; none where there is no decoder."""

@@ -74,6 +74,30 @@ def test_a_saved_model_loads_and_trains_by_fit(name, tmp_path):
     assert loaded.evaluate(images, labels, verbose=0, return_dict=True)["accuracy"] == right.mean()
 
 
+def test_scores_are_what_the_loss_means():
+    logits = np.array([[2.0, 0.0, -1.0]], np.float32)
+    expected = {
+        "margin": np.clip(logits, 0, 1),
+        "softmax": np.exp(logits) / np.exp(logits).sum(),
+        "sigmoid": 1 / (1 + np.exp(-logits)),
+    }
+    for loss, values in expected.items():
+        baseline = make_model("baseline", (16, 16, 1), 3, HParams(loss_type=loss))
+        np.testing.assert_allclose(baseline.scores(logits), values, atol=1e-6)
+        capsule = make_model("capsule", (20, 20, 1), 3, HParams(num_prime_capsules=1, conv_channels=4, loss_type=loss))
+        np.testing.assert_array_equal(capsule.scores(logits), logits)  # lengths already
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_network_says_whether_it_has_capsules_and_a_decoder(name):
+    images, labels = batch()
+    model = make_model(name, images.shape[1:], 10, TINY)
+    outputs = model(images)
+    assert model.has_capsules == ("capsules" in outputs) == (model.score_name == "length")
+    assert (model.decoder is not None) == bool(model.remake(outputs, labels))
+    assert model.has_capsules or model.places() is None
+
+
 @pytest.mark.parametrize(
     ("name", "padding", "words"),
     [

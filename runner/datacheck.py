@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from runner.progress import Progress
-from runner.summaries import grid, stretched, write_png
+from runner.summaries import grid, write_png
 
 
 def check(name: str, split, batches: Iterable[dict]) -> str:
@@ -33,8 +33,8 @@ def check(name: str, split, batches: Iterable[dict]) -> str:
 
 
 def draw_sheet(path: Path, batch: dict, rows: int = 6, columns: int = 16) -> None:
-    """Writes a PNG of a batch's first images, those not in [0, 1] stretched to it."""
-    images = stretched(batch["images"][: rows * columns])
+    """Writes a PNG of a batch's first images."""
+    images = batch["images"][: rows * columns]
     blank = np.zeros((-len(images) % columns, *images.shape[1:]), images.dtype)
     images = np.concatenate([images, blank])
     write_png(path, grid([images[start : start + columns] for start in range(0, len(images), columns)], scale=2))

@@ -60,24 +60,24 @@ def write_test_summaries(folder: Path, step: int, result: Result) -> None:
     writer.close()
 
 
-def stretched(images: np.ndarray) -> np.ndarray:
-    """Images [n, rows, columns, depth] to look at: where some lie outside [0, 1], each is stretched to just fill it."""
-    if images.min() >= 0 and images.max() <= 1:
-        return images
-    low, high = (reduce(images, axis=(1, 2, 3), keepdims=True) for reduce in (np.min, np.max))
-    return (images - low) / np.maximum(high - low, 1e-6)
+def visible(images: np.ndarray) -> np.ndarray:
+    """Images as one looks at them: float [n, rows, columns, 1 or 3] in [0, 1].
+
+    Where some values lie outside [0, 1] by more than rounding, as those of standardised images do, each image is
+    stretched to just fill it. Of images with two channels (a stereo pair) the first is shown.
+    """
+    images = np.asarray(images, np.float32)
+    if images.min() < -1e-3 or images.max() > 1 + 1e-3:
+        low, high = (reduce(images, axis=(1, 2, 3), keepdims=True) for reduce in (np.min, np.max))
+        images = (images - low) / np.maximum(high - low, 1e-6)
+    return np.clip(images[..., :3] if images.shape[-1] >= 3 else images[..., :1], 0.0, 1.0)
 
 
 def grid(rows: list, scale: int = 1) -> np.ndarray:
-    """One picture uint8 [height, width, 1 or 3]: each row of images [n, rows, columns, depth] beside one another.
-
-    Values are clipped to [0, 1]; of images with two channels (a stereo pair) the first is shown.
-    """
+    """One picture uint8 [height, width, 1 or 3]: each row of images [n, rows, columns, depth], made `visible`."""
     lines = []
     for images in rows:
-        images = np.clip(np.asarray(images, np.float32), 0.0, 1.0)
-        images = images[..., :3] if images.shape[-1] >= 3 else images[..., :1]
-        images = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.5)
+        images = np.pad(visible(images), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.5)
         lines.append(np.concatenate(list(images), axis=1))
     picture = np.concatenate(lines, axis=0)
     return (picture.repeat(scale, axis=0).repeat(scale, axis=1) * 255).astype(np.uint8)

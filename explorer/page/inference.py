@@ -7,11 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from capsules.ops import length
+from explorer.compare import check_comparable, network_names
+from explorer.routing import routing_steps
 from input_data import Split
-from models.capsnet import KERNEL, CapsNet
+from runner.evaluation import hits, top_labels
 from runner.loader import Trained
 
-SCORES = {"margin": lambda logits: tf.clip_by_value(logits, 0.0, 1.0), "softmax": tf.nn.softmax, "sigmoid": tf.sigmoid}
+BATCH = 100  # images at a time in the search for a wrong answer
 
 
 class Inspector:
@@ -20,31 +22,34 @@ class Inspector:
     Args:
         trained: the network and its facts.
         split: the examples to choose from.
+        compared: another network, of the same images and classes, that gives its scores beside; None: there is none.
 
     Raises:
-        ValueError: the examples are not of the network's size.
+        ValueError: the examples are not of the network's size, or the networks are not comparable.
     """
 
-    def __init__(self, trained: Trained, split: Split):
-        self.trained, self.split, self.model = trained, split, trained.model
+    def __init__(self, trained: Trained, split: Split, compared: Trained | None = None):
+        self.trained, self.split, self.compared, self.model = trained, split, compared, trained.model
         if tuple(split.info.image_shape) != self.model.image_shape or split.info.num_targets != trained.num_targets:
             raise ValueError(
                 f"The network takes images {self.model.image_shape} with {trained.num_targets} label(s). Received a "
                 f"data set with images {tuple(split.info.image_shape)} and {split.info.num_targets} label(s)."
             )
-        self.has_capsules = isinstance(self.model, CapsNet)
-        self.has_decoder = self.has_capsules and self.model.decoder is not None
+        if compared is not None:
+            check_comparable(trained, compared)
+        self.places = self.model.places()
+        self.atoms = self.model.classes.atoms if self.model.has_capsules else 0
         self._lock = threading.Lock()
         self._look = tf.function(self._look_once, [tf.TensorSpec((1, *self.model.image_shape))])
         self.look(np.zeros(self.model.image_shape, np.float32))  # compiles before the first visitor waits
-        if self.has_decoder:
-            atoms = self.model.classes.atoms
-            self._draw = tf.function(self._draw_once, [tf.TensorSpec((), tf.int32), tf.TensorSpec((atoms,))])
-            self.draw(0, np.zeros(atoms, np.float32))
+        if self.model.decoder is not None:
+            self._draw = tf.function(self._draw_once, [tf.TensorSpec((), tf.int32), tf.TensorSpec((self.atoms,))])
+            self.draw(0, np.zeros(self.atoms, np.float32))
 
     def facts(self) -> dict[str, Any]:
         """What the page has to know of the network and its data, ready for JSON."""
         rows, columns, depth = self.model.image_shape
+        names = network_names([self.trained, self.compared]) if self.compared else [None, None]
         return {
             "network": type(self.model).__name__,
             "step": self.trained.step,
@@ -54,46 +59,33 @@ class Inspector:
             "targets": self.trained.num_targets,
             "rows": rows,
             "columns": columns,
+            "depth": depth,
             "drawing": depth == 1 and self.trained.dataset in ("mnist", "affnist"),
-            "atoms": self.model.classes.atoms if self.has_capsules else 0,
-            "decoder": self.has_decoder,
-            "routing": self._places() if self.has_capsules else None,
+            "score": self.model.score_name,
+            "atoms": self.atoms,
+            "decoder": self.model.decoder is not None,
+            "routing": self.places,
+            "compared": names[1],
         }
-
-    def _places(self) -> dict[str, float]:
-        """Where the grid of primary capsules lies over the image, and how much of it each capsule sees, in pixels."""
-        layer = self.model.primary
-        before = 0
-        if layer.padding == "same":  # conv1 then keeps the size
-            covered = [(cells - 1) * layer.strides + layer.kernel_size for cells in layer.grid]
-            before = KERNEL // 2 + max(covered[0] - self.model.image_shape[0], 0) // 2
-        sees = KERNEL + layer.kernel_size - 1
-        return {"first": sees // 2 - before, "step": layer.strides, "sees": sees}
 
     def _look_once(self, images):
-        if not self.has_capsules:
-            scores = SCORES[self.model.hparams.loss_type](self.model(images)["logits"])[0]
-            return {"scores": scores, "chosen": self._best(scores)}
-        primary = self.model.primary(self.model.conv1(images))
-        capsules, coefficients = self.model.classes.route(primary)
-        scores = tf.cast(length(capsules)[0], tf.float32)
-        chosen = self._best(scores)
-        coupling = tf.stack([tf.cast(each[:, 0], tf.float32) for each in coefficients])  # [iterations, classes, in]
-        layer = self.model.primary
-        by_type = tf.reshape(coupling, (len(coefficients), len(scores), layer.types, *layer.grid))
-        found = {
-            "scores": scores,
-            "chosen": chosen,
-            "capsules": tf.cast(capsules[0], tf.float32),
-            "coupling": tf.reduce_mean(by_type, axis=2),
-        }
-        if self.has_decoder:
-            masks = tf.one_hot(chosen, self.model.num_classes)
-            found["drawn"] = self.model.decoder(tf.repeat(capsules, self.trained.num_targets, axis=0), masks)
-        return found
-
-    def _best(self, scores):
-        return tf.math.top_k(scores, self.trained.num_targets).indices
+        looked = {}
+        if self.places:
+            looked = routing_steps(self.model, images)
+            outputs = {"logits": length(looked["capsules"]), "capsules": looked["capsules"]}
+        else:
+            outputs = self.model(images)
+        scores = self.model.scores(outputs["logits"])[0]
+        chosen = tf.math.top_k(scores, self.trained.num_targets).indices
+        looked = {name: tf.cast(values[0], tf.float32) for name, values in looked.items()}
+        looked |= {"scores": scores, "chosen": chosen}
+        if self.model.has_capsules:
+            looked["capsules"] = tf.cast(outputs["capsules"][0], tf.float32)
+        if self.model.decoder is not None:
+            looked["drawn"] = tf.concat(self.model.remake(outputs, chosen[None]), axis=0)
+        if self.compared:
+            looked["compared"] = self.compared.model.scores(self.compared.model(images)["logits"])[0]
+        return looked
 
     def _draw_once(self, label, capsule):
         mask = tf.one_hot(label, self.model.num_classes)[None]
@@ -104,9 +96,10 @@ class Inspector:
 
         Returns:
             "scores" [classes] in [0, 1] (lengths of capsules; shares of a baseline) and "chosen" [num_targets], the
-            classes with the highest, highest first. Of capsules also "capsules" [classes, atoms] and "coupling"
-            [iterations, classes, grid rows, grid columns], a mean over the types of primary capsules; with a decoder
-            "drawn" [num_targets, rows, columns, depth], what it makes of the chosen capsules.
+            classes with the highest, highest first. Of capsules also "capsules" [classes, atoms]; where they are
+            routed from a grid also "coupling", "agreement" and "lengths" (see `routing_steps`); with a decoder
+            "drawn" [num_targets, rows, columns, depth], what it makes of the chosen capsules. With a network to
+            compare "compared" [classes], its scores.
         """
         with self._lock:
             return {name: value.numpy() for name, value in self._look(tf.constant(image[None], tf.float32)).items()}
@@ -126,11 +119,26 @@ class Inspector:
         Raises:
             ValueError: no such example.
         """
-        chosen = np.array([index, index if second is None else second])
-        if not ((chosen >= 0) & (chosen < len(self.split))).all():
-            raise ValueError(f"Examples are numbered 0 to {len(self.split) - 1}. Received: {chosen.max()}.")
-        batch = self.split.batch(chosen, np.zeros((2, self.split.noise)))
+        indices = np.array([index, index if second is None else second])
+        if not ((indices >= 0) & (indices < len(self.split))).all():
+            raise ValueError(f"Examples are numbered 0 to {len(self.split) - 1}. Received: {indices.max()}.")
+        batch = self.split.batch(indices, np.zeros((2, self.split.noise)))
         if self.trained.num_targets == 1:
             return batch["images"][0], [int(batch["labels"][0, 0])]
-        merged = np.minimum(batch["reconstruction_targets"][0, 0] + batch["reconstruction_targets"][1, 1], 1.0)
+        targets = batch["reconstruction_targets"]
+        merged = np.minimum(targets[0, 0] + targets[1, 1], 1.0)
         return merged, [int(batch["labels"][0, 0]), int(batch["labels"][1, 1])]
+
+    def next_wrong(self, after: int) -> int | None:
+        """The first example after `after`, from the start again at the end, that the network gets wrong; None: none."""
+        size = len(self.split)
+        order = np.roll(np.arange(size), -(after + 1) % size)
+        for start in range(0, size, BATCH):
+            indices = order[start : start + BATCH]
+            batch = self.split.batch(indices, np.zeros((len(indices), self.split.noise)))
+            with self._lock:
+                logits = self.model.predict_on_batch(batch["images"])["logits"]
+            wrong = ~hits(batch["labels"], top_labels(logits, self.trained.num_targets)).all(axis=1)
+            if wrong.any():
+                return int(indices[wrong.argmax()])
+        return None

@@ -1,12 +1,12 @@
 """What the page shows is what the network computes."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from explorer.page.conftest import untrained
 from explorer.page.inference import Inspector
+from explorer.routing import routing_steps
 from input_data.arrays import ImageArrays
 from input_data.dataset import Info
 
@@ -39,16 +39,12 @@ def test_a_capsule_draws_alone_and_its_dimensions_change_the_picture(taught, dig
     assert np.abs(moved - found["drawn"][0]).max() > 0.05
 
 
-def test_coupling_is_a_mean_over_types_of_coefficients_that_sum_to_one(taught, digits):
+def test_the_routing_is_that_of_the_pictures(taught, digits):
     inspector = Inspector(taught, digits)
     image, _ = inspector.example(3)
-    coupling = inspector.look(image)["coupling"]
-    assert coupling.shape == (3, 10, 6, 6)
-    np.testing.assert_allclose(coupling[0], 0.1)
-    np.testing.assert_allclose(coupling.sum(axis=1), 1, atol=1e-5)
-    _, each = taught.model.classes.route(taught.model.activations(image[None])["conv_capsule1"])
-    last = keras.ops.convert_to_numpy(each[2])[4, 0]  # [types·rows·columns], to class 4
-    np.testing.assert_allclose(coupling[2, 4, 5, 1], last[[t * 36 + 5 * 6 + 1 for t in range(4)]].mean(), atol=1e-5)
+    looked, expected = inspector.look(image), routing_steps(taught.model, image[None])
+    for name in ("coupling", "agreement", "lengths"):
+        np.testing.assert_allclose(looked[name], expected[name][0], atol=1e-5)
 
 
 @pytest.mark.parametrize(("padding", "size"), [("VALID", 28), ("SAME", 28), ("SAME", 27)])
@@ -109,3 +105,26 @@ def test_wrong_examples_and_data_of_another_size_are_refused(taught, digits, pai
         Inspector(taught, digits).example(1000)
     with pytest.raises(ValueError, match=r"images \(28, 28, 1\) with 1 label.*Received.*\(36, 36, 1\) and 2 label"):
         Inspector(taught, pairs)
+
+
+def test_another_networks_scores_stand_beside(taught, digits):
+    baseline = untrained("baseline", (28, 28, 1), loss_type="softmax")
+    inspector = Inspector(taught, digits, baseline)
+    image, _ = inspector.example(2)
+    expected = baseline.model.scores(baseline.model(image[None])["logits"])[0]
+    np.testing.assert_allclose(inspector.look(image)["compared"], expected, atol=1e-5)
+    assert inspector.facts()["compared"] == "baseline, 0 steps"
+    with pytest.raises(ValueError, match="of the same images and classes"):
+        Inspector(taught, digits, untrained("baseline", (20, 20, 1)))
+
+
+def test_the_next_wrong_answer_is_searched_to_the_end_and_from_the_start(taught, digits):
+    inspector = Inspector(taught, digits)
+    logits = np.asarray(taught.model.predict(digits.images / np.float32(255), verbose=0)["logits"])
+    wrong = np.flatnonzero(logits.argmax(axis=1) != digits.labels).tolist()
+    assert inspector.next_wrong(0) == next(index for index in wrong if index > 0)
+    assert inspector.next_wrong(wrong[0]) == wrong[1] and inspector.next_wrong(wrong[-1]) == wrong[0]
+    few = ImageArrays(digits.info, digits.images[:0], digits.labels[:0], 0)
+    right = next(index for index in range(1000) if index not in wrong)
+    few.images, few.labels = digits.images[[right]], digits.labels[[right]]
+    assert Inspector(taught, few).next_wrong(0) is None

@@ -3,37 +3,36 @@
 It is Python's own `http.server` and the page is plain HTML and JavaScript, because that is all it takes. Gradio would
 bring some forty more packages, and a canvas that follows the pen, a decoder that follows 16 sliders and routing maps
 would have to be written all the same.
+
+It answers the browser of this machine and pages of its own alone: a page of another site can send requests to
+127.0.0.1, and a browser says in `Host`, `Origin` and `Sec-Fetch-Site` where they come from.
 """
 
 import errno
+import io
 import json
 import re
+import socket
 import sys
+import time
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-import numpy as np
-
+from explorer.page.answers import LARGEST, Answers, Refused
 from explorer.page.inference import Inspector
-from explorer.page.strokes import draw
-from explorer.reading import prepare, read_image
 from input_data import Split
 from runner.loader import Trained
 
-LARGEST = 8 * 2**20  # bytes of a request
-MOST_POINTS = 2000  # of a drawing
-KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-FILES = {"/": "page.html"} | {f"/{name}": name for name in ("page.css", "page.js", "pad.js", "pictures.js", "tools.js")}
-
-
-class Refused(Exception):
-    """A request that is not answered: its HTTP status, and a sentence for the user."""
-
-    def __init__(self, status: int, sentence: str):
-        super().__init__(sentence)
-        self.status = status
+IDLE = 60  # seconds that a connection may stay open without a request
+SLOWEST = 20  # seconds that a request may take to arrive, and its answer to be taken
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 def serve(trained: Trained, split: Split, port: int) -> None:
@@ -59,6 +58,7 @@ class Server(ThreadingHTTPServer):
     """Listens on 127.0.0.1; arguments and errors as `serve`."""
 
     daemon_threads = True
+    request_queue_size = 128  # connections that the system keeps while they wait for `accept`; 5 reset a busy class
 
     def __init__(self, trained: Trained, split: Split, port: int):
         try:
@@ -70,7 +70,7 @@ class Server(ThreadingHTTPServer):
                 f"Port {port} of 127.0.0.1 {reason}. Give another one, or 0 for any that is free."
             ) from None
         try:
-            self.inspector = Inspector(trained, split)
+            self.answers = Answers(Inspector(trained, split))
         except BaseException:
             self.server_close()
             raise
@@ -80,161 +80,134 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+class _UntilDeadline(io.RawIOBase):
+    """A connection's bytes, until a time: a socket's own timeout starts anew with each byte that arrives."""
+
+    def __init__(self, connection: socket.socket):
+        self.connection = connection
+        self.deadline = 0.0
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("The request took too long to arrive.")
+        self.connection.settimeout(left)
+        return self.connection.recv_into(buffer)
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers one browser."""
 
     protocol_version = "HTTP/1.1"
-    timeout = 60  # seconds that an idle connection stays open
     server: Server
 
-    def do_GET(self):
-        routes = dict.fromkeys(FILES, self._file) | {"/network": self._network, "/example": self._example}
-        self._answer(routes)
+    def setup(self):
+        super().setup()
+        self.rfile.close()
+        self.incoming = _UntilDeadline(self.connection)
+        self.rfile = io.BufferedReader(self.incoming)
 
-    def do_POST(self):
-        self._answer({"/drawing": self._drawing, "/image": self._image, "/capsule": self._capsule})
+    def version_string(self):
+        return "explore.py"
 
     def log_message(self, format, *args):
         pass
 
-    def _answer(self, routes: dict) -> None:
-        self.address = urlsplit(self.path)
-        status, kind = 200, "application/json"
+    def handle_one_request(self):
+        self.close_connection = True
+        self.incoming.deadline = time.monotonic() + IDLE
         try:
-            host = self.headers.get("Host", "")
-            if not re.fullmatch(r"(127\.0\.0\.1|localhost)(:\d+)?", host):  # another site's name that points here
-                raise Refused(403, f"This server is for http://127.0.0.1 and http://localhost. Received: {host!r}.")
-            self.body = self._read() if self.command == "POST" else b""
-            if self.address.path not in routes:
-                raise Refused(404, f"There is no {self.command} {self.address.path} here.")
-            kind, content = routes[self.address.path]()
+            self.rfile.peek(1)
+        except TimeoutError:
+            return
+        self.incoming.deadline = time.monotonic() + SLOWEST
+        super().handle_one_request()
+
+    def do_GET(self):
+        self._answer()
+
+    def do_POST(self):
+        self._answer()
+
+    def send_error(self, code, message=None, explain=None):
+        """What the base class refuses, such as an unknown method, in the form of our own refusals."""
+        self.close_connection = True
+        self.request_version = self.protocol_version  # what is no HTTP at all counts as version 0.9, without headers
+        sentence = message or self.responses.get(code, ("The request is not understood",))[0]
+        self._send(code, *_error(f"{sentence.rstrip('.')}."))
+
+    def _answer(self) -> None:
+        status = 200
+        try:
+            self._check_origin()
+            body = self._body()
+            address = self._address()
+            kind, content = self.server.answers.answer(self.command, address.path, address.query, body)
         except Refused as refused:
-            status, content = refused.status, json.dumps({"error": str(refused)}).encode()
             self.close_connection = True  # what it sent may be unread
+            status, (kind, content) = refused.status, _error(str(refused))
+        except TimeoutError:
+            self.close_connection = True
+            status, (kind, content) = 408, _error(f"A request has to arrive within {SLOWEST} seconds.")
+        except Exception as error:  # a fault of ours: the page gets a sentence, the terminal the whole story
+            traceback.print_exc()
+            status, (kind, content) = 500, _error(f"The server failed ({type(error).__name__}): see its terminal.")
+        self._send(status, kind, content)
+
+    def _check_origin(self) -> None:
+        host = self.headers.get("Host", "")
+        if not re.fullmatch(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", host):  # another site's name that points here
+            raise Refused(403, f"This server is for http://127.0.0.1 and http://localhost. Received: {host[:100]!r}.")
+        own = {f"http://{name}" for name in (host, *(f"{each}:{self.server.server_port}" for each in _NAMES))}
+        origin = self.headers.get("Origin")
+        if origin is not None and origin not in own:
+            raise Refused(403, f"This server answers its own page alone. Received a request of {origin[:100]!r}.")
+        site = self.headers.get("Sec-Fetch-Site", "none")
+        if site not in ("same-origin", "none"):
+            raise Refused(403, f"This server answers its own page alone. Received a {site[:30]!r} request.")
+
+    def _address(self):
+        try:
+            return urlsplit(self.path)
+        except ValueError:
+            raise Refused(400, "The address of the request is not understood.") from None
+
+    def _body(self) -> bytes:
+        sizes = self.headers.get_all("Content-Length", [])
+        if self.command == "GET":
+            if sizes or "Transfer-Encoding" in self.headers:
+                raise Refused(400, "A GET request has no body here.")
+            return b""
+        if len(sizes) != 1 or not re.fullmatch("[0-9]+", sizes[0]) or "Transfer-Encoding" in self.headers:
+            raise Refused(411, f"A request needs its length in bytes. Received: {', '.join(sizes)[:30] or None}.")
+        digits = sizes[0].lstrip("0")
+        if len(digits) > 15 or int(digits or 0) > LARGEST:
+            size = f"{int(digits) / 2**20:.1f} MB" if len(digits) <= 15 else f"a number of {len(digits)} digits"
+            raise Refused(413, f"An image may have up to {LARGEST // 2**20} MB. Received: {size}.")
+        body = self.rfile.read(int(digits or 0))
+        if len(body) < int(digits or 0):
+            raise Refused(400, f"The request ended after {len(body)} of {digits} bytes.")
+        return body
+
+    def _send(self, status: int, kind: str, content: bytes) -> None:
+        self.connection.settimeout(SLOWEST)
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Content-Security-Policy", "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'")
-        self.send_header("X-Content-Type-Options", "nosniff")
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(content)
-
-    def _read(self) -> bytes:
-        size = self.headers.get("Content-Length")
-        if size is None or not size.isascii() or not size.isdigit():
-            raise Refused(411, f"A request needs its length in bytes. Received: {size}.")
-        if int(size) > LARGEST:
-            raise Refused(413, f"An image may have up to {LARGEST // 2**20} MB. Received: {int(size) / 2**20:.1f} MB.")
-        return self.rfile.read(int(size))
-
-    # What the addresses give.
-
-    def _file(self):
-        file = Path(__file__).with_name(FILES[self.address.path])
-        return KINDS[file.suffix], file.read_bytes()
-
-    def _network(self):
-        return _json(self.server.inspector.facts() | {"largest": LARGEST})
-
-    def _example(self):
-        query = parse_qs(self.address.query)
-        numbers = [query.get(name, [None])[0] for name in ("index", "second")]
-        if any(number is not None and not re.fullmatch(r"\d{1,9}", number) for number in numbers) or not numbers[0]:
-            raise Refused(400, "An example is chosen by index=N, a whole number, and of pairs by second=N.")
-        try:
-            image, labels = self.server.inspector.example(*(number and int(number) for number in numbers))
-        except ValueError as error:
-            raise Refused(400, str(error)) from None
-        return self._look(image, {"labels": labels, "notes": []})
-
-    def _drawing(self):
-        inspector = self.server.inspector
-        strokes = _strokes(self._received("strokes"))
-        rows, columns, _ = inspector.model.image_shape
-        box = (
-            20 if inspector.trained.num_targets == 1 else 24
-        )  # two digits of 20 pixels do not lie exactly on each other
-        image = draw(strokes, rows, columns, box)
-        prepared, facts = self._prepared(image[..., None])
-        facts["notes"].insert(0, f"Fitted into {box}×{box} pixels around its centre of mass, as MNIST's digits are.")
-        return self._look(prepared, facts)
-
-    def _image(self):
-        try:
-            prepared = self._prepared(read_image(self.body))
-        except ValueError as error:
-            raise Refused(400, str(error)) from None
-        return self._look(*prepared)
-
-    def _capsule(self):
-        model = self.server.inspector.model
-        if not self.server.inspector.has_decoder:
-            raise Refused(400, "This network has no decoder.")
-        label, capsule = self._received("class"), _floats(self._received("capsule"))
-        if type(label) is not int or not 0 <= label < model.num_classes:
-            raise Refused(400, f"class is a whole number from 0 to {model.num_classes - 1}.")
-        if capsule.shape != (model.classes.atoms,) or np.abs(capsule).max() > 10:
-            raise Refused(400, f"capsule is a list of {model.classes.atoms} numbers from -10 to 10.")
-        return _json({"drawn": _picture(self.server.inspector.draw(label, capsule))})
-
-    def _received(self, name: str) -> Any:
-        try:
-            return json.loads(self.body)[name]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            raise Refused(400, f"{self.address.path} takes JSON, an object with {name!r}.") from None
-
-    def _prepared(self, image: np.ndarray) -> tuple[np.ndarray, dict]:
-        prepared, notes = prepare(image, self.server.inspector.trained)
-        return prepared, {"notes": list(notes)}
-
-    def _look(self, image: np.ndarray, facts: dict):
-        found = self.server.inspector.look(image)
-        facts |= {name: np.round(found[name].astype(float), 5).tolist() for name in found if name != "drawn"}
-        facts |= {"chosen": found["chosen"].tolist(), "drawn": [_picture(each) for each in found.get("drawn", [])]}
-        return _json(facts | {"input": _picture(image)})
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
 
-def _json(value: Any) -> tuple[str, bytes]:
-    return "application/json", json.dumps(value, allow_nan=False).encode()
+_NAMES = ("127.0.0.1", "localhost")
 
 
-def _picture(image: np.ndarray) -> dict:
-    """An image float [rows, columns, depth] as the page paints it; one outside [0, 1], standardised, is stretched."""
-    if image.min() < 0 or image.max() > 1:
-        image = (image - image.min()) / (image.max() - image.min())
-    pixels = image[..., :3] if image.shape[-1] >= 3 else image[..., :1]  # of a stereo pair the first
-    rows, columns, depth = pixels.shape
-    return {
-        "rows": rows,
-        "columns": columns,
-        "depth": depth,
-        "pixels": np.round(pixels * 255).astype(int).ravel().tolist(),
-    }
-
-
-def _floats(values: Any) -> np.ndarray:
-    """Numbers from the browser as a finite array."""
-    try:
-        array = np.asarray(values, dtype=float)
-    except (ValueError, TypeError, OverflowError):
-        array = np.array(np.nan)
-    if not np.isfinite(array).all():
-        raise Refused(400, "A list of numbers was expected, each finite.")
-    return array
-
-
-def _strokes(received: Any) -> list[np.ndarray]:
-    """Strokes from the browser, each [n, 2]."""
-    if not isinstance(received, list) or not received:
-        raise Refused(400, "strokes is a list with at least one stroke.")
-    strokes = [_floats(stroke) for stroke in received]
-    if any(stroke.ndim != 2 or stroke.shape[1:] != (2,) or not len(stroke) for stroke in strokes):
-        raise Refused(400, "A stroke is a list of points [x, y].")
-    if sum(map(len, strokes)) > MOST_POINTS:
-        raise Refused(400, f"A drawing has up to {MOST_POINTS} points. Clear it and draw a simpler one.")
-    if any(np.abs(stroke - 0.5).max() > 1 for stroke in strokes):
-        raise Refused(400, "The points of a drawing lie from 0 to 1, a little beside at most.")
-    return strokes
+def _error(sentence: str) -> tuple[str, bytes]:
+    return "application/json", json.dumps({"error": sentence}).encode()

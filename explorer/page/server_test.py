@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from explorer.page import server
+from explorer.page.answers import FILES
 from explorer.page.conftest import untrained
 from explorer.page.inference import Inspector
 from explorer.page.server import serve
@@ -24,12 +26,15 @@ def port(digits, serving):
 
 
 def ask(port, method, path, body=None, **headers):
-    """The status and the content, parsed where it is JSON."""
+    """The status and the content, parsed where it is JSON; each answer has the headers that guard it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request(method, path, body, headers)
     answer = connection.getresponse()
     content = answer.read()
     connection.close()
+    assert "default-src 'self'" in answer.getheader("Content-Security-Policy")
+    assert answer.getheader("X-Content-Type-Options") == "nosniff"
+    assert "Python" not in answer.getheader("Server")
     return answer.status, json.loads(content) if "json" in answer.getheader("Content-Type") else content.decode()
 
 
@@ -43,7 +48,7 @@ def pixels(picture):
 
 
 def test_the_page_is_there_and_asks_nothing_from_elsewhere(port):
-    for path in ("/", "/page.css", "/page.js", "/pad.js", "/pictures.js", "/tools.js"):
+    for path in FILES:
         status, text = ask(port, "GET", path)
         assert status == 200 and len(text) > 500
         assert not re.search(r"""["'(]\s*(https?:)?//""", text)
@@ -93,6 +98,8 @@ def test_a_capsule_and_a_drawing_and_an_image(port, digits):
         ("/capsule", {"class": 1, "capsule": [float("inf")] * 16}, "finite"),
         ("/capsule", {"class": 1, "capsule": [1e6] * 16}, "from -10 to 10"),
         ("/capsule", {"class": 1, "capsule": {"a": 1}}, "finite"),
+        ("/pixels", {"pixels": [0.0] * 783}, "list of 784 numbers"),
+        ("/pixels", {"pixels": [float("nan")] * 784}, "finite"),
     ],
 )
 def test_wrong_values_are_refused(port, path, values, words):
@@ -113,9 +120,22 @@ def test_wrong_values_are_refused(port, path, values, words):
         ("POST", "/drawing", b"\xff\xfe", {}, 400, "takes JSON"),
         ("POST", "/image", b"no image at all", {}, 400, ""),
         ("POST", "/image", b"", {"Content-Length": str(8 * 2**20 + 1)}, 413, "up to 8 MB. Received: 8.0 MB"),
+        ("POST", "/image", b"", {"Content-Length": "9" * 5000}, 413, "Received: a number of 5000 digits"),
+        ("POST", "/image", b"", {"Content-Length": "-1"}, 411, "length"),
+        ("POST", "/image", b"", {"Transfer-Encoding": "chunked"}, 411, "length"),
+        ("GET", "/network", None, {"Content-Length": "7"}, 400, "no body"),
+        ("GET", "/wrong?after=x", None, {}, 400, "after=N"),
         ("POST", "/image", b"", {"Content-Length": "many"}, 411, "length"),
         ("GET", "/network", None, {"Host": "example.com"}, 403, "for http://127.0.0.1"),
         ("GET", "/network", None, {"Host": "127.0.0.1.example.com:80"}, 403, "example.com"),
+        ("GET", "/network", None, {"Host": ""}, 403, "for http://127.0.0.1"),
+        ("POST", "/drawing", b"{}", {"Origin": "http://evil.example"}, 403, "its own page alone"),
+        ("POST", "/drawing", b"{}", {"Origin": "null"}, 403, "its own page alone"),
+        ("POST", "/drawing", b"{}", {"Origin": "http://127.0.0.1:1"}, 403, "its own page alone"),
+        ("POST", "/drawing", b"{}", {"Sec-Fetch-Site": "cross-site"}, 403, "its own page alone"),
+        ("GET", "/example?index=1", None, {"Sec-Fetch-Site": "same-site"}, 403, "its own page alone"),
+        ("PUT", "/image", b"", {}, 501, "PUT"),
+        ("GET", "/" + "a" * 70_000, None, {}, 414, "."),
     ],
 )
 def test_wrong_requests_are_refused(port, method, path, body, headers, status, words):
@@ -123,8 +143,69 @@ def test_wrong_requests_are_refused(port, method, path, body, headers, status, w
     assert received == status and words in answer["error"] and answer["error"].endswith(".")
 
 
-def test_localhost_is_a_name_for_it(port):
-    assert ask(port, "GET", "/network", Host=f"localhost:{port}")[0] == 200
+def test_its_own_page_is_answered_by_both_names(port):
+    for name in ("localhost", "127.0.0.1"):
+        own = {"Host": f"{name}:{port}", "Origin": f"http://{name}:{port}", "Sec-Fetch-Site": "same-origin"}
+        assert ask(port, "GET", "/network", **own)[0] == 200
+    forwarded = {"Host": "localhost:9000", "Origin": "http://localhost:9000"}  # ssh -L 9000:localhost:PORT
+    assert ask(port, "GET", "/network", **forwarded)[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"nonsense with too many words", b"GET http://[ HTTP/1.1\r\nHost: localhost"])
+def test_what_is_no_http_gets_a_refusal_with_the_headers_too(port, sent):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent + b"\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert b" 400 " in answer and b"Content-Security-Policy" in answer and b'{"error": ' in answer
+
+
+def test_a_whole_class_may_come_at_once(port):
+    connections = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(100)]
+    for connection in connections:
+        connection.sendall(b"GET /page.css HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answers = [connection.makefile("rb").read() for connection in connections]
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /net", b"POST /image HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n"]
+)
+def test_a_client_that_sends_a_byte_now_and_then_is_left(port, monkeypatch, sent):
+    monkeypatch.setattr(server, "IDLE", 0.5)
+    monkeypatch.setattr(server, "SLOWEST", 0.5)
+    with socket.create_connection(("127.0.0.1", port), timeout=0.1) as connection:
+        connection.sendall(sent)
+        received = b""
+        for _ in range(100):  # ten seconds, if nobody hangs up
+            try:
+                if sent:
+                    connection.sendall(b"x")
+                answer = connection.recv(1000)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            received += answer
+            if not answer:
+                break
+        else:
+            pytest.fail("the server still listens to a client that never ends its request")
+    assert b" 408 " in received or not received  # where the request line came whole, there is somebody to tell
+
+
+def test_pixels_are_looked_at_as_they_are(port, digits):
+    status, shown = ask(port, "GET", "/example?index=5")
+    assert status == 200
+    status, again = post(port, "/pixels", pixels=shown["image"])
+    assert status == 200 and again["input"] == shown["input"]
+    np.testing.assert_allclose(again["scores"], shown["scores"], atol=1e-4)
+
+
+def test_the_next_wrong_example_is_found(port, digits):
+    inspector = Inspector(untrained("capsule", (28, 28, 1)), digits)
+    assert ask(port, "GET", "/wrong?after=3") == (200, {"index": inspector.next_wrong(3)})
 
 
 def test_it_listens_on_127_0_0_1_alone(port):
@@ -155,6 +236,8 @@ def test_a_network_without_a_decoder_refuses_to_draw(digits, serving):
 SERVE = """
 import signal
 from input_data import open_split
+from explorer.page import server
+from explorer.page.answers import FILES
 from explorer.page.conftest import untrained
 from explorer.page.server import serve
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores

@@ -9,6 +9,7 @@ import numpy as np
 
 PEN = 1.6  # half the width of a stroke, in pixels: gives the ink of MNIST's digits (102 full pixels on average)
 SOFT = 0.5  # and its edge, each way
+BOXES = {1: 20, 2: 24}  # pixels, by the number of digits: two of 20 pixels do not lie exactly on each other
 SMALLEST = 0.15  # part of the canvas; a smaller drawing, such as a dot, stays small
 
 
