@@ -27,24 +27,21 @@ def routing_steps(model: Classifier, images) -> dict[str, Any]:
     layer, classes = model.primary, model.classes
     primary = layer(model.conv1(images))  # [n, in, atoms]
     capsules, coefficients = classes.route(primary)
-    _, size, _ = primary.shape
-    shape = (-1, size, classes.num_capsules, classes.atoms)
-    votes = ops.cast(ops.reshape(ops.einsum("nia,iak->nik", primary, classes.kernel), shape), "float32")
+    votes = classes.compute_votes(primary)
     grid = (layer.types, *layer.grid)
     weights = ops.reshape(length(primary), (-1, *grid))
     weights = weights / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1e-9)  # [n, types, rows, columns]
 
-    def on_grid(values):  # [n, in, classes]
-        values = ops.reshape(values, (-1, *grid, classes.num_capsules))
-        return ops.einsum("ntyxk,ntyx->nkyx", values, weights)
+    def on_grid(values):  # [classes, n, in]
+        values = ops.reshape(ops.cast(values, "float32"), (classes.num_capsules, -1, *grid))
+        return ops.einsum("kntyx,ntyx->nkyx", values, weights)
 
     coupling, lengths, agreement = [], [], []
-    for each in coefficients:
-        shares = ops.transpose(ops.cast(each, "float32"), (1, 2, 0))  # [n, in, classes]
-        total = ops.einsum("nik,nika->nka", shares, votes) + ops.cast(classes.bias, "float32")
-        summed = squash(total)
+    for shares in coefficients:
+        total = ops.cast(votes.weighted_sum(shares), "float32") + ops.cast(classes.bias, "float32")[:, None]
+        summed = squash(total)  # [classes, n, atoms]
         coupling.append(on_grid(shares))
-        lengths.append(length(summed))
-        agreement.append(on_grid(ops.einsum("nika,nka->nik", votes, summed)))
+        lengths.append(ops.transpose(length(summed)))
+        agreement.append(on_grid(votes.agreement(summed)))
     steps = {"coupling": coupling, "lengths": lengths, "agreement": agreement}
     return {"capsules": capsules} | {name: ops.stack(values, axis=1) for name, values in steps.items()}
