@@ -8,7 +8,21 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from capsules import Capsules, Decoder, PrimaryCapsules, dynamic_routing, length, losses, margin_loss, squash
+from capsules import (
+    Capsules,
+    Decoder,
+    DepthwiseCapsules,
+    PrimaryCapsules,
+    SelfAttentionCapsules,
+    dynamic_routing,
+    exponential_squash,
+    length,
+    losses,
+    margin_loss,
+    squash,
+)
+from capsules.routing import self_attention_routing
+from capsules.votes import StoredVotes
 
 RNG = np.random.RandomState(7)
 
@@ -36,13 +50,33 @@ def numpy_routing(votes, bias, iterations, leaky):
     return capsules
 
 
-def test_squash_is_the_formula():
+def numpy_exponential_squash(vectors):
+    norm = np.sqrt((vectors**2).sum(-1, keepdims=True))
+    return (1 - np.exp(-norm)) * vectors / norm
+
+
+def numpy_self_attention(votes, bias):
+    """Mazzia et al. 2021, equations 4 to 8, one number at a time; votes [in, out, atoms] of one example."""
+    inputs, outputs, atoms = votes.shape
+    capsules = np.zeros((outputs, atoms))
+    for i in range(inputs):
+        logits = [sum(votes[i, j] @ votes[k, j] for k in range(inputs)) / np.sqrt(atoms) for j in range(outputs)]
+        shares = np.exp(logits) / np.exp(logits).sum()
+        for j in range(outputs):
+            capsules[j] += (shares[j] + bias[j, i]) * votes[i, j]
+    return numpy_exponential_squash(capsules)
+
+
+@pytest.mark.parametrize(
+    ("function", "formula"), [(squash, numpy_squash), (exponential_squash, numpy_exponential_squash)]
+)
+def test_squash_is_the_formula(function, formula):
     vectors = RNG.standard_normal((5, 3, 8)) * 10 ** RNG.uniform(-3, 3, (5, 3, 1))
-    np.testing.assert_allclose(squash(ops.convert_to_tensor(vectors, "float32")), numpy_squash(vectors), rtol=1e-5)
+    np.testing.assert_allclose(function(ops.convert_to_tensor(vectors, "float32")), formula(vectors), rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("function", [squash, length])
+@pytest.mark.parametrize("function", [squash, exponential_squash, length])
 def test_zero_vectors_have_finite_values_and_gradients(function, dtype):
     vectors = tf.zeros((2, 8), dtype)
     with tf.GradientTape() as tape:
@@ -50,6 +84,11 @@ def test_zero_vectors_have_finite_values_and_gradients(function, dtype):
         total = tf.reduce_sum(function(vectors))
     assert float(total) == 0.0
     np.testing.assert_array_equal(ops.cast(tape.gradient(total, vectors), "float32"), 0.0)
+
+
+def test_exponential_squash_is_exact_near_zero():
+    vectors = ops.convert_to_tensor([[1e-6, 0.0], [1e-12, 0.0]])  # 1 - exp(-1e-12) is 0 in float32
+    np.testing.assert_allclose(exponential_squash(vectors), vectors, rtol=1e-5)
 
 
 def test_squash_keeps_float16_finite_where_the_squares_overflow():
@@ -85,6 +124,41 @@ def test_capsules_route_the_votes_they_never_store(iterations, leaky):
         assert (over_outputs < 1).all()
     else:
         np.testing.assert_allclose(over_outputs, 1.0, rtol=1e-5)
+
+
+def test_self_attention_is_the_papers_formula():
+    layer = SelfAttentionCapsules(4, atoms=5)
+    inputs = RNG.standard_normal((3, 6, 8)).astype(np.float32)
+    layer(inputs)
+    layer.kernel.assign(RNG.standard_normal(layer.kernel.shape))
+    layer.bias.assign(RNG.standard_normal(layer.bias.shape))
+    kernel, bias = (ops.convert_to_numpy(weight) for weight in layer.weights)
+    votes = np.einsum("bia,iajd->bijd", inputs, kernel.reshape(6, 8, 4, 5))
+    expected = [numpy_self_attention(example, bias) for example in votes]
+    np.testing.assert_allclose(layer(inputs), expected, atol=2e-6)
+    stored, (coefficients,) = self_attention_routing(StoredVotes(ops.convert_to_tensor(votes)), layer.bias)
+    np.testing.assert_allclose(ops.transpose(stored, (1, 0, 2)), expected, atol=2e-6)
+    np.testing.assert_allclose(ops.sum(coefficients - bias[:, None], axis=0), 1.0, rtol=1e-5)
+
+
+def test_self_attention_starts_with_he_normal_weights():
+    layer = SelfAttentionCapsules(10)
+    layer.build((None, 16, 8))
+    kernel = ops.convert_to_numpy(layer.kernel)
+    assert kernel.std() == pytest.approx((2 / (10 * 16 * 8)) ** 0.5, rel=0.03)  # 0.0395
+    assert layer.count_params() == 20_640
+
+
+@pytest.mark.parametrize("layer", [Capsules(3, atoms=4), SelfAttentionCapsules(3, atoms=4)], ids=lambda x: x.name)
+def test_a_routing_that_works_differs_from_the_mean_of_the_votes(layer):
+    inputs = 3 * RNG.standard_normal((2, 6, 8)).astype(np.float32)
+    layer(inputs)
+    layer.kernel.assign(0.3 * RNG.standard_normal(layer.kernel.shape))
+    routed = ops.convert_to_numpy(layer(inputs))
+    votes = layer.compute_votes(ops.convert_to_tensor(inputs))
+    mean = ops.convert_to_numpy(ops.transpose(votes.sum(), (1, 0, 2)))
+    cosine = (routed * mean).sum(-1) / np.linalg.norm(routed, axis=-1) / np.linalg.norm(mean, axis=-1)
+    assert cosine.min() < 0.98  # another direction, not only another length
 
 
 def test_another_routing_is_one_class():
@@ -151,6 +225,25 @@ def test_primary_capsules_are_a_scaled_convolution_ordered_by_type_row_column():
         assert (capsules < 0).any()  # no ReLU before squash
 
 
+def test_depthwise_capsules_have_one_kernel_a_channel():
+    layer = DepthwiseCapsules((3, 2), atoms=2, strides=2)
+    images = RNG.standard_normal((2, 6, 7, 6)).astype(np.float32)
+    layer.build(images.shape)
+    layer.bias.assign(RNG.standard_normal(6))
+    capsules = ops.convert_to_numpy(layer(images))
+    kernel, bias = ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias)
+    index = 0
+    for kind in range(3):
+        channels = slice(kind * 2, kind * 2 + 2)
+        for row in range(2):
+            for column in range(3):
+                patch = images[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 2, channels]
+                total = np.einsum("bija,ija->ba", patch, kernel[:, :, 0, channels]) + bias[channels]
+                np.testing.assert_allclose(capsules[:, index], numpy_exponential_squash(total), atol=1e-5)
+                index += 1
+    assert index == capsules.shape[1]
+
+
 def test_decoder_draws_the_chosen_capsule_alone_with_pixels_by_depth():
     decoder = Decoder((3, 4, 2), units=(5, 6))
     capsules = RNG.standard_normal((2, 3, 4)).astype(np.float32)
@@ -188,9 +281,16 @@ def test_one_of_two_digits_is_almost_right_and_earns_nothing():
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_stays_close_and_finite(policy):
-    images = RNG.uniform(size=(2, 12, 12, 1)).astype(np.float32)
-    layers = [PrimaryCapsules(4, 8, 5), Capsules(3)]
+@pytest.mark.parametrize(
+    ("layers", "depth"),
+    [
+        ([PrimaryCapsules(4, 8, 5), Capsules(3)], 1),
+        ([DepthwiseCapsules((12, 12)), SelfAttentionCapsules(3)], 32),
+    ],
+    ids=["2017", "efficient"],
+)
+def test_half_precision_stays_close_and_finite(layers, depth, policy):
+    images = RNG.uniform(size=(2, 12, 12, depth)).astype(np.float32)
     halves = [type(layer).from_config(layer.get_config() | {"dtype": policy}) for layer in layers]
     full = layers[1](layers[0](images))
     halves[1](halves[0](images))
@@ -213,6 +313,8 @@ def test_half_precision_stays_close_and_finite(policy):
     [
         (PrimaryCapsules(2, 4, 3, padding="SAME", leaky=True), (2, 6, 5, 3)),
         (Capsules(3, 4, 2, True, "last"), (2, 6, 8)),
+        (DepthwiseCapsules((2, 3), 4, strides=2), (2, 6, 5, 8)),
+        (SelfAttentionCapsules(3, 4), (2, 6, 8)),
     ],
 )
 def test_a_saved_layer_loads_without_custom_objects(layer, shape, tmp_path):
@@ -230,6 +332,10 @@ def test_impossible_arguments_get_a_sentence():
         PrimaryCapsules(name="small")(np.zeros((1, 8, 20, 1), np.float32))
     with pytest.raises(ValueError, match=r"'odd'.*\[batch, in, atoms\]"):
         Capsules(3, name="odd")(np.zeros((1, 8), np.float32))
+    with pytest.raises(ValueError, match=r"'odd'.*\[batch, in, atoms\]"):
+        SelfAttentionCapsules(3, name="odd")(np.zeros((1, 8), np.float32))
+    with pytest.raises(ValueError, match=r"'deep'.*8 atoms.*Received: 12"):
+        DepthwiseCapsules((2, 2), name="deep")(np.zeros((1, 4, 4, 12), np.float32))
     with pytest.raises(ValueError, match=r"1 or more\. Received: 0"):
         Capsules(3, routing=0)
     with pytest.raises(ValueError, match="'all' or 'last'"):

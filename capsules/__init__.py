@@ -8,16 +8,21 @@ except ImportError as error:
         "Install one, for example: pip install 'dynamic-routing-capsules[cpu]'"
     ) from error
 
+from capsules.attention import SelfAttentionCapsules
+from capsules.depthwise import DepthwiseCapsules
 from capsules.layers import Capsules, Decoder, PrimaryCapsules
 from capsules.losses import margin_loss, reconstruction_loss
-from capsules.ops import length, squash
+from capsules.ops import exponential_squash, length, squash
 from capsules.routing import dynamic_routing
 
 __all__ = [
     "Capsules",
     "Decoder",
+    "DepthwiseCapsules",
     "PrimaryCapsules",
+    "SelfAttentionCapsules",
     "dynamic_routing",
+    "exponential_squash",
     "length",
     "margin_loss",
     "reconstruction_loss",

@@ -168,11 +168,15 @@ class Capsules(keras.layers.Layer):
         self.routing, self.leaky, self.gradient = routing, leaky, gradient
         self.make_routing()  # refuses wrong arguments
 
-    def build(self, input_shape):
+    def check_input(self, input_shape) -> None:
+        """Raises ValueError where the input is not [batch, in, atoms_in] of known size."""
         if len(input_shape) != 3 or None in input_shape[1:]:
             raise ValueError(
                 f"Layer '{self.name}' expects capsules [batch, in, atoms] of known size. Received: {tuple(input_shape)}"
             )
+
+    def build(self, input_shape):
+        self.check_input(input_shape)
         _, inputs, atoms_in = input_shape
         self.kernel = self.add_weight(
             name="kernel", shape=(inputs, atoms_in, self.num_capsules * self.atoms), initializer=_truncated_normal()

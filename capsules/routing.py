@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from capsules.ops import squash
+from capsules.ops import exponential_squash, squash
 from capsules.votes import StoredVotes, Votes
 
 
@@ -94,6 +94,31 @@ class DynamicRouting:
 
 def _squashed_sum(total, offset):
     return squash(ops.cast(total, "float32") + ops.cast(offset, "float32"))
+
+
+def self_attention_routing(votes: Votes | StoredVotes, bias=None):
+    """Routes votes by their agreement with the sum of all votes, in one pass without iterations.
+
+    c_ij = softmax over j of (û_ij · Σ_k û_kj) / √atoms, then c_ij + b_ij, and v_j = squash(Σ_i c_ij û_ij) with
+    `exponential_squash`.
+
+    Source: Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet", Scientific Reports 11:14634, 2021, eq. 4 to 8.
+
+    Args:
+        votes: the votes û_ij of input capsule i for output capsule j.
+        bias: None, or b [out, in], added to the coupling coefficients after the softmax.
+
+    Returns:
+        (capsules, coefficients): output capsules v [out, batch, atoms] and a list with the one tensor of coupling
+        coefficients c [out, batch, in], both float32. With a bias they do not sum to 1 over the outputs.
+    """
+    total = ops.cast(votes.sum(), "float32")  # [out, batch, atoms]
+    logits = ops.cast(votes.agreement(total), "float32") / total.shape[-1] ** 0.5
+    coefficients = coupling_coefficients(logits)
+    if bias is not None:
+        coefficients = coefficients + ops.cast(bias, "float32")[:, None, :]  # [out, batch, in]
+    capsules = exponential_squash(ops.cast(votes.weighted_sum(coefficients), "float32"))
+    return capsules, [coefficients]
 
 
 def dynamic_routing(votes, iterations: int = 3, leaky: bool = False, bias=None, gradient: str = "all"):

@@ -1,0 +1,53 @@
+"""Capsules routed by self-attention (Mazzia, Salvetti, Chiaberge 2021)."""
+
+import keras
+
+from capsules.layers import Capsules
+from capsules.routing import self_attention_routing
+
+
+@keras.saving.register_keras_serializable("capsules")
+class SelfAttentionCapsules(Capsules):
+    """Fully connected capsules, routed by self-attention: one pass, no iterations.
+
+    The votes û_ij = u_i W_ij are never stored; see `capsules.routing.self_attention_routing` for the formula.
+
+    Source: Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet: capsule network with self-attention routing",
+    Scientific Reports 11:14634, 2021 (arXiv:2101.12491).
+
+    Args:
+        num_capsules: number of output capsules (the classes).
+        atoms: length of each output capsule (16 in the paper).
+
+    Input: [batch, in, atoms_in]. Output: [batch, num_capsules, atoms].
+
+    Raises:
+        ValueError: an input that is not [batch, in, atoms_in] of known size.
+
+    Example:
+        >>> SelfAttentionCapsules(10)(keras.random.normal((2, 16, 8))).shape
+        (2, 10, 16)
+    """
+
+    def __init__(self, num_capsules: int, atoms: int = 16, **kwargs):
+        super().__init__(num_capsules, atoms, **kwargs)
+
+    def build(self, input_shape):
+        self.check_input(input_shape)
+        _, inputs, atoms_in = input_shape
+        # The paper's he_normal of a kernel [out, in, atoms_in, atoms], whose fan-in is out·in·atoms_in.
+        initializer = keras.initializers.VarianceScaling(2.0 / self.num_capsules, "fan_in", "truncated_normal")
+        self.kernel = self.add_weight(
+            name="kernel", shape=(inputs, atoms_in, self.num_capsules * self.atoms), initializer=initializer
+        )
+        self.bias = self.add_weight(name="bias", shape=(self.num_capsules, inputs), initializer="zeros")
+
+    def make_routing(self):
+        """See `Capsules`."""
+        return self_attention_routing
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("routing", "leaky", "gradient"):  # of routing by agreement alone
+            del config[name]
+        return config
