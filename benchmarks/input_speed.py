@@ -23,7 +23,7 @@ import numpy as np
 from input_data import DATASETS, Options, Split, open_split, training_batches
 from input_data.made_data import make_all
 from input_data.mnist import mnist_shift
-from input_data.mnist.mnist_input import SAMPLE, load_idx
+from input_data.mnist.mnist_input import SAMPLE, load
 from models import MODELS
 from runner.flags import make_parser
 
@@ -54,7 +54,8 @@ def plain_generator(folder: Path, target: Path, digits: int) -> float:
     """Examples a second of the obvious loop: shift one digit, build one tf.train.Example, write it."""
     import tensorflow as tf
 
-    images, labels = load_idx(folder, "train")
+    examples = load(folder, "train")
+    images, labels = examples.images, examples.labels
     start, count = time.perf_counter(), 0
     with tf.io.TFRecordWriter(str(target)) as writer:
         for image, label in zip(np.pad(images[:digits], ((0, 0), (2, 2), (2, 2))), labels[:digits], strict=True):

@@ -2,6 +2,7 @@
 
 import csv
 import glob
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,9 @@ import numpy as np
 
 from explorer.reading import prepare, read_image
 from input_data.formats.files import atomic_write
+from input_data.formats.pictures import ENDINGS
 from runner.evaluation import top_labels, write_predictions
 from runner.loader import Trained
-
-_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")  # of the files in a folder that are taken for pictures
 
 
 @dataclass(frozen=True)
@@ -33,24 +33,33 @@ class Answer:
     error: str = ""
 
 
-def find(where: str) -> list[Path]:
-    """The pictures that a file's name, a folder (with all below it) or a glob pattern means, sorted.
+def locate(where: str) -> list[Path]:
+    """Returns the pictures that a file's name, a folder (with all below it) or a glob pattern means, sorted.
+
+    Files and folders whose names begin with a dot, such as a Mac's companion files, are passed over.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there are none.
     """
-    path = Path(where)
-    if path.is_dir():
-        found = [item for item in path.rglob("*") if item.suffix.lower() in _ENDINGS and item.name[0] != "."]
+    path = Path(where).expanduser()
+    if os.path.isdir(path):
+        paths = {item for item in path.rglob("*") if is_picture(item.relative_to(path))}
+    elif os.path.isfile(path):
+        paths = {path}
     else:
-        found = [path] if path.is_file() else [Path(name) for name in glob.glob(where, recursive=True)]
-    found = sorted({item for item in found if item.is_file()})  # a pattern with ** may name one twice
-    if not found:
+        paths = {Path(name) for name in glob.glob(str(path), recursive=True)}  # a pattern with ** may name one twice
+    located = sorted(item for item in paths if item.is_file())
+    if not located:
         raise ValueError(
-            f"--predict takes a picture, a folder with pictures ({', '.join(_ENDINGS)}) or a glob pattern. "
+            f"--predict takes a picture, a folder with pictures ({', '.join(ENDINGS)}) or a glob pattern. "
             f"Nothing found: {where}"
         )
-    return found
+    return located
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a path below a folder names a picture: by its ending, and hidden nowhere."""
+    return path.suffix.lower() in ENDINGS and not any(name[0] == "." or name == "__MACOSX" for name in path.parts)
 
 
 def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[Answer]:
@@ -90,7 +99,7 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
     """Says the network's answer to each picture, and writes them all to a file if asked to.
 
     Args:
-        where: see `find`.
+        where: see `locate`.
         trained: the network.
         batch_size: pictures at a time.
         say: takes a line.
@@ -103,7 +112,7 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
     ending = Path(predictions).suffix.lower() if predictions else ""
     if predictions and ending not in (".npz", ".csv"):
         raise ValueError(f"--predictions takes a file .npz or .csv. Received: {predictions}")
-    paths = find(where)
+    paths = locate(where)
     names, logits = [], []
     for answer in answers(paths, trained, batch_size):
         say(line(answer, trained))

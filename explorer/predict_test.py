@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import experiment
-from explorer.predict import Answer, answers, find, line
+from explorer.predict import Answer, answers, line, locate
 from input_data import open_split
 from models import make_model
 from models.hparams import HParams
@@ -40,24 +40,24 @@ def run(capsys, *arguments):
     return code, printed.out, printed.err
 
 
-def test_find_takes_files_folders_and_patterns(pictures, tmp_path):
+def test_files_folders_and_patterns_are_taken(pictures, tmp_path):
     names = ["0.PNG", "1.png", "b/2.png", "b/3.png", "b/c/4.png"]
-    assert find(str(pictures)) == [pictures / name for name in names]
-    assert find(f"{pictures}/**/*.png") == [pictures / name for name in names[1:]]
-    assert find(f"{pictures}/notes.txt") == [pictures / "notes.txt"]
+    assert locate(str(pictures)) == [pictures / name for name in names]
+    assert locate(f"{pictures}/**/*.png") == [pictures / name for name in names[1:]]
+    assert locate(f"{pictures}/notes.txt") == [pictures / "notes.txt"]
     odd = tmp_path / "a[1].png"
     odd.write_bytes(b"")
-    assert find(str(odd)) == [odd]
+    assert locate(str(odd)) == [odd]
     for nothing in (f"{tmp_path}/none", f"{pictures}/*.jpg"):
         with pytest.raises(ValueError, match="Nothing found"):
-            find(nothing)
+            locate(nothing)
 
 
 def test_answers_are_the_networks_in_order_whatever_the_batches(network, pictures):
     (pictures / "b" / "22.png").write_bytes(b"damaged")
     expected = np.asarray(network.model(SPLIT.images[:5] * np.float32(1 / 255))["logits"])
     for batch_size in (1, 2, 100):
-        found = list(answers(find(str(pictures)), network, batch_size))
+        found = list(answers(locate(str(pictures)), network, batch_size))
         assert [answer.name for answer in found if answer.error] == [str(pictures / "b" / "22.png")]
         logits = [answer.logits for answer in found if not answer.error]
         np.testing.assert_allclose(logits, expected, atol=1e-5)
@@ -69,7 +69,7 @@ def test_a_batch_is_all_that_is_in_memory(network, pictures, monkeypatch):
     monkeypatch.setattr(
         type(network.model), "call", lambda self, images, **more: sizes.append(len(images)) or call(self, images)
     )
-    list(answers(find(str(pictures)), network, 2))
+    list(answers(locate(str(pictures)), network, 2))
     assert sizes == [2, 2, 1]
 
 
@@ -85,7 +85,7 @@ def test_the_program_says_one_line_a_picture_and_writes_a_table(checkpoint, netw
         assert text.endswith(f": {first} (length {values[first]:.2f}), runner-up {second} ({values[second]:.2f})")
     rows = list(csv.reader(table.open()))
     assert rows[0] == ["name", "prediction", *(f"logit {digit}" for digit in range(10))]
-    assert [row[0] for row in rows[1:]] == [str(path) for path in find(str(pictures))]
+    assert [row[0] for row in rows[1:]] == [str(path) for path in locate(str(pictures))]
     assert [int(row[1]) for row in rows[1:]] == best[:, 0].tolist()
     np.testing.assert_allclose(np.array([row[2:] for row in rows[1:]], float), logits, atol=1e-5)
     assert [path.name for path in table.parent.iterdir()] == ["table.csv"]
@@ -98,7 +98,7 @@ def test_unreadable_pictures_are_named_and_do_not_stop_the_others(checkpoint, pi
     assert code == 1 and "1 of 5 pictures could not be read" in err and "Traceback" not in out + err
     assert re.search(rf"^{pictures}/1.png: not read. Expected a readable PNG", out, re.MULTILINE)
     with np.load(tmp_path / "out.npz") as saved:
-        assert saved["names"].tolist() == [str(path) for path in find(str(pictures)) if path.name != "1.png"]
+        assert saved["names"].tolist() == [str(path) for path in locate(str(pictures)) if path.name != "1.png"]
         assert saved["predictions"].shape == (4, 1) and saved["logits"].shape == (4, 10)
         np.testing.assert_array_equal(saved["predictions"][:, 0], saved["logits"].argmax(axis=1))
         assert saved["class_names"].tolist() == [str(digit) for digit in range(10)]

@@ -5,26 +5,20 @@ from pathlib import Path
 import numpy as np
 
 import input_data
-from input_data.formats.pictures import decode
+from input_data.formats import pictures
 from runner.loader import Trained
 
 
 def read_image(source: Path | bytes) -> np.ndarray:
-    """The picture in a PNG, JPEG, BMP or GIF: uint8 [rows, columns, depth], depth 1 (grey), 3 (RGB) or 4 (RGBA).
+    """Returns a picture as a viewer shows it: uint8 [rows, columns, depth], depth 1 (grey), 3 (RGB) or 4 (RGBA).
 
     Args:
-        source: the file, or its content.
+        source: a PNG, JPEG, BMP, GIF, WebP, TIFF or PPM file, or its content.
 
     Raises:
-        ValueError: a file that cannot be read, or content that is no picture.
+        ValueError: a file that cannot be read, content that is no picture, or more pixels than are read.
     """
-    if isinstance(source, bytes):
-        return decode(source)
-    try:
-        content = Path(source).read_bytes()
-    except OSError as error:
-        raise ValueError(error.strerror) from None
-    return decode(content)
+    return pictures.decode(source) if isinstance(source, bytes) else pictures.read(Path(source))
 
 
 def prepare(image: np.ndarray, trained: Trained) -> tuple[np.ndarray, list[str]]:
@@ -40,4 +34,4 @@ def prepare(image: np.ndarray, trained: Trained) -> tuple[np.ndarray, list[str]]
     Raises:
         ValueError: not such a picture.
     """
-    return input_data.prepare(trained.dataset, image, trained.model.image_shape)
+    return input_data.prepare(trained.dataset, image, trained.model.image_shape, trained.class_names)

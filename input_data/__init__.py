@@ -36,22 +36,25 @@ def open_split(dataset: str, split: str, data_dir: str | None, options: Options 
     return opened
 
 
-def prepare(dataset: str, picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
-    """Any picture as a network that was trained on a data set expects it.
+def prepare(
+    dataset: str, picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...] = ()
+) -> tuple[np.ndarray, list[str]]:
+    """Turns any picture into an image as a network that was trained on a data set expects it.
 
     Args:
         dataset: a name in `DATASETS`.
         picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
         image_shape: (rows, columns, depth) of the network's images.
+        class_names: the network's classes, which tell relatives of MNIST apart.
 
     Returns:
         float32 of the network's image_shape, and what was done, in words.
 
     Raises:
-        DataError: not such a picture.
+        DataError: not such a picture, or one that has nothing readable on it.
     """
     pictures.check(picture)
-    return import_module(DATASETS[dataset]).prepare(picture, image_shape)
+    return import_module(DATASETS[dataset]).prepare(picture, image_shape, class_names)
 
 
 __all__ = [

@@ -103,11 +103,25 @@ class Split:
         """Checks what reading in any order leaves out, such as checksums; raises DataError naming the first fault."""
 
 
-def check_labels(labels: np.ndarray, num_classes: int, where: str) -> None:
-    """Raises DataError naming the first label outside 0 … num_classes-1."""
-    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if wrong.size:
+def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 0) -> np.ndarray:
+    """Returns labels as they count from 0, int32 [n].
+
+    Args:
+        labels: [n], any kind of number.
+        num_classes: number of classes.
+        where: the file, for the message.
+        first: the label of the first class in the file.
+
+    Raises:
+        DataError: naming the first label that is no whole number from `first` to `first` + num_classes - 1.
+    """
+    last = first + num_classes - 1
+    fits = (labels >= first) & (labels <= last)  # false for NaN
+    fits[fits] = labels[fits] == np.floor(labels[fits])
+    if not fits.all():
+        index = int(np.argmin(fits))
         raise DataError(
-            f"{where}: labels must be 0 to {num_classes - 1}. "
-            f"Received {labels.flat[wrong[0]]} at index {wrong[0]}. Is this another data set?"
+            f"{where}: labels must be whole numbers from {first} to {last}. "
+            f"Received {labels[index]} at index {index}. Is this another data set?"
         )
+    return labels.astype(np.int32) - first

@@ -11,11 +11,9 @@ import numpy as np
 
 from input_data.arrays import ImageArrays
 from input_data.dataset import DataError, Info, Options, Split, check_labels
-from input_data.formats.matlab import load
-from input_data.mnist.digits import prepare
-from input_data.mnist.mnist_input import RecordDigits, load_idx, record_names
-
-__all__ = ["INFO", "REACH", "SIZE", "open_split", "prepare", "read", "substitute"]
+from input_data.formats import matlab
+from input_data.mnist import digits
+from input_data.mnist.mnist_input import RecordDigits, load, record_names
 
 SIZE = 40
 REACH = 6  # training: pixels each way, also the padding of the 28x28 digits
@@ -24,21 +22,21 @@ _SEED = 2017
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [n, 40, 40] and labels [n] of one of affNIST's `.mat` files.
+    """Returns images uint8 [n, 40, 40] and labels int32 [n] of one of affNIST's `.mat` files.
 
     Raises:
         DataError: a file that is damaged, or without a struct affNISTdata of the right shapes.
     """
-    record = load(path, ("affNISTdata",))["affNISTdata"]
-    if not {"image", "label_int"} <= set(record.dtype.names or ()):
-        raise DataError(f"{path}: affNISTdata should have image and label_int. It has {record.dtype.names}.")
-    images, labels = record["image"][0, 0], record["label_int"][0, 0].ravel()
+    record = matlab.load(path, ("affNISTdata",))["affNISTdata"]
+    if not isinstance(record, dict) or not {"image", "label_int"} <= record.keys():
+        names = ", ".join(record) if isinstance(record, dict) else "no fields"
+        raise DataError(f"{path}: affNISTdata should have image and label_int. It has {names}.")
+    images, labels = record["image"], record["label_int"].ravel()
     if images.shape != (SIZE * SIZE, len(labels)) or images.dtype != np.uint8:
         raise DataError(
             f"{path}: image should be uint8 [1600, {len(labels)}]. Received {images.dtype} {list(images.shape)}."
         )
-    check_labels(labels.astype(int), 10, str(path))
-    return images.T.reshape(-1, SIZE, SIZE), labels
+    return images.T.reshape(-1, SIZE, SIZE), check_labels(labels, 10, str(path))
 
 
 def substitute(images: np.ndarray) -> np.ndarray:
@@ -63,6 +61,13 @@ def substitute(images: np.ndarray) -> np.ndarray:
     return drawn
 
 
+def _digits(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
+    examples = load(folder, split_name)
+    if examples.relative.class_names != INFO.class_names:
+        raise DataError(f"affNIST is made of digits. {folder} has {examples.relative.name}.")
+    return examples.images, examples.labels
+
+
 def _expanded(path: Path) -> Split:
     """The records that `mnist_shift.py --shift=6 --pad=6` writes."""
     split = RecordDigits(path)
@@ -70,6 +75,13 @@ def _expanded(path: Path) -> Split:
         raise DataError(f"{path} should hold images of 40x40x1: mnist_shift.py --shift=6 --pad=6 makes them.")
     split.info = INFO
     return split
+
+
+def prepare(
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+) -> tuple[np.ndarray, list[str]]:
+    """Any picture as a test image, see `digits.prepare`."""
+    return digits.prepare(picture, image_shape)
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
@@ -90,14 +102,14 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
         if paths:
             images, labels = map(np.concatenate, zip(*(read(path) for path in paths), strict=True))
             return ImageArrays(INFO, images[..., None], labels, reach=0)
-        images, labels = load_idx(folder, "test")
+        images, labels = _digits(folder, "test")
         test = ImageArrays(INFO, substitute(images)[..., None], labels, reach=0)
         test.note = f"SUBSTITUTE for affNIST, whose .mat files are not in {folder}: transformed MNIST test digits."
         return test
     for name in record_names(split, REACH) if split != "valid_test" else ():
         if (folder / name).exists():
             return _expanded(folder / name)
-    images, labels = load_idx(folder, split)
+    images, labels = _digits(folder, split)
     margins = [((SIZE - size) // 2, SIZE - size - (SIZE - size) // 2) for size in images.shape[1:]]
     images = np.pad(images, ((0, 0), *margins))
     return ImageArrays(INFO, images[..., None], labels, reach=REACH if split != "valid_test" else 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.formats.files import check_size
 from input_data.formats.pictures import resized, with_depth
 from input_data.images import centre, crop, distort, integers, standardised
 
@@ -48,7 +49,9 @@ class Cifar10(Split):
         return {"images": standardised(images), "labels": self.labels[indices, None]}
 
 
-def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+def prepare(
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+) -> tuple[np.ndarray, list[str]]:
     """Any picture as a test image: resized to 32x32, its centre, standardised. See `input_data.prepare`."""
     picture, notes = with_depth(picture, 3)
     picture, changed = resized(picture, RAW, RAW)
@@ -61,6 +64,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         DataError: a size that is no multiple of 3,073 bytes, an empty file, or a label above 9.
     """
+    check_size(path, path.stat().st_size)
     content = np.fromfile(path, np.uint8)
     if not content.size or content.size % _RECORD:
         raise DataError(

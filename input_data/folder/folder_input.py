@@ -19,7 +19,9 @@ def _fit(picture: np.ndarray, depth: int, size: tuple[int, int]) -> tuple[np.nda
     return np.round(picture).astype(np.uint8), [*notes, *changed]
 
 
-def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+def prepare(
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+) -> tuple[np.ndarray, list[str]]:
     """Any picture as one of the folder: with the network's depth and size, in [0, 1]. See `input_data.prepare`."""
     *size, depth = image_shape
     picture, notes = _fit(picture, depth, size)

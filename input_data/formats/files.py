@@ -3,29 +3,100 @@
 import glob
 import gzip
 import os
+import shutil
 import socket
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from input_data.dataset import DataError
 
 _DAY = 86_400  # seconds
+_BLOCK = 1 << 24  # bytes that are read at a time
+_LIMIT_VARIABLE = "INPUT_DATA_LIMIT_GIB"
 
 
-def unpacked(path: Path) -> bytes:
-    """The content of a file, unpacked where its name ends in `.gz`.
+def size_limit() -> int:
+    """Returns the most bytes that a file may take in memory: 4 GiB, or what INPUT_DATA_LIMIT_GIB says.
 
     Raises:
-        DataError: a damaged or cut `.gz`.
+        DataError: the variable is not a number above 0.
+    """
+    text = os.environ.get(_LIMIT_VARIABLE, "4")
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < 2**20:
+        raise DataError(f"{_LIMIT_VARIABLE} should be a number of GiB above 0. Received: {text}")
+    return int(limit * 2**30)
+
+
+def check_size(path: Path, size: int, what: str = "its content") -> None:
+    """Raises DataError where a file would expand to more than `size_limit()` bytes, before anything is allocated."""
+    if size > size_limit():
+        raise DataError(
+            f"{path}: {what} takes {size / 2**30:,.1f} GiB, more than the limit of {size_limit() / 2**30:g} GiB for "
+            f"one file. If the file is what you expect, set {_LIMIT_VARIABLE}={-(-size // 2**30)} in the environment."
+        )
+
+
+def read_sized(path: Path, header: int, length: Callable[[bytes], int]) -> bytearray:
+    """The content of a file, unpacked where its name ends in `.gz`, whose first bytes say how long it must be.
+
+    Nothing is read or unpacked beyond that length, so that a small file cannot fill the memory.
+
+    Args:
+        path: the file.
+        header: the most bytes that are needed to know the length.
+        length: gives the length in bytes from the first `header` bytes (fewer, where the file is shorter).
+
+    Raises:
+        DataError: a length that does not fit the header or passes the limit, or a damaged `.gz`.
     """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = bytearray(file.read(header))
+            expected = length(bytes(content))
+            check_size(path, expected)
+            while block := file.read(min(_BLOCK, max(expected + 1 - len(content), 0))):
+                content += block
+            if len(content) > expected and path.suffix != ".gz":
+                size = f"{path.stat().st_size:,}"
+            else:
+                size = f"{'more' if len(content) > expected else f'{len(content):,}'}"
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is cut short or damaged ({error}). Fetch it again.") from None
+    if len(content) != expected:
+        raise DataError(
+            f"{path} should hold {expected:,} bytes, as its header says. Received {size}: it is cut short or damaged. "
+            "Fetch it again."
+        )
+    return content
+
+
+def read_limited(path: Path) -> bytes:
+    """The content of a file, unpacked where it begins as gzip does.
+
+    Raises:
+        DataError: more than the limit, or a damaged gzip file.
+    """
+    check_size(path, path.stat().st_size)
+    content = path.read_bytes()
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    unpacked, limit = bytearray(), size_limit()
+    try:
+        with gzip.open(path) as file:
+            while block := file.read(_BLOCK):
+                unpacked += block
+                if len(unpacked) > limit:
+                    check_size(path, len(unpacked), "what it unpacks to")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is cut short or damaged ({error}). Fetch it again.") from None
+    return bytes(unpacked)
 
 
 def refuse_to_overwrite(paths: list[Path]) -> None:
@@ -33,6 +104,13 @@ def refuse_to_overwrite(paths: list[Path]) -> None:
     existing = [path for path in paths if path.exists()]
     if existing:
         raise DataError(f"{existing[0]} exists. Move it away, or add --overwrite to replace it.")
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """Raises DataError where a folder's disk has less than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(f"{needed / 1e9:.1f} GB are needed in {folder} and {free / 1e9:.1f} GB are free.")
 
 
 @contextmanager
@@ -53,6 +131,10 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
                 path.unlink(missing_ok=True)
         for draft, path in zip(drafts, paths, strict=True):
             os.replace(draft, path)
+    except OSError as error:
+        if error.errno and error.filename is None:  # as when the disk is full: say where
+            error.filename = str(paths[0])
+        raise
     finally:
         for draft in drafts:
             draft.unlink(missing_ok=True)

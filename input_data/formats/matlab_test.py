@@ -7,7 +7,7 @@ from scipy.io import savemat
 from input_data import DataError, Options, evaluation_batches, open_split, training_batches
 from input_data.affnist.affnist_input import substitute
 from input_data.mnist import mnist_shift
-from input_data.mnist.mnist_input import SAMPLE, load_idx
+from input_data.mnist.mnist_input import SAMPLE, load
 from input_data.mnist.mnist_test import digits, write_idx
 
 RNG = np.random.RandomState(4)
@@ -31,8 +31,10 @@ def test_svhn_reads_its_axes_and_its_ten(tmp_path):
         ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.ones((3, 1))}, "2 images, but 3 labels"),
         ({"X": np.zeros((16, 16, 3, 2), np.uint8), "y": np.ones((2, 1))}, r"Received uint8 \[16, 16, 3, 2\]"),
         ({"X": np.zeros((32, 32, 3, 1, 1), np.uint8), "y": np.ones((1, 1))}, r"should be uint8 \[32, 32, 3, n\]"),
-        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1], [11]])}, "0 to 9. Received 10 at index 1"),
-        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[0], [1]])}, "0 to 9. Received -1 at index 0"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1], [11]])}, "from 1 to 10. Received 11 at index 1"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[0], [1]])}, "from 1 to 10. Received 0 at index 0"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1], [3.5]])}, "whole numbers .* Received 3.5"),
+        ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1], [np.nan]])}, "whole numbers .* Received nan"),
         ({"X": np.zeros((32, 32, 3, 0), np.uint8), "y": np.zeros((0, 1))}, "test split of SVHN in .* has no images"),
         ({"X": np.zeros((32, 32, 3, 2), np.uint8)}, "lacks the variable y. It has: X"),
     ],
@@ -135,7 +137,7 @@ def test_expanded_mnist_comes_from_records_where_there_are_some(tmp_path):
 def test_the_substitute_is_labelled_fixed_and_keeps_digits_inside():
     split = open_split("affnist", "test", str(SAMPLE))
     assert split.note.startswith("SUBSTITUTE for affNIST") and split.info.image_shape == (40, 40, 1)
-    images, _ = load_idx(SAMPLE, "test")
+    images = load(SAMPLE, "test").images
     np.testing.assert_array_equal(substitute(images[:20]), split.images[:20, ..., 0])
     edges = np.concatenate([split.images[:, [0, -1]].ravel(), split.images[:, :, [0, -1]].ravel()])
     assert (edges > 128).mean() < 1e-3

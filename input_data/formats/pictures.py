@@ -1,31 +1,125 @@
-"""Single pictures as people have them: decoded, in grey or colour, of the size that a network takes.
+"""Single pictures as people have them: decoded, in grey or colour, of the size that a network takes."""
 
-TensorFlow decodes and resizes; it is loaded when it is needed.
-"""
+import io
+import os
+import warnings
+from pathlib import Path
 
 import numpy as np
 
 from input_data.dataset import DataError
 
+FORMATS = {  # Pillow's names of what is read, and the endings of such files
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".mpo"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
+ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
+_LIMIT_VARIABLE = "INPUT_DATA_LIMIT_MEGAPIXELS"
+_BYTES_PER_PIXEL = 16  # no format that is read takes more on disk
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601, as JPEG has it)
 
 
-def decode(content: bytes) -> np.ndarray:
-    """The picture in a PNG, JPEG, BMP or GIF (its first frame): uint8 [rows, columns, depth], depth 1, 3 or 4.
+def pixel_limit() -> int:
+    """Returns the most pixels of a picture: 64 million, or what INPUT_DATA_LIMIT_MEGAPIXELS in the environment says.
 
     Raises:
-        DataError: content that is none of these, or damaged.
+        DataError: the variable is not a number above 0.
     """
-    import tensorflow as tf
+    text = os.environ.get(_LIMIT_VARIABLE, "64")
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < 1e6:
+        raise DataError(f"{_LIMIT_VARIABLE} should be a number of megapixels above 0. Received: {text}")
+    return int(limit * 1e6)
+
+
+def read(path: Path) -> np.ndarray:
+    """Returns the picture in a file, see `decode`.
+
+    Raises:
+        DataError: a file that cannot be read or is too large, or content that is no picture.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _BYTES_PER_PIXEL * pixel_limit():
+            raise DataError(_too_large(f"{size / 2**30:.1f} GiB"))
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise DataError(error.strerror or str(error)) from None
+
+
+def decode(content: bytes) -> np.ndarray:
+    """Returns the picture in the content of a file, upright, as a viewer shows it (the first of several).
+
+    Palettes, CMYK and other colour spaces become RGB, 16 bits become 8, and a photo that its camera noted as turned is
+    turned back.
+
+    Args:
+        content: a PNG, JPEG, BMP, GIF, WebP, TIFF or PPM file.
+
+    Returns:
+        uint8 [rows, columns, depth], depth 1 (grey), 3 (RGB) or 4 (RGBA).
+
+    Raises:
+        DataError: content that is none of these, is damaged, or has more pixels than `pixel_limit`.
+    """
+    from PIL import Image, ImageOps
 
     try:
-        with tf.device("CPU:0"):
-            picture = tf.io.decode_image(content, expand_animations=False).numpy()
-    except Exception as error:  # TensorFlow raises whatever the damage leads to
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own, lower, limit and harmless oddities of TIFF files
+            with Image.open(io.BytesIO(content), formats=tuple(FORMATS)) as image:
+                if image.width * image.height > pixel_limit():
+                    raise DataError(_too_large(f"{image.width}x{image.height}"))
+                return _pixels(ImageOps.exif_transpose(image))
+    except DataError:
+        raise
+    except Image.DecompressionBombError:
+        raise DataError(_too_large("more than twice that")) from None
+    except Exception:  # Pillow raises whatever the damage leads to
         raise DataError(
-            "Expected a readable PNG, JPEG, BMP or GIF. Received something else or a damaged one."
-        ) from error
-    return picture[..., [0, 0, 0, 1]] if picture.shape[2] == 2 else picture  # grey with transparency
+            "Expected a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture. "
+            "Received something else or a damaged one."
+        ) from None
+
+
+def _too_large(size: str) -> str:
+    return (
+        f"The picture is too large: at most {pixel_limit() / 1e6:g} million pixels are read. Received {size}. "
+        f"Make it smaller, or set {_LIMIT_VARIABLE} in the environment."
+    )
+
+
+def _pixels(image) -> np.ndarray:
+    """Returns a Pillow image as uint8 [rows, columns, 1, 3 or 4]."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return _as_bytes(np.asarray(image))[..., None]
+    transparent = image.has_transparency_data
+    if image.mode in ("1", "L") and not transparent:
+        return np.asarray(image.convert("L"))[..., None]
+    return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+
+
+def _as_bytes(values: np.ndarray) -> np.ndarray:
+    """Returns grey values of 16 bits or more, or real ones, as 0 to 255."""
+    values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError("values that are no numbers")
+    low, high = values.min(), values.max()
+    if low >= 0 and high <= 1:
+        values = values * 255
+    elif low >= 0 and high <= 65535 and high > 255:
+        values = values / 257
+    elif low < 0 or high > 65535:
+        values = (values - low) * (255 / (high - low))
+    return np.round(values).astype(np.uint8)
 
 
 def check(picture: np.ndarray) -> None:
@@ -57,20 +151,36 @@ def with_depth(picture: np.ndarray, depth: int) -> tuple[np.ndarray, list[str]]:
         return picture, notes
     if depth == 3:
         return picture.repeat(3, axis=2), [*notes, "grey to colour"]
-    if (picture == picture[..., :1]).all():
+    if (picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all():
         return picture[..., :1], notes  # grey already, written as RGB
-    return np.round(picture.astype(np.float32) @ _LUMA).astype(np.uint8)[..., None], [*notes, "colour to grey"]
+    grey = sum(picture[..., channel] * weight for channel, weight in enumerate(_LUMA))  # little memory for large photos
+    return np.round(grey).astype(np.uint8)[..., None], [*notes, "colour to grey"]
 
 
 def resized(picture: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, list[str]]:
-    """A picture [rows, columns, depth] of another size, smoothed where it shrinks, float32 in the same unit.
+    """Returns a picture in another size, smoothed where it shrinks, and what was done.
 
-    One that has the size already keeps its exact values. The second result says what was done.
+    One that has the size already keeps its exact values.
+
+    Args:
+        picture: uint8 or float32 [rows, columns, depth].
+        rows, columns: the new size.
+
+    Returns:
+        float32 [rows, columns, depth] in the same unit.
+
+    Raises:
+        DataError: a size beyond `pixel_limit`.
     """
     if picture.shape[:2] == (rows, columns):
         return picture.astype(np.float32), []
-    import tensorflow as tf
+    if rows * columns > pixel_limit():
+        raise DataError(_too_large(f"{columns}x{rows}"))
+    from PIL import Image
 
-    with tf.device("CPU:0"):
-        changed = tf.image.resize(picture, (rows, columns), antialias=True).numpy()
+    channels = [
+        Image.fromarray(channel.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR)
+        for channel in np.moveaxis(picture, -1, 0)
+    ]
+    changed = np.stack([np.asarray(channel) for channel in channels], axis=-1)
     return changed, [f"resized {picture.shape[0]}x{picture.shape[1]} to {rows}x{columns}"]

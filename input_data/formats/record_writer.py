@@ -1,6 +1,5 @@
 """Writes TFRecord files a block of records at a time, the same bytes as TensorFlow's TFRecordWriter."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,19 +7,23 @@ from pathlib import Path
 import numpy as np
 
 from input_data.batches import prefetch
-from input_data.dataset import DataError
-from input_data.formats.files import atomic_write, refuse_to_overwrite
+from input_data.formats.files import atomic_write, check_disk, refuse_to_overwrite
 from input_data.formats.records import FOOTER, HEADER, checksums
 
 
 def frame(payload: bytes) -> np.ndarray:
-    """A record as it stands in a file, uint8 [HEADER + bytes + FOOTER], but for its payload's checksum."""
+    """Returns a record without its payload's checksum, uint8 [HEADER + bytes + FOOTER]."""
     length = np.array([len(payload)], "<u8").tobytes()
     return np.frombuffer(length + checksums([length]).tobytes() + payload + bytes(FOOTER), np.uint8)
 
 
+def record(payload: bytes) -> bytes:
+    """Returns a record as it stands in a file, checksums included."""
+    return seal(frame(payload).copy()[None]).tobytes()
+
+
 def seal(frames: np.ndarray) -> np.ndarray:
-    """Puts the payload's checksum into each of the frames [n, bytes], and gives them back."""
+    """Writes the payloads' checksums into the frames [n, bytes] and returns the frames."""
     frames[:, -FOOTER:] = checksums(frames[:, HEADER:-FOOTER]).view(np.uint8).reshape(-1, FOOTER)
     return frames
 
@@ -43,9 +46,7 @@ def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray]
     """
     if not overwrite:
         refuse_to_overwrite(paths)
-    needed, free = total * size, shutil.disk_usage(paths[0].parent).free
-    if needed > free:
-        raise DataError(f"{needed / 1e9:.1f} GB are needed in {paths[0].parent} and {free / 1e9:.1f} GB are free.")
+    check_disk(paths[0].parent, total * size)
     choice = np.arange(total, dtype=np.uint32) % len(paths)
     if len(paths) > 1:
         np.random.default_rng([seed, 2]).shuffle(choice)
@@ -58,7 +59,7 @@ def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray]
 
 
 def _scatter(frames: np.ndarray, choice: np.ndarray, files: list) -> None:
-    """Writes each frame to the file that it has chosen, those of one file together and in order."""
+    """Writes each frame to the file of its number in `choice`, those of one file together and in order."""
     if len(files) > 1:
         order = np.argsort(choice, kind="stable")
         frames, choice = frames[order], choice[order]
@@ -68,7 +69,7 @@ def _scatter(frames: np.ndarray, choice: np.ndarray, files: list) -> None:
 
 
 def _track(blocks: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
-    """The same blocks, with a progress bar over their examples."""
+    """Yields the same blocks, with a progress bar over their examples."""
     from rich.progress import Progress
 
     with Progress() as progress:

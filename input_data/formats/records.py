@@ -1,48 +1,65 @@
 """Random access to TFRecord files: an index of offsets over memory-mapped files, parsed a batch at a time.
 
-Memory stays at 12 bytes a record, so files larger than memory can be read in any order.
+The index takes 16 bytes a record, so that files larger than memory can be read in any order. The checksum of each
+record is verified whenever it is read, as TensorFlow's reader of 2017 did.
 """
 
+import math
 import mmap
+import os
+import re
 import struct
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from input_data.dataset import DataError, Split
+from input_data.dataset import DataError, Split, check_labels
+from input_data.formats.files import read_limited
 
 HEADER, FOOTER = 12, 4  # bytes: length and its checksum before the payload, the payload's checksum behind it
+_MOST_FILES = 99_999  # NAME-00000-of-00005 has five digits
+_SIZES = ("height", "width", "depth")
+_BLOCK = 1000  # records that are verified at a time
 
 
 def shards(name: str) -> list[Path]:
-    """The files that a name stands for: itself, or for `NAME@N` the N files NAME-00000-of-0000N ….
+    """Returns the files that a name stands for: an existing file itself, `NAME@N` for NAME-00000-of-0000N ….
 
     Raises:
-        DataError: a malformed `@N`, or files that are not there.
+        DataError: a malformed `@N`, or files that are missing.
     """
-    base, at, count = str(name).rpartition("@")
-    if not at:
-        paths = [Path(name)]
-    elif not count.isdigit() or int(count) < 1:
-        raise DataError(f"{name}: NAME@N takes the number of files N, 1 or more.")
+    path = Path(name)
+    base, at, count = path.name.rpartition("@")
+    if not at or os.path.isfile(path):
+        paths = [path]
+    elif not re.fullmatch("[0-9]{1,5}", count) or int(count) < 1:
+        raise DataError(
+            f"{name}: NAME@N takes the number of files N, from 1 to {_MOST_FILES:,}. Received: {count[:20]}"
+        )
     else:
-        paths = [Path(f"{base}-{index:05}-of-{int(count):05}") for index in range(int(count))]
-    missing = [str(path) for path in paths if not path.is_file()]
+        paths = [path.with_name(f"{base}-{index:05}-of-{int(count):05}") for index in range(int(count))]
+    missing = [str(path) for path in paths if not os.path.isfile(path)]
     if missing:
         raise DataError(f"{missing[0]} does not exist ({len(missing)} of {len(paths)} file(s) of {name} are missing).")
     return paths
 
 
+def plain_or_packed(folder: Path, name: str) -> Path | None:
+    """Returns the file of a name in a folder, plain or with `.gz` behind it; None where there is neither."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
 def checksums(payloads: Iterable) -> np.ndarray:
-    """The checksum that TFRecord files keep of each payload: its CRC32C, rotated and offset; uint32 [n].
+    """Returns the checksum that TFRecord files keep of each payload: its CRC32C, rotated and offset; uint32 [n].
 
     Args:
         payloads: bytes, or rows of uint8.
     """
     try:
-        import google_crc32c  # only here: reading in random access does without
+        import google_crc32c  # only here, so that the other formats read without it
     except ImportError:
         raise DataError("The checksums of TFRecords need google-crc32c: pip install google-crc32c") from None
 
@@ -61,9 +78,9 @@ class Records:
             if not starts:
                 raise DataError(f"{path} holds no records.")
             self._maps.append(content)
-            offsets.append(np.array(starts, np.int64))
-            lengths.append(np.array(sizes, np.uint32))
-            files.append(np.full(len(starts), number, np.uint16))
+            offsets.append(np.frombuffer(starts, np.int64))
+            lengths.append(np.frombuffer(sizes, np.uint32))
+            files.append(np.full(len(starts), number, np.uint32))
         self.paths = paths
         self._offsets, self._lengths, self._files = map(np.concatenate, (offsets, lengths, files))
 
@@ -71,41 +88,41 @@ class Records:
         return len(self._offsets)
 
     def place(self, index: int) -> str:
-        """File and number within it of a record, for messages."""
+        """Returns the file of a record and its number within it, for messages."""
         file = self._files[index]
         return f"{self.paths[file]}, record {index - int(np.searchsorted(self._files, file))}"
 
     def serialized(self, indices: np.ndarray) -> list[bytes]:
-        """The payloads at `indices`."""
+        """Returns the payloads at `indices`; raises DataError naming the first that does not fit its checksum."""
+        maps = [self._maps[file] for file in self._files[indices].tolist()]
         starts = self._offsets[indices]
-        return self._pieces(self._files[indices], starts, starts + self._lengths[indices])
+        ends = starts + self._lengths[indices]
+        spans = list(zip(maps, starts.tolist(), ends.tolist(), strict=True))
+        payloads = [content[start:end] for content, start, end in spans]
+        stored = np.frombuffer(b"".join([content[end : end + FOOTER] for content, _, end in spans]), "<u4")
+        wrong = np.flatnonzero(checksums(payloads) != stored)
+        if wrong.size:
+            raise DataError(f"{self.place(int(indices[wrong[0]]))} is damaged: it does not fit its checksum.")
+        return payloads
 
-    def _pieces(self, files: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> list[bytes]:
-        """A stretch of bytes of each of the files."""
-        return [
-            self._maps[file][start:end]
-            for file, start, end in zip(files.tolist(), starts.tolist(), ends.tolist(), strict=True)
-        ]
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yields the numbers of all records, some at a time."""
+        yield from np.array_split(np.arange(len(self)), -(-len(self) // _BLOCK))
 
     def verify(self) -> None:
-        """Reads every record; raises DataError naming the first that does not fit its checksums."""
-        for block in np.array_split(np.arange(len(self)), -(-len(self) // 1000)):
-            files, starts, ends = self._files[block], self._offsets[block], self._offsets[block] + self._lengths[block]
-            for first, last, kept in ((starts - HEADER, starts - 4, starts - 4), (starts, ends, ends)):
-                stored = np.frombuffer(b"".join(self._pieces(files, kept, kept + FOOTER)), "<u4")
-                wrong = np.flatnonzero(checksums(self._pieces(files, first, last)) != stored)
-                if wrong.size:
-                    raise DataError(f"{self.place(int(block[wrong[0]]))} is damaged: it does not fit its checksum.")
+        """Reads every record; raises DataError naming the first that does not fit its checksum."""
+        for block in self.blocks():
+            self.serialized(block)
 
     def parse(self, indices: np.ndarray, features: dict[str, Any]) -> dict[str, np.ndarray]:
-        """The features of the records at `indices`.
+        """Returns the features of the records at `indices`.
 
         Args:
             indices: int [n].
             features: for each name a length: 0 for bytes, n for n int64 values.
 
         Raises:
-            DataError: a record without these features, naming it.
+            DataError: a record without these features, or that does not fit its checksum, naming it.
         """
         import tensorflow as tf  # only here, so that the other formats read without TensorFlow
 
@@ -127,31 +144,56 @@ class Records:
         return {name: value.numpy() for name, value in parsed.items()}
 
     def image_shape(self) -> tuple[int, int, int]:
-        """(rows, columns, depth) of the images, as the first record says."""
-        sizes = {"height": 1, "width": 1, "depth": 1}
-        first = self.parse(np.array([0]), sizes)
-        return tuple(int(first[name][0, 0]) for name in sizes)
+        """Returns (rows, columns, depth) of the images, as the first record says."""
+        first = self.parse(np.array([0]), dict.fromkeys(_SIZES, 1))
+        return tuple(int(first[name][0, 0]) for name in _SIZES)
 
-    def check_labels(self, labels: np.ndarray, indices: np.ndarray, num_classes: int) -> None:
-        """Raises DataError naming the first of the records `indices` whose labels [n, any] are not all of a class."""
-        wrong = np.argwhere((labels < 0) | (labels >= num_classes))
+    def examples(
+        self,
+        indices: np.ndarray,
+        shape: tuple[int, int, int],
+        num_classes: int,
+        images: tuple[str, ...] = ("image_raw",),
+        labels: tuple[str, ...] = ("label",),
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Returns images and labels of the records at `indices` as 2017's generators wrote them, each record checked.
+
+        Args:
+            indices: int [n].
+            shape: (height, width, depth) that every record must have.
+            num_classes: number of classes.
+            images: features with an image each.
+            labels: features with a label each.
+
+        Returns:
+            For each of `images` its raw bytes, uint8 [n, height·width·depth]; and int32 [n, len(labels)].
+
+        Raises:
+            DataError: naming the first record that is damaged, of another shape or of another class.
+        """
+        parsed = self.parse(indices, dict.fromkeys(images, 0) | dict.fromkeys((*labels, *_SIZES), 1))
+        sizes = np.concatenate([parsed[name] for name in _SIZES], axis=1)
+        wrong = np.flatnonzero((sizes != shape).any(axis=1))
         if wrong.size:
-            label = labels[tuple(wrong[0])]
             raise DataError(
-                f"{self.place(int(indices[wrong[0][0]]))}: label {label} is not 0 to {num_classes - 1}. "
-                f"Received {label}: is this another data set?"
+                f"{self.place(int(indices[wrong[0]]))}: height, width and depth should be {shape}. "
+                f"Received {tuple(sizes[wrong[0]].tolist())}."
             )
+        numbers = np.concatenate([parsed[name] for name in labels], axis=1)
+        outside = np.flatnonzero(((numbers < 0) | (numbers >= num_classes)).any(axis=1))
+        if outside.size:
+            check_labels(numbers[outside[0]], num_classes, self.place(int(indices[outside[0]])))
+        return [self._pixels(parsed[name], indices, shape) for name in images], numbers.astype(np.int32)
 
-    def images(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Raw bytes of a feature as uint8 [n, *shape]; a record of another size raises DataError naming it."""
-        size = int(np.prod(shape))
+    def _pixels(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        size = math.prod(shape)
         wrong = next((i for i, value in enumerate(values) if len(value) != size), None)
         if wrong is not None:
             raise DataError(
                 f"{self.place(int(indices[wrong]))}: an image of {shape} has {size} bytes. "
                 f"Received {len(values[wrong])}."
             )
-        return np.frombuffer(b"".join(values), np.uint8).reshape(len(values), *shape)
+        return np.frombuffer(b"".join(values), np.uint8).reshape(len(values), size)
 
 
 class RecordSplit(Split):
@@ -168,22 +210,32 @@ class RecordSplit(Split):
 
 
 def _map(path: Path):
+    """Returns the content of a file: mapped, or unpacked in memory where it begins as gzip does."""
     with path.open("rb") as file:
-        if not path.stat().st_size:
-            return b""
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if file.read(2) == b"\x1f\x8b":
+            return read_limited(path)
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
-def _scan(path: Path, content) -> tuple[list[int], list[int]]:
-    """Offsets and lengths of the payloads in a file; raises DataError where the file is cut short."""
-    starts, sizes, position, end = [], [], 0, len(content)
-    unpack = struct.Struct("<Q").unpack_from
+def _scan(path: Path, content) -> tuple[array, array]:
+    """Returns offsets and lengths of the payloads in a file.
+
+    Raises:
+        DataError: the file is cut short, or a length does not fit its checksum.
+    """
+    starts, sizes, position, end = array("q"), array("I"), 0, len(content)
+    unpack = struct.Struct("<Q").unpack
+    valid = set()  # headers that fit their checksum: most files have records of a few lengths
     while position < end:
-        if position + HEADER > end:
-            size = end
-        else:
-            (size,) = unpack(content, position)
-        if position + HEADER + size + FOOTER > end:
+        header = content[position : position + HEADER]
+        if len(header) < HEADER:
+            raise DataError(f"{path} is cut short or damaged in record {len(starts)}. Copy or generate it again.")
+        if header not in valid:
+            if int(checksums([header[:8]])[0]) != int.from_bytes(header[8:], "little"):
+                raise DataError(f"{path} is no TFRecord file or is damaged in record {len(starts)}.")
+            valid.add(header)
+        (size,) = unpack(header[:8])
+        if size >= 2**32 or position + HEADER + size + FOOTER > end:
             raise DataError(f"{path} is cut short or damaged in record {len(starts)}. Copy or generate it again.")
         starts.append(position + HEADER)
         sizes.append(size)

@@ -1,11 +1,13 @@
 """Damaged TFRecord files of every data set that has them: each is refused, naming file and record."""
 
+import gzip
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split
-from input_data.formats import record_writer
+from input_data.formats import record_writer, records
 from input_data.mnist import mnist_test, multi_test
 from input_data.norb import norb_test
 
@@ -64,10 +66,10 @@ def test_a_flipped_pixel_is_found_by_its_checksum(make, tmp_path):
     third = 2 * (length(content) + 16)
     content[content.index(b"image_raw", third) + 30] ^= 1  # behind the name and the length of the image
     path.write_bytes(content)
-    split = open_split(*place)
-    list(evaluation_batches(split, 10))  # a pixel like any other
     with pytest.raises(DataError, match=rf"{path.name}, record 2 is damaged"):
-        split.verify()
+        list(evaluation_batches(open_split(*place), 10))
+    with pytest.raises(DataError, match=rf"{path.name}, record 2 is damaged"):
+        open_split(*place).verify()
 
 
 @FORMATS
@@ -85,14 +87,71 @@ def test_blocks_are_written_as_tensorflow_does_each_record_to_its_file(tmp_path)
     frames[:, 12:-4] = payloads
     paths = [tmp_path / str(index) for index in range(3)]
     record_writer.write(paths, 50, 316, iter([frames[:30], frames[30:]]), seed=0, overwrite=False)
-    found = []
+    sources = []
     for path in paths:
-        records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+        own = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
         with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
-            for record in records:
+            for record in own:
                 writer.write(record)
         assert path.read_bytes() == (tmp_path / "theirs").read_bytes()
-        places = [next(i for i, payload in enumerate(payloads) if payload.tobytes() == record) for record in records]
+        places = [next(i for i, payload in enumerate(payloads) if payload.tobytes() == record) for record in own]
         assert places == sorted(places)
-        found += places
-    assert sorted(found) == list(range(50)) and found != sorted(found)
+        sources += places
+    assert sorted(sources) == list(range(50)) and sources != sorted(sources)
+
+
+@pytest.mark.parametrize("name", ["a@b/c", "a b[1]*", "NAME@3", "\udcff"])
+def test_records_are_read_below_folders_of_any_name(name, tmp_path):
+    pairs(tmp_path)
+    path, _ = mnist(tmp_path)
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    for file in (path, *tmp_path.glob("multi*")):
+        file.rename(folder / file.name)
+    assert len(open_split("mnist", "test", f"{folder}/multi.tfrecords@2", Options(num_targets=2))) == 6
+    assert len(open_split("mnist", "test", str(folder))) == 4
+    (folder / path.name).rename(folder / "digits@2")
+    assert records.shards(f"{folder}/digits@2") == [folder / "digits@2"]  # the file itself
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "", "x", "1000000000", "9" * 5000, "\u0663", "1.5", "100000"])
+def test_the_number_of_files_is_a_small_number_in_plain_digits(count, tmp_path):
+    with pytest.raises(DataError, match="takes the number of files N, from 1 to 99,999"):
+        records.shards(f"{tmp_path}/name@{count}")
+
+
+def test_a_record_of_another_size_or_class_is_refused_wherever_it_stands(tmp_path):
+    path, place = mnist(tmp_path)
+    plain = path.read_bytes()
+    for change, words in (
+        ({"height": 7}, r"record 4: height, width and depth should be \(6, 6, 1\). Received \(7, 6, 1\)"),
+        ({"depth": 3}, r"record 4: height, .* Received \(6, 6, 3\)"),
+        ({"label": -1}, "record 4: labels must be whole numbers from 0 to 9. Received -1"),
+    ):
+        mnist_test.write_records(tmp_path / "other", *mnist_test.digits(1), **change)
+        path.write_bytes(plain + (tmp_path / "other").read_bytes())
+        with pytest.raises(DataError, match=words):
+            list(evaluation_batches(open_split(*place), 3))
+
+
+@FORMATS
+def test_gzipped_records_are_read_like_plain_ones(make, tmp_path):
+    path, place = make(tmp_path)
+    (plain,) = evaluation_batches(open_split(*place), 100)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    (unpacked,) = evaluation_batches(open_split(*place), 100)
+    for name, values in plain.items():
+        np.testing.assert_array_equal(values, unpacked[name])
+
+
+@FORMATS
+def test_sparse_and_packed_gigabytes_are_refused_before_they_are_read(make, tmp_path, monkeypatch):
+    path, place = make(tmp_path)
+    with path.open("r+b") as file:
+        file.truncate(2**34)
+    with pytest.raises(DataError, match=rf"{path.name} is no TFRecord file or is damaged in record \d"):
+        open_split(*place)
+    monkeypatch.setenv("INPUT_DATA_LIMIT_GIB", "0.01")
+    path.write_bytes(gzip.compress(bytes(2**24)))
+    with pytest.raises(DataError, match="more than the limit of 0.01 GiB .* set INPUT_DATA_LIMIT_GIB="):
+        open_split(*place)

@@ -45,13 +45,13 @@ def _ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """
     grey, notes = with_depth(picture, 1)
     grey = grey.astype(np.float32)
-    background = np.median(_border(grey))
+    background = np.median(border(grey))
     if background - grey.min() > grey.max() - background:
         return np.maximum(background - grey, 0), [*notes, "inverted: dark on light"]
     return np.maximum(grey - background, 0), notes
 
 
-def _border(grey: np.ndarray) -> np.ndarray:
+def border(grey: np.ndarray) -> np.ndarray:
     """The pixels of a frame, a twentieth of the smaller side wide."""
     width = max(1, min(grey.shape[:2]) // 20)
     inside = np.zeros(grey.shape, bool)
@@ -64,7 +64,7 @@ def _laid_out(ink: np.ndarray) -> np.ndarray:
 
     What is no stronger than four times the grain of the paper at the border, or than a tenth of the ink, is paper.
     """
-    paper = min(max(0.1 * ink.max(), 4 * np.percentile(_border(ink), 95)), 0.5 * ink.max())
+    paper = min(max(0.1 * ink.max(), 4 * np.percentile(border(ink), 95)), 0.5 * ink.max())
     ink = np.where(ink > paper, ink, 0)
     rows, columns = np.flatnonzero(ink.any(axis=(1, 2))), np.flatnonzero(ink.any(axis=(0, 2)))
     digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -17,9 +17,11 @@ SIZES = {"train": 5000, "test": 1000}
 def main(source: Path) -> None:
     """Writes the four files of the sample."""
     SAMPLE.mkdir(exist_ok=True)
-    for part, size in SIZES.items():
-        for path, array in zip(idx.find(source, part), idx.load(source, part), strict=True):
-            idx.write(SAMPLE / f"{path.name.removesuffix('.gz')}.gz", array[:size])
+    for split_name, size in SIZES.items():
+        prefix = {"train": "train", "test": "t10k"}[split_name]
+        names = (f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz")
+        for name, array in zip(names, idx.load(source, split_name), strict=True):
+            idx.write(SAMPLE / name, array[:size])
 
 
 if __name__ == "__main__":

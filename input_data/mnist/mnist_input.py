@@ -1,54 +1,65 @@
-"""MNIST as the networks see it: from the TFRecords of 2017, from IDX files or from the embedded sample."""
+"""MNIST and its relatives as the networks see them: from 2017's TFRecords, the sample or what `sources` lists."""
 
 from pathlib import Path
 
 import numpy as np
 
 from input_data.arrays import ImageArrays, hold_out
-from input_data.dataset import DataError, Info, Options, Split, check_labels
-from input_data.formats import idx
-from input_data.formats.records import RecordSplit, shards
+from input_data.dataset import DataError, Info, Options, Split
+from input_data.formats.pictures import resized, with_depth
+from input_data.formats.records import RecordSplit, plain_or_packed
 from input_data.images import scaled
-from input_data.mnist.digits import prepare
+from input_data.mnist import digits, sources
 from input_data.mnist.multi_input import ComposedPairs, RecordPairs, is_records, overlap
-
-__all__ = ["SAMPLE", "TRAIN_SHIFT", "RecordSplit", "load_idx", "open_split", "prepare"]
+from input_data.mnist.relatives import MNIST, Relative, has_layout_of_digits
 
 SAMPLE = Path(__file__).with_name("sample")
 TRAIN_SHIFT = 2  # pixels each way, in training (paper, section 5)
 
 
-def _info(rows: int, columns: int, num_targets: int = 1) -> Info:
-    return Info("MNIST", (rows, columns, 1), 10, num_targets, tuple(str(digit) for digit in range(10)))
+def _info(relative: Relative, rows: int, columns: int) -> Info:
+    return Info(relative.name, (rows, columns, 1), len(relative.class_names), 1, relative.class_names)
 
 
 class RecordDigits(RecordSplit):
     """Digits from the TFRecords of 2017, which hold the shifted copies already."""
 
     def __init__(self, path: Path):
-        super().__init__(shards(path))
+        super().__init__([path])
         height, width, depth = self.records.image_shape()
         if depth != 1:
             raise DataError(f"{path}: MNIST images have depth 1. Received {depth}.")
-        self.info = _info(height, width)
+        self.info = _info(MNIST, height, width)
 
     def batch(self, indices, noise):
-        parsed = self.records.parse(indices, {"image_raw": 0, "label": 1})
-        images = self.records.images(parsed["image_raw"], indices, self.info.image_shape)
-        self.records.check_labels(parsed["label"], indices, self.info.num_classes)
-        return {"images": scaled(images), "labels": parsed["label"].astype(np.int32)}
+        (images,), labels = self.records.examples(indices, self.info.image_shape, self.info.num_classes)
+        return {"images": scaled(images.reshape(-1, *self.info.image_shape)), "labels": labels}
 
 
-def load_idx(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of a split from IDX files.
+def load(folder: Path, split_name: str) -> sources.Examples:
+    """Returns the images and labels of a split, see `sources.load`.
 
-    The validation split is the first sixth of the training digits: 0–9999 of MNIST's 60,000, as in 2017.
+    The validation split is the first sixth of the training images: 0–9999 of MNIST's 60,000, as in 2017.
     """
-    part = "test" if split == "test" else "train"
-    images, labels = idx.load(folder, part)
-    check_labels(labels, 10, str(idx.find(folder, part)[1]))
-    images, labels = hold_out(split, images, labels)
-    return images, labels
+    examples = sources.load(folder, split_name)
+    images, labels = hold_out(split_name, examples.images, examples.labels)
+    return sources.Examples(images, labels, examples.relative, examples.note)
+
+
+def prepare(
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+) -> tuple[np.ndarray, list[str]]:
+    """Any picture as a test image: pen strokes laid out as in MNIST, others resized. See `input_data.prepare`.
+
+    What is dark on light is inverted, since all of these data sets are light on black.
+    """
+    if has_layout_of_digits(class_names):
+        return digits.prepare(picture, image_shape)
+    picture, notes = with_depth(picture, 1)
+    if np.median(digits.border(picture)) > 127:
+        picture, notes = 255 - picture, [*notes, "inverted: dark on light"]
+    picture, changed = resized(picture, *image_shape[:2])
+    return scaled(picture), [*notes, *changed]
 
 
 def record_names(split: str, train_shift: int = TRAIN_SHIFT) -> list[str]:
@@ -74,32 +85,43 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     """
     folder = SAMPLE if data_dir is None else Path(data_dir)
     if options.num_targets == 2 and is_records(data_dir):
-        pairs = RecordPairs(data_dir)
+        pairs = RecordPairs(str(data_dir))
         _note_overlap(pairs)
         pairs.note += f" Training and evaluation both take them from {data_dir}: evaluate with the test pairs' files."
         return pairs
-    if not folder.is_dir():
-        raise DataError(f"--data_dir should be a folder with MNIST. {folder} does not exist or is not a folder.")
     for name in record_names(split) if options.num_targets == 1 else ():
-        if (folder / name).exists():
-            return RecordDigits(folder / name)
+        path = plain_or_packed(folder, name)
+        if path is not None:
+            return RecordDigits(path)
+    if sources.locate(folder) is None:
+        raise DataError(_nothing_there(folder, split))
+    examples = load(folder, split)
+    images, labels = examples.images, examples.labels
+    info = _info(examples.relative, *images.shape[1:])
     training = split in ("train", "valid_train")
-    if idx.find(folder, "test" if split == "test" else "train") is None:
-        raise DataError(
-            f"{folder} has neither {' nor '.join(record_names(split))} nor the IDX files of MNIST "
-            f"({'t10k' if split == 'test' else 'train'}-images-idx3-ubyte[.gz] and its labels). "
-            "Give another --data_dir, add --download to fetch MNIST into it, or give none to use the embedded sample."
-        )
-    images, labels = load_idx(folder, split)
     opened: Split
     if options.num_targets == 2:
-        opened = ComposedPairs(images, labels, _info(*images.shape[1:]), None if training else options.num_pairs)
+        opened = ComposedPairs(images, labels, info, None if training else options.num_pairs)
         _note_overlap(opened)
     else:
-        opened = ImageArrays(_info(*images.shape[1:]), images[..., None], labels, TRAIN_SHIFT if training else 0)
+        opened = ImageArrays(info, images[..., None], labels, TRAIN_SHIFT if training else 0)
+    notes = [examples.note, opened.note]
     if data_dir is None:
-        opened.note = f"No --data_dir: using {len(images):,} digits of the embedded sample of MNIST. {opened.note}"
+        notes.insert(0, f"No --data_dir: using {len(images):,} digits of the embedded sample of MNIST.")
+    elif examples.relative is not MNIST:
+        notes.insert(0, f"{folder} holds {examples.relative.name}, {len(info.class_names)} classes.")
+    opened.note = " ".join(filter(None, notes))
     return opened
+
+
+def _nothing_there(folder: Path, split_name: str) -> str:
+    if not folder.exists():
+        return f"--data_dir should be a folder with MNIST or a relative. {folder} does not exist."
+    looked_for = "; ".join((f"2017's {' or '.join(record_names(split_name))}", *sources.FORMS))
+    return (
+        f"{folder} has nothing that is known for MNIST. Looked for: {looked_for}. "
+        "Give another --data_dir, add --download to fetch MNIST into it, or give none to use the embedded sample."
+    )
 
 
 def _note_overlap(pairs: Split) -> None:

@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from input_data.dataset import SPLITS, DataError
 from input_data.formats.record_writer import frame, write
 from input_data.images import integers, shift
-from input_data.mnist.mnist_input import load_idx
+from input_data.mnist.mnist_input import load
 from input_data.mnist.multi_input import Partners
 
 _BLOCK = 1000  # examples that are made at a time: about a megabyte, which stays in the cache
@@ -149,7 +149,8 @@ def generate(
     """
     if multi_targets and num_pairs < 1:
         raise DataError("--multi_targets=true needs --num_pairs, 1 or more.")
-    images, labels = load_idx(Path(data_dir), split)
+    examples = load(Path(data_dir), split)
+    images, labels = examples.images, examples.labels
     images = np.pad(images, ((0, 0), (pad, pad), (pad, pad)))
     name = f"{split}_{shift}shifted_mnist.tfrecords"
     if multi_targets:

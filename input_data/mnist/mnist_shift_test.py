@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split
-from input_data.formats import record_writer
+from input_data.formats import files
 from input_data.mnist import mnist_shift
 from input_data.mnist.mnist_test import digits, write_idx
 
@@ -86,7 +86,7 @@ def test_nothing_is_overwritten_unless_asked(tmp_path, capsys):
 def test_a_full_disk_is_refused_first_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
     write_idx(tmp_path, *digits(2, size=4))
     with monkeypatch.context() as patch:
-        patch.setattr(record_writer.shutil, "disk_usage", lambda _: Usage)
+        patch.setattr(files.shutil, "disk_usage", lambda _: Usage)
         with pytest.raises(DataError, match="GB are needed"):
             mnist_shift.generate(str(tmp_path))
     with monkeypatch.context() as patch:

@@ -2,8 +2,10 @@
 
 import gzip
 import hashlib
+import os
 import subprocess
 import sys
+import tracemalloc
 from itertools import islice
 from pathlib import Path
 
@@ -132,10 +134,10 @@ IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
 DAMAGES = {
     "wrong magic": (_damage(IMAGES, lambda c: b"\0\0\x0d\3" + c[4:]), "should begin with 00 00 08 03"),
     "labels as images": (_damage(IMAGES, lambda c: b"\0\0\x08\1" + c[4:]), "should begin with 00 00 08 03"),
-    "cut": (_damage(IMAGES, lambda c: c[:-1]), r"\(30, 6, 6\): 1096 bytes. Received 1095"),
+    "cut": (_damage(IMAGES, lambda c: c[:-1]), "1,096 bytes, as its header says. Received 1,095"),
     "header cut": (_damage(IMAGES, lambda c: c[:9]), "Received 9"),
     "empty": (_damage(IMAGES, lambda c: b""), "Received an empty file"),
-    "too long": (_damage(IMAGES, lambda c: c + b"1"), "Received 1097"),
+    "too long": (_damage(IMAGES, lambda c: c + b"1"), "should hold 1,096 bytes.* Received more"),
     "gzip cut": (lambda f: (f / IMAGES).write_bytes((f / IMAGES).read_bytes()[:-40]), "cut short or damaged"),
     "gzip damaged": (lambda f: (f / IMAGES).write_bytes(_flip((f / IMAGES).read_bytes())), "cut short or damaged"),
     "no image": (
@@ -145,10 +147,13 @@ DAMAGES = {
     "counts differ": (lambda f: idx.write(f / LABELS, digits(29)[1]), "30 images, but .* 29 labels"),
     "label 10": (
         lambda f: idx.write(f / LABELS, np.full(30, 10, np.uint8)),
-        "labels-idx1.*: labels must be 0 to 9. Received 10 at index 0",
+        "labels must be whole numbers from 0 to 9. Received 10 at index 0",
     ),
-    "no labels": (lambda f: (f / LABELS).unlink(), "one half.*labels-idx1-ubyte"),
-    "no files": (lambda f: [path.unlink() for path in f.iterdir()], "neither .* nor the IDX files"),
+    "no labels": (lambda f: (f / LABELS).unlink(), "lacks train-labels-idx1-ubyte"),
+    "no files": (
+        lambda f: [path.unlink() for path in f.iterdir()],
+        "Looked for: 2017's train_2shifted.*IDX files.*EMNIST.*Kaggle",
+    ),
 }
 
 
@@ -161,13 +166,40 @@ def test_damaged_idx_files_are_refused(case, tmp_path):
         open_split("mnist", "train", str(tmp_path))
 
 
+@pytest.mark.parametrize("name", [IMAGES, LABELS])
+def test_files_beyond_the_limit_and_bombs_are_refused_without_being_read(name, tmp_path, monkeypatch):
+    write_idx(tmp_path, *digits())
+    head = gzip.decompress((tmp_path / name).read_bytes())[: 16 if name == IMAGES else 8]
+    (tmp_path / name).write_bytes(gzip.compress(head + bytes(2**28)))  # what is behind the claimed size is not unpacked
+    tracemalloc.start()
+    with pytest.raises(DataError, match="as its header says. Received more"):
+        open_split("mnist", "train", str(tmp_path))
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
+    (tmp_path / name).unlink()
+    path = tmp_path / name.removesuffix(".gz")
+    path.write_bytes(head)
+    os.truncate(path, 2**36)
+    with pytest.raises(DataError, match="Received 68,719,476,736"):
+        open_split("mnist", "train", str(tmp_path))
+    path.write_bytes(head[:4] + b"\xff" * (len(head) - 4))
+    with pytest.raises(DataError, match="GiB, more than the limit of 4 GiB .* set INPUT_DATA_LIMIT_GIB="):
+        open_split("mnist", "train", str(tmp_path))
+    monkeypatch.setenv("INPUT_DATA_LIMIT_GIB", "many")
+    with pytest.raises(DataError, match="INPUT_DATA_LIMIT_GIB should be a number of GiB above 0. Received: many"):
+        open_split("mnist", "train", str(tmp_path))
+
+
 def _first_batch(path):
     return next(evaluation_batches(open_split("mnist", "test", str(path.parent)), 4))
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"label": 10}, "record 0: label 10 is not 0 to 9"), ({"height": 7}, "has 42 bytes. Received 36")],
+    [
+        ({"label": 10}, "record 0: labels must be whole numbers from 0 to 9. Received 10"),
+        ({"height": 7}, "has 42 bytes. Received 36"),
+    ],
 )
 def test_wrong_records_are_named(change, words, tmp_path):
     write_records(tmp_path / "test_0shifted_mnist.tfrecords", *digits(4), **change)

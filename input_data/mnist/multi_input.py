@@ -100,15 +100,15 @@ class RecordPairs(RecordSplit):
         self.info = Info("MultiMNIST", self.records.image_shape(), 10, 2, tuple(map(str, range(10))))
 
     def batch(self, indices, noise):
-        texts, numbers = ("merged_raw", "image_raw_1", "image_raw_2"), ("label_1", "label_2")
-        parsed = self.records.parse(indices, dict.fromkeys(texts, 0) | dict.fromkeys(numbers, 1))
-        labels = np.concatenate([parsed[name] for name in numbers], axis=1)
-        self.records.check_labels(labels, indices, 10)
+        shape = self.info.image_shape
+        images, labels = self.records.examples(
+            indices, shape, 10, ("merged_raw", "image_raw_1", "image_raw_2"), ("label_1", "label_2")
+        )
         same = np.flatnonzero(labels[:, 0] == labels[:, 1])
         if same.size:
             raise DataError(f"{self.records.place(int(indices[same[0]]))}: both labels are {labels[same[0], 0]}.")
-        merged, *digits = (scaled(self.records.images(parsed[name], indices, self.info.image_shape)) for name in texts)
-        return {"images": merged, "labels": labels.astype(np.int32), "reconstruction_targets": np.stack(digits, axis=1)}
+        merged, *digits = (scaled(pixels.reshape(-1, *shape)) for pixels in images)
+        return {"images": merged, "labels": labels, "reconstruction_targets": np.stack(digits, axis=1)}
 
 
 def overlap(targets: np.ndarray) -> float:

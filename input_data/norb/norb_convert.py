@@ -8,6 +8,7 @@ least three dimensions, then the values, all little-endian.
 """
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
@@ -18,9 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data.dataset import DataError, check_labels
-from input_data.formats.files import atomic_write, refuse_to_overwrite, unpacked
+from input_data.formats.files import atomic_write, check_disk, read_sized, refuse_to_overwrite
+from input_data.formats.record_writer import record
 
 _TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
+_OVERHEAD = 180  # bytes of a record beside its pixels
 NAMES = {
     "train": "smallnorb-5x46789x9x18x6x2x96x96-training-{}.mat",
     "test": "smallnorb-5x01235x9x18x6x2x96x96-testing-{}.mat",
@@ -28,7 +31,7 @@ NAMES = {
 
 
 def read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """The array in a binary-matrix file, `.gz` or plain.
+    """Returns the array in a binary-matrix file, `.gz` or plain.
 
     Args:
         path: the file.
@@ -36,22 +39,24 @@ def read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.nda
         shape: what it must be; None: any size.
 
     Raises:
-        DataError: another magic number, type or shape, or a length that does not fit them.
+        DataError: another magic number, type or shape, or a length that does not fit them or passes the limit.
     """
-    content = unpacked(path)
-    head = np.frombuffer(content[: len(content) // 4 * 4][:64], "<u4")
-    magic, ndim = (int(head[0]), int(head[1])) if len(head) > 1 else (0, 0)
-    if _TYPES.get(magic) != np.dtype(dtype):
-        raise DataError(f"{path} should begin with the magic number of type {dtype}. Received {magic:#010x}.")
-    found = tuple(int(size) for size in head[2 : 2 + ndim])
-    fits = len(found) == len(shape) and all(want in (None, size) for want, size in zip(shape, found, strict=True))
-    if not fits:
-        raise DataError(f"{path} should have the dimensions {shape}. Received {found}.")
-    start = 4 * (2 + max(3, ndim))  # at least three dimensions are written
-    expected = start + int(np.prod(found)) * np.dtype(dtype).itemsize
-    if len(content) != expected:
-        raise DataError(f"{path} should hold {expected} bytes. Received {len(content)}: it is cut short or damaged.")
-    return np.frombuffer(content, dtype, offset=start).reshape(found)
+    start = 4 * (2 + max(3, len(shape)))  # at least three dimensions are written
+    actual: tuple[int, ...] = ()
+
+    def length(head: bytes) -> int:
+        nonlocal actual
+        numbers = np.frombuffer(head[: len(head) // 4 * 4], "<u4").tolist()
+        magic, dimensions = numbers[:2] if len(numbers) > 1 else (0, 0)
+        if _TYPES.get(magic) != np.dtype(dtype):
+            raise DataError(f"{path} should begin with the magic number of type {dtype}. Received {magic:#010x}.")
+        actual = tuple(numbers[2 : 2 + min(dimensions, len(numbers))])
+        if len(actual) != len(shape) or any(size not in (None, got) for size, got in zip(shape, actual, strict=True)):
+            raise DataError(f"{path} should have the dimensions {shape}. Received {actual}.")
+        return start + math.prod(actual) * np.dtype(dtype).itemsize
+
+    content = read_sized(path, start, length)
+    return np.frombuffer(content, dtype, offset=start).reshape(actual)
 
 
 def _find(folder: Path, name: str) -> Path:
@@ -70,26 +75,26 @@ def convert(folder: Path, split: str, overwrite: bool = False) -> Path:
         overwrite: replace a file that is there.
 
     Raises:
-        DataError: files that are missing or damaged, or records that exist.
+        DataError: files that are missing or damaged, records that exist, or a full disk.
     """
     from rich.progress import track
-    from tensorflow.io import TFRecordWriter
     from tensorflow.train import BytesList, Example, Feature, Features, Int64List
 
     target = folder / f"{split}duo.tfrecords"
     if not overwrite:
         refuse_to_overwrite([target])
-    paths = {part: _find(folder, NAMES[split].format(part)) for part in ("dat", "cat", "info")}
+    paths = {kind: _find(folder, NAMES[split].format(kind)) for kind in ("dat", "cat", "info")}
     images = read_matrix(paths["dat"], "u1", (None, 2, 96, 96))
     labels = read_matrix(paths["cat"], "<i4", (len(images),))
     meta = read_matrix(paths["info"], "<i4", (len(images), 4))
     check_labels(labels, 5, str(paths["cat"]))
-    with atomic_write(target) as (draft,), TFRecordWriter(str(draft)) as writer:
+    check_disk(folder, len(images) * (images[0].nbytes + _OVERHEAD))
+    with atomic_write(target) as (draft,), draft.open("wb") as file:
         for image, label, info in zip(track(images, f"{split}: {len(images):,} pairs"), labels, meta, strict=True):
             numbers = {"label": [label], "height": [96], "width": [96], "depth": [2], "meta": info}
             feature = {name: Feature(int64_list=Int64List(value=value)) for name, value in numbers.items()}
             feature["image_raw"] = Feature(bytes_list=BytesList(value=[image.tobytes()]))
-            writer.write(Example(features=Features(feature=feature)).SerializeToString(deterministic=True))
+            file.write(record(Example(features=Features(feature=feature)).SerializeToString(deterministic=True)))
     return target
 
 

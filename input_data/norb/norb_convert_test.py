@@ -57,7 +57,7 @@ IMAGES, LABELS, META = np.zeros((10, 2, 96, 96)), np.arange(10) % 5, np.zeros((1
         ("dat", IMAGES, "u1", -1, "cut short or damaged"),
         ("dat", IMAGES, "u1", 3, "cut short or damaged|Received 0x00000000"),
         ("dat", IMAGES, "u1", 0, "cut short or damaged|Received 0x00000000"),
-        ("cat", LABELS + 1, "<i4", None, "labels must be 0 to 4. Received 5 at index 4"),
+        ("cat", LABELS + 1, "<i4", None, "labels must be whole numbers from 0 to 4. Received 5 at index 4"),
         ("cat", LABELS[:9], "<i4", None, "should have the dimensions (10,). Received (9,)"),
         ("cat", LABELS, "<i4", -3, "cut short or damaged"),
         ("info", META[:, :3], "<i4", None, "should have the dimensions (10, 4). Received (10, 3)"),

@@ -34,23 +34,24 @@ class SmallNorb(RecordSplit):
 
     def batch(self, indices, noise):
         places = self.chosen[indices]
-        parsed = self.records.parse(places, {"image_raw": 0, "label": 1})
-        self.records.check_labels(parsed["label"], places, 5)
-        images = _halved(self.records.images(parsed["image_raw"], places, (2, RAW, RAW)).transpose(0, 2, 3, 1))
+        (pixels,), labels = self.records.examples(places, (RAW, RAW, 2), 5)
+        images = _halved(pixels.reshape(-1, 2, RAW, RAW).transpose(0, 2, 3, 1))  # the file has [n, eye, row, column]
         if self.noise:
             images = distort(images.astype(np.float32), noise[:, 0], noise[:, 1])
             corners = integers(noise[:, 2:], 0, images.shape[1] - SIZE)
             images = crop(images, *corners.T, (SIZE, SIZE))
         else:
             images = centre(images, SIZE)
-        return {"images": standardised(images), "labels": parsed["label"].astype(np.int32)}
+        return {"images": standardised(images), "labels": labels}
 
 
 def _halved(images: np.ndarray) -> np.ndarray:
     return images[:, ::2, ::2]
 
 
-def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+def prepare(
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+) -> tuple[np.ndarray, list[str]]:
     """Any picture as a test image: 96x96 halved, the centre, standardised. See `input_data.prepare`."""
     picture, notes = with_depth(picture, 1)
     picture, changed = resized(picture, RAW, RAW)

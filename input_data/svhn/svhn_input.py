@@ -25,11 +25,13 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{path}: X should be uint8 [32, 32, 3, n]. Received {images.dtype} {list(images.shape)}.")
     if len(labels) != images.shape[3]:
         raise DataError(f"{path} has {images.shape[3]} images, but {len(labels)} labels.")
-    check_labels(labels.astype(int) - 1, 10, f"{path} (labels less 1)")
+    labels = check_labels(labels, 10, str(path), first=1) + 1
     return images.transpose(3, 0, 1, 2), labels % 10
 
 
-def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+def prepare(
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+) -> tuple[np.ndarray, list[str]]:
     """Any picture as a test image: RGB, 32x32, in [0, 1]. See `input_data.prepare`."""
     picture, notes = with_depth(picture, 3)
     picture, changed = resized(picture, *INFO.image_shape[:2])
