@@ -31,6 +31,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--checkpoint", required=True, metavar="PREFIX", help="the network: S/train/model.ckpt-STEP, config.json by it")
     add("--data_dir", metavar="DIR", help="its data set's files; none: the embedded sample of MNIST")
     add("--out", metavar="DIR", help="where pictures go (default: pictures/ beside train/)")
+    add("--format", choices=("png", "svg", "pdf"), default="png", help="of the pictures (default: png)")
+    add("--dpi", type=int, default=100, metavar="N", help="pixels to the inch of the pictures (default: 100)")
     add("--eval_size", type=int, metavar="N", help="test examples to use (default: all; 1000 with --robustness)")
     job = parser.add_mutually_exclusive_group()
     job.add_argument("--serve", action="store_true", help="a page to try the network on, at 127.0.0.1")
@@ -53,6 +55,8 @@ def main(arguments: list[str]) -> int:
     flags = parser.parse_args(arguments)
     if flags.compare and not flags.robustness:
         parser.error("--compare goes with --robustness")
+    if not 50 <= flags.dpi <= 1200:
+        parser.error(f"--dpi is 50 to 1200, received {flags.dpi}")
     if flags.eval_size is not None and flags.eval_size < 1:
         parser.error(f"--eval_size is 1 or more, received {flags.eval_size}")
     try:
@@ -101,7 +105,7 @@ def explore(flags) -> None:
     else:
         from explorer.pictures import draw_all
 
-        draw_all(examine(trained, split, flags.eval_size), flags.checkpoint, out, say)
+        draw_all(examine(trained, split, flags.eval_size), flags.checkpoint, out, say, flags.format, flags.dpi)
 
 
 def open_test_split(trained, data_dir: str | None):

@@ -75,7 +75,7 @@ def test_all_pictures_of_a_network_of_two_digits(runs, capsys, tmp_path):
     assert code == 0, out
     names = ["multimnist", "routing", "confusion", "curves", *(f"dimensions-{label}" for label in range(10))]
     check_pictures(tmp_path / "new", out, names)
-    assert "No reconstructions.png: multimnist.png has those of two digits." in out
+    assert "No reconstructions.png: the picture multimnist has those of two digits." in out
 
 
 def test_pictures_that_do_not_fit_are_left_out(runs, capsys, tmp_path):

@@ -1,6 +1,7 @@
 """What is inside a trained network, as arrays; `pictures` draws them."""
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from runner.loader import Trained
 from runner.steps import make_evaluation_step
 
 SWEEP = np.arange(-5, 6) / 20  # -0.25 to 0.25, added to one dimension of a capsule (paper, figure 4)
+PAIR_COLOURS = np.array([[255, 136, 0], [0, 119, 255]]) / 255  # of two digits; they add up to white
 LOSSES = ("total_loss", "batch_classification_cost", "reconstruction_error")  # tags of 2017
 
 
@@ -43,6 +45,24 @@ class Examined:
     def images(self, indices: np.ndarray) -> np.ndarray:
         """Test images [len(indices), rows, columns, depth]."""
         return self.split.batch(indices, np.zeros((len(indices), self.split.noise)))["images"]
+
+    def some(self, wanted: np.ndarray, count: int) -> np.ndarray:
+        """The first `count` of the wanted examples, taken in turn from each class: own images lie sorted by class.
+
+        Args:
+            wanted: bool [n].
+            count: how many.
+
+        Returns:
+            Their indices, ascending, int [at most count]. Of several labels the first counts.
+        """
+        indices = np.flatnonzero(wanted)
+        seen: Counter[int] = Counter()
+        turns = []
+        for label in self.labels[indices, 0]:
+            turns.append(seen[label])
+            seen[label] += 1
+        return np.sort(indices[np.argsort(np.array(turns, int), kind="stable")[:count]])
 
     def example(self, label: int) -> int | None:
         """The first example with this label, if there is one a right one; None: there is none."""
@@ -120,7 +140,9 @@ def absent(examined: Examined, indices: np.ndarray) -> np.ndarray:
 
 
 def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Two reconstructions in red and green over the dimmed input; where both draw it is yellow (paper, figure 5).
+    """Two reconstructions in orange and blue over the dimmed input; where both draw it is white (paper, figure 5).
+
+    The paper's red and green are one colour to a man in twelve; these two are the page's as well.
 
     Args:
         images: [n, rows, columns, 1].
@@ -129,8 +151,8 @@ def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     Returns:
         [n, rows, columns, 3].
     """
-    dimmed = 0.3 * images
-    return np.concatenate([np.maximum(pairs[:, 0], dimmed), np.maximum(pairs[:, 1], dimmed), dimmed], axis=-1)
+    coloured = np.einsum("npyxd,pc->nyxc", pairs, PAIR_COLOURS)
+    return np.minimum(coloured + 0.35 * images, 1)
 
 
 def run_folder(checkpoint: str) -> Path:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from explorer import findings
 from explorer.findings import Examined
 from explorer.routing import routing_steps
-from explorer.sheets import Sheet, write
+from explorer.sheets import DPI, Sheet, write
 from runner.evaluation import top_labels
 
 SHOWN = 10  # examples in a row, and classes that get a picture of their own
@@ -21,7 +21,14 @@ ROUTED = 3  # right examples whose routing is shown, and a wrong one
 COLOURS = "viridis"
 
 
-def draw_all(examined: Examined, checkpoint: str, out: Path, say: Callable[[str], None] = print) -> None:
+def draw_all(
+    examined: Examined,
+    checkpoint: str,
+    out: Path,
+    say: Callable[[str], None] = print,
+    file_format: str = "png",
+    dpi: int = DPI,
+) -> None:
     """Draws every picture that fits the network, and says a line for each file and for each that is left out.
 
     Args:
@@ -29,16 +36,18 @@ def draw_all(examined: Examined, checkpoint: str, out: Path, say: Callable[[str]
         checkpoint: where it is from; the curves are those of its run.
         out: the folder to draw into.
         say: takes each line.
+        file_format: png, svg or pdf.
+        dpi: see `sheets.write`.
     """
     out.mkdir(parents=True, exist_ok=True)
     run = findings.run_folder(checkpoint)
     without = left_out(examined, run)
     for name, figure in _figures(examined, run, without):
-        path = out / f"{name}.png"
-        write(path, figure)
+        path = out / f"{name}.{file_format}"
+        write(path, figure, dpi)
         say(str(path))
     for name, reason in without.items():
-        say(f"No {name}.png: {reason}.")
+        say(f"No {name}.{file_format}: {reason}.")
 
 
 def left_out(examined: Examined, run: Path) -> dict[str, str]:
@@ -48,7 +57,7 @@ def left_out(examined: Examined, run: Path) -> dict[str, str]:
         names = ("reconstructions", "dimensions", "multimnist")
         without |= dict.fromkeys(names, f"this {model.name} has no decoder")
     elif examined.trained.num_targets == 2:
-        without["reconstructions"] = "multimnist.png has those of two digits"
+        without["reconstructions"] = "the picture multimnist has those of two digits"
     else:
         without["multimnist"] = "an image of this network has one label"
     if model.places() is None:
@@ -101,7 +110,7 @@ def reconstructions(examined: Examined) -> Figure:
     model = examined.trained.model
     sheet = Sheet(f"Reconstructions from a class capsule ({_network(examined)})", tile=84, left=130)
     for right, title in ((True, "Right"), (False, _wrong_title(examined))):
-        chosen = np.flatnonzero(examined.right == right)[:SHOWN]
+        chosen = examined.some(examined.right == right, SHOWN)
         if not chosen.size:
             sheet.add(f"{title}: none to show", {}, [])
             continue
@@ -130,9 +139,9 @@ def dimensions(examined: Examined, index: int, label: int) -> Figure:
 
 
 def multimnist(examined: Examined) -> Figure:
-    """Two overlapping digits and their reconstructions in red and green (paper, figure 5)."""
+    """Two overlapping digits and their reconstructions in orange and blue (paper, figure 5)."""
     sheet = Sheet(
-        f"Two digits, the first drawn in red, the second in green, over the input in grey ({_network(examined)})",
+        f"Two digits, the first drawn in orange, the second in blue, over the input in grey ({_network(examined)})",
         tile=108,
         left=130,
     )
@@ -144,21 +153,21 @@ def multimnist(examined: Examined) -> Figure:
         }
         return {"input": images.repeat(3, axis=-1)} | drawn
 
-    right, wrong = (np.flatnonzero(examined.right == value)[:PAIRS] for value in (True, False))
+    right, wrong = (examined.some(examined.right == value, PAIRS) for value in (True, False))
     labels = examined.labels[right]
     if right.size:
         said = findings.aligned(labels, examined.predictions[right])
         pictures = rows(examined.images(right), labels=labels)
         sheet.add("Right", pictures, _headings(examined, labels=labels, predicted=said))
     if wrong.size:
-        there = examined.labels[wrong]
-        said = findings.aligned(there, examined.predictions[wrong])
-        pictures = rows(examined.images(wrong), predictions=said, labels=there)
-        sheet.add(_wrong_title(examined), pictures, _headings(examined, labels=there, predicted=said))
+        labels_of_wrong = examined.labels[wrong]
+        said = findings.aligned(labels_of_wrong, examined.predictions[wrong])
+        pictures = rows(examined.images(wrong), predictions=said, labels=labels_of_wrong)
+        sheet.add(_wrong_title(examined), pictures, _headings(examined, labels=labels_of_wrong, predicted=said))
     if right.size:
         asked = np.stack([labels[:, 0], findings.absent(examined, right)], axis=1)
         sheet.add(
-            "A digit that is not there, drawn in green: the likeliest of those that are neither label nor prediction",
+            "A digit that is not there, drawn in blue: the likeliest of those that are neither label nor prediction",
             rows(examined.images(right), capsules=asked),
             _headings(examined, labels=labels, drawn=asked),
         )
@@ -168,7 +177,7 @@ def multimnist(examined: Examined) -> Figure:
 def routing(examined: Examined) -> Figure:
     """Coupling coefficients from the grid of primary capsules to each class, through the iterations."""
     trained = examined.trained
-    chosen = np.concatenate([np.flatnonzero(examined.right)[:ROUTED], np.flatnonzero(~examined.right)[:1]])
+    chosen = np.concatenate([examined.some(examined.right, ROUTED), examined.some(~examined.right, 1)])
     images, maps = (
         examined.images(chosen),
         np.asarray(routing_steps(trained.model, examined.images(chosen))["coupling"]),

@@ -1,10 +1,12 @@
 """What the pictures show: the arrays against slow, plain twins, and the pixels that end up in the files."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from explorer import findings, pictures, sheets
 from input_data import Options, open_split
@@ -97,7 +99,8 @@ def test_pairs_keep_their_colours(double):
     image = np.array([0, 0, 0, 1.0]).reshape(1, 2, 2, 1)
     first, second = np.array([1, 0, 1, 0.0]).reshape(1, 2, 2, 1), np.array([0, 1, 1, 0.0]).reshape(1, 2, 2, 1)
     found = findings.overlay(image, np.stack([first, second], axis=1))
-    np.testing.assert_allclose(found.reshape(4, 3), [[1, 0, 0], [0, 1, 0], [1, 1, 0], [0.3, 0.3, 0.3]])
+    orange, blue = np.array([255, 136, 0]) / 255, np.array([0, 119, 255]) / 255
+    np.testing.assert_allclose(found.reshape(4, 3), [orange, blue, [1, 1, 1], [0.35, 0.35, 0.35]])
 
 
 def test_curves_come_from_the_table_and_the_event_files(tmp_path):
@@ -223,3 +226,39 @@ def test_the_routing_shows_one_map_a_class_and_iteration(single, monkeypatch):
     assert all(row.shape == (10, 60, 60, 3) for row in rows.values()) and beside.shape == (28, 28, 1)
     assert np.ptp(rows["iteration 1"], axis=(0, 1, 2)).max() < 1e-6  # uniform
     assert np.ptp(rows["iteration 3"], axis=(0, 1, 2)).max() > 0.1
+
+
+def test_examples_are_chosen_across_classes(single):
+    labels = np.array([0] * 6 + [1] * 3 + [2])[:, None]
+    sorted_ones = replace(single, labels=labels, predictions=labels, logits=single.logits[:10])
+    assert sorted_ones.some(sorted_ones.right, 4).tolist() == [0, 1, 6, 9]
+    assert sorted_ones.some(~sorted_ones.right, 4).tolist() == []
+    assert sorted_ones.some(np.ones(10, bool), 20).tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("classes", [1, 2, 10])
+@pytest.mark.parametrize("name", ["short", "a very long name of a class"])
+def test_no_text_is_cut(classes, name, single):
+    """Whatever the number of classes and the length of their names, all text lies within the picture."""
+    network = make_model("capsule", (28, 28, 1), classes, TINY)
+    trained = replace(single.trained, model=network, class_names=tuple(f"{name} {i}" for i in range(classes)))
+    labels = np.arange(40)[:, None] % classes
+    few = findings.Examined(trained, single.split, single.logits[:, :classes], labels, (labels + 1) % classes)
+    for figure in (pictures.routing(few), pictures.reconstructions(few), pictures.dimensions(few, 0, 0)):
+        drawn = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())  # of all that is drawn, in inches
+        width, height = figure.get_size_inches()
+        assert min(drawn.x0, drawn.y0) > -0.02 and drawn.x1 < width + 0.02 and drawn.y1 < height + 0.02
+
+
+@pytest.mark.parametrize(("ending", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF"), ("png", b"\x89PNG")])
+def test_a_picture_in_each_format_is_the_same_each_time(ending, start, tmp_path):
+    sheet = sheets.Sheet("Title")
+    sheet.add("Block", {"one": np.zeros((2, 5, 7, 1))}, ["a", "b"])
+    for name in ("one", "two"):
+        sheets.write(tmp_path / f"{name}.{ending}", sheet.figure(), dpi=200)
+    content = (tmp_path / f"one.{ending}").read_bytes()
+    assert content.startswith(start) and content == (tmp_path / f"two.{ending}").read_bytes()
+    if ending == "png":
+        sheets.write(tmp_path / "small.png", sheet.figure())
+        small, large = (tf.io.decode_png(path.read_bytes()) for path in (tmp_path / "small.png", tmp_path / "one.png"))
+        np.testing.assert_allclose(np.array(large.shape[:2]), 2 * np.array(small.shape[:2]), atol=1)

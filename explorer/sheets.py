@@ -1,32 +1,39 @@
 """Sheets of small images with names and headings, at whole pixels, and figures written as PNG."""
 
+from math import ceil
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from input_data.formats.files import atomic_write
 from runner.summaries import grid, write_png
 
 DPI = 100  # Matplotlib's default, in which figures are written
 LINE = 15  # pixels of a line of text
 GAP = 10  # pixels between blocks
 BESIDE = 90  # pixels of an image beside a strip
+_FONT = 8  # of headings; smaller where they would not fit above their images
+_TITLE = {"fontsize": 11}
+_HEADING = {"fontsize": 9, "weight": "bold"}
 
 
-def strip(axes: Axes, rows: dict[str, np.ndarray], headings: list[str]) -> None:
+def strip(axes: Axes, rows: dict[str, np.ndarray], headings: list[str], fontsize: float = _FONT) -> None:
     """Shows rows of images in one axes: the name of each row at its left, a heading above each column.
 
     Args:
         axes: where.
         rows: images [columns, rows, columns, depth] in [0, 1] by the row's name; all of the same size.
         headings: one a column.
+        fontsize: of the headings.
     """
     picture = grid(list(rows.values()))
     height, width = picture.shape[0] / len(rows), picture.shape[1] / len(headings)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
-    axes.set_xticks((np.arange(len(headings)) + 0.5) * width - 0.5, headings, fontsize=8)
+    axes.set_xticks((np.arange(len(headings)) + 0.5) * width - 0.5, headings, fontsize=fontsize)
     axes.set_yticks((np.arange(len(rows)) + 0.5) * height - 0.5, list(rows), fontsize=8)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
@@ -64,19 +71,22 @@ class Sheet:
     def figure(self) -> Figure:
         """The sheet as a figure, to be given to `write`."""
         sizes = [self._size(rows, headings) for _, rows, headings, _ in self.blocks]
-        text = max(len(line) for line in self.title.split("\n")) * 7 + 20
+        text = max(_width(self.title, **_TITLE), *(_width(title, **_HEADING) for title, *_ in self.blocks)) + 20
         width = max(self.left + max(size[1] for size in sizes) + self.right, text)
         top = (self.title.count("\n") + 1) * 20 + GAP
         height = top + sum(tall + head + LINE + 2 * GAP for tall, _, head in sizes)
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-        figure.text(10 / width, 1 - 8 / height, self.title, va="top", fontsize=11)
+        figure.text(10 / width, 1 - 8 / height, self.title, va="top", **_TITLE)
         y = height - top
         for (title, rows, headings, beside), (tall, wide, head) in zip(self.blocks, sizes, strict=True):
-            figure.text(10 / width, y / height, title, va="top", fontsize=9, weight="bold")
+            figure.text(10 / width, y / height, title, va="top", **_HEADING)
             y -= LINE + GAP + head + tall
             if headings:
                 box = (self.left / width, y / height, wide / width, tall / height)
-                strip(figure.add_axes(box), rows, headings)
+                widest = max(map(_width, headings))
+                strip(
+                    figure.add_axes(box), rows, headings, _FONT * min(1, 0.92 * wide / len(headings) / max(widest, 1))
+                )
             if beside is not None:
                 box = (10 / width, (y + tall / 2 - BESIDE / 2) / height, BESIDE / width, BESIDE / height)
                 strip(figure.add_axes(box), {"": beside[None]}, [""])
@@ -84,10 +94,34 @@ class Sheet:
         return figure
 
 
-def write(path: Path, figure: Figure) -> None:
-    """Writes a figure as PNG, without colour channels where all is grey; whole or not at all."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    picture = np.asarray(canvas.buffer_rgba())[..., :3]
-    grey = (picture == picture[..., :1]).all()
-    write_png(path, picture[..., :1] if grey else picture)
+def _width(text: str, fontsize: float = _FONT, weight: str = "normal") -> int:
+    """Pixels that a text takes across."""
+    figure = Figure(dpi=DPI)
+    extent = figure.text(0, 0, text, fontsize=fontsize, weight=weight).get_window_extent(
+        FigureCanvasAgg(figure).get_renderer()
+    )
+    return ceil(extent.width)
+
+
+def write(path: Path, figure: Figure, dpi: int = DPI) -> None:
+    """Writes a figure, whole or not at all, in the format that the file's ending says: `.png`, `.svg` or `.pdf`.
+
+    A PNG has no colour channels where all is grey. The same figure gives the same bytes.
+
+    Args:
+        path: the file.
+        figure: what to write.
+        dpi: pixels of a PNG to the inch; of the others only what is made of pixels within them. At the default each
+            pixel of a sheet's images is a square of whole pixels.
+    """
+    figure.set_dpi(dpi)
+    ending = path.suffix.lower()
+    if ending == ".png":
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        picture = np.asarray(canvas.buffer_rgba())[..., :3]
+        grey = (picture == picture[..., :1]).all()
+        return write_png(path, picture[..., :1] if grey else picture)
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[ending]
+    with atomic_write(path) as (draft,), matplotlib.rc_context({"svg.hashsalt": "capsules", "pdf.fonttype": 42}):
+        figure.savefig(draft, format=ending[1:], dpi=dpi, metadata=undated)
