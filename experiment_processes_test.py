@@ -178,6 +178,51 @@ def test_a_machine_that_dies_stops_the_others_and_the_job_resumes(tmp_path, alon
     assert_same(tensors(tmp_path / "train/model.ckpt-5"), alone, **CLOSE)
 
 
+def test_machines_with_own_disks_leave_together_save_and_go_on_from_the_chiefs_checkpoint(tmp_path, alone):
+    def machines(*flags):
+        first, second = (f"127.0.0.1:{port}" for port in _ports(2))
+        cluster = {"chief": [first], "worker": [second]}
+        return [
+            start(
+                *SHARED, f"--summary_dir={tmp_path}/{kind}", "--save_step=2", *flags,
+                TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": kind, "index": 0}}),
+            )
+            for kind in ("chief", "worker")
+        ]  # fmt: skip
+
+    chief, other = machines("--max_steps=100000")
+    while not (tmp_path / "chief/train/model.ckpt-2.index").exists():
+        time.sleep(0.05)
+        assert chief.poll() is None
+    other.send_signal(signal.SIGTERM)  # one machine alone is asked to end
+    assert "Interrupted: saved step" in finish(other, code=143)
+    saved = finish(chief, code=143).partition("Interrupted: saved ")[2].partition(". ")[0]
+    assert Path(f"{saved}.index").exists() and not list(tmp_path.glob("worker/train/model*"))
+    for path in tmp_path.glob("chief/train/model.ckpt-*"):
+        if not path.name.startswith("model.ckpt-2."):
+            path.unlink()
+    for process in machines("--max_steps=5"):
+        assert "Resuming at step 2 of 5" in finish(process)
+    assert_same(tensors(tmp_path / "chief/train/model.ckpt-5"), alone, **CLOSE)
+
+
+def test_machines_that_would_train_differently_do_not_begin(tmp_path):
+    hosts = [f"127.0.0.1:{port}" for port in _ports(2)]
+    processes = [
+        start(
+            "--hparams_override=num_prime_capsules=1,conv_channels=4,remake=false,learning_rate=" + rate,
+            f"--seed={seed}", f"--summary_dir={tmp_path}/{seed}", "--max_steps=5",
+            TF_CONFIG=json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": seed}}),
+        )
+        for seed, rate in enumerate(("0.1", "0.001"))
+    ]  # fmt: skip
+    for process in processes:
+        out = finish(process, code=1)
+        assert "learning_rate is 0.1 on worker 0" in out and "and 0.001 on worker 1" in out and "seed is 0 on" in out
+        assert "Traceback" not in out
+    assert not list(tmp_path.glob("*/train/model*"))
+
+
 def test_trials_train_in_their_own_folders_and_report_mean_and_spread(tmp_path):
     out = finish(start(TINY, f"--summary_dir={tmp_path}", "--num_trials=2", "--max_steps=2", "--eval_size=50"))
     assert "Error of 2 trials" in out and "±" in out

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from input_data.dataset import Info, Split
+from input_data.dataset import Info, Split, labels_checksum
 from input_data.images import integers, scaled, shift
 
 
@@ -28,6 +28,9 @@ class ImageArrays(Split):
         if self.reach:
             images = shift(images, *integers(noise, -self.reach, self.reach).T)
         return {"images": scaled(images), "labels": self.labels[indices, None]}
+
+    def checksum(self):
+        return labels_checksum(self.labels)
 
 
 def hold_out(split: str, *arrays: np.ndarray) -> list[np.ndarray]:

@@ -48,17 +48,15 @@ def _adam(optimizer) -> keras.optimizers.Adam:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def _state(model: Classifier, optimizer) -> dict:
-    """Every variable that training changes, by its name in the file, but for the step."""
+def state(model: Classifier, optimizer) -> dict:
+    """Every variable that training changes, by its name in the file; of the optimizer's number of steps see `save`."""
     weights = model.variables_2017()
     named = dict(weights)
-    _, *slots = _adam(optimizer).variables  # the first is the number of steps
-    by_variable = {
-        variable.path: pair
-        for variable, pair in zip(model.trainable_variables, zip(slots[::2], slots[1::2], strict=True), strict=True)
-    }
+    adam = _adam(optimizer)
+    slots = {variable.name: variable for variable in adam.variables}
     for name, variable in weights.items():
-        named[f"{name}/Adam"], named[f"{name}/Adam_1"] = by_variable[variable.path]
+        for ending, slot in (("Adam", "momentum"), ("Adam_1", "velocity")):
+            named[f"{name}/{ending}"] = slots[f"{variable.path.replace('/', '_')}_{slot}"]
     for index, variable in enumerate(model.non_trainable_variables):  # the dropout layer's random state
         named[f"random_state_{index}"] = variable
     if optimizer is not _adam(optimizer):
@@ -85,7 +83,7 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
         CheckpointError: it could not be written (a full disk); the older ones are whole.
     """
     adam = _adam(optimizer)
-    tensors = {name: variable.numpy() for name, variable in _state(model, optimizer).items()}
+    tensors = {name: variable.numpy() for name, variable in state(model, optimizer).items()}
     tensors["global_step"] = np.int64(step)
     tensors["beta1_power"] = np.float32(adam.beta_1 ** (step + 1))
     tensors["beta2_power"] = np.float32(adam.beta_2 ** (step + 1))
@@ -160,7 +158,7 @@ def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
     try:
         reader = tf.train.load_checkpoint(str(checkpoint))
         shapes = reader.get_variable_to_shape_map()
-        named = _state(model, optimizer) if optimizer is not None else model.variables_2017()
+        named = state(model, optimizer) if optimizer is not None else model.variables_2017()
         needed = model.variables_2017()
         for name, variable in named.items():
             if name not in shapes and name in needed:

@@ -10,7 +10,8 @@ from input_data.formats.files import atomic_write
 from models.hparams import HParams
 
 _NAME = "config.json"
-_IDENTITY = ("model", "dataset", "num_targets", "validate", "seed", "batch_size")  # flags that make it this run
+# Flags that make it this run.
+_IDENTITY = ("model", "dataset", "num_targets", "validate", "seed", "batch_size", "precision")
 
 
 def make(flags: dict, hparams: HParams, class_names: tuple[str, ...], image_shape: tuple[int, ...]) -> dict:
@@ -60,18 +61,23 @@ def write(folder: Path, config: dict) -> None:
         draft.write_text(json.dumps(config, indent=1) + "\n")
 
 
+def identity(config: dict) -> dict:
+    """What makes a run this one, by name; a run of an older version lacks what that did not write."""
+    return (
+        config["hparams"]
+        | {name: config["flags"][name] for name in _IDENTITY if name in config["flags"]}
+        | {"images": config["image_shape"], "classes": config["class_names"]}
+        | {f"data {name}": value for name, value in config.get("data", {}).items()}
+    )
+
+
 def check_same_run(old: dict, new: dict, folder: Path) -> None:
     """Raises ValueError, naming the differences, where a run would be resumed as another one."""
-    before, after = (
-        config["hparams"]
-        | {name: config["flags"].get(name) for name in _IDENTITY}
-        | {"images": config["image_shape"], "classes": config["class_names"]}
-        for config in (old, new)
-    )
+    before, after = identity(old), identity(new)
     different = [
-        f"{name} was {before.get(name)} and is now {after.get(name)}"
+        f"{name} was {before[name]} and is now {after[name]}"
         for name in after
-        if before.get(name) != after.get(name)
+        if name in before and before[name] != after[name]
     ]
     if different:
         raise ValueError(

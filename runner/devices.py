@@ -1,9 +1,8 @@
 """Which devices a process uses and how several of them share the training."""
 
-import json
-import os
-
 import tensorflow as tf
+
+from runner import cluster
 
 
 def choose_devices(gpus: str | None, gpu_memory: int | None) -> None:
@@ -40,23 +39,18 @@ def choose_devices(gpus: str | None, gpu_memory: int | None) -> None:
 
 
 def make_strategy(num_gpus: int) -> tf.distribute.Strategy:
-    """The strategy for `--num_gpus`, and for several machines where TF_CONFIG is set.
+    """The strategy for `--num_gpus`, and for several machines where TF_CONFIG names them.
 
     Without GPUs the devices are the logical CPUs, so that the same code can be tried anywhere.
 
     Raises:
-        ValueError: fewer devices than asked for, or a TF_CONFIG that names no workers.
+        ValueError: fewer devices than asked for, or a TF_CONFIG that is not as TensorFlow expects.
+        ConnectionError: a machine did not come.
     """
-    if "TF_CONFIG" in os.environ:
-        try:
-            config = json.loads(os.environ["TF_CONFIG"])
-            assert config["cluster"]["worker"] and config["task"]["type"] == "worker" and config["task"]["index"] >= 0
-        except (ValueError, KeyError, TypeError, AssertionError):
-            raise ValueError(
-                'TF_CONFIG should be JSON like {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", '
-                f'"index": 0}}}}. Received: {os.environ["TF_CONFIG"]}'
-            ) from None
-        return tf.distribute.MultiWorkerMirroredStrategy()
+    machines = cluster.join()
+    if len(machines.names) > 1:
+        with machines.watched():
+            return tf.distribute.MultiWorkerMirroredStrategy()
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if num_gpus > 1 and num_gpus > len(devices):
@@ -71,4 +65,6 @@ def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     resolver = getattr(strategy, "cluster_resolver", None)
     if not resolver or not resolver.task_type:
         return 0, 1
-    return resolver.task_id, len(resolver.cluster_spec().as_dict()["worker"])
+    jobs = resolver.cluster_spec().as_dict()
+    tasks = [(job, index) for job in ("chief", "worker") for index in range(len(jobs.get(job, ())))]
+    return tasks.index((resolver.task_type, resolver.task_id)), len(tasks)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from input_data import Split, training_batches
 from models.classifier import Classifier
 from models.optimizer import make_optimizer
-from runner import checkpoints, config
+from runner import checkpoints, cluster, config
 from runner.evaluate import draw, report
 from runner.evaluation import Result
 from runner.progress import Progress, say
@@ -53,7 +53,10 @@ def train(run: Run) -> tuple[int, Result | None]:
     if run.chief:
         checkpoints.clean(run.train_dir)
     new = config.make(vars(flags), run.hparams, split.info.class_names, split.info.image_shape)
-    old = config.read(run.train_dir)
+    new["data"] = {"examples": len(split), "checksum": split.checksum()}
+    machines = cluster.join()
+    cluster.check_same(machines, _common_facts(run, new))
+    old = config.read(run.train_dir) if run.chief else None
     if old and checkpoints.steps(run.train_dir):
         config.check_same_run(old, new, run.train_dir)
     with run.strategy.scope():
@@ -61,9 +64,10 @@ def train(run: Run) -> tuple[int, Result | None]:
         run.check_memory(model)
         optimizer = make_optimizer(run.hparams, scale_loss=flags.precision == "float16")
         optimizer.build(model.trainable_variables)
-        start = checkpoints.restore_latest(run.train_dir, model, optimizer, say)
-        if not start and flags.checkpoint:
+        start = checkpoints.restore_latest(run.train_dir, model, optimizer, say) if run.chief else 0
+        if run.chief and not start and flags.checkpoint:
             start = checkpoints.restore(flags.checkpoint, model, optimizer)
+        start = machines.share(start, checkpoints.state(model, optimizer) | {"iterations": optimizer.iterations})
     if run.chief:
         config.write(run.train_dir, new)
     if start:
@@ -73,19 +77,29 @@ def train(run: Run) -> tuple[int, Result | None]:
     if lock:
         lock.release()
     if interrupted:
-        say(f"Interrupted: saved {checkpoints.prefix(run.train_dir, step)}. The same command goes on from there.")
+        saved = checkpoints.prefix(run.train_dir, step) if run.chief else f"step {step} on {machines.names[0]}"
+        say(f"Interrupted: saved {saved}. The same command goes on from there.")
         return 128 + interrupted, None
     say(f"Trained to step {step}. Checkpoints: {run.train_dir}")
     return 0, _evaluate_at_the_end(run, model, step)
+
+
+def _common_facts(run: Run, new: dict) -> dict:
+    """What all machines of a job must have in common, by name."""
+    names = ("max_steps", "save_step", "steps_per_call", "xla")
+    versions = {name: new["versions"][name] for name in ("tensorflow", "keras")}
+    devices = {"devices of a machine": run.strategy.num_replicas_in_sync // run.worker[1]}
+    return config.identity(new) | {name: getattr(run.flags, name) for name in names} | versions | devices
 
 
 def train_loop(
     run: Run, train_steps: Callable, split: Split, model: Classifier, optimizer, start: int
 ) -> tuple[int, int]:
     """The training loop: gives the last step, which is saved, and the signal that ended it early or 0."""
-    flags, step = run.flags, start
+    flags, step, leaving = run.flags, start, 0
     batches = training_batches(split, flags.batch_size, flags.seed, start, run.worker)
     progress = Progress(flags.max_steps, "step", flags.batch_size, done=start)
+    machines = cluster.join()
     with Stop() as stop:
         summaries = TrainSummaries(run.train_dir, model) if run.chief else None
         while step < flags.max_steps:
@@ -94,8 +108,11 @@ def train_loop(
             group = list(itertools.islice(batches, count))
             try:
                 results = train_steps(group)
-            except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
-                reason = error.message.splitlines()[0]
+                leaving = max(machines.gather(stop.signal))  # all machines leave after the same step
+            except (
+                tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, ConnectionError
+            ) as error:  # fmt: skip
+                reason = str(getattr(error, "message", error)).splitlines()[0]
                 raise ConnectionError(
                     f"Another machine of the job stopped answering after step {step} ({reason}). "
                     "Start the same command on all machines again: it goes on from the last checkpoint."
@@ -107,14 +124,15 @@ def train_loop(
                 progress.update(step, f"loss {figures['total']:.4f}")
                 if summaries and (step % flags.summary_step == 0 or step == flags.max_steps):
                     summaries.write(step, figures, batch)
-            if run.chief and (step % flags.save_step == 0 or step == flags.max_steps or stop.signal):
+            if run.chief and (step % flags.save_step == 0 or step == flags.max_steps or leaving):
                 checkpoints.save(run.train_dir, step, model, optimizer, flags.max_to_keep)
-            if stop.signal:
+            if leaving:
                 break
+        machines.gather("saved")  # no machine ends while the chief is still saving
     progress.close()
     if summaries:
         summaries.close()
-    return step, stop.signal
+    return step, leaving
 
 
 def _evaluate_at_the_end(run: Run, model: Classifier, step: int) -> Result:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.dataset import DataError, Info, Options, Split, check_labels, labels_checksum
 from input_data.formats.files import check_size
 from input_data.formats.pictures import resized, with_depth
 from input_data.images import centre, crop, distort, integers, standardised
@@ -47,6 +47,9 @@ class Cifar10(Split):
         else:
             images = centre(images, SIZE)
         return {"images": standardised(images), "labels": self.labels[indices, None]}
+
+    def checksum(self):
+        return labels_checksum(self.labels)
 
 
 def prepare(

@@ -9,6 +9,7 @@ import mmap
 import os
 import re
 import struct
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -114,6 +115,15 @@ class Records:
         for block in self.blocks():
             self.serialized(block)
 
+    def checksum(self) -> int:
+        """A checksum of the checksums that the files keep of their payloads."""
+        total = 0
+        for block in self.blocks():
+            files, ends = self._files[block].tolist(), (self._offsets[block] + self._lengths[block]).tolist()
+            stored = [self._maps[file][end : end + FOOTER] for file, end in zip(files, ends, strict=True)]
+            total = zlib.crc32(b"".join(stored), total)
+        return total
+
     def parse(self, indices: np.ndarray, features: dict[str, Any]) -> dict[str, np.ndarray]:
         """Returns the features of the records at `indices`.
 
@@ -204,6 +214,9 @@ class RecordSplit(Split):
 
     def __len__(self):
         return len(self.records)
+
+    def checksum(self):
+        return self.records.checksum()
 
     def verify(self):
         self.records.verify()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError, Info, Split
+from input_data.dataset import DataError, Info, Split, labels_checksum
 from input_data.formats.records import RecordSplit, shards
 from input_data.images import integers, scaled, shift
 
@@ -90,6 +90,9 @@ class ComposedPairs(Split):
             "labels": labels,
             "reconstruction_targets": scaled(digits)[..., None],
         }
+
+    def checksum(self):
+        return labels_checksum(self.labels)
 
 
 class RecordPairs(RecordSplit):
