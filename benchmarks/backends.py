@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from capsules.convolution import convolution_method, convolve
+
 BACKEND = keras.backend.backend()
 
 
@@ -67,12 +69,16 @@ def train_step(model, images: np.ndarray, labels: np.ndarray) -> Callable:
     return lambda: model.train_on_batch(images, labels)
 
 
-def forward_and_backward(convolutions: list[dict], batch: int) -> Callable:
-    """A function that computes bare convolutions and the gradients of their kernels and of all inputs but the images.
+def convolutions_alone(convolutions: list[dict], batch: int, method: str = "direct", backward: bool = True) -> Callable:
+    """A function that computes bare convolutions and the gradients of their kernels and inputs.
+
+    Inputs of three channels or fewer are images, which need no gradient.
 
     Args:
         convolutions: of each its "kernel", the "shape" of its input without the batch, "strides" and "padding".
         batch: images.
+        method: of `capsules.convolution.convolution_method`.
+        backward: whether to compute gradients at all.
     """
     dtype = keras.config.dtype_policy().compute_dtype
 
@@ -80,43 +86,67 @@ def forward_and_backward(convolutions: list[dict], batch: int) -> Callable:
         return ops.cast(np.random.RandomState(1).standard_normal(shape).astype(np.float32), dtype)
 
     inputs = [random((batch, *convolution["shape"])) for convolution in convolutions]
+    is_image = [convolution["shape"][-1] <= 3 for convolution in convolutions]
+    images = [tensor for tensor, image in zip(inputs, is_image, strict=True) if image]
+    features = [tensor for tensor, image in zip(inputs, is_image, strict=True) if not image]
     # Copies: JAX gives a variable's memory away with each training step.
     kernels = [ops.cast(ops.convert_to_numpy(convolution["kernel"]), dtype) for convolution in convolutions]
 
-    def convolve(kernels, later_inputs):
-        return [
-            ops.conv(image, kernel, convolution["strides"], convolution["padding"], data_format="channels_last")
-            for image, kernel, convolution in zip([inputs[0], *later_inputs], kernels, convolutions, strict=True)
-        ]
+    def forward(kernels, features):
+        waiting_images, waiting_features = iter(images), iter(features)
+        with convolution_method(method):
+            return [
+                convolve(
+                    next(waiting_images if image else waiting_features),
+                    kernel,
+                    convolution["strides"],
+                    convolution["padding"],
+                )
+                for image, kernel, convolution in zip(is_image, kernels, convolutions, strict=True)
+            ]
 
-    changes = [random(tuple(output.shape)) for output in convolve(kernels, inputs[1:])]
+    changes = [random(tuple(output.shape)) for output in forward(kernels, features)] if backward else []
+    run = _compiled(forward, changes)
+    return lambda: wait(run(kernels, features))
+
+
+def _compiled(forward: Callable, changes: list) -> Callable:
+    """`forward(kernels, features)` and, with the outputs' gradients `changes`, its gradients, compiled."""
     if BACKEND == "jax":
         import jax
 
+        if not changes:
+            return jax.jit(forward)
+
         @jax.jit
-        def run(kernels, later_inputs):
-            outputs, pull_back = jax.vjp(convolve, kernels, later_inputs)
+        def run(kernels, features):
+            outputs, pull_back = jax.vjp(forward, kernels, features)
             return outputs, pull_back(changes)
 
     elif BACKEND == "torch":
         import torch
 
-        def run(kernels, later_inputs):
-            leaves = [tensor.detach().requires_grad_() for tensor in (*kernels, *later_inputs)]
-            outputs = convolve(leaves[: len(kernels)], leaves[len(kernels) :])
+        def run(kernels, features):
+            if not changes:
+                with torch.no_grad():
+                    return forward(kernels, features)
+            leaves = [tensor.detach().requires_grad_() for tensor in (*kernels, *features)]
+            outputs = forward(leaves[: len(kernels)], leaves[len(kernels) :])
             return outputs, torch.autograd.grad(outputs, leaves, changes)
 
     else:
         import tensorflow as tf
 
         @tf.function
-        def run(kernels, later_inputs):
+        def run(kernels, features):
+            if not changes:
+                return forward(kernels, features)
             with tf.GradientTape() as tape:
-                tape.watch((kernels, later_inputs))
-                outputs = convolve(kernels, later_inputs)
-            return outputs, tape.gradient(outputs, (kernels, later_inputs), changes)
+                tape.watch((kernels, features))
+                outputs = forward(kernels, features)
+            return outputs, tape.gradient(outputs, (kernels, features), changes)
 
-    return lambda: wait(run(kernels, inputs[1:]))
+    return run
 
 
 def ceilings(size: int) -> tuple[float, float]:

@@ -109,8 +109,8 @@ def measure(flags: argparse.Namespace) -> dict:
     infer = [_seconds(lambda: model.predict_on_batch(images)) for _ in range(flags.pairs + 1)][1:]
     host, device = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, backends.peak_device_mb()
 
-    convolutions = _convolutions(model)
-    floor = backends.forward_and_backward(convolutions, flags.batch)
+    convolutions = convolutions_of(model)
+    floor = backends.convolutions_alone(convolutions, flags.batch)
     floor()
     pairs = [(_seconds(train), _seconds(floor)) for _ in range(flags.pairs)]
     matmul, copy = backends.ceilings(size=8192 if device else 2048)
@@ -141,7 +141,7 @@ def _seconds(run: Callable) -> float:
     return time.perf_counter() - start
 
 
-def _convolutions(model) -> list[dict]:
+def convolutions_of(model) -> list[dict]:
     """Kernel, input shape, stride and padding of each convolution of a network; the first takes the images."""
     layers = (
         [model.conv1, model.primary]

@@ -40,7 +40,7 @@ def test_plain_votes_are_ours_in_value_and_gradient(name, override):
 )
 def test_the_floor_has_the_networks_arithmetic(name, shape, preset, gflop):
     model = make_model(name, shape, 10, HParams().override(PRESETS.get(preset)))
-    found = [train_step._gflop(convolution, 128) for convolution in train_step._convolutions(model)]
+    found = [train_step._gflop(convolution, 128) for convolution in train_step.convolutions_of(model)]
     assert sum(found) == pytest.approx(gflop)
 
 

@@ -11,6 +11,7 @@ Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (a
 import keras
 from keras import ops
 
+from capsules.convolution import convolve
 from capsules.ops import length, squash
 from capsules.routing import DynamicRouting, coupling_coefficients, dynamic_routing
 from capsules.votes import StoredVotes, Votes
@@ -53,6 +54,17 @@ def convolved_size(layer: str, size: tuple[int, int], kernel: int, stride: int, 
 
 def _truncated_normal():
     return keras.initializers.TruncatedNormal(stddev=0.1)
+
+
+@keras.saving.register_keras_serializable("capsules")
+class Conv2D(keras.layers.Conv2D):
+    """Keras' 2-D convolution of images [batch, rows, columns, channels], by short DFTs where those are faster.
+
+    Arguments, weights and results are those of `keras.layers.Conv2D`; see `capsules.convolution`.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        return convolve(inputs, kernel, self.strides, self.padding)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -108,7 +120,7 @@ class PrimaryCapsules(keras.layers.Layer):
 
     def call(self, inputs):
         coefficient = 1.0 / (self.types + bool(self.leaky))
-        total = ops.conv(inputs, self.kernel, self.strides, self.padding, data_format="channels_last")
+        total = convolve(inputs, ops.cast(self.kernel, inputs.dtype), self.strides, self.padding)
         total = ops.reshape(total, (-1, *self.grid, self.types, self.atoms))
         bias = ops.reshape(ops.cast(self.bias, "float32"), (self.types, self.atoms))
         capsules = squash(ops.cast(total, "float32") * coefficient + bias)

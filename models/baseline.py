@@ -5,7 +5,7 @@ import itertools
 import keras
 from keras import ops
 
-from capsules.layers import convolved_size
+from capsules.layers import Conv2D, convolved_size
 from models.classifier import Classifier
 
 
@@ -25,7 +25,7 @@ class _ConvolutionalNetwork(Classifier):
         self.head: list = []
 
     def _conv(self, name: str, channels: int, padding: str):
-        return keras.layers.Conv2D(
+        return Conv2D(
             channels,
             5,
             padding=padding,

@@ -1,0 +1,211 @@
+"""The convolution by short DFTs against a slow NumPy twin, on every backend, and the rule that chooses it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from capsules.convolution import convolution_method, convolve, minimum_batch, short_dft_convolution
+
+ROOT = Path(__file__).resolve().parents[1]
+CASES = [  # inputs, kernel, strides, padding, tile
+    ((2, 20, 20, 3), (9, 9, 3, 4), 2, "valid", None),  # the primary capsules of the paper
+    ((2, 12, 12, 3), (9, 9, 3, 4), 2, "same", 4),  # several tiles
+    ((1, 12, 12, 5), (5, 5, 5, 2), 1, "valid", (5, 4)),  # tiles that overhang
+    ((2, 11, 13, 2), (3, 4, 2, 3), (2, 1), "same", None),
+    ((3, 7, 6, 2), (2, 2, 2, 3), 3, "valid", None),  # a stride larger than the kernel
+    ((1, 9, 9, 2), (9, 9, 2, 3), 1, "valid", None),  # one output
+]
+
+
+def numpy_convolution(inputs, kernel, strides, padding):
+    """The definition, output by output, in float64."""
+    inputs, kernel = inputs.astype(np.float64), kernel.astype(np.float64)
+    (row_step, column_step), (rows, columns) = np.broadcast_to(strides, 2), kernel.shape[:2]
+    if padding == "same":
+        widths = [
+            max((-(-size // step) - 1) * step + taps - size, 0)
+            for size, step, taps in zip(inputs.shape[1:3], (row_step, column_step), (rows, columns), strict=True)
+        ]
+        inputs = np.pad(inputs, ((0, 0), *((width // 2, width - width // 2) for width in widths), (0, 0)))
+    down, across = (inputs.shape[1] - rows) // row_step + 1, (inputs.shape[2] - columns) // column_step + 1
+    outputs = np.zeros((len(inputs), down, across, kernel.shape[3]))
+    for row in range(down):
+        for column in range(across):
+            top, left = row * row_step, column * column_step
+            patch = inputs[:, top : top + rows, left : left + columns]
+            outputs[:, row, column] = np.tensordot(patch, kernel, axes=3)
+    return outputs
+
+
+def numpy_gradients(inputs, kernel, strides, padding, change):
+    """Gradients of sum(outputs · change): the convolution is linear in each argument, so one entry at a time."""
+
+    def gradient(tensor, outputs_of):
+        result = np.zeros(tensor.shape)
+        for index in np.ndindex(*tensor.shape):
+            unit = np.zeros(tensor.shape)
+            unit[index] = 1
+            result[index] = (outputs_of(unit) * change).sum()
+        return result
+
+    return (
+        gradient(inputs, lambda unit: numpy_convolution(unit, kernel, strides, padding)),
+        gradient(kernel, lambda unit: numpy_convolution(inputs, unit, strides, padding)),
+    )
+
+
+def _arrays(*shapes):
+    random = np.random.RandomState(0)
+    return [random.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+def _error(result, expected) -> float:
+    return float(np.abs(ops.convert_to_numpy(result) - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_value_is_that_of_the_definition(case):
+    inputs_shape, kernel_shape, strides, padding, tile = case
+    inputs, kernel = _arrays(inputs_shape, kernel_shape)
+    result = short_dft_convolution(ops.convert_to_tensor(inputs), ops.convert_to_tensor(kernel), strides, padding, tile)
+    expected = numpy_convolution(inputs, kernel, strides, padding)
+    assert tuple(result.shape) == expected.shape
+    assert _error(result, expected) < 3e-6
+
+
+def test_gradients_are_those_of_the_definition():
+    inputs, kernel = _arrays((2, 9, 8, 2), (5, 4, 2, 2))
+    (change,) = _arrays((2, 3, 3, 2))
+    with tf.GradientTape() as tape:
+        variables = tf.constant(inputs), tf.constant(kernel)
+        tape.watch(variables)
+        outputs = short_dft_convolution(*variables, 2, "valid", 2)
+    results = tape.gradient(outputs, variables, tf.constant(change))
+    for result, expected in zip(results, numpy_gradients(inputs, kernel, 2, "valid", change), strict=True):
+        assert _error(result, expected) < 3e-6
+
+
+def test_precision_at_the_size_of_the_paper():
+    """Value and both gradients of the primary capsules' convolution, against the direct one in float64."""
+    inputs, kernel = (tf.constant(array) for array in _arrays((16, 20, 20, 256), (9, 9, 256, 64)))
+    (change,) = (tf.constant(array) for array in _arrays((16, 6, 6, 64)))
+
+    def value_and_gradients(convolution, *tensors):
+        *variables, upstream = tensors
+        with tf.GradientTape() as tape:
+            tape.watch(variables)
+            outputs = convolution(*variables)
+        return outputs, *tape.gradient(outputs, variables, upstream)
+
+    results = value_and_gradients(lambda x, w: short_dft_convolution(x, w, 2), inputs, kernel, change)
+    doubles = (tf.cast(tensor, tf.float64) for tensor in (inputs, kernel, change))
+    expected = value_and_gradients(lambda x, w: tf.nn.conv2d(x, w, 2, "VALID"), *doubles)
+    for result, exact in zip(results, expected, strict=True):
+        assert _error(result, exact.numpy()) < 3e-6
+
+
+OTHER_BACKENDS = """
+import json, sys
+import numpy as np
+from keras import ops
+from capsules.convolution import convolve, convolution_method
+from capsules.convolution_test import CASES, _arrays
+import keras
+
+results = []
+for inputs_shape, kernel_shape, strides, padding, _ in CASES:
+    inputs, kernel = (ops.convert_to_tensor(array) for array in _arrays(inputs_shape, kernel_shape))
+
+    def total(inputs, kernel):
+        with convolution_method("short_dft"):
+            return ops.sum(ops.square(convolve(inputs, kernel, strides, padding)))
+
+    if keras.backend.backend() == "jax":
+        import jax
+        gradients = jax.jit(jax.grad(total, (0, 1)))(inputs, kernel)
+    else:
+        leaves = [tensor.requires_grad_() for tensor in (inputs, kernel)]
+        total(*leaves).backward()
+        gradients = [leaf.grad for leaf in leaves]
+    results.append([ops.convert_to_numpy(gradient).ravel().tolist() for gradient in gradients])
+print(json.dumps(results))
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_gradients_are_alike_on_other_backends(backend):
+    pytest.importorskip(backend)
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    command = [sys.executable, "-c", OTHER_BACKENDS]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for case, gradients in zip(CASES, json.loads(done.stdout.splitlines()[-1]), strict=True):
+        inputs_shape, kernel_shape, strides, padding, _ = case
+        variables = [tf.constant(array) for array in _arrays(inputs_shape, kernel_shape)]
+        with tf.GradientTape() as tape, convolution_method("direct"):
+            tape.watch(variables)
+            total = ops.sum(ops.square(convolve(*variables, strides, padding)))
+        for result, expected in zip(gradients, tape.gradient(total, variables), strict=True):
+            assert _error(np.reshape(result, expected.shape), expected.numpy()) < 1e-5
+
+
+def _operations(batch, dtype="float32", method="auto") -> set[str]:
+    """The operations of TensorFlow's graph of a convolution that short transforms suit, for a batch or an open one."""
+    kernel = tf.zeros((9, 9, 256, 256), dtype)
+
+    @tf.function(input_signature=[tf.TensorSpec((batch, 20, 20, 256), dtype)])
+    def run(inputs):
+        with convolution_method(method):
+            return convolve(inputs, kernel, 2)
+
+    return {operation.type for operation in run.get_concrete_function().graph.get_operations()}
+
+
+def test_large_batches_take_short_transforms_and_small_ones_the_direct_convolution():
+    assert "Conv2D" not in _operations(128)
+    assert "Conv2D" in _operations(1)
+    assert "Conv2D" in _operations(128, method="direct")
+    assert "Conv2D" not in _operations(1, method="short_dft")
+
+
+def test_half_precision_is_direct():
+    for dtype in ("float16", "bfloat16"):
+        assert "Conv2D" in _operations(128, dtype)
+
+
+def test_an_unknown_batch_chooses_when_it_runs():
+    assert {"If", "StatelessIf"} & _operations(None)
+    (kernel,) = _arrays((9, 9, 256, 256))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 20, 20, 256), tf.float32)])
+    def run(inputs):
+        return convolve(inputs, tf.constant(kernel), 2)
+
+    for batch in (1, 40):
+        (inputs,) = _arrays((batch, 20, 20, 256))
+        expected = ops.conv(inputs, kernel, 2, "valid", data_format="channels_last")
+        assert _error(run(inputs), expected.numpy()) < 5e-6
+
+
+def test_kernels_for_which_nothing_is_saved_stay_direct():
+    assert minimum_batch((28, 28), (9, 9, 1, 256)) == float("inf")
+    assert minimum_batch((28, 28), (1, 1, 256, 256)) == float("inf")
+    assert minimum_batch((20, 20), (9, 9, 256, 256), 2) < 32
+
+
+def test_a_symbolic_input_gives_the_shape():
+    outputs = convolve(keras.Input((20, 20, 8)), keras.KerasTensor((9, 9, 8, 16)), 2)
+    assert outputs.shape == (None, 6, 6, 16)
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ValueError, match="Received: 'winograd'"), convolution_method("winograd"):
+        pass
