@@ -11,7 +11,7 @@ import numpy as np
 
 from explorer.reading import prepare, read_image
 from input_data.formats.files import atomic_write
-from input_data.formats.pictures import ENDINGS
+from input_data.formats.pictures import ENDINGS, is_picture
 from runner.evaluation import top_labels, write_predictions
 from runner.loader import Trained
 
@@ -55,11 +55,6 @@ def locate(where: str) -> list[Path]:
             f"Nothing found: {where}"
         )
     return located
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a path below a folder names a picture: by its ending, and hidden nowhere."""
-    return path.suffix.lower() in ENDINGS and not any(name[0] == "." or name == "__MACOSX" for name in path.parts)
 
 
 def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[Answer]:
@@ -136,7 +131,10 @@ def _write_csv(path: Path, names: list[str], logits: np.ndarray, trained: Traine
     """A line a picture: its name, the names of its classes, the logit (the length, of capsules) of each class."""
     targets = trained.num_targets
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_write(path) as (draft,),
+        draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         table = csv.writer(file)
         heads = ["prediction", *(f"prediction {number}" for number in range(2, targets + 1))]
         table.writerow(["name", *heads, *(f"logit {name}" for name in trained.class_names)])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from input_data import DataError, Options, evaluation_batches, open_split
 
@@ -55,16 +56,119 @@ def test_unreadable_files_are_all_named(pets):
     damaged["d.jpg"] = (folder / "photo.jpg").read_bytes()[:-30]
     for name, content in damaged.items():
         (folder / name).write_bytes(content)
-    with pytest.raises(DataError, match=r"4 file\(s\) are no readable PNG or JPEG: .*a.png, .*b.png, .*c.png, .*d.jpg"):
+    with pytest.raises(DataError, match=r"4 picture\(s\) cannot be read: .*a.png .*b.png .*c.png .*d.jpg"):
         open_split("folder", "train", str(pets))
 
 
 def test_missing_and_unknown_folders_are_named(pets, tmp_path):
-    (pets / "test" / "bird").mkdir()
+    write(pets / "test" / "bird" / "0")
     with pytest.raises(DataError, match="bird is no class .*cat, dog"):
         open_split("folder", "test", str(pets))
     (tmp_path / "empty" / "train" / "cat").mkdir(parents=True)
-    with pytest.raises(DataError, match="has no folder of PNG or JPEG"):
+    with pytest.raises(DataError, match="has no folder of pictures"):
         open_split("folder", "train", str(tmp_path / "empty"))
     with pytest.raises(DataError, match="empty/test does not exist"):
         open_split("folder", "test", str(tmp_path / "empty"))
+
+
+def test_what_is_left_out_is_said_and_what_a_mac_adds_is_not_read(pets):
+    cat = pets / "train" / "cat"
+    write(cat / "holiday" / "2024" / "0")
+    for ending in (".webp", ".tif", ".bmp"):
+        Image.fromarray(RNG.randint(0, 256, (10, 12, 3)).astype(np.uint8)).save(cat / f"other{ending}")
+    (cat / "._0.png").write_bytes(b"\0\5\x16\7")
+    (cat / ".thumbnails").mkdir()
+    (cat / ".thumbnails" / "0.png").write_bytes(b"")
+    (pets / "train" / "__MACOSX" / "cat").mkdir(parents=True)
+    (pets / "train" / "__MACOSX" / "cat" / "._0.png").write_bytes(b"\0\5\x16\7")
+    (cat / "folder.png").mkdir()
+    for name in ("notes.txt", "photo.heic", "README"):
+        (cat / name).write_text("no picture")
+    (pets / "train" / "bird").mkdir()
+    split = open_split("folder", "train", str(pets))
+    assert split.labels.tolist() == [0] * 11 + [1] * 7 and split.info.class_names == ("cat", "dog")
+    assert "3 file(s) that are no pictures (.heic, .txt, README)" in split.note
+    assert "folder(s) without a picture: bird" in split.note
+    (cat / "dead.png").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"dead.png \(No such file or directory\)"):
+        open_split("folder", "train", str(pets))
+
+
+def test_without_train_and_test_every_sixth_picture_is_the_test(tmp_path):
+    images = {name: [write(tmp_path / name / f"{index:02}") for index in range(13)] for name in ("a", "b")}
+    splits = {
+        name: open_split("folder", name, str(tmp_path)) for name in ("train", "test", "valid_train", "valid_test")
+    }
+    assert {name: len(split) for name, split in splits.items()} == {
+        "train": 20,
+        "test": 6,
+        "valid_train": 16,
+        "valid_test": 4,
+    }
+    np.testing.assert_array_equal(splits["test"].images[:3], images["a"][::6])
+    contents = [{image.tobytes() for image in splits[name].images} for name in ("valid_train", "valid_test", "test")]
+    assert len(set.union(*contents)) == 26 and "every sixth picture" in splits["test"].note
+    (tmp_path / "b").rename(tmp_path / "a" / "b")
+    with pytest.raises(DataError, match="one class only, a: at least two"):
+        open_split("folder", "train", str(tmp_path))
+
+
+@pytest.mark.parametrize("names", [("x_{}", "y_{}"), ("{}_images", "{}_labels")])
+def test_arrays_in_the_layouts_of_keras_and_medmnist_are_read(names, tmp_path):
+    path = tmp_path / "any [1].npz"
+    arrays = {}
+    for part, count in (("train", 12), ("val", 4), ("test", 5)):
+        arrays[names[0].format(part)] = RNG.randint(0, 256, (count, 9, 7, 3)).astype(np.uint8)
+        arrays[names[1].format(part)] = (np.arange(count) % 3)[:, None]
+    np.savez_compressed(path, **arrays)
+    sizes = {
+        name: len(open_split("folder", name, str(path))) for name in ("train", "test", "valid_train", "valid_test")
+    }
+    own = (12, 4) if "labels" in names[1] else (10, 2)
+    assert sizes == {"train": 12, "test": 5, "valid_train": own[0], "valid_test": own[1]}
+    split = open_split("folder", "test", str(path))
+    assert split.info.image_shape == (9, 7, 3) and split.info.class_names == ("0", "1", "2")
+    np.testing.assert_array_equal(split.images, arrays[names[0].format("test")])
+    assert split.labels.tolist() == [0, 1, 2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"x_test": np.zeros((3, 9, 7), np.float32)}, r"x_test should be uint8 .* Received float32 \[3, 9, 7\]"),
+        ({"y_test": np.zeros((3, 14), np.uint8)}, r"one label for each of 3 images. Received \[3, 14\]"),
+        ({"y_test": np.array([0, 1, 7])}, "from 0 to 1. Received 7 at index 2"),
+        ({"y_test": np.array([0, 1, 0.5])}, "whole numbers from 0 to 1. Received 0.5 at index 2"),
+        ({"y_test": np.array([0, 1, None])}, "should hold numbers. Received object"),
+        ({"x_test": None}, "should have the arrays x_train, .* It has: x_train, y_test, y_train"),
+    ],
+)
+def test_wrong_arrays_are_refused(change, words, tmp_path):
+    arrays = {f"x_{part}": np.zeros((3, 9, 7), np.uint8) for part in ("train", "test")}
+    arrays |= {f"y_{part}": np.array([0, 1, 0]) for part in ("train", "test")}
+    arrays = {name: array for name, array in (arrays | change).items() if array is not None}
+    np.savez(tmp_path / "some.npz", **arrays)
+    with pytest.raises(DataError, match=words):
+        open_split("folder", "test", f"{tmp_path}/some.npz")
+
+
+@pytest.mark.parametrize("options", [Options(image_size=100_000), Options(image_size=7900)])
+def test_images_that_would_fill_the_memory_are_refused(options, pets):
+    with (
+        pytest.raises(DataError, match="pixels are read|more than the limit of 2 GiB"),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("INPUT_DATA_LIMIT_GIB", "2")
+        open_split("folder", "train", str(pets), options)
+
+
+@pytest.mark.parametrize("name", ["a@1", "b c", "*[x]?", "{}", "\udcff"])
+def test_folders_and_classes_of_any_name_are_read(name, tmp_path):
+    for part in ("train", "test"):
+        write(tmp_path / "0")
+        for kind in (name, "other"):
+            (tmp_path / name / part / kind).mkdir(parents=True)
+            (tmp_path / name / part / kind / f"{name}.png").write_bytes((tmp_path / "0.png").read_bytes())
+    split = open_split("folder", "test", str(tmp_path / name))
+    assert len(split) == 2 and len(set(split.info.class_names)) == 2
+    "".join(split.info.class_names).encode()  # no surrogates: they could not be printed

@@ -15,6 +15,10 @@ def _empty_array(*_: object) -> np.ndarray:
     return np.empty(0, np.uint8)  # its shape and values follow, and must fit one another
 
 
+def _array(content: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    return np.frombuffer(content, dtype).reshape(shape, order=order)
+
+
 def _bytes(text: str, encoding: str) -> bytes:
     return text.encode("latin-1")  # how Python 3 writes bytes for Python 2
 
@@ -22,6 +26,8 @@ def _bytes(text: str, encoding: str) -> bytes:
 _ADMITTED = {
     ("numpy.core.multiarray", "_reconstruct"): _empty_array,
     ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy.core.numeric", "_frombuffer"): _array,
+    ("numpy._core.numeric", "_frombuffer"): _array,
     ("numpy", "ndarray"): _empty_array,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _bytes,

@@ -40,6 +40,16 @@ def pixel_limit() -> int:
     return int(limit * 1e6)
 
 
+def is_hidden(path: Path) -> bool:
+    """Whether a path below a folder is hidden, or one of the companion files that a Mac puts into zip files."""
+    return any(name[0] == "." or name == "__MACOSX" for name in path.parts)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a path below a folder names a picture: by its ending, and not hidden."""
+    return path.suffix.lower() in ENDINGS and not is_hidden(path)
+
+
 def read(path: Path) -> np.ndarray:
     """Returns the picture in a file, see `decode`.
 

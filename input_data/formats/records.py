@@ -193,9 +193,10 @@ class Records:
         outside = np.flatnonzero(((numbers < 0) | (numbers >= num_classes)).any(axis=1))
         if outside.size:
             check_labels(numbers[outside[0]], num_classes, self.place(int(indices[outside[0]])))
-        return [self._pixels(parsed[name], indices, shape) for name in images], numbers.astype(np.int32)
+        return [self.pixels(parsed[name], indices, shape) for name in images], numbers.astype(np.int32)
 
-    def _pixels(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    def pixels(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Returns the raw bytes of a feature as uint8 [n, size of shape]; DataError names a record of another size."""
         size = math.prod(shape)
         wrong = next((i for i, value in enumerate(values) if len(value) != size), None)
         if wrong is not None:

@@ -40,7 +40,7 @@ def test_converted_records_read_back(original):
     expected = images["test"][:, :, 16:80:2, 16:80:2].transpose(0, 2, 3, 1)
     np.testing.assert_allclose(batch["images"], standardised(expected), atol=1e-6)
     assert batch["labels"][:, 0].tolist() == [0, 1, 2, 3, 4] * 2
-    assert open_split("norb", "valid_test", str(folder)).chosen.tolist() == [5, 6, 7, 8, 9]
+    assert open_split("norb", "valid_test", str(folder)).indices.tolist() == [5, 6, 7, 8, 9]
     assert norb_convert.main([f"--data_dir={folder}"]) == 1  # nothing is overwritten unless asked
     assert norb_convert.main([f"--data_dir={folder}", "--overwrite"]) == 0
 

@@ -40,7 +40,7 @@ def test_the_test_split_is_every_second_pixel_of_the_centre(tmp_path):
 def test_validation_holds_out_one_toy_of_each_class(tmp_path):
     write(tmp_path / "trainduo.tfrecords")
     held_out, rest = (open_split("norb", name, str(tmp_path)) for name in ("valid_test", "valid_train"))
-    assert held_out.chosen.tolist() == [10, 11, 12, 13, 14] and rest.chosen.tolist() == list(range(10))
+    assert held_out.indices.tolist() == [10, 11, 12, 13, 14] and rest.indices.tolist() == list(range(10))
     assert sorted(next(evaluation_batches(held_out, 9))["labels"][:, 0]) == [0, 1, 2, 3, 4]
 
 

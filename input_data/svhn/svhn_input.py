@@ -6,6 +6,7 @@ import numpy as np
 
 from input_data.arrays import ImageArrays, hold_out
 from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.formats import tfds
 from input_data.formats.matlab import load
 from input_data.formats.pictures import resized, with_depth
 from input_data.images import scaled
@@ -20,7 +21,10 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         DataError: a file that is missing, damaged or of other shapes, or a label outside 1 to 10.
     """
     content = load(path, ("X", "y"))
-    images, labels = content["X"], content["y"].ravel()
+    images, labels = content["X"], content["y"]
+    if isinstance(images, dict) or isinstance(labels, dict):
+        raise DataError(f"{path}: X and y should be arrays. Received a struct.")
+    labels = labels.ravel()
     if images.shape[:3] != (32, 32, 3) or images.ndim != 4 or images.dtype != np.uint8:
         raise DataError(f"{path}: X should be uint8 [32, 32, 3, n]. Received {images.dtype} {list(images.shape)}.")
     if len(labels) != images.shape[3]:
@@ -39,11 +43,28 @@ def prepare(
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
-    """SVHN's split, without augmentation; validation is the first sixth of the training digits.
+    """Opens SVHN's split, without augmentation; validation is the first sixth of the training digits.
+
+    Args:
+        data_dir: a folder with the `.mat` files or with the TFRecords of TensorFlow Datasets (svhn_cropped).
+        split: train, test, valid_train or valid_test.
+        options: num_targets must be 1.
 
     Raises:
-        DataError: as `read`, and for a folder that is not there.
+        DataError: files that are missing or damaged.
     """
-    folder = options.folder("SVHN", data_dir, "train_32x32.mat and test_32x32.mat")
-    images, labels = read(folder / f"{'test' if split == 'test' else 'train'}_32x32.mat")
+    folder = options.folder("SVHN", data_dir, "train_32x32.mat and test_32x32.mat, or svhn_cropped-train.tfrecord-…")
+    name = "test" if split == "test" else "train"
+    path = folder / f"{name}_32x32.mat"
+    records = [] if path.is_file() else tfds.locate(folder, "svhn_cropped", name)
+    if records:
+        pixels, numbers = tfds.read(records, INFO.image_shape)
+        images, labels = pixels[:, 0], check_labels(numbers[:, 0], 10, str(records[0]))
+    elif path.is_file():
+        images, labels = read(path)
+    else:
+        raise DataError(
+            f"{folder} has no SVHN: {path.name} does not exist, nor does svhn_cropped-{name}.tfrecord-00000-of-00001 "
+            "(TensorFlow Datasets)."
+        )
     return ImageArrays(INFO, *hold_out(split, images, labels), reach=0)

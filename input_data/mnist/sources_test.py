@@ -1,0 +1,195 @@
+"""MNIST and its relatives in every form in which people have them: the same images and labels, named as they are."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from input_data import DataError, open_split, prepare
+from input_data.formats import idx
+from input_data.mnist import relatives
+from input_data.mnist.mnist_test import digits, write_idx
+
+IMAGES, LABELS = digits(20, size=28, seed=3)
+
+
+def write_pair(folder, images_name, labels_name, labels=LABELS, images=IMAGES):
+    folder.mkdir(parents=True, exist_ok=True)
+    idx.write(folder / f"{images_name}.gz", images)
+    idx.write(folder / f"{labels_name}.gz", labels)
+
+
+def write_emnist(folder, name, labels, part="test"):
+    prefix = f"emnist-{name}-{part}"
+    write_pair(folder, f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte", labels, IMAGES.transpose(0, 2, 1))
+
+
+def write_qmnist(folder):
+    write_pair(folder, "qmnist-test-images-idx3-ubyte", "x")
+    table = np.zeros((20, 8), ">i4")
+    table[:, 0], table[:, 1:] = LABELS, 77
+    content = bytes([0, 0, 0x0C, 2]) + np.array(table.shape, ">u4").tobytes() + table.tobytes()
+    (folder / "qmnist-test-labels-idx2-int").write_bytes(content)
+
+
+def write_kmnist(folder):
+    folder.mkdir()
+    np.savez_compressed(folder / "kmnist-test-imgs.npz", IMAGES)
+    np.savez_compressed(folder / "kmnist-test-labels.npz", LABELS)
+
+
+def write_keras(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, x_train=IMAGES[:7], y_train=LABELS[:7], x_test=IMAGES, y_test=LABELS)
+
+
+def write_csv(folder, name, heading):
+    folder.mkdir()
+    table = np.concatenate([LABELS[:, None], IMAGES.reshape(20, -1)], axis=1)
+    for part in ("train", "test"):
+        head = ",".join(["label", *(f"pixel{number}" for number in range(784))]) if heading else ""
+        np.savetxt(folder / f"{name}_{part}.csv", table, "%d", ",", header=head, comments="")
+
+
+FORMS = {
+    "IDX": (lambda f: write_idx(f, IMAGES, LABELS, "test"), "MNIST"),
+    "torchvision, MNIST": (
+        lambda f: [(f / "MNIST").mkdir(parents=True), write_idx(f / "MNIST/raw", IMAGES, LABELS, "test")],
+        "MNIST",
+    ),
+    "torchvision, Fashion": (
+        lambda f: [(f / "FashionMNIST").mkdir(parents=True), write_idx(f / "FashionMNIST/raw", IMAGES, LABELS, "test")],
+        "Fashion-MNIST",
+    ),
+    "torchvision, KMNIST": (
+        lambda f: [(f / "KMNIST").mkdir(parents=True), write_idx(f / "KMNIST/raw", IMAGES, LABELS, "test")],
+        "KMNIST",
+    ),
+    "EMNIST": (lambda f: write_emnist(f / "EMNIST/raw", "balanced", LABELS), "EMNIST balanced"),
+    "EMNIST letters": (lambda f: write_emnist(f, "letters", LABELS + 1), "EMNIST letters"),
+    "QMNIST": (write_qmnist, "QMNIST"),
+    "KMNIST, npz": (write_kmnist, "KMNIST"),
+    "Keras": (lambda f: write_keras(f / "mnist.npz"), "MNIST"),
+    "Keras, Fashion": (lambda f: write_keras(f / "fashion_mnist.npz"), "Fashion-MNIST"),
+    "table": (lambda f: write_csv(f, "mnist", heading=False), "MNIST"),
+    "table, Fashion": (lambda f: write_csv(f, "fashion-mnist", heading=True), "Fashion-MNIST"),
+}
+CLASSES = {"EMNIST balanced": 47, "EMNIST letters": 26}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_images_under_its_name(form, tmp_path):
+    write, name = FORMS[form]
+    write(tmp_path / "data")
+    split = open_split("mnist", "test", str(tmp_path / "data"))
+    np.testing.assert_array_equal(split.images[..., 0], IMAGES)
+    assert split.labels.tolist() == LABELS.tolist()
+    assert split.info.name == name and split.info.num_classes == CLASSES.get(name, 10)
+    assert (name in split.note) == (name != "MNIST")
+
+
+def test_a_npz_file_may_be_named_itself(tmp_path):
+    write_keras(tmp_path / "any.npz")
+    assert len(open_split("mnist", "test", f"{tmp_path}/any.npz")) == 20
+    assert len(open_split("mnist", "train", f"{tmp_path}/any.npz")) == 7
+
+
+def test_the_names_of_classes_are_those_of_the_labels():
+    balanced = relatives.EMNIST["balanced"].class_names
+    assert (balanced[0], balanced[10], balanced[35], balanced[36], balanced[46]) == ("0", "A", "Z", "a", "t")
+    counts = {name: len(relative.class_names) for name, relative in relatives.EMNIST.items()}
+    assert counts == {"balanced": 47, "letters": 26, "digits": 10, "mnist": 10, "bymerge": 47, "byclass": 62}
+    assert all(len(set(relative.class_names)) == len(relative.class_names) for relative in relatives.EMNIST.values())
+
+
+def test_of_several_emnist_splits_one_is_named(tmp_path):
+    for name in ("letters", "digits"):
+        write_emnist(tmp_path, name, LABELS % 9 + 1)
+    with pytest.raises(DataError, match=r"several splits .* --data_dir: .*/emnist-letters, .*/emnist-digits"):
+        open_split("mnist", "test", str(tmp_path))
+    assert open_split("mnist", "test", f"{tmp_path}/emnist-letters").info.num_classes == 26
+    with pytest.raises(DataError, match="Looked for|does not exist"):
+        open_split("mnist", "test", f"{tmp_path}/emnist-other")
+
+
+def test_fashion_mnist_is_recognised_by_its_first_labels(tmp_path):
+    labels = np.array([9, 2, 1, 1, 6, 1, 4, 6, 5, 7, 4, 5, *[0] * 8], np.uint8)
+    write_idx(tmp_path, IMAGES, labels, "test")
+    assert open_split("mnist", "test", str(tmp_path)).info.class_names == relatives.FASHION.class_names
+
+
+def test_of_kaggles_digits_the_last_seventh_is_the_test(tmp_path):
+    write_csv(tmp_path / "both", "mnist", heading=True)
+    (tmp_path / "both/mnist_train.csv").rename(tmp_path / "train.csv")
+    splits = {name: open_split("mnist", name, str(tmp_path)) for name in ("train", "test", "valid_train", "valid_test")}
+    assert {name: len(split) for name, split in splits.items()} == {
+        "train": 18,
+        "test": 2,
+        "valid_train": 15,
+        "valid_test": 3,
+    }
+    np.testing.assert_array_equal(splits["test"].images[..., 0], IMAGES[18:])
+    np.testing.assert_array_equal(splits["train"].images[..., 0], IMAGES[:18])
+    assert "last seventh" in splits["test"].note
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: text.replace("3,", "3.5,", 1), "table of whole numbers"),
+        (lambda text: text.replace("3,", "\u0663,", 1), "table of whole numbers"),
+        (lambda text: text.replace(",3", ",256", 1), "line 1: pixels must be 0 to 255"),
+        (lambda text: text.replace("0,", "12,", 1), "from 0 to 9. Received 12 at index 0"),
+        (lambda text: text.replace(",3", "", 1), "table of whole numbers|784 pixels"),
+        (lambda text: "", "784 pixels"),
+        (lambda text: "label\n", "784 pixels"),
+    ],
+)
+def test_wrong_tables_are_refused(change, words, tmp_path):
+    write_csv(tmp_path / "csv", "mnist", heading=False)
+    path = tmp_path / "csv/mnist_test.csv"
+    path.write_text(change(path.read_text()), encoding="utf-8")
+    with pytest.raises(DataError, match=words):
+        open_split("mnist", "test", str(tmp_path / "csv"))
+
+
+def test_a_folder_with_nothing_known_gets_the_list(tmp_path):
+    with pytest.raises(DataError) as error:
+        open_split("mnist", "test", str(tmp_path))
+    for words in ("test_0shifted_mnist.tfrecords", "FashionMNIST/raw", "emnist-", "qmnist-", "mnist.npz", "train.csv"):
+        assert words in str(error.value)
+
+
+def test_half_of_a_pair_is_named(tmp_path):
+    write_emnist(tmp_path, "digits", LABELS)
+    (tmp_path / "emnist-digits-test-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DataError, match=r"lacks emnist-digits-test-labels-idx1-ubyte\[.gz\]"):
+        open_split("mnist", "test", str(tmp_path))
+    with pytest.raises(DataError, match=r"lacks emnist-digits-train-images-idx3-ubyte\[.gz\]"):
+        open_split("mnist", "train", str(tmp_path))
+
+
+def test_pictures_of_garments_keep_their_frame_and_those_of_letters_are_laid_out():
+    garment = np.full((28, 28, 1), 60, np.uint8)
+    garment[:, 8:20] = 200
+    names = relatives.FASHION.class_names
+    prepared, notes = prepare("mnist", garment, (28, 28, 1), names)
+    np.testing.assert_allclose(prepared * 255, garment, atol=1e-4)
+    assert notes == []
+    prepared, notes = prepare("mnist", garment.repeat(2, 0).repeat(2, 1), (28, 28, 1), names)
+    assert np.abs(prepared * 255 - garment).mean() < 12 and notes == ["resized 56x56 to 28x28"]
+    prepared, notes = prepare("mnist", 255 - garment, (28, 28, 1), names)
+    np.testing.assert_allclose(prepared * 255, garment, atol=1e-4)
+    assert notes == ["inverted: dark on light"]
+    letters = relatives.EMNIST["letters"].class_names
+    assert "centred" in prepare("mnist", garment.repeat(2, 0).repeat(2, 1), (28, 28, 1), letters)[1][-1]
+
+
+def test_gzipped_records_of_2017_are_found(tmp_path):
+    from input_data.mnist.mnist_test import write_records
+
+    write_records(tmp_path / "test_0shifted_mnist.tfrecords", IMAGES, LABELS)
+    content = (tmp_path / "test_0shifted_mnist.tfrecords").read_bytes()
+    (tmp_path / "test_0shifted_mnist.tfrecords").unlink()
+    (tmp_path / "test_0shifted_mnist.tfrecords.gz").write_bytes(gzip.compress(content))
+    assert len(open_split("mnist", "test", str(tmp_path))) == 20
