@@ -17,10 +17,11 @@ from capsules import (
     dynamic_routing,
     exponential_squash,
     length,
-    losses,
     margin_loss,
+    sigmoid_loss,
     squash,
 )
+from capsules.metrics import score
 from capsules.routing import self_attention_routing
 from capsules.votes import StoredVotes
 
@@ -258,24 +259,26 @@ def test_decoder_draws_the_chosen_capsule_alone_with_pixels_by_depth():
 
 def test_margin_loss_is_equation_4_as_in_2017():
     logits, targets = RNG.uniform(size=(4, 10)), RNG.uniform(size=(4, 10)) > 0.7
-    expected = np.mean(
+    expected = [
         [
-            0.5 * max(0, 0.9 - value) ** 2 if there else 0.25 * max(0, value - 0.1) ** 2
-            for value, there in zip(logits.ravel(), targets.ravel(), strict=True)
+            0.5 * max(0, 0.9 - value) ** 2 if present else 0.25 * max(0, value - 0.1) ** 2
+            for value, present in zip(*example, strict=True)
         ]
-    )
-    np.testing.assert_allclose(margin_loss(logits, targets), expected, rtol=1e-5)
+        for example in zip(logits, targets, strict=True)
+    ]
+    np.testing.assert_allclose(margin_loss(targets, logits), np.mean(expected, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(margin_loss(targets, logits, "sum"), 2 * np.sum(expected, axis=1), rtol=1e-5)
 
 
 def test_sigmoid_loss_halves_the_labels():
     logits, targets = RNG.standard_normal((4, 10)).astype(np.float32), (RNG.uniform(size=(4, 10)) > 0.7) * 1.0
     expected = tf.nn.sigmoid_cross_entropy_with_logits(targets.astype(np.float32) / 2, logits)
-    np.testing.assert_allclose(losses.sigmoid_loss(logits, targets), np.mean(expected), rtol=1e-5)
+    np.testing.assert_allclose(sigmoid_loss(targets, logits), np.mean(expected, axis=1), rtol=1e-5)
 
 
 def test_one_of_two_digits_is_almost_right_and_earns_nothing():
     logits = ops.convert_to_tensor([[0.9, 0.8, 0.1], [0.9, 0.8, 0.1], [0.9, 0.1, 0.8]])
-    correct, almost = losses.score(logits, ops.convert_to_tensor([[1, 0], [0, 2], [1, 1]]))
+    correct, almost = score(ops.convert_to_tensor([[1, 0], [0, 2], [1, 1]]), logits)
     assert ops.convert_to_numpy(correct).tolist() == [True, False, False]
     assert ops.convert_to_numpy(almost).tolist() == [True, True, False]
 

@@ -151,8 +151,9 @@ def convolutions_of(model) -> list[dict]:
     found, shape = [], (None, *model.image_shape)
     for layer in layers:
         if hasattr(layer, "kernel"):
-            strides = layer.strides if isinstance(layer.strides, int) else layer.strides[0]
-            found.append({"kernel": layer.kernel, "shape": shape[1:], "strides": strides, "padding": layer.padding})
+            found.append(
+                {"kernel": layer.kernel, "shape": shape[1:], "strides": layer.strides[0], "padding": layer.padding}
+            )
         if layer is not layers[-1]:
             shape = layer.compute_output_shape(shape)
     return found

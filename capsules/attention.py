@@ -1,5 +1,8 @@
 """Capsules routed by self-attention (Mazzia, Salvetti, Chiaberge 2021)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from capsules.layers import Capsules
@@ -18,35 +21,39 @@ class SelfAttentionCapsules(Capsules):
     Args:
         num_capsules: number of output capsules (the classes).
         atoms: length of each output capsule (16 in the paper).
+        kernel_initializer, …: as `CapsuleLayer`; by default the paper's, he_normal and zeros.
 
     Input: [batch, in, atoms_in]. Output: [batch, num_capsules, atoms].
 
     Raises:
-        ValueError: an input that is not [batch, in, atoms_in] of known size.
+        ValueError: an argument out of its range, or an input that is not [batch, in, atoms_in] of the size that the
+            layer was built for.
 
     Example:
-        >>> SelfAttentionCapsules(10)(keras.random.normal((2, 16, 8))).shape
+        >>> tuple(SelfAttentionCapsules(10)(keras.random.normal((2, 16, 8))).shape)
         (2, 10, 16)
     """
 
-    def __init__(self, num_capsules: int, atoms: int = 16, **kwargs):
+    def __init__(self, num_capsules: int, atoms: int = 16, **kwargs: Any):
         super().__init__(num_capsules, atoms, **kwargs)
 
-    def build(self, input_shape):
+    def default_kernel(self) -> keras.initializers.Initializer:
+        # The paper's he_normal of a kernel [out, in, atoms_in, atoms], whose fan-in is out·in·atoms_in.
+        return keras.initializers.VarianceScaling(2.0 / self.num_capsules, "fan_in", "truncated_normal")
+
+    def default_bias(self) -> keras.initializers.Initializer:
+        return keras.initializers.Zeros()
+
+    def build(self, input_shape: tuple) -> None:
         self.check_input(input_shape)
         _, inputs, atoms_in = input_shape
-        # The paper's he_normal of a kernel [out, in, atoms_in, atoms], whose fan-in is out·in·atoms_in.
-        initializer = keras.initializers.VarianceScaling(2.0 / self.num_capsules, "fan_in", "truncated_normal")
-        self.kernel = self.add_weight(
-            name="kernel", shape=(inputs, atoms_in, self.num_capsules * self.atoms), initializer=initializer
-        )
-        self.bias = self.add_weight(name="bias", shape=(self.num_capsules, inputs), initializer="zeros")
+        self.add_kernel_and_bias((inputs, atoms_in, self.num_capsules * self.atoms), (self.num_capsules, inputs))
 
-    def make_routing(self):
+    def make_routing(self) -> Callable:
         """See `Capsules`."""
         return self_attention_routing
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         for name in ("routing", "leaky", "gradient"):  # of routing by agreement alone
             del config[name]

@@ -1,14 +1,17 @@
 """Primary capsules made by a depthwise convolution (Mazzia, Salvetti, Chiaberge 2021)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
-from capsules.layers import convolved_size
+from capsules.arguments import count, sides
+from capsules.base import CapsuleLayer, convolved_size
 from capsules.ops import exponential_squash
 
 
 @keras.saving.register_keras_serializable("capsules")
-class DepthwiseCapsules(keras.layers.Layer):
+class DepthwiseCapsules(CapsuleLayer):
     """Primary capsules whose atoms each see one channel: a depthwise convolution, then `exponential_squash`.
 
     The channels of the input are the atoms of the capsules: channel = type·atoms + atom. Capsules come out ordered
@@ -18,22 +21,37 @@ class DepthwiseCapsules(keras.layers.Layer):
     Scientific Reports 11:14634, 2021 (arXiv:2101.12491), section 3.2.
 
     Args:
-        kernel_size: (rows, columns) of the kernel; in the paper it covers the whole feature map.
+        kernel_size: side of the square kernel, or (rows, columns); in the paper it covers the whole feature map.
         atoms: length of each capsule vector (8), which divides the number of channels.
-        strides: step of the kernel in both directions (1).
+        strides: step of the kernel (1), or (down, across).
+        kernel_initializer, …: as `CapsuleLayer`; by default the paper's, he_normal and zeros.
 
     Input: [batch, rows, columns, channels]. Output: [batch, channels/atoms·rows'·columns', atoms].
 
     Raises:
-        ValueError: the input is smaller than the kernel, is not an image of known size, or its channels are no
-            multiple of `atoms`.
+        ValueError: an argument out of its range; an input smaller than the kernel, one that is not an image of the size
+            that the layer was built for, or one whose channels are no multiple of `atoms`.
+
+    Example:
+        >>> tuple(DepthwiseCapsules(kernel_size=9)(keras.random.normal((2, 9, 9, 128))).shape)
+        (2, 16, 8)
     """
 
-    def __init__(self, kernel_size: tuple[int, int], atoms: int = 8, strides: int = 1, **kwargs):
+    def __init__(
+        self, kernel_size: int | tuple[int, int], atoms: int = 8, strides: int | tuple[int, int] = 1, **kwargs: Any
+    ):
         super().__init__(**kwargs)
-        self.kernel_size, self.atoms, self.strides = tuple(kernel_size), atoms, strides
+        self.kernel_size = sides("DepthwiseCapsules: kernel_size", kernel_size)
+        self.atoms = count("DepthwiseCapsules: atoms", atoms)
+        self.strides = sides("DepthwiseCapsules: strides", strides)
 
-    def build(self, input_shape):
+    def default_kernel(self) -> keras.initializers.Initializer:
+        return keras.initializers.HeNormal()
+
+    def default_bias(self) -> keras.initializers.Initializer:
+        return keras.initializers.Zeros()
+
+    def build(self, input_shape: tuple) -> None:
         if len(input_shape) != 4 or None in input_shape[1:]:
             raise ValueError(
                 f"Layer '{self.name}' expects images [batch, rows, columns, channels] of known size. "
@@ -46,32 +64,26 @@ class DepthwiseCapsules(keras.layers.Layer):
                 f"Received: {channels}"
             )
         self.types = channels // self.atoms
-        self.grid = self._grid(input_shape)
+        self.grid = convolved_size(self.name, input_shape[1:3], self.kernel_size, self.strides, "valid")
+        self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
         # Of the shape of a grouped convolution's kernel, so that he_normal counts the inputs of one channel.
-        self.kernel = self.add_weight(name="kernel", shape=(*self.kernel_size, 1, channels), initializer="he_normal")
-        self.bias = self.add_weight(name="bias", shape=(channels,), initializer="zeros")
+        self.add_kernel_and_bias((*self.kernel_size, 1, channels), (channels,))
 
-    def _grid(self, input_shape) -> tuple[int, int]:
-        rows, columns = (
-            convolved_size(self.name, (size, size), kernel, self.strides, "valid")[0]
-            for size, kernel in zip(input_shape[1:3], self.kernel_size, strict=True)
-        )
-        return rows, columns
-
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
+        batch = ops.shape(inputs)[0]  # named in each reshape: -1 would mix the examples of an input of another size
         kernel = ops.transpose(ops.cast(self.kernel, inputs.dtype), (0, 1, 3, 2))  # [rows, columns, channels, 1]
         total = ops.depthwise_conv(inputs, kernel, self.strides, "valid", data_format="channels_last")
         total = ops.cast(total, "float32") + ops.cast(self.bias, "float32")
-        total = ops.reshape(total, (-1, *self.grid, self.types, self.atoms))
+        total = ops.reshape(total, (batch, *self.grid, self.types, self.atoms))
         capsules = ops.transpose(exponential_squash(total), (0, 3, 1, 2, 4))  # [batch, types, rows', columns', atoms]
-        capsules = ops.reshape(capsules, (-1, self.types * self.grid[0] * self.grid[1], self.atoms))
+        capsules = ops.reshape(capsules, (batch, self.types * self.grid[0] * self.grid[1], self.atoms))
         return ops.cast(capsules, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
-        rows, columns = self._grid(input_shape)
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        rows, columns = convolved_size(self.name, input_shape[1:3], self.kernel_size, self.strides, "valid")
         return (input_shape[0], input_shape[3] // self.atoms * rows * columns, self.atoms)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "kernel_size": self.kernel_size,
             "atoms": self.atoms,

@@ -1,70 +1,171 @@
-"""Losses of a capsule network and what counts as a right answer, in float32 on any backend.
+"""Losses of a capsule network as Keras calls them, loss(y_true, y_pred), with one number for each example.
 
-`targets` are multi-hot [batch, classes]: one 1 for each digit that is there. All constants are those
-of the code of 2017; the paper's margin loss sums over the classes and lacks the factor 0.5, so it is
-20 times this one at ten classes.
+Each is a registered function that `compile` takes, so that Keras averages it over the batch, weighs the examples,
+divides it among devices and finds it again when a saved model is loaded. Everything is float32 on any backend.
+
+`y_true` may be integers [batch] or [batch, 1], or one-hot or multi-hot [batch, classes], see `capsules.labels`.
 """
 
+from typing import Any
+
+import keras
 from keras import ops
 
-
-def multi_hot(labels, num_classes: int):
-    """Labels [batch, num_targets] as float32 [batch, num_classes] with a 1 at each label."""
-    return ops.sum(ops.one_hot(labels, num_classes, dtype="float32"), axis=1)
+from capsules.arguments import choice
+from capsules.labels import multi_hot
 
 
-def margin_loss(logits, targets):
-    """Margin loss of capsule lengths, mean over batch and classes (paper, eq. 4).
+def margin_terms(targets: Any, lengths: Any) -> Any:
+    """L_k = T_k·max(0, 0.9 − l_k)² + 0.5·(1 − T_k)·max(0, l_k − 0.1)² of each class (paper, eq. 4).
 
     Args:
-        logits: lengths of the class capsules [batch, classes].
-        targets: multi-hot [batch, classes].
+        targets: T, multi-hot [batch, classes].
+        lengths: l, of the class capsules [batch, classes].
 
     Returns:
-        A float32 scalar: 0.5·max(0, 0.9 − l)² for a class that is there, 0.25·max(0, l − 0.1)² for one that is not.
+        float32 [batch, classes].
     """
-    logits, targets = ops.cast(logits, "float32"), ops.cast(targets, "float32")
-    present = 0.5 * ops.square(ops.relu(0.9 - logits))
-    absent = 0.25 * ops.square(ops.relu(logits - 0.1))
-    return ops.mean(targets * present + (1.0 - targets) * absent)
+    lengths = ops.cast(lengths, "float32")
+    present = ops.square(ops.relu(0.9 - lengths))
+    absent = 0.5 * ops.square(ops.relu(lengths - 0.1))
+    return targets * present + (1.0 - targets) * absent
 
 
-def softmax_loss(logits, targets):
-    """Softmax cross-entropy, summed over the targets of an image, mean over the batch. Shapes as `margin_loss`."""
-    logits, targets = ops.cast(logits, "float32"), ops.cast(targets, "float32")
-    return -ops.mean(ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1))
+def softmax_terms(targets: Any, logits: Any) -> Any:
+    """Softmax cross-entropy summed over the targets of an example, float32 [batch]. Arguments as `margin_terms`."""
+    return -ops.sum(targets * ops.log_softmax(ops.cast(logits, "float32"), axis=-1), axis=-1)
 
 
-def sigmoid_loss(logits, targets):
-    """Sigmoid cross-entropy with labels/2, mean over batch and classes. Shapes as `margin_loss`."""
-    logits, targets = ops.cast(logits, "float32"), ops.cast(targets, "float32")
-    return ops.mean(ops.softplus(logits) - 0.5 * targets * logits)
+def sigmoid_terms(targets: Any, logits: Any) -> Any:
+    """Sigmoid cross-entropy with targets/2, as in 2017, float32 [batch, classes]. Arguments as `margin_terms`."""
+    logits = ops.cast(logits, "float32")
+    return ops.softplus(logits) - 0.5 * targets * logits
 
 
-CLASSIFICATION_LOSSES = {"margin": margin_loss, "softmax": softmax_loss, "sigmoid": sigmoid_loss}
-
-
-def reconstruction_loss(remakes, targets):
-    """0.0005 · mean over the batch of the sum of squared pixel differences (paper, section 4.1).
+@keras.saving.register_keras_serializable("capsules")
+def margin_loss(y_true: Any, y_pred: Any, over_classes: str = "mean") -> Any:
+    """Margin loss of capsule lengths (paper, eq. 4), one number for each example.
 
     Args:
-        remakes: images [batch, rows, columns, depth].
-        targets: what they should show, same shape.
-    """
-    difference = ops.cast(remakes, "float32") - ops.cast(targets, "float32")
-    return 0.0005 * ops.mean(ops.sum(ops.square(difference), axis=(1, 2, 3)))
-
-
-def score(logits, labels):
-    """Which examples are right: all labels among the top logits; and almost right: at least one of them.
-
-    Args:
-        logits: [batch, classes].
-        labels: int [batch, num_targets], which differ within a row.
+        y_true: labels, in any form of `capsules.labels.multi_hot`.
+        y_pred: lengths of the class capsules [batch, classes].
+        over_classes: "mean": half the mean of L_k over the classes, as in the code of 2017; "sum": the sum, as in the
+            paper, which is 20 times as much at ten classes.
 
     Returns:
-        (correct, almost): two bool tensors [batch].
+        float32 [batch].
+
+    Raises:
+        ValueError: predictions that are not [batch, classes], labels that are refused, or another `over_classes`.
+
+    Example:
+        >>> loss = margin_loss([0, 1], keras.ops.convert_to_tensor([[0.9, 0.1], [0.9, 0.1]]), over_classes="sum")
+        >>> print(keras.ops.convert_to_numpy(loss).round(2))
+        [0.   0.96]
     """
-    _, top = ops.top_k(ops.cast(logits, "float32"), k=labels.shape[1])
-    found = ops.any(ops.equal(ops.cast(top, "int32")[:, None, :], ops.cast(labels, "int32")[:, :, None]), axis=2)
-    return ops.all(found, axis=1), ops.any(found, axis=1)
+    terms = margin_terms(*_targets_and_predictions(y_true, y_pred))
+    if choice("margin_loss: over_classes", over_classes, ("mean", "sum")) == "sum":
+        return ops.sum(terms, axis=-1)
+    return 0.5 * ops.mean(terms, axis=-1)
+
+
+@keras.saving.register_keras_serializable("capsules")
+class MarginLoss(keras.losses.Loss):
+    """`margin_loss` as a loss object of Keras.
+
+    Args:
+        over_classes: "mean", as in the code of 2017, or "sum", as in the paper; see `margin_loss`.
+        reduction: of the examples' losses, as in `keras.losses.Loss`.
+        name, dtype: as in `keras.losses.Loss`; the loss is computed in float32 whatever dtype is.
+
+    Example:
+        >>> images = keras.Input((28, 28, 1))
+        >>> model = keras.Model(images, Length()(Capsules(10)(PrimaryCapsules(2)(images))))
+        >>> model.compile("adam", MarginLoss(over_classes="sum"), metrics=["accuracy"])
+    """
+
+    def __init__(
+        self,
+        over_classes: str = "mean",
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "margin_loss",
+        dtype: Any = None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.over_classes = choice("MarginLoss: over_classes", over_classes, ("mean", "sum"))
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return margin_loss(y_true, y_pred, self.over_classes)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"over_classes": self.over_classes}
+
+
+@keras.saving.register_keras_serializable("capsules")
+def softmax_loss(y_true: Any, y_pred: Any) -> Any:
+    """Softmax cross-entropy of logits, summed over the targets of an example: float32 [batch].
+
+    Arguments and errors as `margin_loss`, with logits [batch, classes] in place of lengths.
+
+    Example:
+        >>> print(keras.ops.convert_to_numpy(softmax_loss([0], keras.ops.zeros((1, 4)))).round(3))
+        [1.386]
+    """
+    return softmax_terms(*_targets_and_predictions(y_true, y_pred))
+
+
+@keras.saving.register_keras_serializable("capsules")
+def sigmoid_loss(y_true: Any, y_pred: Any) -> Any:
+    """Sigmoid cross-entropy of logits with targets/2, as in 2017, mean over the classes: float32 [batch].
+
+    Arguments and errors as `margin_loss`, with logits [batch, classes] in place of lengths.
+
+    Example:
+        >>> print(keras.ops.convert_to_numpy(sigmoid_loss([0], keras.ops.zeros((1, 4)))).round(3))
+        [0.693]
+    """
+    return ops.mean(sigmoid_terms(*_targets_and_predictions(y_true, y_pred)), axis=-1)
+
+
+@keras.saving.register_keras_serializable("capsules")
+def reconstruction_loss(y_true: Any, y_pred: Any) -> Any:
+    """0.0005 · the sum of squared pixel differences of each image (paper, section 4.1), float32 [batch].
+
+    Args:
+        y_true: the images to reconstruct [batch, rows, columns, depth].
+        y_pred: the reconstructions, same shape.
+
+    Raises:
+        ValueError: the shapes differ.
+
+    Example:
+        >>> loss = reconstruction_loss(keras.ops.zeros((1, 28, 28, 1)), keras.ops.ones((1, 28, 28, 1)))
+        >>> print(keras.ops.convert_to_numpy(loss).round(3))
+        [0.392]
+    """
+    return RECONSTRUCTION_WEIGHT * squared_error(y_true, y_pred)
+
+
+RECONSTRUCTION_WEIGHT = 0.0005
+
+
+def squared_error(images: Any, reconstructions: Any) -> Any:
+    """Sum of squared pixel differences of each image, float32 [batch]. The rest is as in `reconstruction_loss`."""
+    images, reconstructions = ops.convert_to_tensor(images), ops.convert_to_tensor(reconstructions)
+    if len(images.shape) != len(reconstructions.shape) or images.shape[1:] != reconstructions.shape[1:]:
+        raise ValueError(
+            "Reconstructions must have the shape of the images they are compared with, [batch, rows, columns, depth]. "
+            f"Received: {tuple(reconstructions.shape)} and {tuple(images.shape)}"
+        )
+    difference = ops.cast(reconstructions, "float32") - ops.cast(images, "float32")
+    return ops.sum(ops.square(difference), axis=tuple(range(1, len(images.shape))))
+
+
+def _targets_and_predictions(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    y_pred = ops.convert_to_tensor(y_pred)
+    if len(y_pred.shape) != 2 or y_pred.shape[1] is None:
+        raise ValueError(
+            f"The loss takes predictions [batch, classes], such as the lengths of the class capsules. "
+            f"Received the shape: {tuple(y_pred.shape)}"
+        )
+    return multi_hot(y_true, y_pred.shape[1]), y_pred

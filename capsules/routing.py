@@ -141,7 +141,7 @@ def dynamic_routing(votes, iterations: int = 3, leaky: bool = False, bias=None, 
 
     Example:
         >>> votes = keras.random.normal((2, 1152, 10, 16))
-        >>> dynamic_routing(votes).shape
+        >>> tuple(dynamic_routing(votes).shape)
         (2, 10, 16)
     """
     capsules, _ = DynamicRouting(iterations, leaky, gradient)(StoredVotes(votes), bias)

@@ -61,8 +61,8 @@ class OnDevice(keras.Model):
         return self.network.compute_loss(y_pred["images"], y, y_pred, sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return self.network.compute_metrics(x, y, y_pred, sample_weight)
+        return self.get_metrics_result()  # of `metrics`, which the losses have brought up to date
 
     @property
     def metrics(self):
-        return self.network.metrics
+        return super().metrics + self.network.metrics

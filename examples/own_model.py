@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import keras
 
-from capsules import Capsules, length, margin_loss
+from capsules import Capsules, Length, MarginLoss
 from input_data.formats.idx import load
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "input_data/mnist/sample")
@@ -19,12 +19,12 @@ folder = Path(sys.argv[1] if len(sys.argv) > 1 else "input_data/mnist/sample")
 inputs = keras.Input((28, 28))
 hidden = keras.layers.Rescaling(1 / 255)(inputs[..., None])
 for channels in (32, 64):
-    hidden = keras.layers.Conv2D(channels, 5, strides=2, activation="relu")(hidden)
+    hidden = keras.layers.Conv2D(channels, 5, strides=2, activation="relu", data_format="channels_last")(hidden)
 features = keras.layers.Reshape((4 * 4 * 8, 8))(hidden)  # 64 channels at each place: 8 capsules of 8 atoms
 classes = Capsules(num_capsules=10, atoms=16, routing=3, name="classes")(features)
-model = keras.Model(inputs, length(classes))
+model = keras.Model(inputs, Length()(classes))
 
-model.compile("adam", lambda truth, lengths: margin_loss(lengths, truth), metrics=["categorical_accuracy"])
-model.fit(images, keras.utils.to_categorical(labels, 10), batch_size=64, epochs=4, verbose=2)
-_, accuracy = model.evaluate(test_images, keras.utils.to_categorical(test_labels, 10), verbose=0)
+model.compile("adam", MarginLoss(), metrics=["accuracy"])
+model.fit(images, labels, batch_size=64, epochs=4, verbose=2)
+_, accuracy = model.evaluate(test_images, test_labels, verbose=0)
 print(f"Right: {accuracy:.1%} of {len(test_labels):,} test digits, backend {keras.backend.backend()}")

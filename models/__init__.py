@@ -3,9 +3,9 @@
 from importlib import import_module
 
 MODELS = {
-    "capsule": "models.capsnet.CapsNet",
-    "baseline": "models.baseline.Baseline",
-    "baseline_paper": "models.baseline.PaperBaseline",
+    "capsule": "capsnet.CapsNet",
+    "baseline": "baseline.Baseline",
+    "baseline_paper": "baseline.PaperBaseline",
 }
 
 
@@ -16,10 +16,10 @@ def make_model(name: str, image_shape: tuple[int, int, int], num_classes: int, h
         name: a name in `MODELS`.
         image_shape: (rows, columns, depth).
         num_classes: number of classes.
-        hparams: a `models.hparams.HParams`; None: the defaults.
+        hparams: an `HParams`, or a dict of its fields; None: the defaults.
 
     Raises:
-        ValueError: images too small for the network.
+        ValueError: an image shape or number of classes that the network cannot have.
     """
     module, _, kind = MODELS[name].rpartition(".")
-    return getattr(import_module(module), kind)(image_shape, num_classes, hparams)
+    return getattr(import_module(f".{module}", __name__), kind)(image_shape, num_classes, hparams)

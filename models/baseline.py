@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from capsules.layers import Conv2D, convolved_size
-from models.classifier import Classifier
+
+from .classifier import Classifier
 
 
 def _stddev(value: float):
@@ -31,6 +32,8 @@ class _ConvolutionalNetwork(Classifier):
             padding=padding,
             kernel_initializer=_stddev(0.05),
             bias_initializer=keras.initializers.Constant(0.1),
+            data_format="channels_last",  # whatever the user's Keras is set to
+            dtype=self.dtype_policy,
             name=name,
         )
 
@@ -40,14 +43,17 @@ class _ConvolutionalNetwork(Classifier):
             activation=activation,
             kernel_initializer=_stddev(0.1),
             bias_initializer=keras.initializers.Constant(0.1),
+            dtype=self.dtype_policy,
             name=name,
         )
 
     def _build(self):
-        shape = (None, *self.image_shape)
+        for layer in (*itertools.chain(*self.convolutions), *self.head):
+            setattr(self, layer.name, layer)  # tf.train.Checkpoint follows attributes, and no list of a Keras layer
+        shape = self.input_shape
         for layer in itertools.chain(*self.convolutions):
             if isinstance(layer, keras.layers.Conv2D):
-                convolved_size(layer.name, shape[1:3], 5, 1, layer.padding)
+                convolved_size(layer.name, shape[1:3], layer.kernel_size, layer.strides, layer.padding)
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
         width = shape[1] * shape[2] * shape[3]
@@ -57,18 +63,18 @@ class _ConvolutionalNetwork(Classifier):
         self.built = True
 
     def activations(self, images, training=False):
-        hidden, found = images, {}
+        hidden, results = images, {}
         for block in self.convolutions:
             for layer in block:
                 hidden = layer(hidden)
-            found[block[0].name] = hidden = ops.relu(hidden)
+            results[block[0].name] = hidden = ops.relu(hidden)
         _, rows, columns, channels = hidden.shape
         hidden = ops.transpose(hidden, (0, 3, 1, 2))  # [batch, channels, rows, columns]
-        hidden = ops.reshape(hidden, (-1, channels * rows * columns))
+        hidden = ops.reshape(hidden, (-1, channels * rows * columns))  # its own sizes: no other batch comes out
         for layer in self.head:
             options = {"training": training} if isinstance(layer, keras.layers.Dropout) else {}
-            found[layer.name] = hidden = layer(hidden, **options)
-        return found
+            results[layer.name] = hidden = layer(hidden, **options)
+        return results
 
     def call(self, images, training=False):
         return {"logits": ops.cast(self.activations(images, training)["softmax_layer"], "float32")}
@@ -92,7 +98,9 @@ class Baseline(_ConvolutionalNetwork):
         super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
         padding = self.hparams.padding.lower()
         for index, channels in enumerate((512, 256), start=1):
-            pool = keras.layers.MaxPooling2D(2, padding="same", name=f"pool{index}")
+            pool = keras.layers.MaxPooling2D(
+                2, padding="same", data_format="channels_last", dtype=self.dtype_policy, name=f"pool{index}"
+            )
             self.convolutions.append((self._conv(f"conv{index}", channels, padding), pool))
         self.head += [self._dense("fc1", 1024), self._dense("softmax_layer", num_classes, None)]
         self._build()
@@ -112,7 +120,7 @@ class PaperBaseline(_ConvolutionalNetwork):
         self.head += [
             self._dense("fc1", 328),
             self._dense("fc2", 192),
-            keras.layers.Dropout(0.5, name="dropout"),
+            keras.layers.Dropout(0.5, dtype=self.dtype_policy, name="dropout"),
             self._dense("softmax_layer", num_classes, None),
         ]
         self._build()

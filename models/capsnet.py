@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from capsules.layers import Capsules, Decoder, PrimaryCapsules, convolved_size, length
-from models.classifier import Classifier
+
+from .classifier import Classifier
 
 KERNEL = 9
 
@@ -21,7 +22,7 @@ class CapsNet(Classifier):
             another one.
 
     Raises:
-        ValueError: images too small for the kernels.
+        ValueError: images too small for the kernels, and as `Classifier`.
 
     Example:
         >>> model = CapsNet((28, 28, 1), 10)
@@ -35,34 +36,38 @@ class CapsNet(Classifier):
 
     def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "capsnet", **kwargs):
         super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
-        chosen = self.hparams
-        convolved_size("conv1", self.image_shape[:2], KERNEL, 1, chosen.padding)
+        options = self.hparams
+        convolved_size("conv1", self.image_shape[:2], (KERNEL, KERNEL), (1, 1), options.padding)
         self.conv1 = keras.layers.Conv2D(
-            chosen.conv_channels,
+            options.conv_channels,
             KERNEL,
-            padding=chosen.padding.lower(),
+            padding=options.padding.lower(),
             activation="relu",
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.05),
             bias_initializer=keras.initializers.Constant(0.1),
+            data_format="channels_last",  # whatever the user's Keras is set to
+            dtype=self.dtype_policy,
             name="conv1",
         )
         self.primary = PrimaryCapsules(
-            chosen.num_prime_capsules,
-            chosen.primary_atoms,
+            options.num_prime_capsules,
+            options.primary_atoms,
             KERNEL,
-            padding=chosen.padding,
-            leaky=chosen.leaky,
+            padding=options.padding,
+            leaky=options.leaky,
+            dtype=self.dtype_policy,
             name="conv_capsule1",
         )
         self.classes = self.capsule_layer(
             num_classes,
-            chosen.class_atoms,
-            chosen.routing,
-            chosen.leaky,
-            chosen.routing_gradient,
+            options.class_atoms,
+            options.routing,
+            options.leaky,
+            options.routing_gradient,
+            dtype=self.dtype_policy,
             name="capsule2",
         )
-        self.decoder = Decoder(self.image_shape, name="recons") if chosen.remake else None
+        self.decoder = Decoder(self.image_shape, dtype=self.dtype_policy, name="recons") if options.remake else None
         shape = (None, *self.image_shape)
         for layer in (self.conv1, self.primary, self.classes, self.decoder):
             if layer is not None:
@@ -84,12 +89,12 @@ class CapsNet(Classifier):
 
     def places(self):
         layer = self.primary
-        sees = KERNEL + layer.kernel_size - 1
+        sees = KERNEL + layer.kernel_size[0] - 1
         before = 0
         if layer.padding == "same":  # conv1 then keeps the size
-            covered = (layer.grid[0] - 1) * layer.strides + layer.kernel_size
+            covered = (layer.grid[0] - 1) * layer.strides[0] + layer.kernel_size[0]
             before = KERNEL // 2 + max(covered - self.image_shape[0], 0) // 2
-        return {"first": sees // 2 - before, "step": layer.strides, "sees": sees}
+        return {"first": sees // 2 - before, "step": layer.strides[0], "sees": sees}
 
     def remake(self, outputs, labels):
         if self.decoder is None:

@@ -1,14 +1,19 @@
 """What all networks share: their losses, hooks for `compile` and `fit`, and their config."""
 
 import math
+import warnings
 from dataclasses import asdict
 from typing import Any
 
 import keras
 from keras import ops
 
-from capsules.losses import CLASSIFICATION_LOSSES, multi_hot, reconstruction_loss, score
-from models.hparams import HParams
+from capsules.arguments import count, counts
+from capsules.labels import multi_hot_targets, refuse, values, whole_numbers
+from capsules.losses import RECONSTRUCTION_WEIGHT, margin_terms, sigmoid_terms, softmax_terms, squared_error
+from capsules.metrics import AllTargetsAccuracy, AnyTargetAccuracy
+
+from .hparams import HParams
 
 
 def _replicas() -> int:
@@ -24,14 +29,23 @@ class Classifier(keras.Model):
     """A network from images to class logits that knows its own losses.
 
     `model(images)` takes float images [batch, rows, columns, depth] in [0, 1] and gives a dict with at least
-    "logits" [batch, classes]. It never sees a label. `fit` takes `x=images` and `y=labels` ([batch] or
-    [batch, num_targets]), or `y={"labels": …, "targets": …}` where the images to reconstruct are others than
-    the input: [batch, num_targets, rows, columns, depth].
+    "logits" [batch, classes]. It never sees a label.
+
+    `compile("adam")` trains with the network's own loss. A `loss` given there takes the place of the classification
+    loss and gets the labels and the logits, as `metrics` do; the reconstruction loss stays.
+
+    `fit` takes `x=images` and `y=labels`: integers [batch], [batch, 1] or, for several digits in an image,
+    [batch, num_targets]; or one-hot [batch, classes]. `y={"labels": …, "reconstruction_targets": …}` is for images to
+    reconstruct that are others than the input: [batch, num_targets, rows, columns, depth].
 
     Args:
         image_shape: (rows, columns, depth).
         num_classes: number of classes.
         hparams: an HParams, or a dict of its fields.
+        name, dtype, trainable: as in `keras.Model`; dtype is a policy and reaches every layer.
+
+    Raises:
+        ValueError: sizes that are not whole numbers of 1 or more; images of another shape than `image_shape`.
     """
 
     has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`
@@ -40,13 +54,20 @@ class Classifier(keras.Model):
 
     def __init__(self, image_shape, num_classes: int, hparams: HParams | dict | None = None, **kwargs):
         super().__init__(**kwargs)
-        self.image_shape = tuple(image_shape)
-        self.num_classes = num_classes
+        kind = type(self).__name__
+        self.image_shape = counts(f"{kind}: image_shape", image_shape, "(rows, columns, depth)")
+        self.num_classes = count(f"{kind}: num_classes", num_classes)
         self.hparams = hparams if isinstance(hparams, HParams) else HParams(**(hparams or {}))
-        self._metrics_by_name = {
-            name: keras.metrics.Mean(name=name)
-            for name in ("loss", "classification", "reconstruction", "accuracy", "almost")
-        }
+        self.input_spec = keras.layers.InputSpec(shape=self.input_shape)
+        self._costs_by_name = {name: keras.metrics.Mean(name=name) for name in ("classification", "reconstruction")}
+        for metric in self._costs_by_name.values():
+            metric._direction = "down"  # where callbacks look which way is better
+        self._accuracies = [AllTargetsAccuracy(name="accuracy"), AnyTargetAccuracy(name="almost")]
+
+    @property
+    def input_shape(self) -> tuple:
+        """(None, rows, columns, depth)."""
+        return (None, *self.image_shape)
 
     def variables_2017(self) -> dict[str, Any]:
         """The weights by the names that the checkpoints of 2017 give them, in their order."""
@@ -82,20 +103,25 @@ class Classifier(keras.Model):
         """One reconstruction of the images for each label [batch, num_targets]; none where there is no decoder."""
         return []
 
-    def costs(self, outputs: dict, images, labels, targets=None) -> dict[str, Any]:
+    def costs(self, outputs: dict, images, labels, reconstruction_targets=None, sample_weight=None) -> dict[str, Any]:
         """The losses of a batch, each a float32 scalar: classification, reconstruction and their sum, total.
 
         Args:
             outputs: what `model(images)` gave.
             images: the batch [batch, rows, columns, depth].
             labels: int [batch, num_targets].
-            targets: images to reconstruct for each label [batch, num_targets, rows, columns, depth]; None: `images`.
+            reconstruction_targets: images to reconstruct for each label [batch, num_targets, rows, columns, depth];
+                None: `images`.
+            sample_weight: None, or [batch], a factor for each example's losses.
         """
-        loss = CLASSIFICATION_LOSSES[self.hparams.loss_type]
-        classification = loss(outputs["logits"], multi_hot(labels, self.num_classes))
+        terms = TERMS[self.hparams.loss_type](multi_hot_targets(labels, self.num_classes), outputs["logits"])
+        classification = _mean(terms, sample_weight)
+        if self.hparams.loss_type == "margin":
+            classification = 0.5 * classification
         reconstruction = ops.zeros((), "float32")
         for index, remake in enumerate(self.remake(outputs, labels)):
-            reconstruction += reconstruction_loss(remake, images if targets is None else targets[:, index])
+            expected = images if reconstruction_targets is None else reconstruction_targets[:, index]
+            reconstruction += RECONSTRUCTION_WEIGHT * _mean(squared_error(expected, remake), sample_weight)
         return {
             "classification": classification,
             "reconstruction": reconstruction,
@@ -105,38 +131,117 @@ class Classifier(keras.Model):
     # Hooks of Keras: with these, compile() and fit() work on every backend.
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        labels, targets = _labels_and_targets(y)
-        costs = self.costs(y_pred, x, labels, targets)
-        correct, almost = score(y_pred["logits"], labels)
-        values = {
-            "loss": costs["total"],
-            "classification": costs["classification"],
-            "reconstruction": costs["reconstruction"],
-            "accuracy": ops.mean(ops.cast(correct, "float32")),
-            "almost": ops.mean(ops.cast(almost, "float32")),
-        }
-        for name, value in values.items():
-            self._metrics_by_name[name].update_state(value, sample_weight=ops.shape(labels)[0])
-        return costs["total"] / _replicas()
+        given, reconstruction_targets = _labels_and_reconstruction_targets(y)
+        labels, valid = self._targets(given)
+        costs = self.costs(y_pred, x, labels, reconstruction_targets, sample_weight)
+        loss = costs["total"]
+        if self._compile_loss is not None:  # the user's, which Keras has divided among the devices
+            own = super().compute_loss(x, given, y_pred["logits"], sample_weight, training) * _replicas()
+            costs["classification"], loss = own, own + costs["reconstruction"]
+        elif self.losses:
+            loss = loss + super().compute_loss(x, given, y_pred["logits"], sample_weight, training) * _replicas()
+        for name, metric in self._costs_by_name.items():
+            metric.update_state(costs[name], sample_weight=ops.shape(labels)[0])
+        targets = multi_hot_targets(labels, self.num_classes)
+        for metric in self._accuracies:
+            metric.update_state(targets, y_pred["logits"])
+        # A label that is no class makes the loss NaN where nothing can be raised.
+        return ops.where(ops.all(valid), loss, float("nan")) / _replicas()
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return {name: metric.result() for name, metric in self._metrics_by_name.items()}
+        labels, _ = _labels_and_reconstruction_targets(y)
+        return super().compute_metrics(x, labels, y_pred["logits"], sample_weight)
 
-    @property
-    def metrics(self):
-        return list(self._metrics_by_name.values())
+    def fit(self, x=None, y=None, *args, **kwargs):
+        self._check_data(x, y, kwargs.get("class_weight"))
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
+            self._check_data(*validation[:2])
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        self._check_data(x, y)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        self._check_data(x, y, kwargs.get("class_weight"))
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x, y=None, *args, **kwargs):
+        self._check_data(x, y)
+        return super().test_on_batch(x, y, *args, **kwargs)
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
+        if input_signature is None:
+            input_signature = [keras.layers.InputSpec(shape=self.input_shape, dtype="float32", name="images")]
+        super().export(filepath, format, verbose, input_signature, **kwargs)
 
     def get_config(self):
-        return {
+        return super().get_config() | {
             "image_shape": self.image_shape,
             "num_classes": self.num_classes,
             "hparams": asdict(self.hparams),
-            "name": self.name,
         }
 
+    def _check_data(self, x, y, class_weight=None) -> None:
+        """Refuses labels that are no class and warns of images outside [0, 1], while the values can be seen."""
+        if y is None:  # a data set brings its own labels
+            return
+        labels, _ = self._targets(_labels_and_reconstruction_targets(y)[0])
+        if class_weight and labels.shape[1] > 1:
+            raise ValueError(
+                f"class_weight needs one label for each image, and these have {labels.shape[1]}. Use sample_weight."
+            )
+        pixels = values(x)
+        if pixels is not None and pixels.size and not (pixels.min() >= 0 and pixels.max() <= 1):
+            warnings.warn(
+                f"{type(self).__name__} expects images in [0, 1]. Received values from {pixels.min():g} to "
+                f"{pixels.max():g}. Divide images of bytes by 255.",
+                stacklevel=3,
+            )
 
-def _labels_and_targets(y):
-    labels, targets = (y["labels"], y.get("targets")) if isinstance(y, dict) else (y, None)
-    if len(labels.shape) == 1:
-        labels = ops.expand_dims(labels, axis=1)  # [batch, 1]
-    return labels, targets
+    def _targets(self, labels) -> tuple[Any, Any]:
+        """Labels in a form that `fit` takes as int32 [batch, num_targets], and whether each example's are classes.
+
+        Raises:
+            ValueError: another shape or, where values can be seen, a label that is no class.
+        """
+        labels, classes = ops.convert_to_tensor(labels), self.num_classes
+        if len(labels.shape) == 1:
+            labels = ops.expand_dims(labels, axis=1)  # [batch, 1]
+        if len(labels.shape) != 2 or labels.shape[1] is None or labels.shape[1] > classes:
+            raise ValueError(
+                f"Labels of {type(self).__name__} with {classes} classes must be integers [batch] or "
+                f"[batch, num_targets], or one-hot [batch, {classes}]. Received the shape: {tuple(labels.shape)}"
+            )
+        if labels.shape[1] == classes > 1:
+            rows = ops.cast(labels, "float32")
+            valid = ops.logical_and(ops.equal(ops.sum(rows, axis=1), 1.0), ops.equal(ops.max(rows, axis=1), 1.0))
+            valid = ops.logical_and(valid, ops.equal(ops.min(rows, axis=1), 0.0))
+            rule = f"Labels [batch, {classes}] must be one-hot. Give several digits as integers [batch, num_targets]"
+            refuse(labels, valid, rule)
+            return ops.cast(ops.argmax(rows, axis=1), "int32")[:, None], valid
+        targets, valid = whole_numbers(labels, classes)
+        valid = ops.all(valid, axis=1)
+        refuse(labels, valid, f"Labels must be whole numbers from 0 to {classes - 1}")
+        once = ops.all(multi_hot_targets(targets, classes) <= 1.0, axis=1)
+        refuse(labels, once, "The labels of an image must differ")
+        return targets, ops.logical_and(valid, once)
+
+
+TERMS = {"margin": margin_terms, "softmax": softmax_terms, "sigmoid": sigmoid_terms}
+
+
+def _mean(terms, sample_weight=None):
+    """Mean of [batch] or [batch, classes], each example multiplied by its weight first."""
+    if sample_weight is None:
+        return ops.mean(terms)
+    shape = (ops.shape(terms)[0], *[1] * (len(terms.shape) - 1))  # [batch] or [batch, 1]
+    weight = ops.reshape(ops.cast(sample_weight, "float32"), shape)
+    return ops.mean(terms * weight)
+
+
+def _labels_and_reconstruction_targets(y) -> tuple[Any, Any]:
+    if isinstance(y, dict):
+        return y["labels"], y.get("reconstruction_targets")
+    return y, None

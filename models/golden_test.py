@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from capsules.losses import score
+from capsules.metrics import score
 from models import make_model
 from models.hparams import HParams
 from models.optimizer import make_optimizer
@@ -49,7 +49,7 @@ def test_every_figure_of_2017(path):
     if case["capsule_0"]:
         np.testing.assert_allclose(outputs["capsules"][0], case["capsule_0"], atol=1e-5)
     np.testing.assert_allclose(model.costs(outputs, images, labels, targets)["total"], case["total_loss"], rtol=1e-5)
-    correct, almost = score(outputs["logits"], labels)
+    correct, almost = score(labels, outputs["logits"])
     assert (np.sum(correct), np.sum(almost)) == (case["correct"], case["almost"])
     if case["remake_pixel_sums"]:
         sums = [ops.sum(remake, axis=(1, 2, 3)) for remake in model.remake(outputs, labels)]

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.hparams import HParams
+from .hparams import HParams
 
 
 @keras.saving.register_keras_serializable("capsules")

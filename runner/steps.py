@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 from keras import ops
 
-from capsules.losses import score
+from capsules.metrics import score
 from models.classifier import Classifier
 from runner.devices import worker
 
@@ -34,7 +34,7 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
             costs = model.costs(outputs, batch["images"], batch["labels"], batch.get("reconstruction_targets"))
             share = costs["total"] / replicas
             scaled = optimizer.scale_loss(share) if hasattr(optimizer, "inner_optimizer") else share
-        correct, almost = score(outputs["logits"], batch["labels"])
+        correct, almost = score(batch["labels"], outputs["logits"])
         figures = {name: cost / replicas for name, cost in costs.items()}
         figures["correct"] = ops.sum(ops.cast(correct, "float32"))
         figures["almost"] = ops.sum(ops.cast(almost, "float32"))
