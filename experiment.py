@@ -8,16 +8,18 @@
 Ctrl-C or SIGTERM after saving.
 """
 
+import json
 import os
 import shlex
 import sys
+from dataclasses import fields
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from input_data.flags import exit_code, parse
+from models.hparams import PRESETS, HParams
+from runner.run_config import RunConfig
+from runner.startup import use_tensorflow
 
-from input_data import DATASETS
-from models import MODELS
-from runner.flags import make_parser
-
+PROGRAM = "experiment.py"
 # With no flag at all: 8 types of primary capsules, which train four times as fast as the paper's 32.
 QUICK_JOB = ["--summary_dir=runs/quick", "--hparams_override=num_prime_capsules=8", "--max_steps=240"]
 
@@ -25,56 +27,45 @@ QUICK_JOB = ["--summary_dir=runs/quick", "--hparams_override=num_prime_capsules=
 def main(arguments: list[str]) -> int:
     """Runs the job that the flags describe and returns the exit code."""
     if not arguments:
-        print(f"No flags given: python experiment.py {shlex.join(QUICK_JOB)}")
+        print(f"No flags given: python {PROGRAM} {shlex.join(QUICK_JOB)}")
         arguments = QUICK_JOB
-    parser = make_parser(list(DATASETS), list(MODELS))
-    flags = parser.parse_args(arguments)
-    use = bool(flags.predict or flags.export)
-    if use and not flags.checkpoint:
-        parser.error("--predict and --export take the --checkpoint of a trained network")
-    flags.train = flags.train and not use
-    members = not flags.train and flags.num_trials > 1
-    if ("{}" in (flags.checkpoint or "")) != members:
-        parser.error("--num_trials with --train=false takes a --checkpoint with {} for the member's number, and back")
-    if flags.gpus == "cpu":  # before TensorFlow looks
+    config = parse(
+        RunConfig,
+        arguments,
+        PROGRAM,
+        "Trains and evaluates capsule networks (Sabour, Frosst, Hinton 2017). "
+        "With no flag at all: a few minutes of training on the embedded digits, into runs/.",
+        _hparams_help(),
+    )
+    return exit_code(PROGRAM, lambda: run_job(config))
+
+
+def _hparams_help() -> str:
+    defaults = ", ".join(f"{field.name}={json.dumps(field.default)}" for field in fields(HParams))
+    presets = "".join(f" --preset={name} is {override}." for name, override in PRESETS.items())
+    return f"hparams and their defaults, for --hparams_override: {defaults}.{presets}"
+
+
+def run_job(config: RunConfig) -> int:
+    """Runs one job; TensorFlow is loaded only now, so that --help and wrong flags answer at once."""
+    if config.gpus == "cpu":  # before TensorFlow looks
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    try:
-        return run_job(flags, use, members)
-    except (ValueError, OSError) as error:
-        print(f"experiment.py: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        return 130
-
-
-def run_job(flags, use: bool, members: bool) -> int:
-    """Runs one job; TensorFlow is loaded only now, so that --help and wrong flags answer at once.
-
-    Args:
-        flags: of `runner.flags`.
-        use: predict or export.
-        members: evaluate an ensemble.
-    """
+    use_tensorflow()
     from runner.check_data import check_data
     from runner.evaluate import evaluate_checkpoint, evaluate_ensemble, watch
-    from runner.run import Run
     from runner.train import train, train_trials
 
-    if flags.train and flags.num_trials > 1 and not flags.check_data:
-        return train_trials(flags)
-    run = Run(flags)
-    if use:
-        from explorer.use import use as use_network
+    if config.uses:
+        from explorer.use import use
 
-        return use_network(run)
-    if flags.check_data:
-        return check_data(run)
-    if flags.train:
-        return train(run)[0]
-    if members:
-        return evaluate_ensemble(run)
-    return evaluate_checkpoint(run) if flags.checkpoint else watch(run)
+        return use(config)
+    if config.check_data:
+        return check_data(config)
+    if config.trains:
+        return train_trials(config) if config.num_trials > 1 else train(config)[0]
+    if config.is_ensemble:
+        return evaluate_ensemble(config)
+    return evaluate_checkpoint(config) if config.checkpoint else watch(config)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def test_train_resume_evaluate(tmp_path, capsys):
     tags = "batch_classification_cost total_loss accuracy correct_prediction_batch almost_correct_batch"
     written = scalars(once / "train")
     assert {step for _, step in written} == {3, 6}
-    assert {tag for tag, _ in written} == {*tags.split(), "reconstruction_error"}
+    assert {tag for tag, _ in written} == {*tags.split(), "reconstruction_error", "learning_rate", "images_per_second"}
     assert scalars(once / "test")["wrong_prediction", 6] == int(wrong)
 
     predictions = tmp_path / "new" / "p.npz"
@@ -269,7 +269,7 @@ BAD = [
 BAD_FLAGS = [
     (["--dataset=letters"], "invalid choice: 'letters'"),
     (["--model=vit"], "invalid choice: 'vit'"),
-    (["--num_targets=3"], "invalid choice: 3"),
+    (["--num_targets=3"], "--num_targets: invalid choice: 3"),
     (["--num_targets=0"], "invalid choice: 0"),
     (["--train=maybe"], "expected true or false, received 'maybe'"),
     (["--max_steps=-1"], "1 or more, received '-1'"),

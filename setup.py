@@ -21,8 +21,9 @@ setup(
             'tensorflow>=2.21,<2.22; sys_platform != "win32"'
             ' and (sys_platform != "linux" or platform_machine != "x86_64")',
             "tensorboard>=2.20,<3",
+            "absl-py>=2.1,<3",
         ],
-        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", "tensorboard>=2.20,<3"],
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", "tensorboard>=2.20,<3", "absl-py>=2.1,<3"],
         "jax": ["jax>=0.6,<1"],
         "torch": ["torch>=2.6"],
         "data": ["pillow>=11.1,<14", "scipy>=1.13,<2", "google-crc32c>=1.7,<2"],

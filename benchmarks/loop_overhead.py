@@ -21,16 +21,19 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from input_data import DATASETS, training_batches
+import tensorflow as tf
+
+from input_data import open_split, training_batches
+from input_data.flags import parse
 from input_data.made_data import make_all
 from input_data.mnist.mnist_input import SAMPLE
-from models import MODELS
 from models.optimizer import make_optimizer
 from runner import checkpoints
-from runner.flags import make_parser
-from runner.run import Run
+from runner.config import NetworkSpec, make
+from runner.loader import build
+from runner.run_config import RunConfig
 from runner.steps import make_train_step
-from runner.train import train_loop
+from runner.train import Training, train_loop
 
 
 def measure(arguments: list[str], steps: int, pairs: int) -> list[tuple[float, float]]:
@@ -43,15 +46,17 @@ def measure(arguments: list[str], steps: int, pairs: int) -> list[tuple[float, f
     """
     with tempfile.TemporaryDirectory() as folder:
         arguments = [*arguments, f"--summary_dir={folder}", f"--max_steps={steps}"]
-        flags = make_parser(list(DATASETS), list(MODELS)).parse_args(arguments)
-        run = Run(flags)
-        run.make_folder(run.train_dir)
-        split = run.split(training=True)
-        model = run.make_model(split.info)
-        optimizer = make_optimizer(run.hparams)
+        config = parse(RunConfig, arguments, "experiment.py", "")
+        config.train_dir.mkdir()
+        network = NetworkSpec().with_flags(config)
+        split = open_split(network.dataset, "train", config.data_dir, network.options())
+        saved = make(network, split.info.image_shape, split.info.class_names)
+        model, optimizer = build(saved), make_optimizer(network.hparams)
         optimizer.build(model.trainable_variables)
-        step = make_train_step(model, optimizer, run.strategy)
-        batch = next(training_batches(split, flags.batch_size, 0))
+        strategy = tf.distribute.get_strategy()
+        training = Training(config, saved, strategy, split, model, optimizer, evaluate=mock.Mock())
+        step = make_train_step(model, optimizer, strategy)
+        batch = next(training_batches(split, config.batch_size, 0))
         step([batch])
 
         def bare() -> float:
@@ -62,7 +67,7 @@ def measure(arguments: list[str], steps: int, pairs: int) -> list[tuple[float, f
 
         def loop() -> float:
             start = time.perf_counter()
-            train_loop(run, step, split, model, optimizer, 0)
+            train_loop(training, step, 0)
             return (time.perf_counter() - start) / steps
 
         with mock.patch.object(checkpoints, "save"):

@@ -123,7 +123,13 @@ def export(trained: Trained, path: Path) -> str:
         ValueError: packages that are missing, a folder in the way that holds something else, or outputs that
             differ from the live network's by more than `TOLERANCE`.
     """
-    form = FORMATS.get(path.suffix.lower(), SAVED_MODEL)
+    ending = path.suffix.lower()
+    if ending and ending not in FORMATS:
+        raise ValueError(
+            f"--export takes a name that ends in {', '.join(FORMATS)}, or has no ending for a SavedModel. "
+            f"Received: {path}"
+        )
+    form = FORMATS.get(ending, SAVED_MODEL)
     _check_installed(form)
     if form is SAVED_MODEL and path.exists() and not _may_replace(path):
         raise ValueError(

@@ -1,6 +1,5 @@
 """What a trained network says of a user's pictures, one line a picture."""
 
-import csv
 import glob
 import os
 from collections.abc import Iterator
@@ -10,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from explorer.reading import prepare, read_image
-from input_data.formats.files import atomic_write
 from input_data.formats.pictures import ENDINGS, is_picture
-from runner.evaluation import top_labels, write_predictions
+from runner.evaluation import top_labels
 from runner.loader import Trained
+from runner.predictions import write as write_predictions
 
 
 @dataclass(frozen=True)
@@ -98,15 +97,13 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
         trained: the network.
         batch_size: pictures at a time.
         say: takes a line.
-        predictions: an .npz or a .csv file for names, predictions and logits of the pictures that could be read.
+        predictions: a file for names, predictions and logits of the pictures that could be read, see
+            `runner.predictions`.
 
     Raises:
         ValueError: no pictures, a file for the predictions that is neither, or, when all is done, pictures that
             could not be read.
     """
-    ending = Path(predictions).suffix.lower() if predictions else ""
-    if predictions and ending not in (".npz", ".csv"):
-        raise ValueError(f"--predictions takes a file .npz or .csv. Received: {predictions}")
     paths = locate(where)
     names, logits = [], []
     for answer in answers(paths, trained, batch_size):
@@ -115,28 +112,9 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
             names.append(answer.name)
             logits.append(answer.logits)
     if predictions and names:
-        (_write_csv if ending == ".csv" else _write_npz)(Path(predictions), names, np.stack(logits), trained)
+        values = np.stack(logits)
+        best = top_labels(values, trained.num_targets)
+        write_predictions(Path(predictions), trained.class_names, values, best, names=names)
         say(f"Predictions: {predictions}")
     if len(names) < len(paths):
         raise ValueError(f"{len(paths) - len(names)} of {len(paths)} pictures could not be read: see above.")
-
-
-def _write_npz(path: Path, names: list[str], logits: np.ndarray, trained: Trained) -> None:
-    chosen = top_labels(logits, trained.num_targets)
-    named = {"names": np.array(names), "class_names": np.array(trained.class_names)}
-    write_predictions(path, named | {"logits": logits, "predictions": chosen})
-
-
-def _write_csv(path: Path, names: list[str], logits: np.ndarray, trained: Trained) -> None:
-    """A line a picture: its name, the names of its classes, the logit (the length, of capsules) of each class."""
-    targets = trained.num_targets
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        atomic_write(path) as (draft,),
-        draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        table = csv.writer(file)
-        heads = ["prediction", *(f"prediction {number}" for number in range(2, targets + 1))]
-        table.writerow(["name", *heads, *(f"logit {name}" for name in trained.class_names)])
-        for name, values, labels in zip(names, logits, top_labels(logits, targets), strict=True):
-            table.writerow([name, *(trained.class_names[label] for label in labels), *map(str, values)])

@@ -13,9 +13,9 @@ from explorer.compare import network_names
 from explorer.sheets import strip, write
 from input_data import Split, evaluation_batches
 from input_data.formats.files import atomic_write
+from input_data.progress import Progress
 from runner.evaluation import hits, top_labels
 from runner.loader import Trained
-from runner.progress import Progress
 
 BATCH = 100
 
@@ -96,12 +96,12 @@ def measure(networks: list[Trained], split: Split, size: int) -> list[Row]:
     size = min(size, len(split))
     batch = next(evaluation_batches(split, size, size))
     settings = [(name, change, amount) for name, (change, _, amounts) in CHANGES.items() for amount in amounts]
-    progress, rows = Progress(len(settings), "change", size * len(networks)), []
-    for done, (name, change, amount) in enumerate(settings, start=1):
-        images = change(batch["images"], amount)
-        rows.append(Row(name, amount, size, tuple(_correct(each, images, batch["labels"]) for each in networks)))
-        progress.update(done, f"{name} {amount:g}")
-    progress.close()
+    rows = []
+    with Progress(len(settings), "change", size * len(networks)) as progress:
+        for done, (name, change, amount) in enumerate(settings, start=1):
+            images = change(batch["images"], amount)
+            rows.append(Row(name, amount, size, tuple(_correct(each, images, batch["labels"]) for each in networks)))
+            progress.update(done, f"{name} {amount:g}")
     return rows
 
 

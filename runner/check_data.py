@@ -1,19 +1,62 @@
 """Reads a data set from end to end, reports on it and draws sheets of its images."""
 
-from input_data import evaluation_batches, training_batches
-from runner.datacheck import check, draw_sheet
-from runner.progress import say
-from runner.run import Run
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from input_data import Split, evaluation_batches, open_split, training_batches
+from input_data.progress import Progress, say
+from runner.config import NetworkSpec
+from runner.run import download_data, make_folder
+from runner.run_config import RunConfig
+from runner.summaries import grid, write_png
 
 
-def check_data(run: Run) -> int:
+def check_data(config: RunConfig) -> int:
     """Reads the training and the test (or validation) split once, reports on them and draws a sheet of each."""
-    run.make_folder(run.root)
-    for training, name in ((True, "train"), (False, run.part)):
-        split = run.split(training)
+    download_data(config)
+    make_folder(config.root)
+    wanted = NetworkSpec().with_flags(config)
+    for training, name in ((True, "train"), (False, config.part)):
+        split = open_split(
+            wanted.dataset, config.split_name(training), config.data_dir, wanted.options(config.num_pairs)
+        )
+        if split.note:
+            say(split.note)
         split.verify()
-        say(check(f"{split.info.name}, {name}", split, evaluation_batches(split, 500, augmented=training)))
-        shown = training_batches(split, 128, run.flags.seed) if training else run.test_batches(split)
-        draw_sheet(run.root / f"sheet-{name}.png", next(shown))
-        say(f"{run.root}/sheet-{name}.png shows {'augmented training' if training else name} images")
+        say(report(f"{split.info.name}, {name}", split, evaluation_batches(split, 500, augmented=training)))
+        shown = training_batches(split, 128, config.seed) if training else evaluation_batches(split, 128, 128)
+        draw_sheet(config.root / f"sheet-{name}.png", next(shown))
+        say(f"{config.root}/sheet-{name}.png shows {'augmented training' if training else name} images")
     return 0
+
+
+def report(name: str, split: Split, batches: Iterable[dict]) -> str:
+    """Reads a split once and reports counts, sizes and the range of values.
+
+    Args:
+        name: what to call it.
+        split: of `input_data`.
+        batches: all of it; a bad record raises its own error, which names the file and the place.
+    """
+    counts, low, high, seen = np.zeros(split.info.num_classes, int), np.inf, -np.inf, 0
+    with Progress(len(split), "read") as progress:
+        for batch in batches:
+            counts += np.bincount(batch["labels"].ravel(), minlength=len(counts))
+            low, high = min(low, batch["images"].min()), max(high, batch["images"].max())
+            if not np.isfinite(batch["images"]).all():
+                raise ValueError(f"{name}: an image among {seen} to {seen + len(batch['labels'])} is not finite.")
+            seen += len(batch["labels"])
+            progress.update(seen)
+    classes = ", ".join(f"{label} {count:,}" for label, count in zip(split.info.class_names, counts, strict=True))
+    size = "x".join(map(str, split.info.image_shape))
+    return f"{name}: {seen:,} images {size}, values {low:.3g} to {high:.3g}\n  {classes}"
+
+
+def draw_sheet(path: Path, batch: dict, rows: int = 6, columns: int = 16) -> None:
+    """Writes a PNG of a batch's first images."""
+    images = batch["images"][: rows * columns]
+    blank = np.zeros((-len(images) % columns, *images.shape[1:]), images.dtype)
+    images = np.concatenate([images, blank])
+    write_png(path, grid([images[start : start + columns] for start in range(0, len(images), columns)], scale=2))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from runner.progress import say
+from input_data.progress import say
 from runner.rendezvous import ADVICE, LARGEST_MESSAGE, meet, read_tf_config, receive, send
 
 _LARGEST_VARIABLE = 1 << 40  # bytes

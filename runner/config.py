@@ -1,38 +1,125 @@
-"""`summary_dir/train/config.json`: what a run is, so that it explains itself and is not resumed as another."""
+"""`config.json` beside the checkpoints of a run: what the network is, so that no other flag is needed to use it.
+
+One reader checks every field once. It is written whole or not at all.
+"""
 
 import json
 import platform
 import subprocess
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
+from input_data import Options
+from input_data.flags import check
 from input_data.formats.files import atomic_write
-from models.hparams import HParams
+from models.hparams import PRESETS, HParams
+from runner.run_config import NetworkFlags, RunConfig
 
 _NAME = "config.json"
-# Flags that make it this run.
-_IDENTITY = ("model", "dataset", "num_targets", "validate", "seed", "batch_size", "precision")
+_LIMIT = 2**22  # bytes of a file
+_MOST = {"rows": 4096, "columns": 4096, "depth": 64, "classes": 10_000, "letters": 200}
+_REQUIRED_FLAGS = ("model", "dataset", "num_targets")
+_IDENTITY = ("model", "dataset", "num_targets", "validate", "seed", "batch_size", "precision")  # make it this run
+# The hparams of the first version that wrote a config. Later ones may be missing: their default is what was before.
+_REQUIRED_HPARAMS = (
+    *("decay_rate", "decay_steps", "leaky", "learning_rate", "loss_type", "num_prime_capsules", "padding", "remake"),
+    *("routing", "verbose", "conv_channels", "primary_atoms", "class_atoms", "routing_gradient"),
+)
 
 
-def make(flags: dict, hparams: HParams, class_names: tuple[str, ...], image_shape: tuple[int, ...]) -> dict:
-    """The config of a run: flags, hparams, classes, versions and git commit."""
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a network is, but for the size of its images and the names of its classes, which come from the data.
+
+    Attributes: as the flags of the same names.
+    """
+
+    model: str = "capsule"
+    hparams: HParams = field(default_factory=HParams)
+    dataset: str = "mnist"
+    num_targets: int = 1
+    image_size: int | None = None
+    grayscale: bool = False
+
+    def options(self, num_pairs: int = 1) -> Options:
+        """How to read the network's data."""
+        return Options(self.num_targets, num_pairs, self.image_size, self.grayscale)
+
+    def with_flags(self, flags: NetworkFlags) -> "NetworkSpec":
+        """This network but for what the flags say of it; hparams are changed one by one."""
+        names = ("model", "dataset", "num_targets", "image_size", "grayscale")
+        given = {name: value for name in names if (value := getattr(flags, name)) is not None}
+        hparams = self.hparams.override(PRESETS.get(flags.preset or "")).override(flags.hparams_override)
+        return replace(self, hparams=hparams, **given)
+
+    def differences(self, other: "NetworkSpec") -> list[str]:
+        """The names of what is not the same, hparams left out."""
+        return [each.name for each in fields(self) if each.name != "hparams" and
+                getattr(self, each.name) != getattr(other, each.name)]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SavedConfig:
+    """The content of a config.json.
+
+    Attributes:
+        network: what the network is.
+        image_shape: (rows, columns, depth) of its images.
+        class_names: one name a class.
+        flags: those of the run, by name.
+        versions: of Python and the packages that the run began with.
+        git_commit: of the code, None outside a checkout.
+        data: numbers by which the run knows its training data again, by name; none where they were not written.
+    """
+
+    network: NetworkSpec
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    flags: Mapping[str, Any]
+    versions: Mapping[str, str]
+    git_commit: str | None = None
+    data: Mapping[str, int] = field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes a run this one, by name. A run of an older version lacks what that did not write."""
+        return (
+            asdict(self.network.hparams)
+            | {name: self.flags[name] for name in _IDENTITY if name in self.flags}
+            | {"images": list(self.image_shape), "classes": list(self.class_names)}
+            | {f"data {name}": value for name, value in self.data.items()}
+        )
+
+
+def make(
+    network: NetworkSpec,
+    image_shape: tuple[int, int, int],
+    class_names: tuple[str, ...],
+    flags: Mapping[str, Any] = {},
+    data: Mapping[str, int] = {},
+) -> SavedConfig:
+    """The config of a run that begins now.
+
+    Args:
+        network: what is trained.
+        image_shape: (rows, columns, depth) of its images.
+        class_names: one name a class.
+        flags: those of the run; what the network knows better is set from it.
+        data: numbers by which the training data is known again, by name.
+    """
     import keras
     import numpy
     import tensorflow
 
-    return {
-        "flags": flags,
-        "hparams": asdict(hparams),
-        "image_shape": list(image_shape),
-        "class_names": list(class_names),
-        "versions": {
-            "python": platform.python_version(),
-            "tensorflow": tensorflow.__version__,
-            "keras": keras.__version__,
-            "numpy": numpy.__version__,
-        },
-        "git_commit": _git_commit(),
+    own = {name: value for name, value in asdict(network).items() if name != "hparams"}
+    versions = {
+        "python": platform.python_version(),
+        "tensorflow": tensorflow.__version__,
+        "keras": keras.__version__,
+        "numpy": numpy.__version__,
     }
+    return SavedConfig(network, image_shape, class_names, {**flags, **own}, versions, _git_commit(), data)
 
 
 def _git_commit() -> str | None:
@@ -44,36 +131,163 @@ def _git_commit() -> str | None:
         return None  # not a checkout
 
 
-def read(folder: Path) -> dict | None:
-    """The config in a folder, None where there is none; ValueError where it is damaged."""
+def write(folder: Path, config: SavedConfig) -> None:
+    """Writes the config, whole or not at all."""
+    content = {
+        "flags": dict(config.flags),
+        "hparams": asdict(config.network.hparams),
+        "image_shape": list(config.image_shape),
+        "class_names": list(config.class_names),
+        "versions": dict(config.versions),
+        "git_commit": config.git_commit,
+        "data": dict(config.data),
+    }
+    with atomic_write(Path(folder) / _NAME) as (draft,):
+        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> SavedConfig | None:
+    """The config in a folder, None where there is none.
+
+    Raises:
+        ValueError: it is damaged, or of another version; names the file and the field.
+    """
     path = Path(folder) / _NAME
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text())
+        return _parse(_load(path))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}. Delete it to go on without its checks.") from None
+        raise ValueError(
+            f"{path} is damaged or of another version: {error}. Mend it, or move it away and say by flags "
+            "what the network is."
+        ) from None
 
 
-def write(folder: Path, config: dict) -> None:
-    """Writes the config, whole or not at all."""
-    with atomic_write(Path(folder) / _NAME) as (draft,):
-        draft.write_text(json.dumps(config, indent=1) + "\n")
+def _load(path: Path) -> Any:
+    with path.open("rb") as file:
+        content = file.read(_LIMIT + 1)
+    if len(content) > _LIMIT:
+        raise ValueError(f"it is larger than {_LIMIT:,} bytes")
+    try:
+        return json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
-def identity(config: dict) -> dict:
-    """What makes a run this one, by name; a run of an older version lacks what that did not write."""
-    return (
-        config["hparams"]
-        | {name: config["flags"][name] for name in _IDENTITY if name in config["flags"]}
-        | {"images": config["image_shape"], "classes": config["class_names"]}
-        | {f"data {name}": value for name, value in config.get("data", {}).items()}
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} is there twice")
+    return dict(pairs)
+
+
+def _no_number(text: str):
+    raise ValueError(f"{text} is no number")
+
+
+def _parse(content: Any) -> SavedConfig:
+    """Every field of a config, checked; ValueError naming the first that is wrong."""
+    required = {"flags": dict, "hparams": dict, "image_shape": list, "class_names": list}
+    _check_object("it", content, {**required, "versions": dict, "git_commit": str | None, "data": dict}, required)
+    flags = content["flags"]
+    declared = {each.name: each for each in fields(RunConfig)}
+    _check_names("flags", flags, declared, _REQUIRED_FLAGS)
+    for name, value in flags.items():
+        try:
+            check(declared[name], value)
+        except ValueError as error:
+            raise ValueError(f"flags.{name}: {error}") from None
+        if value is None and name in _REQUIRED_FLAGS:
+            raise ValueError(f"flags.{name} is null")
+    class_names = _parse_class_names(content["class_names"])
+    if flags["num_targets"] > len(class_names):
+        raise ValueError(f"flags.num_targets is {flags['num_targets']} and there are {len(class_names)} classes")
+    network = NetworkSpec(
+        flags["model"],
+        _parse_hparams(content["hparams"]),
+        flags["dataset"],
+        flags["num_targets"],
+        flags.get("image_size"),
+        bool(flags.get("grayscale")),
     )
+    versions = content.get("versions", {})
+    _check_object("versions", versions, dict.fromkeys(versions, str), ())
+    data = content.get("data", {})
+    _check_object("data", data, dict.fromkeys(data, int), ())
+    shape = _parse_image_shape(content["image_shape"])
+    return SavedConfig(network, shape, class_names, flags, versions, content.get("git_commit"), data)
 
 
-def check_same_run(old: dict, new: dict, folder: Path) -> None:
+def _check_names(where: str, content: dict, allowed, required) -> None:
+    for name in content:
+        if name not in allowed:
+            raise ValueError(f"{where} has an unknown field {name!r}")
+    for name in required:
+        if name not in content:
+            raise ValueError(f"{where} has no {name}")
+
+
+def _check_object(where: str, content: Any, types: dict, required) -> None:
+    """Checks that JSON content is an object with these fields of these types, those in `required` at least."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} should be an object, and is {_shown(content)}")
+    _check_names(where, content, types, required)
+    for name, value in content.items():
+        # In Python True is an int; in JSON it is no number. A whole number serves where any number does.
+        wrong = not isinstance(value, types[name]) or (isinstance(value, bool) and types[name] is not bool)
+        if wrong and not (types[name] is float and type(value) is int):
+            raise ValueError(f"{where}.{name} should be {_TYPE_NAMES.get(types[name], 'text')}, and is {_shown(value)}")
+
+
+_TYPE_NAMES = {
+    dict: "an object",
+    list: "a list",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+}
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _parse_hparams(content: dict) -> HParams:
+    types = {each.name: each.type for each in fields(HParams)}
+    _check_object("hparams", content, types, _REQUIRED_HPARAMS)
+    return HParams(**content)
+
+
+def _parse_image_shape(content: list) -> tuple[int, int, int]:
+    sides = ("rows", "columns", "depth")
+    whole_numbers = len(content) == 3 and all(type(size) is int for size in content)
+    if not whole_numbers or not all(1 <= n <= _MOST[side] for n, side in zip(content, sides, strict=True)):
+        limits = ", ".join(f"{side} up to {_MOST[side]}" for side in sides)
+        raise ValueError(f"image_shape should be three whole numbers ({limits}), and is {_shown(content)}")
+    rows, columns, depth = content
+    return rows, columns, depth
+
+
+def _parse_class_names(content: list) -> tuple[str, ...]:
+    if not 2 <= len(content) <= _MOST["classes"]:
+        raise ValueError(f"class_names should be 2 to {_MOST['classes']:,} names, and are {len(content)}")
+    for index, name in enumerate(content):
+        if not isinstance(name, str) or not 0 < len(name) <= _MOST["letters"] or not name.isprintable():
+            raise ValueError(
+                f"class_names[{index}] should be a printable name of 1 to {_MOST['letters']} letters, "
+                f"and is {_shown(name)}"
+            )
+    if len(set(content)) < len(content):
+        raise ValueError("class_names names a class twice")
+    return tuple(content)
+
+
+def check_same_run(old: SavedConfig, new: SavedConfig, folder: Path) -> None:
     """Raises ValueError, naming the differences, where a run would be resumed as another one."""
-    before, after = identity(old), identity(new)
+    before, after = old.identity(), new.identity()
     different = [
         f"{name} was {before[name]} and is now {after[name]}"
         for name in after

@@ -1,102 +1,138 @@
-"""Evaluation: of one checkpoint, of an ensemble, or of each checkpoint of a training job beside this one."""
+"""Evaluation: of one checkpoint, of an ensemble, or of each checkpoint of a run that is trained by another process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from input_data import Split
+from input_data import Split, evaluation_batches
+from input_data.progress import say
 from models.classifier import Classifier
-from runner import checkpoints, evaluation, results
-from runner.progress import say
-from runner.run import Run
+from runner import checkpoints, evaluation, predictions, results
+from runner.config import SavedConfig
+from runner.loader import Data, describe, load_described
+from runner.naming import resolve
+from runner.run import download_data, make_folder, set_precision, show_devices
+from runner.run_config import RunConfig
 from runner.steps import make_evaluation_step
 from runner.stopping import Lock
 from runner.summaries import write_reconstructions
 from runner.watching import new_checkpoints
 
 
-def report(run: Run, run_batch: Callable, step: int, split: Split, record: bool) -> evaluation.Result:
+def report(config: RunConfig, run_batch: Callable, step: int, split: Split, record: bool) -> evaluation.Result:
     """Evaluates a network by its evaluation step, says the result and, if asked to, records it."""
-    run.make_folder(run.test_dir)
-    result = evaluation.evaluate(run_batch, run.test_batches(split), run.test_size(split))
-    say(f"Step {step}: {result.size} {run.part} examples, loss {result.loss:.6f}")
+    make_folder(config.test_dir)
+    size = min(config.eval_size or len(split), len(split))
+    result = evaluation.evaluate(run_batch, evaluation_batches(split, config.eval_batch_size, size), size)
+    say(f"Step {step}: {result.size} {config.part} examples, loss {result.loss:.6f}")
     say(str(result))
     if record:
-        results.record(run.test_dir, checkpoints.prefix(run.train_dir, step), step, run.part, result)
-    _write_predictions(run, result)
+        prefix = checkpoints.prefix(config.train_dir, step)
+        results.record(config.test_dir, prefix, step, config.part, result)
     return result
 
 
-def _write_predictions(run: Run, result: evaluation.Result) -> None:
-    if run.flags.predictions and run.chief:
-        evaluation.write_predictions(Path(run.flags.predictions), result.predictions)
-        say(f"Predictions: {run.flags.predictions}")
+def write_predictions(path: str | None, result: evaluation.Result, class_names: tuple[str, ...]) -> None:
+    """Writes what --predictions asks for."""
+    if path:
+        predictions.write(Path(path), class_names, **result.predictions)
+        say(f"Predictions: {path}")
 
 
-def draw(run: Run, model: Classifier, step: int, split: Split) -> None:
-    """Writes the picture of reconstructions, where the network has a decoder."""
-    picture = run.test_dir / f"reconstructions-{step}.png"
-    if write_reconstructions(picture, model, next(run.test_batches(split))):
+def draw(folder: Path, model: Classifier, step: int, split: Split) -> None:
+    """Writes the picture of reconstructions into a folder, where the network has a decoder."""
+    picture = folder / f"reconstructions-{step}.png"
+    if write_reconstructions(picture, model, next(evaluation_batches(split, 16, 16))):
         say(f"Test images above their reconstructions: {picture}")
 
 
-def evaluate_checkpoint(run: Run) -> int:
+def _data(config: RunConfig) -> Data:
+    """Prepares the process for evaluation and gives what it is done on."""
+    show_devices(config.gpus, config.gpu_memory)
+    download_data(config)
+    set_precision(config.precision)
+    return Data(config.data_dir, config.split_name(training=False), config.num_pairs)
+
+
+def evaluate_checkpoint(config: RunConfig) -> int:
     """Evaluates the checkpoint that the flags name."""
-    run.adopt_config(Path(run.flags.checkpoint).parent)
-    split = run.split(training=False)
-    model = run.make_model(split.info)
-    step = checkpoints.restore(run.flags.checkpoint, model)
-    report(run, make_evaluation_step(model), step, split, record=False)
-    draw(run, model, step, split)
+    data = _data(config)
+    prefix = resolve(str(config.checkpoint), config.root)
+    saved = describe(prefix, config, data)
+    split = data.for_network(saved)
+    trained = load_described(prefix, saved)
+    say(f"{prefix}: {saved.network.model}, {trained.model.count_weights():,} trainable weights")
+    result = report(config, make_evaluation_step(trained.model), trained.step, split, record=False)
+    write_predictions(config.predictions, result, saved.class_names)
+    draw(config.test_dir, trained.model, trained.step, split)
     return 0
 
 
-def evaluate_ensemble(run: Run) -> int:
+def evaluate_ensemble(config: RunConfig) -> int:
     """Sums the logits of the members that the checkpoint template names."""
-    prefixes = [run.flags.checkpoint.replace("{}", str(trial)) for trial in range(run.flags.num_trials)]
-    missing = [prefix for prefix in prefixes if not Path(f"{prefix}.index").exists()]
-    if missing:
-        raise ValueError(f"The ensemble's member {missing[0]} does not exist ({missing[0]}.index).")
-    run.adopt_config(Path(prefixes[0]).parent)
-    split = run.split(training=False)
-    model = run.make_model(split.info)
-    step = make_evaluation_step(model)
-
-    def members():
-        for prefix in prefixes:
-            checkpoints.restore(prefix, model)
-            yield step
+    data = _data(config)
+    names = [str(config.checkpoint).replace("{}", str(trial)) for trial in range(config.num_trials)]
+    prefixes = [_resolve_member(name, config.root) for name in names]
+    saved = [describe(prefix, config, data) for prefix in prefixes]
+    for each, prefix in zip(saved, prefixes, strict=True):
+        if each.network.differences(saved[0].network) or each.class_names != saved[0].class_names:
+            raise ValueError(f"The ensemble's members {prefixes[0]} and {prefix} are of different data or classes.")
+    split = data.for_network(saved[0])
+    size = min(config.eval_size or len(split), len(split))
 
     def member_done(index: int, result: evaluation.Result) -> None:
         say(f"Member {index}, {prefixes[index]}: {result}")
 
-    size = run.test_size(split)
-    result = evaluation.evaluate_ensemble(members(), lambda: run.test_batches(split), size, member_done)
+    result = evaluation.evaluate_ensemble(
+        _members(prefixes, saved), lambda: evaluation_batches(split, config.eval_batch_size, size), size, member_done
+    )
     say(str(result))
-    _write_predictions(run, result)
+    write_predictions(config.predictions, result, saved[0].class_names)
     return 0
 
 
-def watch(run: Run) -> int:
-    """Evaluates each checkpoint of the training job beside this one once, in order, until it has ended."""
-    run.make_folder(run.test_dir)
-    lock = Lock(run.test_dir)
-    known = results.Results(run.test_dir, run.part).steps()
-    say(f"Watching {run.train_dir}, of which {len(known)} checkpoints are evaluated")
-    split = model = run_batch = None
-    for step in new_checkpoints(run.train_dir, known, run.flags.eval_timeout * 3600):
-        if model is None:  # the run's config is there with its first checkpoint
-            run.adopt_config(run.train_dir)
-            split = run.split(training=False)
-            model = run.make_model(split.info)
-            run_batch = make_evaluation_step(model)  # compiled once for all checkpoints
+def _resolve_member(name: str, run: Path) -> str:
+    try:
+        return resolve(name, run)
+    except checkpoints.MissingCheckpoint as error:
+        raise ValueError(f"The ensemble's member {name} does not exist: {error}") from None
+
+
+def _members(prefixes: list[str], saved: list[SavedConfig]) -> Iterator[Callable]:
+    """The evaluation step of each network in turn; members of one shape share a network, which is compiled once."""
+    model = run_batch = built = None
+    for prefix, own in zip(prefixes, saved, strict=True):
+        if own.network == built:
+            checkpoints.restore(prefix, model)
+        else:
+            model, built = load_described(prefix, own).model, own.network
+            run_batch = make_evaluation_step(model)
+        yield run_batch
+
+
+def watch(config: RunConfig) -> int:
+    """Evaluates each checkpoint of a training job once, in order, until that has ended."""
+    data = _data(config)
+    make_folder(config.test_dir)
+    lock = Lock(config.test_dir)
+    evaluated = results.Results(config.test_dir, config.part).steps()
+    say(f"Watching {config.train_dir}, of which {len(evaluated)} checkpoints are evaluated")
+    model = run_batch = split = None
+    for step in new_checkpoints(config.train_dir, evaluated, config.eval_timeout * 3600):
+        prefix = checkpoints.prefix(config.train_dir, step)
         try:
-            checkpoints.restore(checkpoints.prefix(run.train_dir, step), model)
+            if model is None:  # the run's config is there with its first checkpoint
+                saved = describe(prefix, config, data)
+                split = data.for_network(saved)
+                model = load_described(prefix, saved).model
+                run_batch = make_evaluation_step(model)  # compiled once for all checkpoints
+            else:
+                checkpoints.restore(prefix, model)
         except (checkpoints.DamagedCheckpoint, checkpoints.MissingCheckpoint) as error:
             say(f"{error} Not evaluated.")
             continue
-        report(run, run_batch, step, split, record=True)
+        report(config, run_batch, step, split, record=True)
     lock.release()
-    if not checkpoints.steps(run.train_dir):
-        raise ValueError(f"No checkpoint came to {run.train_dir} in {run.flags.eval_timeout:g} hours.")
-    say(f"Every checkpoint is evaluated: {run.test_dir}/results.csv")
+    if not checkpoints.steps(config.train_dir):
+        raise ValueError(f"No checkpoint came to {config.train_dir} in {config.eval_timeout:g} hours.")
+    say(f"Every checkpoint is evaluated: {config.test_dir}/results.csv")
     return 0

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from input_data.formats.files import atomic_write
-from runner.progress import Progress
+from input_data.progress import Progress
 
 
 @dataclass
@@ -69,15 +67,15 @@ def evaluate(step: Callable, batches: Iterable[dict], total: int) -> Result:
         total: number of examples, for the progress line.
     """
     logits, labels, loss = [], [], 0.0
-    progress, seen = Progress(total, "tested"), 0
-    for batch in batches:
-        outputs, batch_loss = step(batch)
-        logits.append(outputs.numpy())
-        labels.append(batch["labels"])
-        loss += float(batch_loss)
-        seen += len(batch["labels"])
-        progress.update(seen)
-    progress.close()
+    seen = 0
+    with Progress(total, "tested") as progress:
+        for batch in batches:
+            outputs, batch_loss = step(batch)
+            logits.append(outputs.numpy())
+            labels.append(batch["labels"])
+            loss += float(batch_loss)
+            seen += len(batch["labels"])
+            progress.update(seen)
     return _result(logits, labels, loss)
 
 
@@ -97,11 +95,3 @@ def evaluate_ensemble(members: Iterable[Callable], batches: Callable[[], Iterabl
         summed = summed + result.predictions["logits"]
         labels = [result.predictions["labels"]]
     return _result([summed], labels, float("nan"))
-
-
-def write_predictions(path: Path, predictions: dict[str, np.ndarray]) -> None:
-    """Writes logits, labels and predictions to an .npz file, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as (draft,), draft.open("wb") as file:
-        np.savez(file, **predictions)

@@ -1,13 +1,20 @@
-"""A trained network from a checkpoint, with what its run's config says of it."""
+"""The one way from a checkpoint to a network: what `config.json` says, and flags where there is none or on purpose."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import keras
+
+from input_data import Split, open_split
+from input_data.progress import say
 from models import make_model
 from models.classifier import Classifier
 from models.hparams import HParams
-from runner import checkpoints, config
+from runner import checkpoints, config, memory, shapes
+from runner.config import NetworkSpec, SavedConfig
+from runner.naming import resolve
+from runner.run_config import NetworkFlags
 
 
 @dataclass(frozen=True)
@@ -29,26 +36,163 @@ class Trained:
     class_names: tuple[str, ...]
 
 
-def load(
-    checkpoint: str, otherwise: Callable[[], dict] | None = None, network: tuple[str, HParams] | None = None
-) -> Trained:
-    """The network of a checkpoint, built as the `config.json` beside it says.
+class Data:
+    """The split that a network is evaluated on, opened when it is first needed, and once.
+
+    Args:
+        data_dir: its files; None: as the data set says.
+        split_name: test, or valid_test.
+        num_pairs: MultiMNIST: test pairs of each digit.
+    """
+
+    def __init__(self, data_dir: str | None, split_name: str = "test", num_pairs: int = 1):
+        self.data_dir, self.split_name, self.num_pairs = data_dir, split_name, num_pairs
+        self._opened: tuple[NetworkSpec, Split] | None = None
+
+    def open(self, network: NetworkSpec) -> Split:
+        """The split for a network of this data set and these options."""
+        if self._opened is None or self._opened[0].differences(network):
+            split = open_split(network.dataset, self.split_name, self.data_dir, network.options(self.num_pairs))
+            if split.note:
+                say(split.note)
+            self._opened = network, split
+        return self._opened[1]
+
+    def for_network(self, saved: SavedConfig) -> Split:
+        """The split for a network, checked.
+
+        Raises:
+            ValueError: its images or its classes are not the network's.
+        """
+        split = self.open(saved.network)
+        check_fits(split, saved, self.data_dir)
+        return split
+
+
+def check_fits(split: Split, saved: SavedConfig, data_dir: str | None) -> None:
+    """Raises ValueError where the images or the classes of a split are not those of a network."""
+    where = f"those of {split.info.name} in {data_dir}"
+    expected, received = ("x".join(map(str, shape)) for shape in (saved.image_shape, split.info.image_shape))
+    if expected != received:
+        raise ValueError(
+            f"The network takes images of {expected}, {where} are {received}. "
+            "Give the --data_dir that it was trained on."
+        )
+    names = split.info.class_names
+    if saved.class_names != names:
+        pairs = zip(saved.class_names, names, strict=False)
+        index, (own, other) = next(((i, p) for i, p in enumerate(pairs) if p[0] != p[1]), (0, ("", "")))
+        difference = (
+            f"class {index} is {own!r} there and {other!r} here"
+            if own != other
+            else f"{len(saved.class_names)} classes there and {len(names)} here"
+        )
+        raise ValueError(
+            f"The network learned other classes than {where}: {difference}. Give the --data_dir that it was trained on."
+        )
+
+
+def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> SavedConfig:
+    """What network a checkpoint is: as the `config.json` beside it says, or else as its shapes and the flags do.
 
     Args:
         checkpoint: its prefix, `…/model.ckpt-STEP`.
-        otherwise: gives a config (see `config.make`) for a checkpoint that has none, such as those of 2017.
-        network: a name in `models.MODELS` and hparams, in place of the config's.
+        flags: hparams on purpose; without a config, what its shapes leave open.
+        data: where class names come from, without a config.
+
+    Raises:
+        ValueError: a damaged config, or flags that contradict it.
+        CheckpointError: a damaged checkpoint.
+    """
+    saved = config.read(Path(checkpoint).parent)
+    if saved is None:
+        return _describe_by_shapes(checkpoint, flags, data)
+    network = saved.network.with_flags(flags)
+    if network.hparams != saved.network.hparams:
+        say(f"hparams as in {Path(checkpoint).parent}/config.json, but for those of the flags")
+    if different := saved.network.differences(network):
+        conflicts = (
+            f"--{name}={getattr(network, name)} and {getattr(saved.network, name)} in config.json" for name in different
+        )
+        raise ValueError(
+            f"Flags contradict {Path(checkpoint).parent}/config.json: {'; '.join(conflicts)}. Leave the flag out: "
+            "the network is what its config says."
+        )
+    return replace(saved, network=network)
+
+
+def _describe_by_shapes(checkpoint: str, flags: NetworkFlags, data: Data) -> SavedConfig:
+    own = shapes.read(checkpoint)
+    inferred = shapes.infer(own)
+    model = flags.model or inferred.model or NetworkSpec.model
+    asked = NetworkSpec(model=model).with_flags(replace(flags, preset=None, hparams_override=None))
+    split = data.open(asked)
+    rows, columns, depth = split.info.image_shape
+    inferred = shapes.infer(own, rows if rows == columns else None)
+    hparams = inferred.hparams if inferred.model == model else {}
+    if inferred.model:
+        say(f"No config.json beside {checkpoint}. What follows from its shapes: {inferred.words()}")
+    network = replace(asked, hparams=replace(HParams(), **hparams)).with_flags(flags)
+    image_shape = (inferred.size, inferred.size, depth) if inferred.size else split.info.image_shape
+    described = config.make(network, image_shape, split.info.class_names)
+    if inferred.depth not in (None, depth) or inferred.num_classes not in (None, split.info.num_classes):
+        raise ValueError(
+            f"{checkpoint} is of a network for {inferred.num_classes} classes and images of depth {inferred.depth}; "
+            f"{split.info.name} has {split.info.num_classes} classes and depth {depth}. Check --dataset."
+        )
+    return described
+
+
+def build(saved: SavedConfig, check: Callable[[Classifier], None] = lambda model: None) -> Classifier:
+    """A network with fresh weights.
+
+    Args:
+        saved: what network.
+        check: sees the network first as an outline, whose weights have shapes and no values; its error ends the
+            building before memory is taken.
+    """
+    outline = keras.StatelessScope()
+    try:
+        with outline:  # weights get their values when it ends
+            name, shape = saved.network.model, saved.image_shape
+            model = make_model(name, shape, len(saved.class_names), saved.network.hparams)
+            try:
+                check(model)
+            except ValueError:
+                outline.initialize_variables = False
+                raise
+    except ValueError:
+        keras.utils.clear_session()  # forgets the weights that were never made
+        raise
+    return model
+
+
+def check_memory(model: Classifier) -> None:
+    """Raises ValueError where a network's weights do not fit the memory."""
+    memory.check_weights(model, memory.available())
+
+
+def load(
+    checkpoint: str, flags: NetworkFlags = NetworkFlags(), data: Data | None = None, run: Path | None = None
+) -> Trained:
+    """The network of a checkpoint.
+
+    Args:
+        checkpoint: any name of it, see `runner.naming`.
+        flags: see `describe`.
+        data: see `describe`.
+        run: the run that `latest` and `best` alone are of.
 
     Raises:
         CheckpointError: no such checkpoint, a damaged one, or one of another network.
-        ValueError: there is no config, or a damaged one.
+        ValueError: a damaged config, or flags that contradict it.
     """
-    known = config.read(Path(checkpoint).parent)
-    if known is None and otherwise is None:
-        raise ValueError(f"{Path(checkpoint).parent} has no config.json that says what network {checkpoint} is.")
-    known = known or otherwise()
-    flags = known["flags"]
-    name, hparams = network or (flags["model"], HParams(**known["hparams"]))
-    model = make_model(name, tuple(known["image_shape"]), len(known["class_names"]), hparams)
-    step = checkpoints.restore(checkpoint, model)
-    return Trained(model, step, flags["dataset"], flags["num_targets"], tuple(known["class_names"]))
+    prefix = resolve(checkpoint, run)
+    return load_described(prefix, describe(prefix, flags, data or Data(None)))
+
+
+def load_described(prefix: str, saved: SavedConfig) -> Trained:
+    """The network of a checkpoint of which is known what it is, see `describe`."""
+    model = build(saved, check_memory)
+    step = checkpoints.restore(prefix, model)
+    return Trained(model, step, saved.network.dataset, saved.network.num_targets, saved.class_names)

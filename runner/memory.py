@@ -12,6 +12,7 @@ from capsules import Capsules
 from models.classifier import Classifier
 
 _PROGRAM = 800e6  # TensorFlow and Keras themselves, in the host's memory
+MOST = 1e12  # bytes: more than any one GPU has, for those whose memory is not known
 _COPIES_OF_WEIGHTS = 4  # value, gradient, Adam's two averages
 _ADAM_TEMPORARIES = 3  # as large as the largest variable
 _COPIES_OF_OUTPUTS = 3  # of a layer: value, gradient, one at work
@@ -46,6 +47,16 @@ def available() -> float | None:
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
         free = min(free, int(text) - int(Path("/sys/fs/cgroup/memory.current").read_text()))
     return free
+
+
+def check_weights(model: Classifier, free: float | None, program: float = _PROGRAM) -> None:
+    """Raises ValueError where the weights of a network alone do not fit; arguments as for `check`."""
+    needed = 4 * model.count_weights() + program
+    if free is not None and needed > free:
+        raise ValueError(
+            f"The network's {model.count_weights():,} weights take about {needed / 1e9:.1f} GB of memory and "
+            f"{free / 1e9:.1f} GB are free. Lower num_prime_capsules or another of its widths."
+        )
 
 
 def check(model: Classifier, batch_size: int, free: float | None, program: float = _PROGRAM) -> str:

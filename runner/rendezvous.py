@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from runner.progress import say
+from input_data.progress import say
 
 PATIENCE = 600.0  # seconds to wait for a machine to come
 ADVICE = "Give all machines of the job the same cluster in TF_CONFIG, and each its own index."

@@ -1,5 +1,7 @@
 """TensorBoard summaries with the tags of 2017, and the picture of reconstructions."""
 
+import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,8 @@ import tensorflow as tf
 
 from input_data.formats.files import atomic_write
 from models.classifier import Classifier
+from models.optimizer import DecayToFloor
+from runner.config import SavedConfig
 from runner.evaluation import Result
 
 
@@ -16,22 +20,32 @@ class TrainSummaries:
     Args:
         folder: `summary_dir/train`.
         model: the network.
+        batch_size: images of a step, over all machines.
+        start: the step at which training begins.
     """
 
-    def __init__(self, folder: Path, model: Classifier):
+    def __init__(self, folder: Path, model: Classifier, batch_size: int, start: int = 0):
         self.writer = tf.summary.create_file_writer(str(folder))
         self.model = model
+        self.batch_size = batch_size
+        hparams = model.hparams
+        self.schedule = DecayToFloor(hparams.learning_rate, hparams.decay_rate, hparams.decay_steps)
+        self.last = (start, time.monotonic())
 
-    def write(self, step: int, figures: dict[str, float], batch: dict) -> None:
-        """Writes what is known after `step` steps; `figures` are of the train step, `batch` its input."""
-        size = len(batch["labels"])
+    def write(self, step: int, metrics: dict[str, float], batch: dict) -> None:
+        """Writes what is known after `step` steps; `metrics` are of the train step, `batch` its input."""
+        last_step, last_time = self.last
+        self.last = (step, time.monotonic())
         with self.writer.as_default(step):
-            tf.summary.scalar("batch_classification_cost", figures["classification"])
-            tf.summary.scalar("reconstruction_error", figures["reconstruction"])
-            tf.summary.scalar("total_loss", figures["total"])
-            tf.summary.scalar("accuracy", figures["correct"] / size)
-            tf.summary.scalar("correct_prediction_batch", figures["correct"])
-            tf.summary.scalar("almost_correct_batch", figures["almost"])
+            tf.summary.scalar("batch_classification_cost", metrics["classification"])
+            tf.summary.scalar("reconstruction_error", metrics["reconstruction"])
+            tf.summary.scalar("total_loss", metrics["total"])
+            tf.summary.scalar("accuracy", metrics["correct"] / self.batch_size)
+            tf.summary.scalar("correct_prediction_batch", metrics["correct"])
+            tf.summary.scalar("almost_correct_batch", metrics["almost"])
+            tf.summary.scalar("learning_rate", self.schedule(step))
+            seconds = max(self.last[1] - last_time, 1e-9)
+            tf.summary.scalar("images_per_second", (step - last_step) * self.batch_size / seconds)
             if self.model.hparams.verbose:
                 self._write_verbose(batch)
 
@@ -57,6 +71,28 @@ def write_test_summaries(folder: Path, step: int, result: Result) -> None:
         tf.summary.scalar("correct_prediction", result.size - result.wrong)
         tf.summary.scalar("wrong_prediction", result.wrong)
         tf.summary.scalar("almost_wrong_prediction", result.almost_wrong)
+        # Tags of training too, so that TensorBoard draws both in one chart.
+        tf.summary.scalar("accuracy", 1 - result.wrong / result.size)
+        tf.summary.scalar("total_loss", result.loss)
+    writer.close()
+
+
+def write_hparams(root: Path, config: SavedConfig) -> None:
+    """Writes what TensorBoard's HPARAMS tab shows of a run, once.
+
+    Args:
+        root: `summary_dir`, so that the scalars of `train` and `test` are the run's metrics.
+        config: of the run.
+    """
+    if any(root.glob("events.*")):
+        return
+    from tensorboard.plugins.hparams import api
+
+    names = ("model", "dataset", "num_targets", "seed", "batch_size", "precision")
+    values = asdict(config.network.hparams) | {name: config.flags[name] for name in names}
+    writer = tf.summary.create_file_writer(str(root))
+    with writer.as_default(0):
+        api.hparams(values, trial_id=str(root))
     writer.close()
 
 

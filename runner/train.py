@@ -1,34 +1,49 @@
 """Training: from the last checkpoint to `max_steps`, then one evaluation; or several such runs, one a seed."""
 
-import argparse
 import itertools
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from input_data import Split, training_batches
+from input_data import Split, open_split, training_batches
+from input_data.formats.files import atomic_write
+from input_data.progress import Progress, say
 from models.classifier import Classifier
 from models.optimizer import make_optimizer
-from runner import checkpoints, cluster, config
-from runner.evaluate import draw, report
+from runner import checkpoints, cluster, memory
+from runner import config as saved_config
+from runner.config import NetworkSpec, SavedConfig
+from runner.devices import worker
+from runner.evaluate import draw, report, write_predictions
 from runner.evaluation import Result
-from runner.progress import Progress, say
-from runner.run import Run
+from runner.loader import Data, build, check_fits, describe
+from runner.naming import resolve
+from runner.run import download_data, make_folder, set_precision, share_devices, show_devices
+from runner.run_config import RunConfig, flag_lines
 from runner.steps import check_finite, make_evaluation_step, make_train_step
 from runner.stopping import Lock, Stop, is_locked
-from runner.summaries import TrainSummaries
+from runner.summaries import TrainSummaries, write_hparams
 
 
-def train_trials(flags) -> int:
+def train_trials(config: RunConfig) -> int:
     """Trains `num_trials` runs with seeds that follow one another and says the mean and spread of their errors."""
     errors = []
-    for trial in range(flags.num_trials):
-        changes = {"seed": flags.seed + trial, "summary_dir": f"{flags.summary_dir or 'runs/trials'}/trial{trial}"}
-        say(f"Trial {trial} of {flags.num_trials}, seed {changes['seed']}")
-        code, result = train(Run(argparse.Namespace(**vars(flags) | changes)))
+    for trial in range(config.num_trials):
+        own = replace(
+            config,
+            num_trials=1,
+            seed=config.seed + trial,
+            summary_dir=f"{config.summary_dir or 'runs/trials'}/trial{trial}",
+            predictions=config.predictions and config.predictions.replace("{}", str(trial)),
+        )
+        say(f"Trial {trial} of {config.num_trials}, seed {own.seed}")
+        code, result = train(own)
         if result is None:
             return code
         errors.append(result.percent)
@@ -36,76 +51,163 @@ def train_trials(flags) -> int:
     return 0
 
 
-def train(run: Run) -> tuple[int, Result | None]:
+@dataclass(frozen=True)
+class Training:
+    """A training run that is set up.
+
+    Attributes:
+        config: of the run.
+        saved: what goes into its config.json.
+        strategy: how devices share it.
+        split: what it trains on.
+        model: the network.
+        optimizer: built on the network's variables.
+        evaluate: evaluates the network at a step.
+    """
+
+    config: RunConfig
+    saved: SavedConfig
+    strategy: tf.distribute.Strategy
+    split: Split
+    model: Classifier
+    optimizer: keras.optimizers.Optimizer
+    evaluate: Callable[[int], Result]
+
+    @property
+    def worker(self) -> tuple[int, int]:
+        """(number of this machine, number of machines)."""
+        return worker(self.strategy)
+
+    @property
+    def chief(self) -> bool:
+        """Whether this machine saves and reports."""
+        return self.worker[0] == 0
+
+
+def train(config: RunConfig) -> tuple[int, Result | None]:
     """Trains to `max_steps` from the last checkpoint, then evaluates the final one.
 
     Returns:
         The exit code and the evaluation's result, None after an interruption.
     """
-    flags = run.flags
-    if flags.batch_size % run.strategy.num_replicas_in_sync:
+    show_devices(config.gpus, config.gpu_memory)
+    strategy = share_devices(config.num_gpus)
+    if config.batch_size % strategy.num_replicas_in_sync:
         raise ValueError(
-            f"--batch_size={flags.batch_size} does not divide over {run.strategy.num_replicas_in_sync} devices."
+            f"--batch_size={config.batch_size} does not divide over {strategy.num_replicas_in_sync} devices."
         )
-    split = run.split(training=True)
-    run.make_folder(run.train_dir)
-    lock = Lock(run.train_dir) if run.chief else None
-    if run.chief:
-        checkpoints.clean(run.train_dir)
-    new = config.make(vars(flags), run.hparams, split.info.class_names, split.info.image_shape)
-    new["data"] = {"examples": len(split), "checksum": split.checksum()}
+    download_data(config)
+    chief = worker(strategy)[0] == 0
+    data = Data(config.data_dir, config.split_name(training=False), config.num_pairs)
+    first = config.checkpoint and resolve(config.checkpoint, config.root)
+    network = _network(config, first, data)
+    split = _open_training_split(config, network)
+    facts = {"examples": len(split), "checksum": split.checksum()}
+    saved = saved_config.make(network, split.info.image_shape, split.info.class_names, asdict(config), facts)
+    make_folder(config.train_dir)
+    lock = Lock(config.train_dir) if chief else None
+    if chief:
+        checkpoints.clean(config.train_dir)
     machines = cluster.join()
-    cluster.check_same(machines, _common_facts(run, new))
-    old = config.read(run.train_dir) if run.chief else None
-    if old and checkpoints.steps(run.train_dir):
-        config.check_same_run(old, new, run.train_dir)
-    with run.strategy.scope():
-        model = run.make_model(split.info)
-        run.check_memory(model)
-        optimizer = make_optimizer(run.hparams, scale_loss=flags.precision == "float16")
+    cluster.check_same(machines, _common_facts(config, saved, strategy))
+    old = saved_config.read(config.train_dir) if chief else None
+    if old and checkpoints.steps(config.train_dir):
+        saved_config.check_same_run(old, saved, config.train_dir)
+    with strategy.scope():
+        keras.utils.set_random_seed(config.seed)
+        set_precision(config.precision)
+        model = build(saved, lambda outline: say(_check_memory(config, strategy, outline)))
+        optimizer = make_optimizer(network.hparams, scale_loss=config.precision == "float16")
         optimizer.build(model.trainable_variables)
-        start = checkpoints.restore_latest(run.train_dir, model, optimizer, say) if run.chief else 0
-        if run.chief and not start and flags.checkpoint:
-            start = checkpoints.restore(flags.checkpoint, model, optimizer)
+        start = checkpoints.restore_latest(config.train_dir, model, optimizer, say) if chief else 0
+        if chief and not start and first:
+            start = checkpoints.restore(first, model, optimizer)
         start = machines.share(start, checkpoints.state(model, optimizer) | {"iterations": optimizer.iterations})
-    if run.chief:
-        config.write(run.train_dir, new)
+    if chief:
+        _write_config(config, saved)
     if start:
-        say(f"Resuming at step {start} of {flags.max_steps}")
-    train_steps = make_train_step(model, optimizer, run.strategy, flags.xla)
-    step, interrupted = train_loop(run, train_steps, split, model, optimizer, start)
+        say(f"Resuming at step {start} of {config.max_steps}")
+    run_batch = make_evaluation_step(model)
+
+    def evaluate(step: int) -> Result:
+        test_split = data.open(network)
+        check_fits(test_split, saved, config.data_dir)
+        # Not recorded where a watcher, another process, does that.
+        return report(config, run_batch, step, test_split, record=chief and not is_locked(config.test_dir))
+
+    training = Training(config, saved, strategy, split, model, optimizer, evaluate)
+    train_steps = make_train_step(model, optimizer, strategy, config.xla)
+    step, interrupted = train_loop(training, train_steps, start)
     if lock:
         lock.release()
     if interrupted:
-        saved = checkpoints.prefix(run.train_dir, step) if run.chief else f"step {step} on {machines.names[0]}"
-        say(f"Interrupted: saved {saved}. The same command goes on from there.")
+        last = checkpoints.prefix(config.train_dir, step) if chief else f"step {step} on {machines.names[0]}"
+        say(f"Interrupted: saved {last}. The same command goes on from there.")
         return 128 + interrupted, None
-    say(f"Trained to step {step}. Checkpoints: {run.train_dir}")
-    return 0, _evaluate_at_the_end(run, model, step)
+    say(f"Trained to step {step}. Checkpoints: {config.train_dir}")
+    result = evaluate(step)
+    if chief:
+        write_predictions(config.predictions, result, saved.class_names)
+        draw(config.test_dir, model, step, data.open(network))
+        python = os.path.relpath(sys.executable)
+        say(f"Look at the curves: {python} -m tensorboard.main --host 127.0.0.1 --logdir {config.root}")
+    return 0, result
 
 
-def _common_facts(run: Run, new: dict) -> dict:
+def _common_facts(config: RunConfig, saved: SavedConfig, strategy: tf.distribute.Strategy) -> dict:
     """What all machines of a job must have in common, by name."""
-    names = ("max_steps", "save_step", "steps_per_call", "xla")
-    versions = {name: new["versions"][name] for name in ("tensorflow", "keras")}
-    devices = {"devices of a machine": run.strategy.num_replicas_in_sync // run.worker[1]}
-    return config.identity(new) | {name: getattr(run.flags, name) for name in names} | versions | devices
+    names = ("max_steps", "save_step", "eval_every", "steps_per_call", "xla")
+    versions = {name: saved.versions[name] for name in ("tensorflow", "keras")}
+    devices = {"devices of a machine": strategy.num_replicas_in_sync // worker(strategy)[1]}
+    return saved.identity() | {name: getattr(config, name) for name in names} | versions | devices
 
 
-def train_loop(
-    run: Run, train_steps: Callable, split: Split, model: Classifier, optimizer, start: int
-) -> tuple[int, int]:
+def _network(config: RunConfig, first: str | None, data: Data) -> NetworkSpec:
+    """What is trained: what the flags say, and what they leave open of the checkpoint that training begins from."""
+    begun = NetworkSpec()
+    if first:
+        # A new run may be of other data than the checkpoint's: here a flag is no contradiction.
+        saved = saved_config.read(Path(first).parent)
+        begun = (saved or describe(first, config, data)).network
+    return begun.with_flags(config)
+
+
+def _open_training_split(config: RunConfig, network: NetworkSpec) -> Split:
+    name = config.split_name(training=True)
+    split = open_split(network.dataset, name, config.data_dir, network.options(config.num_pairs))
+    if split.note:
+        say(split.note)
+    return split
+
+
+def _check_memory(config: RunConfig, strategy: tf.distribute.Strategy, model: Classifier) -> str:
+    """What training will take, in words; ValueError where it does not fit. A GPU's memory is known if it is capped."""
+    say(f"{model.name}: {model.count_weights():,} trainable weights")
+    share = config.batch_size // strategy.num_replicas_in_sync
+    if tf.config.list_logical_devices("GPU"):
+        cap = config.gpu_memory
+        return memory.check(model, share, cap * 2**20 if cap else memory.MOST, program=0)
+    return memory.check(model, share, memory.available())
+
+
+def _write_config(config: RunConfig, saved: SavedConfig) -> None:
+    """Writes what the run is: config.json for the programs, flags.txt for --flagfile, hparams for TensorBoard."""
+    saved_config.write(config.train_dir, saved)
+    with atomic_write(config.train_dir / "flags.txt") as (draft,):
+        draft.write_text(flag_lines(dict(saved.flags)), encoding="utf-8")
+    write_hparams(config.root, saved)
+
+
+def train_loop(training: Training, train_steps: Callable, start: int) -> tuple[int, int]:
     """The training loop: gives the last step, which is saved, and the signal that ended it early or 0."""
-    flags, step, leaving = run.flags, start, 0
-    batches = training_batches(split, flags.batch_size, flags.seed, start, run.worker)
-    progress = Progress(flags.max_steps, "step", flags.batch_size, done=start)
+    config, model, step, leaving = training.config, training.model, start, 0
     machines = cluster.join()
-    with Stop() as stop:
-        summaries = TrainSummaries(run.train_dir, model) if run.chief else None
-        while step < flags.max_steps:
+    batches = training_batches(training.split, config.batch_size, config.seed, start, training.worker)
+    with Stop() as stop, Progress(config.max_steps, "step", config.batch_size, done=start) as progress:
+        summaries = TrainSummaries(config.train_dir, model, config.batch_size, start) if training.chief else None
+        while step < config.max_steps:
             # A call ends where a checkpoint is due, so that checkpoints lie at whole multiples of save_step.
-            count = min(flags.steps_per_call, flags.max_steps - step, flags.save_step - step % flags.save_step)
-            group = list(itertools.islice(batches, count))
+            group = list(itertools.islice(batches, min(config.steps_per_call, _to_next_checkpoint(config, step))))
             try:
                 results = train_steps(group)
                 leaving = max(machines.gather(stop.signal))  # all machines leave after the same step
@@ -119,29 +221,32 @@ def train_loop(
                 ) from None
             for batch, result in zip(group, results, strict=True):
                 step += 1
-                figures = {name: float(value) for name, value in result.items()}
-                check_finite(figures["total"], step, run.train_dir)
-                progress.update(step, f"loss {figures['total']:.4f}")
-                if summaries and (step % flags.summary_step == 0 or step == flags.max_steps):
-                    summaries.write(step, figures, batch)
-            if run.chief and (step % flags.save_step == 0 or step == flags.max_steps or leaving):
-                checkpoints.save(run.train_dir, step, model, optimizer, flags.max_to_keep)
+                metrics = {name: float(value) for name, value in result.items()}
+                check_finite(metrics["total"], step, config.train_dir)
+                accuracy = metrics["correct"] / config.batch_size
+                progress.update(step, f"loss {metrics['total']:.4f}, {accuracy:.0%} right")
+                if summaries and (step % config.summary_step == 0 or step == config.max_steps):
+                    summaries.write(step, metrics, batch)
+            due = _to_next_checkpoint(config, step - 1) == 1
+            if training.chief and (due or leaving):
+                checkpoints.save(config.train_dir, step, model, training.optimizer, config.max_to_keep)
             if leaving:
                 break
+            if _evaluation_is_due(config, step) and training.chief and not is_locked(config.test_dir):
+                training.evaluate(step)
         machines.gather("saved")  # no machine ends while the chief is still saving
-    progress.close()
     if summaries:
         summaries.close()
     return step, leaving
 
 
-def _evaluate_at_the_end(run: Run, model: Classifier, step: int) -> Result:
-    """The one evaluation after training. It is not recorded where a watcher beside does that."""
-    split = run.split(training=False)
-    record = run.chief and not is_locked(run.test_dir)
-    result = report(run, make_evaluation_step(model), step, split, record)
-    if run.chief:
-        draw(run, model, step, split)
-        python = os.path.relpath(sys.executable)
-        say(f"Look at the curves: {python} -m tensorboard.main --host 127.0.0.1 --logdir {run.root}")
-    return result
+def _to_next_checkpoint(config: RunConfig, step: int) -> int:
+    """Steps from a step to the next that is saved: a multiple of save_step or of eval_every, or the last."""
+    intervals = [interval for interval in (config.save_step, config.eval_every) if interval]
+    return min(config.max_steps - step, *(interval - step % interval for interval in intervals))
+
+
+def _evaluation_is_due(config: RunConfig, step: int) -> bool:
+    """Whether the network is evaluated at a step amid training; after the last step it always is."""
+    interval = config.eval_every or (config.save_step if config.validate else None)
+    return interval is not None and step % interval == 0 and step < config.max_steps

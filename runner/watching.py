@@ -35,5 +35,5 @@ def new_checkpoints(train_dir: Path, known: set[int], timeout: float) -> Iterato
 def _training_ended(train_dir: Path) -> bool:
     """Whether no process trains and the last checkpoint is at the step that training was to reach."""
     run, steps = config.read(train_dir), checkpoints.steps(train_dir)
-    goal = run["flags"]["max_steps"] if run else float("inf")
+    goal = run.flags["max_steps"] if run and "max_steps" in run.flags else float("inf")
     return not is_locked(train_dir) and bool(steps) and steps[-1] >= goal

@@ -9,6 +9,7 @@ import numpy as np
 from input_data.batches import prefetch
 from input_data.formats.files import atomic_write, check_disk, refuse_to_overwrite
 from input_data.formats.records import FOOTER, HEADER, checksums
+from input_data.progress import track
 
 
 def frame(payload: bytes) -> np.ndarray:
@@ -53,7 +54,7 @@ def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray]
     done = 0
     with atomic_write(*paths) as drafts, ExitStack() as stack:
         files = [stack.enter_context(draft.open("wb")) for draft in drafts]
-        for frames in _track(prefetch(map(seal, blocks)), total):
+        for frames in track(prefetch(map(seal, blocks)), total, "example"):
             _scatter(frames, choice[done : done + len(frames)], files)
             done += len(frames)
 
@@ -66,14 +67,3 @@ def _scatter(frames: np.ndarray, choice: np.ndarray, files: list) -> None:
     bounds = np.searchsorted(choice, np.arange(len(files) + 1))
     for file, start, end in zip(files, bounds[:-1], bounds[1:], strict=True):
         file.write(frames[start:end])
-
-
-def _track(blocks: Iterator[np.ndarray], total: int) -> Iterator[np.ndarray]:
-    """Yields the same blocks, with a progress bar over their examples."""
-    from rich.progress import Progress
-
-    with Progress() as progress:
-        task = progress.add_task(f"{total:,} examples", total=total)
-        for block in blocks:
-            yield block
-            progress.advance(task, len(block))

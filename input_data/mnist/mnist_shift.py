@@ -8,22 +8,22 @@
 Reads the IDX files in `--data_dir` and writes beside them. The same seed writes the same files, byte for byte.
 """
 
-import argparse
-import os
 import sys
 from collections.abc import Iterator
+from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data.dataset import SPLITS, DataError
+from input_data.flags import exit_code, flag, parse
 from input_data.formats.record_writer import frame, write
 from input_data.images import integers, shift
 from input_data.mnist.mnist_input import load
 from input_data.mnist.multi_input import Partners
+from input_data.startup import load_tensorflow
 
 _BLOCK = 1000  # examples that are made at a time: about a megabyte, which stays in the cache
 
@@ -164,33 +164,33 @@ def generate(
     return paths
 
 
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"expected true or false, received {text!r}")
-    return text.lower() == "true"
+@dataclass(frozen=True)
+class ShiftConfig:
+    """What to write."""
+
+    data_dir: str = flag(MISSING, "folder of the IDX files; the records go there too", path=True, metavar="DIR")
+    split: str = flag("train", "which digits", choices=SPLITS)
+    shift: int = flag(2, "pixels each way", low=0, high=19)
+    pad: int = flag(0, "zeros around the digits", low=0, high=49)
+    multi_targets: bool = flag(False, "pairs of digits in place of single ones")
+    num_pairs: int = flag(0, "pairs of each digit", low=0, high=10**6)
+    max_shard: int = flag(0, "most pairs of a file; 0: one file", low=0, high=10**9)
+    seed: int = flag(0, "of shifts, partners and files", low=0, high=2**32 - 1)
+    overwrite: bool = flag(False, "replace files that are there")
 
 
 def main(arguments: list[str]) -> int:
     """Runs the script and returns its exit code."""
-    parser = argparse.ArgumentParser(description="Writes shifted, expanded and paired MNIST as TFRecords.")
-    parser.add_argument("--data_dir", required=True, help="folder of the IDX files; the records go there too")
-    parser.add_argument("--split", choices=SPLITS, default="train")
-    parser.add_argument("--shift", type=int, choices=range(20), metavar="N", default=2, help="pixels each way")
-    parser.add_argument("--pad", type=int, choices=range(50), metavar="N", default=0, help="zeros around the digits")
-    parser.add_argument(
-        "--multi_targets", type=_boolean, nargs="?", const=True, default=False, metavar="true|false", help="pairs"
-    )
-    parser.add_argument("--num_pairs", type=int, default=0, help="pairs of each digit")
-    parser.add_argument("--max_shard", type=int, default=0, help="most pairs of a file; 0: one file")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    try:
-        paths = generate(**vars(parser.parse_args(arguments)))
-    except (DataError, OSError) as error:
-        print(f"mnist_shift.py: error: {error}", file=sys.stderr)
-        return 1
-    print(f"Wrote {paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
-    return 0
+    program = "mnist_shift.py"
+    config = parse(ShiftConfig, arguments, program, "Writes shifted, expanded and paired MNIST as TFRecords.")
+
+    def job() -> int:
+        load_tensorflow()
+        paths = generate(**asdict(config))
+        print(f"Wrote {paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
+        return 0
+
+    return exit_code(program, job)
 
 
 if __name__ == "__main__":

@@ -7,20 +7,21 @@ Format: https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/ — a magic number for 
 least three dimensions, then the values, all little-endian.
 """
 
-import argparse
 import math
-import os
 import sys
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data.dataset import DataError, check_labels
+from input_data.flags import exit_code, flag, parse
 from input_data.formats.files import atomic_write, check_disk, read_sized, refuse_to_overwrite
 from input_data.formats.record_writer import record
+from input_data.progress import track
+from input_data.startup import load_tensorflow
 
 _TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
 _OVERHEAD = 180  # bytes of a record beside its pixels
@@ -77,7 +78,6 @@ def convert(folder: Path, split: str, overwrite: bool = False) -> Path:
     Raises:
         DataError: files that are missing or damaged, records that exist, or a full disk.
     """
-    from rich.progress import track
     from tensorflow.train import BytesList, Example, Feature, Features, Int64List
 
     target = folder / f"{split}duo.tfrecords"
@@ -90,7 +90,7 @@ def convert(folder: Path, split: str, overwrite: bool = False) -> Path:
     check_labels(labels, 5, str(paths["cat"]))
     check_disk(folder, len(images) * (images[0].nbytes + _OVERHEAD))
     with atomic_write(target) as (draft,), draft.open("wb") as file:
-        for image, label, info in zip(track(images, f"{split}: {len(images):,} pairs"), labels, meta, strict=True):
+        for image, label, info in zip(track(images, len(images), "pair", lambda _: 1), labels, meta, strict=True):
             numbers = {"label": [label], "height": [96], "width": [96], "depth": [2], "meta": info}
             feature = {name: Feature(int64_list=Int64List(value=value)) for name, value in numbers.items()}
             feature["image_raw"] = Feature(bytes_list=BytesList(value=[image.tobytes()]))
@@ -98,19 +98,26 @@ def convert(folder: Path, split: str, overwrite: bool = False) -> Path:
     return target
 
 
+@dataclass(frozen=True)
+class ConvertConfig:
+    """What to convert."""
+
+    data_dir: str = flag(MISSING, "folder of the .mat files; the records go there too", path=True, metavar="DIR")
+    overwrite: bool = flag(False, "replace files that are there")
+
+
 def main(arguments: list[str]) -> int:
     """Runs the script and returns its exit code."""
-    parser = argparse.ArgumentParser(description="Turns smallNORB's original files into the TFRecords of 2017.")
-    parser.add_argument("--data_dir", required=True, help="folder of the .mat files; the records go there too")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    flags = parser.parse_args(arguments)
-    try:
+    program = "norb_convert.py"
+    config = parse(ConvertConfig, arguments, program, "Turns smallNORB's original files into the TFRecords of 2017.")
+
+    def job() -> int:
+        load_tensorflow()
         for split in NAMES:
-            print(f"Wrote {convert(Path(flags.data_dir), split, flags.overwrite)}")
-    except (DataError, OSError) as error:
-        print(f"norb_convert.py: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+            print(f"Wrote {convert(Path(config.data_dir), split, config.overwrite)}")
+        return 0
+
+    return exit_code(program, job)
 
 
 if __name__ == "__main__":

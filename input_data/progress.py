@@ -1,0 +1,110 @@
+"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere, and lines in between."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any, TypeVar
+
+INTERVAL = 20.0  # seconds between plain lines
+_REDRAW = 0.2  # seconds between two states of the bar
+_BAR = 8  # columns, which leaves the numbers room on a terminal of 80
+
+T = TypeVar("T", bound=Sized)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 5s, 3m20s or 2h05m."""
+    seconds = int(seconds)
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m{seconds % 60:02}s"
+    return f"{seconds // 3600}h{seconds % 3600 // 60:02}m"
+
+
+def say(text: str) -> None:
+    """Prints a line at once, also into a pipe."""
+    print(text, flush=True)
+
+
+class Progress:
+    """Says how far the work is, its rate and the time left. A context manager; on its end the bar goes.
+
+    Args:
+        total: units of work in all.
+        unit: what they are called ("step").
+        items: things done in a unit, for the rate (images of a step).
+        item: what they are called.
+        done: units done before.
+    """
+
+    def __init__(self, total: int, unit: str, items: float = 1, item: str = "images", done: int = 0):
+        self.total, self.unit, self.items, self.item = total, unit, items, item
+        self.start = self.said = time.monotonic()
+        self.first = self.done = done
+        self.warm = False
+        self._bar: Any = None
+        if sys.stdout.isatty():
+            self._bar = _make_bar()
+            self._task = self._bar.add_task("", total=total, completed=done)
+
+    def __enter__(self):
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error):
+        if self._bar:
+            self._bar.stop()
+
+    def update(self, done: int, note: str | Callable[[], str] = "") -> None:
+        """Tells, if it is time to, that `done` units are done.
+
+        Args:
+            done: in all.
+            note: what to say behind the numbers, or a function that is asked for it when it is to be shown.
+        """
+        now = time.monotonic()
+        self.done = done
+        if not self.warm:
+            self.start, self.first, self.warm = now, done, True  # the first call compiles: keep it out of the rate
+        if now - self.said < (_REDRAW if self._bar else INTERVAL):
+            return
+        self.said = now
+        text = f"{self._numbers(now)}  {note if isinstance(note, str) else note()}"
+        if self._bar:
+            self._bar.update(self._task, completed=done, description=text)
+            self._bar.refresh()
+        else:
+            say(text.rstrip())
+
+    def _numbers(self, now: float) -> str:
+        rate = (self.done - self.first) / max(now - self.start, 1e-9)
+        left = duration((self.total - self.done) / rate) if rate else "?"
+        return f"{self.unit} {self.done}/{self.total}  {rate * self.items:,.0f} {self.item}/s  {left} left"
+
+
+def _make_bar():
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+    return Bar(BarColumn(_BAR), text, auto_refresh=False, transient=True)
+
+
+def track(items: Iterable[T], total: int, unit: str, size: Callable[[T], int] = len) -> Iterator[T]:
+    """The same items, with their progress.
+
+    Args:
+        items: what the work is done on.
+        total: the sum of their sizes.
+        unit: what is counted.
+        size: of an item.
+    """
+    done = 0
+    with Progress(total, unit, item=f"{unit}s") as progress:
+        for item in items:
+            yield item
+            done += size(item)
+            progress.update(done)

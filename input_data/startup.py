@@ -1,0 +1,48 @@
+"""Loads TensorFlow without the lines that it prints each time and that nobody needs."""
+
+import faulthandler
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow. What its libraries print meanwhile is shown only if that fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with stderr_held_back():
+        import tensorflow  # noqa: F401
+
+
+@contextmanager
+def stderr_held_back() -> Iterator[None]:
+    """Holds back what the process writes to file descriptor 2, from C++ too; an error shows it after all.
+
+    Where a library ends the whole process, Python's traceback still goes to the real place.
+    """
+    sys.stderr.flush()
+    try:
+        real = os.dup(2)
+    except OSError:  # closed by whoever started the process: nothing is shown anyway
+        yield
+        return
+    watched = not faulthandler.is_enabled()
+    if watched:
+        faulthandler.enable(real)
+    try:
+        with tempfile.TemporaryFile() as held:
+            os.dup2(held.fileno(), 2)
+            try:
+                yield
+            except BaseException:
+                held.seek(0)
+                os.write(real, held.read())
+                raise
+            finally:
+                sys.stderr.flush()
+                os.dup2(real, 2)
+    finally:
+        if watched:
+            faulthandler.disable()
+        os.close(real)

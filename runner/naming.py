@@ -1,0 +1,58 @@
+"""The ways to name a checkpoint: a run's folder, its newest, its best, or one of its steps."""
+
+import re
+from pathlib import Path
+
+from runner import checkpoints
+
+_ENDING = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
+
+
+def resolve(name: str, run: Path | None = None) -> str:
+    """The prefix of the checkpoint that a name means.
+
+    Args:
+        name: a checkpoint's prefix `S/train/model.ckpt-STEP`, with or without `.index`; a folder with checkpoints, or
+            with `train/`, for the newest; `S/latest` and `S/best`.
+        run: the run that `latest` and `best` alone are of; None: the current folder.
+
+    Raises:
+        MissingCheckpoint: there is none of that name.
+    """
+    path = Path(_ENDING.sub("", name))
+    if _exists(path):
+        return str(path)
+    if path.is_dir():
+        for folder in (path, path / "train"):
+            if checkpoints.steps(folder):
+                return _newest(folder)
+        raise checkpoints.MissingCheckpoint(f"{path} has no checkpoint, neither itself nor in train/.")
+    if path.name in ("latest", "best"):
+        parent = (run or Path()) if len(path.parts) == 1 else path.parent
+        return _by_name(path.name, parent)
+    raise checkpoints.MissingCheckpoint(
+        f"There is no checkpoint {path} ({path}.index does not exist).{_others(path.parent)}"
+    )
+
+
+def _exists(prefix: Path) -> bool:
+    return Path(f"{prefix}.index").is_file()
+
+
+def _newest(folder: Path) -> str:
+    return checkpoints.prefix(folder, checkpoints.steps(folder)[-1])
+
+
+def _by_name(name: str, run: Path) -> str:
+    run = run.parent if run.name in ("train", "test") else run
+    folder = run / "train" if name == "latest" else run / "test" / "best"
+    if checkpoints.steps(folder):
+        return _newest(folder)
+    reason = "" if name == "latest" else " It is kept by evaluations with --validate."
+    raise checkpoints.MissingCheckpoint(f"{run} has no {name} checkpoint: there is none in {folder}.{reason}")
+
+
+def _others(folder: Path) -> str:
+    """What a user might have meant."""
+    steps = checkpoints.steps(folder)
+    return f" {folder} has the steps {steps[0]} to {steps[-1]}." if steps else ""

@@ -1,0 +1,54 @@
+"""The file of `--predictions`: what a network says of each example, as a table or as arrays."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from input_data.formats.files import atomic_write
+
+
+def write(
+    path: Path,
+    class_names: tuple[str, ...],
+    logits: np.ndarray,
+    predictions: np.ndarray,
+    labels: np.ndarray | None = None,
+    names: list[str] | None = None,
+) -> None:
+    """Writes predictions, whole or not at all: a table to a file .csv, arrays under their names to a file .npz.
+
+    Args:
+        path: the file.
+        class_names: one name a class, by which a table names labels and predictions.
+        logits: float32 [n, classes]; of capsules, their lengths.
+        predictions: int [n, num_targets], largest logit first.
+        labels: int [n, num_targets], where they are there.
+        names: of the examples; None: their numbers.
+
+    Raises:
+        ValueError: a file of another kind, or a folder of that name.
+    """
+    ending = path.suffix.lower()
+    if ending not in (".npz", ".csv"):
+        raise ValueError(f"--predictions takes a file .npz or .csv. Received: {path}")
+    if path.is_dir():
+        raise ValueError(f"--predictions takes a file, and {path} is a folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if ending == ".npz":
+        arrays = {"logits": logits, "predictions": predictions, "labels": labels, "class_names": class_names}
+        arrays["names"] = names and np.array(names)
+        with atomic_write(path) as (draft,), draft.open("wb") as file:
+            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items() if value is not None})
+        return
+    columns: list = [("name", names) if names else ("example", range(len(logits)))]
+    for head, numbers in (("label", labels), ("prediction", predictions)):
+        for index in range(0 if numbers is None else numbers.shape[1]):
+            title = head if index == 0 else f"{head} {index + 1}"
+            columns.append((title, [class_names[number] for number in numbers[:, index]]))
+    columns += [(f"logit {name}", logits[:, index]) for index, name in enumerate(class_names)]
+    escaped = {"encoding": "utf-8", "errors": "surrogateescape"}  # a file's name need not be UTF-8
+    with atomic_write(path) as (draft,), draft.open("w", newline="", **escaped) as file:
+        table = csv.writer(file)
+        table.writerow(head for head, _ in columns)
+        table.writerows(zip(*(map(str, values) for _, values in columns), strict=True))

@@ -1,0 +1,104 @@
+"""What the shapes in a checkpoint say of its network, for the checkpoints of 2017, which have no config.json."""
+
+import math
+from dataclasses import dataclass, field
+
+import tensorflow as tf
+
+from models.hparams import HParams
+from runner import checkpoints
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass
+class Inferred:
+    """What follows from the shapes.
+
+    Attributes:
+        model: the network's name, None where the shapes are of none of ours.
+        num_classes, depth: of the data; None: not known.
+        size: side of the square images, None where it does not follow.
+        hparams: those that follow, by name.
+    """
+
+    model: str | None = None
+    num_classes: int | None = None
+    depth: int | None = None
+    size: int | None = None
+    hparams: dict = field(default_factory=dict)
+
+    def words(self) -> str:
+        """What follows, to be said to the user."""
+        size = f"{self.size}x{self.size}x{self.depth}" if self.size else f"depth {self.depth}"
+        hparams = ", ".join(f"{name}={str(v).lower() if v in (True, False) else v}" for name, v in self.hparams.items())
+        return f"{self.model}, {self.num_classes} classes, images of {size}" + (f", {hparams}" if hparams else "")
+
+
+def read(prefix: str) -> Shapes:
+    """The shapes of a checkpoint's variables by their names.
+
+    Raises:
+        DamagedCheckpoint: it cannot be read.
+    """
+    try:
+        shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:
+        reason = str(getattr(error, "message", error)).splitlines()[0]
+        raise checkpoints.DamagedCheckpoint(f"The checkpoint {prefix} is cut short or damaged: {reason}") from None
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def infer(shapes: Shapes, data_size: int | None = None) -> Inferred:
+    """What follows from the shapes of a checkpoint.
+
+    Args:
+        shapes: of `read`.
+        data_size: side of the images of the data set that it is asked about, by which padding follows where the
+            network has no decoder.
+    """
+    if _ranks(shapes, {"conv1/weights": 4, "conv_capsule1/biases": 4, "capsule2/weights": 3, "capsule2/biases": 2}):
+        return _capsule(shapes, data_size)
+    if _ranks(shapes, {"conv1/weights": 4, "softmax_layer/biases": 1}):
+        (num_classes,) = shapes["softmax_layer/biases"]
+        model = "baseline_paper" if "fc2/weights" in shapes else "baseline"
+        return Inferred(model, num_classes, shapes["conv1/weights"][2], None)
+    return Inferred()
+
+
+def _ranks(shapes: Shapes, ranks: dict[str, int]) -> bool:
+    return all(len(shapes.get(name, ())) == rank for name, rank in ranks.items())
+
+
+def _capsule(shapes: Shapes, data_size: int | None) -> Inferred:
+    _, _, depth, conv_channels = shapes["conv1/weights"]
+    types, primary_atoms = shapes["conv_capsule1/biases"][:2]
+    num_classes, class_atoms = shapes["capsule2/biases"]
+    inputs = shapes["capsule2/weights"][0]
+    hparams = {
+        "num_prime_capsules": types,
+        "conv_channels": conv_channels,
+        "primary_atoms": primary_atoms,
+        "class_atoms": class_atoms,
+        "remake": "recons/recons_3/biases" in shapes,
+    }
+    size = None
+    if hparams["remake"] and depth:
+        size = math.isqrt(shapes["recons/recons_3/biases"][0] // depth)
+    padding = _padding(size or data_size, math.isqrt(inputs // max(types, 1)))
+    if padding:
+        hparams["padding"] = padding
+    defaults = HParams()
+    return Inferred(
+        "capsule",
+        num_classes,
+        depth,
+        size,
+        {name: value for name, value in hparams.items() if value != getattr(defaults, name)},
+    )
+
+
+def _padding(size: int | None, grid: int) -> str | None:
+    """The padding that makes images of a size into a grid of primary capsules: 9x9, then 9x9 with stride 2."""
+    sizes = {} if size is None else {"VALID": (size - 8 - 8 + 1) // 2, "SAME": -(-size // 2)}
+    return next((padding for padding, result in sizes.items() if result == grid), None)
