@@ -1,0 +1,44 @@
+"""The start of a program: quiet, and on TensorFlow whatever the user's settings are."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from input_data.startup import stderr_held_back
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_users_settings_of_keras_do_not_matter_and_nothing_is_printed(tmp_path):
+    settings = {"backend": "jax", "image_data_format": "channels_first", "floatx": "float16", "epsilon": 1e-3}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = (
+        "from runner.startup import use_tensorflow; use_tensorflow(); from keras import config, backend; "
+        "print(backend.backend(), config.image_data_format(), config.floatx(), config.epsilon())"
+    )
+    environment = os.environ | {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "jax"}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "tensorflow channels_last float32 1e-07\n", "")
+
+
+def test_what_is_held_back_is_shown_when_loading_fails(capfd):
+    with stderr_held_back():
+        os.write(2, b"noise")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ImportError), stderr_held_back():
+        os.write(2, b"the reason")
+        raise ImportError
+    assert capfd.readouterr().err == "the reason"
+    os.write(2, b"as before")
+    assert capfd.readouterr().err == "as before"
+
+
+def test_the_end_of_the_whole_process_while_loading_is_seen():
+    code = "import os, input_data.startup as s\nwith s.stderr_held_back(): os.abort()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode < 0 and "Fatal Python error: Aborted" in done.stderr and 'File "<string>"' in done.stderr
