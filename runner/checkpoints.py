@@ -1,8 +1,8 @@
 """Checkpoints `model.ckpt-STEP` in the format and with the names of 2017, read and written.
 
-A checkpoint is a TF 1 Saver file (V2 bundle: `.index` and `.data-00000-of-00001`) with the weights under
-the names of 2017, `global_step` and Adam's slots. So one reader serves ours and the released ones, and
-the code of 2017 could load ours. A file appears under its name only when it is whole.
+A checkpoint is a TF 1 Saver file (V2 bundle: `.index` and `.data-00000-of-00001`) with the weights under the names of
+2017, `global_step` and Adam's slots. So one reader serves ours and the released ones, and the code of 2017 could load
+ours. A file appears under its name only when it is whole, and only finite weights are saved.
 """
 
 import os
@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,20 +18,12 @@ import tensorflow as tf
 
 from input_data.formats.files import atomic_write
 from models.classifier import Classifier
+from runner.bundle import INDEX, Bundle, CheckpointError, DamagedCheckpoint, MissingCheckpoint
 
-_INDEX, _DATA = ".index", ".data-00000-of-00001"
+__all__ = ["CheckpointError", "DamagedCheckpoint", "MissingCheckpoint", "clean", "last_good", "prefix", "restore"]
 
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used or written."""
-
-
-class MissingCheckpoint(CheckpointError):
-    """No such checkpoint; a training job beside may have deleted it."""
-
-
-class DamagedCheckpoint(CheckpointError):
-    """A checkpoint that is cut short or corrupted."""
+_DATA = ".data-00000-of-00001"
+_OUR_NAME = re.compile(r"model\.ckpt-(0|[1-9][0-9]*)")
 
 
 def prefix(folder: Path, step: int) -> str:
@@ -40,8 +33,19 @@ def prefix(folder: Path, step: int) -> str:
 
 def steps(folder: Path) -> list[int]:
     """The steps that a folder has checkpoints of, rising."""
-    found = (re.fullmatch(r"model\.ckpt-(\d+)\.index", path.name) for path in Path(folder).glob("model.ckpt-*.index"))
-    return sorted(int(match[1]) for match in found if match)
+    names = (_OUR_NAME.fullmatch(path.name.removesuffix(INDEX)) for path in Path(folder).glob(f"model.ckpt-*{INDEX}"))
+    return sorted(int(name[1]) for name in names if name)
+
+
+def last_good(folder: Path, step: int) -> str:
+    """What to do after the numbers of a run went wrong: names its newest checkpoint of `step` steps or fewer."""
+    good = [each for each in steps(folder) if each <= step]
+    if not good:
+        return "No checkpoint from before was saved: lower learning_rate and begin again in another --summary_dir."
+    return (
+        f"The last good checkpoint is {prefix(folder, good[-1])}: lower learning_rate and start from it with "
+        "--checkpoint in another --summary_dir."
+    )
 
 
 def _adam(optimizer) -> keras.optimizers.Adam:
@@ -65,7 +69,7 @@ def state(model: Classifier, optimizer) -> dict:
     return named
 
 
-def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000, protect: tuple[int, ...] = ()) -> str:
+def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000) -> str:
     """Writes `model.ckpt-STEP` and deletes the oldest above `keep`.
 
     Args:
@@ -74,16 +78,20 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
         model: the network.
         optimizer: a built Adam, or one inside a LossScaleOptimizer.
         keep: how many checkpoints stay.
-        protect: steps that are not deleted.
 
     Returns:
         The checkpoint's prefix.
 
     Raises:
-        CheckpointError: it could not be written (a full disk); the older ones are whole.
+        CheckpointError: the weights are not finite, or they could not be written (a full disk); the older ones are
+            whole.
     """
     adam = _adam(optimizer)
     tensors = {name: variable.numpy() for name, variable in state(model, optimizer).items()}
+    if broken := _not_finite(tensors):
+        raise CheckpointError(
+            f"After step {step}, {broken} is not finite. It was not saved. {last_good(folder, step - 1)}"
+        )
     tensors["global_step"] = np.int64(step)
     tensors["beta1_power"] = np.float32(adam.beta_1 ** (step + 1))
     tensors["beta2_power"] = np.float32(adam.beta_2 ** (step + 1))
@@ -94,14 +102,14 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
         draft = str(workshop / "model.ckpt")
         with tf.device("CPU:0"):
             tf.raw_ops.SaveV2(
-                prefix=draft,
+                prefix=os.fsencode(draft),
                 tensor_names=list(tensors),
                 shape_and_slices=[""] * len(tensors),
                 tensors=[tf.convert_to_tensor(value) for value in tensors.values()],
             )
         os.replace(draft + _DATA, target + _DATA)
-        os.replace(draft + _INDEX, target + _INDEX)  # last: a checkpoint without an index is none
-        _write_state_file(folder)
+        os.replace(draft + INDEX, target + INDEX)  # last: a checkpoint without an index is none
+        _write_state_file(folder, step)
     except (OSError, tf.errors.OpError) as error:
         reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", getattr(error, "message", None) or str(error))
         raise CheckpointError(
@@ -111,16 +119,25 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
     finally:
         if workshop:
             shutil.rmtree(workshop, ignore_errors=True)
-    for old in steps(folder)[:-keep]:
-        if old not in protect:
-            Path(prefix(folder, old) + _INDEX).unlink(missing_ok=True)
-            Path(prefix(folder, old) + _DATA).unlink(missing_ok=True)
+    for old in _up_to(folder, step)[:-keep]:
+        Path(prefix(folder, old) + INDEX).unlink(missing_ok=True)
+        Path(prefix(folder, old) + _DATA).unlink(missing_ok=True)
     return target
 
 
-def _write_state_file(folder: Path) -> None:
+def _up_to(folder: Path, step: int) -> list[int]:
+    """The steps of the run's checkpoints so far; any later one is of a time before the run was set back."""
+    return [each for each in steps(folder) if each <= step]
+
+
+def _not_finite(tensors: dict[str, np.ndarray]) -> str | None:
+    """The name of the first tensor with a NaN or an infinite number."""
+    return next((name for name, value in tensors.items() if not np.isfinite(value).all()), None)
+
+
+def _write_state_file(folder: Path, step: int) -> None:
     """The file `checkpoint`, by which TF 1 and other tools find the newest."""
-    names = [f"model.ckpt-{step}" for step in steps(folder)]
+    names = [f"model.ckpt-{each}" for each in _up_to(folder, step)]
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
     with atomic_write(folder / "checkpoint") as (draft,):
         draft.write_text("\n".join(lines) + "\n")
@@ -131,7 +148,7 @@ def clean(folder: Path) -> None:
     for path in Path(folder).glob(".saving-*"):
         shutil.rmtree(path, ignore_errors=True)
     for path in Path(folder).glob(f"model.ckpt-*{_DATA}"):
-        if not Path(str(path).removesuffix(_DATA) + _INDEX).exists():
+        if not Path(str(path).removesuffix(_DATA) + INDEX).exists():
             path.unlink()
 
 
@@ -151,50 +168,100 @@ def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
     Raises:
         CheckpointError: it is of another network: names the variable and both shapes.
         MissingCheckpoint: there is none of that name.
-        DamagedCheckpoint: it is cut short or corrupted.
+        DamagedCheckpoint: it is cut short or corrupted, lacks a part of what training saved, or is not finite.
     """
-    if not Path(str(checkpoint) + _INDEX).exists():
-        raise MissingCheckpoint(f"There is no checkpoint {checkpoint} ({checkpoint}{_INDEX} does not exist).")
-    try:
-        reader = tf.train.load_checkpoint(str(checkpoint))
-        shapes = reader.get_variable_to_shape_map()
-        named = state(model, optimizer) if optimizer is not None else model.variables_2017()
-        needed = model.variables_2017()
-        for name, variable in named.items():
-            if name not in shapes and name in needed:
-                raise CheckpointError(_missing(checkpoint, name, variable, shapes))
-            if name in shapes and tuple(shapes[name]) != tuple(variable.shape):
-                raise CheckpointError(
-                    f"{checkpoint} is of another network: {name} is {shapes[name]} there and "
-                    f"{list(variable.shape)} here. Check --model, --dataset and --hparams_override."
-                )
-        values = {name: reader.get_tensor(name) for name in named if name in shapes}
-        step = int(reader.get_tensor("global_step")) if "global_step" in shapes else 0
-    except (tf.errors.OpError, RuntimeError, IndexError) as error:
-        reason = str(getattr(error, "message", error)).splitlines()[0]
-        raise DamagedCheckpoint(f"The checkpoint {checkpoint} is cut short or damaged: {reason}") from None
+    bundle = Bundle(checkpoint)
+    weights = model.variables_2017()
+    variables = state(model, optimizer) if optimizer is not None else weights
+    for name, variable in variables.items():
+        entry = bundle.entries.get(name)
+        if entry is None and name in weights:
+            raise CheckpointError(_missing(bundle, name, variable))
+        if entry is None:
+            continue
+        if entry.shape != tuple(variable.shape):
+            raise CheckpointError(
+                f"{checkpoint} is of another network: {name} is {list(entry.shape)} there and "
+                f"{list(variable.shape)} here. Check --model, --dataset and --hparams_override."
+            )
+        if entry.dtype != np.dtype(variable.dtype):
+            raise bundle.damaged(f"{name} is {entry.dtype} and should be {variable.dtype}")
+    _check_whole(bundle, set(variables) - set(weights))
+    step = _step(bundle)
+    values = {name: bundle.read(name) for name in variables if name in bundle.entries}
+    if broken := _not_finite(values):
+        raise bundle.damaged(f"{broken} holds numbers that are not finite")
     for name, value in values.items():
-        named[name].assign(value)
+        variables[name].assign(value)
     if optimizer is not None and _adam(optimizer).iterations.path not in values:
         _adam(optimizer).iterations.assign(step)
     return step
 
 
-def _missing(checkpoint: str, name: str, variable, shapes: dict) -> str:
+def _check_whole(bundle: Bundle, names: set[str]) -> None:
+    """Raises DamagedCheckpoint where Adam's slots, or what else belongs together, are there in part."""
+    groups: dict[str, set[str]] = {}
+    for name in names:
+        kind = "Adam" if re.search("/Adam(_1)?$", name) else re.split("/|_[0-9]", name)[0]  # loss_scale, random_state
+        groups.setdefault(kind, set()).add(name)
+    for group in groups.values():
+        missing = sorted(group - set(bundle.entries))
+        if missing and len(missing) < len(group):
+            raise bundle.damaged(f"{missing[0]} is not in it, unlike {min(group & set(bundle.entries))}")
+
+
+def _step(bundle: Bundle) -> int:
+    """The number of training steps, which the name of a run's own checkpoint has, too."""
+    path = Path(bundle.prefix)
+    name = _OUR_NAME.fullmatch(path.name) if (path.parent / "config.json").exists() else None
+    if "global_step" not in bundle.entries and not name:
+        return 0  # one of 2017 that was saved for use alone
+    entry = bundle.entries.get("global_step")
+    if entry is None or entry.shape != () or entry.dtype not in (np.dtype("int64"), np.dtype("int32")):
+        raise bundle.damaged("its global_step is no whole number")
+    step = int(bundle.read("global_step"))
+    if step < 0 or (name and step != int(name[1])):
+        raise bundle.damaged(f"its global_step is {step}")
+    return step
+
+
+def _missing(bundle: Bundle, name: str, variable: Any) -> str:
     hint = "Check --model, --dataset and --hparams_override"
     if name.startswith("recons/"):
         hint = "It has no decoder: add remake=false to --hparams_override"
+    own = (f"{key} {list(entry.shape)}" for key, entry in sorted(bundle.entries.items()) if "Adam" not in key)
     return (
-        f"{checkpoint} is of another network: {name} {list(variable.shape)} is not in it "
-        f"(it holds {', '.join(f'{key} {shapes[key]}' for key in sorted(shapes) if 'Adam' not in key)}). {hint}."
+        f"{bundle.prefix} is of another network: {name} {list(variable.shape)} is not in it "
+        f"(it holds {', '.join(own)}). {hint}."
     )
 
 
 def restore_latest(folder: Path, model: Classifier, optimizer, say=print) -> int:
-    """Loads the newest whole checkpoint of a folder, telling of damaged ones; returns its step, 0 without any."""
+    """Loads the newest good checkpoint of a folder and sets damaged ones aside, saying so.
+
+    Returns:
+        Its step; 0 where there is no checkpoint.
+
+    Raises:
+        CheckpointError: there are checkpoints and none is good, or the newest good one is of another network.
+    """
+    damaged: dict[int, DamagedCheckpoint] = {}
     for step in reversed(steps(folder)):
         try:
-            return restore(prefix(folder, step), model, optimizer)
+            restored = restore(prefix(folder, step), model, optimizer)
         except DamagedCheckpoint as error:
-            say(f"{error} Passed over for the one before.")
+            damaged[step] = error
+            continue
+        for bad, error in damaged.items():
+            say(f"{error} Passed over for the one before, and set aside as damaged-model.ckpt-{bad}.")
+            for ending in (INDEX, _DATA):  # the index first: without it there is no checkpoint
+                path = Path(prefix(folder, bad) + ending)
+                if path.exists():
+                    path.replace(path.with_name(f"damaged-{path.name}"))
+        return restored
+    if damaged:
+        raise CheckpointError(
+            f"None of the {len(damaged)} checkpoints in {folder} can be read; nothing was changed. "
+            f"The newest: {damaged[max(damaged)]} Bring one back from a copy, or give another --summary_dir."
+        )
     return 0

@@ -68,8 +68,8 @@ def test_a_saver_of_tf1_writes_what_we_read_and_reads_what_we_write(tmp_path):
 def test_only_the_newest_are_kept_and_tf_finds_the_last(tmp_path):
     model, optimizer, _ = trainable()
     for step in (5, 10, 15, 20):
-        checkpoints.save(tmp_path, step, model, optimizer, keep=2, protect=(5,))
-    assert checkpoints.steps(tmp_path) == [5, 15, 20]
+        checkpoints.save(tmp_path, step, model, optimizer, keep=2)
+    assert checkpoints.steps(tmp_path) == [15, 20]
     assert tf.train.latest_checkpoint(str(tmp_path)) == checkpoints.prefix(tmp_path, 20)
     assert not list(tmp_path.glob(".*"))
 
@@ -145,3 +145,113 @@ def test_a_failed_save_leaves_the_older_checkpoints_and_no_litter(tmp_path, monk
     assert checkpoints.steps(tmp_path) == [1]
     assert not list(tmp_path.glob(".saving-*"))
     assert checkpoints.restore_latest(tmp_path, model, optimizer) == 1
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network and its optimizer that tests share: each gives it the weights that it needs."""
+    return trainable()[:2]
+
+
+def rewrite(path, changes):
+    """Writes a checkpoint anew by TensorFlow, with some variables changed; None leaves one out."""
+    reader = tf.train.load_checkpoint(path)
+    tensors = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()} | changes
+    tensors = {name: value for name, value in tensors.items() if value is not None}
+    tf.raw_ops.SaveV2(
+        prefix=path,
+        tensor_names=list(tensors),
+        shape_and_slices=[""] * len(tensors),
+        tensors=[tf.convert_to_tensor(value) for value in tensors.values()],
+    )
+
+
+def spoilt(value, number):
+    value = value.copy()
+    value.flat[-1] = number
+    return value
+
+
+ODD = {
+    "a slot is missing": lambda old: {"conv1/weights/Adam_1": None},
+    "a step below 0": lambda old: {"global_step": np.int64(-2)},
+    "several steps": lambda old: {"global_step": np.array([2, 2])},
+    "a step that is no whole number": lambda old: {"global_step": np.float32(2)},
+    "another step": lambda old: {"global_step": np.int64(3)},
+    "no step": lambda old: {"global_step": None},
+    "a step in words": lambda old: {"global_step": np.array("2")},
+    "weights of another type": lambda old: {"conv1/weights": old("conv1/weights").astype(np.float64)},
+    "weights in words": lambda old: {"conv1/biases": np.array(["1"] * 8)},
+    "NaN in the weights": lambda old: {"conv1/weights": spoilt(old("conv1/weights"), np.nan)},
+    "an infinite weight": lambda old: {"capsule2/weights": spoilt(old("capsule2/weights"), -np.inf)},
+    "NaN in a slot": lambda old: {"conv1/weights/Adam": spoilt(old("conv1/weights/Adam"), np.nan)},
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_a_whole_checkpoint_of_odd_content_is_passed_over_set_aside_and_never_overwritten(what, network, tmp_path):
+    model, optimizer = network
+    (tmp_path / "config.json").write_text("{}")  # a run's own folder, in which names tell steps
+    checkpoints.save(tmp_path, 1, model, optimizer)
+    first = model.get_weights()
+    model.set_weights([weights + 1 for weights in first])
+    path = checkpoints.save(tmp_path, 2, model, optimizer)
+    rewrite(path, ODD[what](tf.train.load_checkpoint(path).get_tensor))
+    with pytest.raises(checkpoints.DamagedCheckpoint, match="model.ckpt-2"):
+        checkpoints.restore(path, model, optimizer)
+    said = []
+    assert checkpoints.restore_latest(tmp_path, model, optimizer, said.append) == 1
+    assert len(said) == 1 and "Passed over" in said[0]
+    for old, new in zip(first, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    checkpoints.save(tmp_path, 2, model, optimizer, keep=1)
+    assert checkpoints.steps(tmp_path) == [2]
+    assert {path.name for path in tmp_path.glob("*.index")} == {"model.ckpt-2.index", "damaged-model.ckpt-2.index"}
+
+
+def test_pruning_counts_no_checkpoint_from_after_the_step_that_was_gone_back_to(network, tmp_path):
+    model, optimizer = network
+    for step in (5, 10, 15):
+        checkpoints.save(tmp_path, step, model, optimizer)
+    checkpoints.save(tmp_path, 6, model, optimizer, keep=1)
+    assert checkpoints.steps(tmp_path) == [6, 10, 15]
+    assert tf.train.latest_checkpoint(str(tmp_path)) == checkpoints.prefix(tmp_path, 6)
+
+
+def test_where_no_checkpoint_can_be_read_nothing_is_changed(network, tmp_path):
+    model, optimizer = network
+    for step in (1, 2):
+        path = checkpoints.save(tmp_path, step, model, optimizer)
+        with open(f"{path}.data-00000-of-00001", "r+b") as file:
+            file.truncate(9)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(checkpoints.CheckpointError, match=r"None of the 2 checkpoints in .* can be read; nothing was"):
+        checkpoints.restore_latest(tmp_path, model, optimizer)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_weights_that_are_not_finite_are_not_saved_and_the_last_good_checkpoint_is_named(network, tmp_path):
+    model, optimizer = network
+    checkpoints.save(tmp_path, 3, model, optimizer)
+    variable = model.variables_2017()["conv1/weights"]
+    before = variable.numpy()
+    variable.assign(spoilt(before, np.nan))
+    with pytest.raises(checkpoints.CheckpointError, match=r"After step 4, conv1/weights is not finite.*model.ckpt-3:"):
+        checkpoints.save(tmp_path, 4, model, optimizer)
+    variable.assign(before)
+    assert checkpoints.steps(tmp_path) == [3]
+    assert "model.ckpt-3" in checkpoints.last_good(tmp_path, 3)
+    assert "No checkpoint from before was saved" in checkpoints.last_good(tmp_path, 2)
+
+
+@pytest.mark.parametrize("name", ["lr[1e-3]", "a*b?", "run@4", "two words", "ä—日本", "x" * 200, "50%{}", "new\nline"])
+def test_a_folder_may_have_any_name(name, network, tmp_path):
+    model, optimizer = network
+    folder = tmp_path / name
+    folder.mkdir()
+    checkpoints.save(folder, 1, model, optimizer)
+    checkpoints.save(folder, 2, model, optimizer, keep=1)
+    assert checkpoints.restore_latest(folder, model, optimizer) == 2
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoint", "model.ckpt-2.data-00000-of-00001", "model.ckpt-2.index",
+    ]  # fmt: skip

@@ -117,6 +117,7 @@ def watch(config: RunConfig) -> int:
     evaluated = results.Results(config.test_dir, config.part).steps()
     say(f"Watching {config.train_dir}, of which {len(evaluated)} checkpoints are evaluated")
     model = run_batch = split = None
+    refused = 0
     for step in new_checkpoints(config.train_dir, evaluated, config.eval_timeout * 3600):
         prefix = checkpoints.prefix(config.train_dir, step)
         try:
@@ -127,12 +128,20 @@ def watch(config: RunConfig) -> int:
                 run_batch = make_evaluation_step(model)  # compiled once for all checkpoints
             else:
                 checkpoints.restore(prefix, model)
-        except (checkpoints.DamagedCheckpoint, checkpoints.MissingCheckpoint) as error:
+            report(config, run_batch, step, split, record=True)
+        except checkpoints.MissingCheckpoint as error:
             say(f"{error} Not evaluated.")
-            continue
-        report(config, run_batch, step, split, record=True)
+        except (checkpoints.DamagedCheckpoint, evaluation.NotFinite) as error:
+            say(f"Step {step}: {error} Not evaluated.")
+            refused += 1
     lock.release()
     if not checkpoints.steps(config.train_dir):
         raise ValueError(f"No checkpoint came to {config.train_dir} in {config.eval_timeout:g} hours.")
-    say(f"Every checkpoint is evaluated: {config.test_dir}/results.csv")
+    total = len(results.Results(config.test_dir, config.part).steps())
+    if not total:
+        raise ValueError(f"None of the checkpoints in {config.train_dir} could be evaluated.")
+    if refused:
+        say(f"{total} checkpoints are evaluated, {refused} could not be: {config.test_dir}/results.csv")
+    else:
+        say(f"Every checkpoint is evaluated: {config.test_dir}/results.csv")
     return 0

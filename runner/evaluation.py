@@ -8,6 +8,10 @@ import numpy as np
 from input_data.progress import Progress
 
 
+class NotFinite(ValueError):
+    """A network that cannot be evaluated, since its outputs are NaN or infinite."""
+
+
 @dataclass
 class Result:
     """Counts over a test set.
@@ -47,6 +51,12 @@ def hits(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 def _result(logits: list, labels: list, loss: float) -> Result:
     all_logits, all_labels = np.concatenate(logits), np.concatenate(labels)
+    broken = int((~np.isfinite(all_logits)).any(axis=1).sum())
+    if broken:
+        raise NotFinite(
+            f"The network's outputs are not finite for {broken} of {len(all_logits)} examples: "
+            "its weights have grown too large."
+        )
     predicted = top_labels(all_logits, all_labels.shape[1])
     found = hits(all_labels, predicted)
     return Result(

@@ -9,6 +9,7 @@ from keras import ops
 
 from capsules.metrics import score
 from models.classifier import Classifier
+from runner.checkpoints import last_good
 from runner.devices import worker
 
 
@@ -90,6 +91,6 @@ def check_finite(loss: float, step: int, folder: Path) -> None:
     """Raises ValueError, naming the step, for a loss that is NaN or infinite."""
     if not math.isfinite(loss):
         raise ValueError(
-            f"The loss became {loss} at step {step}; the run stopped before saving it. The newest checkpoint in "
-            f"{folder} is good: lower learning_rate and start from it with --checkpoint in another --summary_dir."
+            f"The loss became {loss} at step {step}; the run stopped before saving it. "
+            f"{last_good(folder, step - 2)}"  # the weights after step - 1 gave this loss
         )
