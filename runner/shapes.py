@@ -3,10 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
-import tensorflow as tf
-
 from models.hparams import HParams
-from runner import checkpoints
+from runner.bundle import Bundle
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -41,12 +39,7 @@ def read(prefix: str) -> Shapes:
     Raises:
         DamagedCheckpoint: it cannot be read.
     """
-    try:
-        shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-    except (tf.errors.OpError, RuntimeError, IndexError) as error:
-        reason = str(getattr(error, "message", error)).splitlines()[0]
-        raise checkpoints.DamagedCheckpoint(f"The checkpoint {prefix} is cut short or damaged: {reason}") from None
-    return {name: tuple(shape) for name, shape in shapes.items()}
+    return {name: entry.shape for name, entry in Bundle(prefix).entries.items()}
 
 
 def infer(shapes: Shapes, data_size: int | None = None) -> Inferred:
