@@ -242,7 +242,7 @@ def _cut_idx(tmp_path):
 
 def _cut_records(tmp_path):
     (tmp_path / "train_2shifted_mnist.tfrecords").write_bytes(b"\x40" + bytes(20))
-    return [f"--data_dir={tmp_path}"], "is cut short or damaged in record 0"
+    return [f"--data_dir={tmp_path}"], "damaged in record 0"
 
 
 def _checkpoint(tmp_path, capsys, cut):

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -151,6 +152,8 @@ def train(config: RunConfig) -> tuple[int, Result | None]:
         draw(config.test_dir, model, step, data.open(network))
         python = os.path.relpath(sys.executable)
         say(f"Look at the curves: {python} -m tensorboard.main --host 127.0.0.1 --logdir {config.root}")
+        flags = flag_lines({"checkpoint": config.root, "data_dir": config.data_dir}).splitlines()
+        say(f"Try it on a page: {python} explore.py {shlex.join(flags)} --serve")
     return 0, result
 
 

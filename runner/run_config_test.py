@@ -1,0 +1,81 @@
+"""The configuration of a run."""
+
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+
+from input_data.flags import parse
+from runner.run_config import RunConfig, flag_lines
+
+SPEC = {  # the flags of 2017 with their defaults
+    "data_dir": None, "hparams_override": None, "max_steps": 1000, "num_gpus": 1, "num_trials": 1, "save_step": 1500,
+    "summary_dir": None, "checkpoint": None, "train": True, "validate": False,
+}  # fmt: skip
+
+
+def read(*arguments):
+    return parse(RunConfig, arguments, "experiment.py", "")
+
+
+def test_flags_of_2017_keep_their_defaults():
+    config = read()
+    assert {name: getattr(config, name) for name in SPEC} == SPEC
+    assert config == RunConfig() and config.trains and not config.is_ensemble
+
+
+def test_a_configuration_does_not_change_and_making_it_does_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig(summary_dir="s", download=True)
+    with pytest.raises(FrozenInstanceError):
+        config.seed = 3
+    assert config.train_dir == Path("s/train") and config.test_dir == Path("s/test")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_written_as_a_flagfile_is_read_as_the_same_run(tmp_path):
+    config = read("--summary_dir=a b", "--notrain", "--eval_timeout=0.5", "--hparams_override=routing=1,leaky=true")
+    (tmp_path / "flags.txt").write_text(flag_lines(vars(config)))
+    assert read(f"--flagfile={tmp_path}/flags.txt") == config
+
+
+@pytest.mark.parametrize(("arguments", "job"), [
+    ([], "trains"),
+    (["--num_trials=2"], "trains"),
+    (["--train=false"], ""),
+    (["--train=false", "--num_trials=2", "--checkpoint=a{}"], "is_ensemble"),
+    (["--checkpoint=a", "--predict=b"], "uses"),
+    (["--checkpoint=a", "--export=b", "--num_trials=2"], "uses"),
+    (["--check_data"], ""),
+])  # fmt: skip
+def test_flags_say_one_job(arguments, job):
+    config = read(*arguments)
+    assert [name for name in ("trains", "is_ensemble", "uses") if getattr(config, name)] == ([job] if job else [])
+
+
+def test_every_number_has_bounds():
+    for field in fields(RunConfig):
+        rule = field.metadata["rule"]
+        if field.type in (int, float, int | None) and not rule.choices:
+            assert 0 <= rule.low < rule.high < 2**63, field.name
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(RunConfig) if f.type in (int, float, int | None)])
+def test_a_number_out_of_range_is_refused_for_every_flag(name, capsys):
+    for value in ("-1", "1e400", "nan", str(2**63), str(10**40), "x", ""):
+        with pytest.raises(SystemExit) as leave:
+            read(f"--{name}={value}")
+        err = capsys.readouterr().err
+        assert leave.value.code == 2 and f"--{name}: " in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--predict=a"], "--predict and --export take the --checkpoint"),
+    (["--train=false", "--checkpoint=a{}"], "--num_trials with --train=false takes"),
+    (["--train=false", "--num_trials=2", "--checkpoint=a"], "takes a --checkpoint with {}"),
+    (["--num_trials=2", "--predictions=a.csv"], "takes a name with {} for the trial's number"),
+])  # fmt: skip
+def test_flags_that_contradict_one_another_are_refused(arguments, words, capsys):
+    with pytest.raises(SystemExit) as leave:
+        read(*arguments)
+    assert leave.value.code == 2 and words in capsys.readouterr().err
