@@ -1,0 +1,57 @@
+"""Evaluation of ensembles whose members are not alike, and of names that are not there."""
+
+import numpy as np
+import pytest
+
+from models.hparams import HParams
+from runner.checkpoints import MissingCheckpoint
+from runner.config import NetworkSpec
+from runner.evaluate import evaluate_checkpoint, evaluate_ensemble
+from runner.loader_test import save
+from runner.run_config import RunConfig
+
+DIGITS = tuple("0123456789")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs with random weights: two of different width, one of other classes."""
+    root = tmp_path_factory.mktemp("runs")
+    for name, width, names in (("net0", 2, DIGITS), ("net1", 3, DIGITS), ("odd1", 2, (*DIGITS[:9], "ten"))):
+        hparams = HParams(num_prime_capsules=1, conv_channels=width, remake=False)
+        save(root / name / "train", NetworkSpec("capsule", hparams), (28, 28, 1), names)
+    (root / "odd0").symlink_to(root / "net0")
+    return root
+
+
+def config(runs, tmp_path, checkpoint, **flags):
+    return RunConfig(
+        train=False, summary_dir=str(tmp_path), checkpoint=f"{runs}/{checkpoint}", eval_size=30, predictions=str(
+            tmp_path / "out.npz"), **flags)  # fmt: skip
+
+
+def logits(tmp_path):
+    with np.load(tmp_path / "out.npz") as arrays:
+        return arrays["logits"]
+
+
+def test_members_of_an_ensemble_may_be_networks_of_different_shape(runs, tmp_path, capsys):
+    alone = []
+    for member in range(2):
+        assert evaluate_checkpoint(config(runs, tmp_path, f"net{member}")) == 0
+        alone.append(logits(tmp_path))
+    assert evaluate_ensemble(config(runs, tmp_path, "net{}", num_trials=2)) == 0
+    np.testing.assert_allclose(logits(tmp_path), alone[0] + alone[1], rtol=1e-6)
+    assert capsys.readouterr().out.count("embedded sample") == 3  # each job opens its split once
+
+
+def test_members_that_learned_other_classes_are_refused(runs, tmp_path):
+    with pytest.raises(ValueError, match="are of different data or classes"):
+        evaluate_ensemble(config(runs, tmp_path, "odd{}", num_trials=2))
+
+
+def test_a_member_that_is_missing_is_named(runs, tmp_path):
+    with pytest.raises(ValueError, match="member .*net2 does not exist"):
+        evaluate_ensemble(config(runs, tmp_path, "net{}", num_trials=3))
+    with pytest.raises(MissingCheckpoint, match="model.ckpt-7"):
+        evaluate_checkpoint(config(runs, tmp_path, "net0/train/model.ckpt-7"))

@@ -1,0 +1,55 @@
+"""Counting: what is right, for one label and for two, for a network and for an ensemble."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from runner.evaluation import evaluate, evaluate_ensemble, hits, top_labels
+
+LOGITS = np.array([[3, 2, 1], [1, 3, 2], [2, 1, 3], [3, 1, 2], [1, 2, 3]], np.float32)
+LABELS = np.array([0, 1, 1, 0, 2])[:, None]
+
+
+def batches(labels=LABELS, size=2):
+    """The examples in batches of which the last is smaller; "images" are their numbers."""
+    numbers = np.arange(len(labels))
+    return [{"images": numbers[i : i + size], "labels": labels[i : i + size]} for i in range(0, len(labels), size)]
+
+
+def network(logits, loss=1.0):
+    """An evaluation step that knows its answers."""
+    return lambda batch: (tf.constant(logits[batch["images"]]), tf.constant(loss * len(batch["labels"])))
+
+
+def test_the_largest_logits_are_the_predictions():
+    np.testing.assert_array_equal(top_labels(LOGITS, 2), [[0, 1], [1, 2], [2, 0], [0, 2], [2, 1]])
+    np.testing.assert_array_equal(top_labels(np.zeros((1, 3), np.float32), 2), [[0, 1]])  # ties: the first class
+
+
+def test_a_label_is_hit_wherever_it_stands():
+    np.testing.assert_array_equal(hits(np.array([[1, 2], [0, 1]]), np.array([[2, 1], [1, 2]])), [[1, 1], [0, 1]])
+
+
+def test_every_example_counts_once_whatever_the_batches():
+    for size in (1, 2, 5, 9):
+        result = evaluate(network(LOGITS, loss=0.5), batches(size=size), 5)
+        assert (result.size, result.wrong, result.almost_wrong, result.loss) == (5, 1, 1, 0.5)
+        assert str(result) == "Total wrong predictions: 1, wrong percent: 20%"
+
+
+def test_two_labels_are_right_together_and_almost_right_alone():
+    labels = np.array([[1, 0], [0, 1], [1, 0], [1, 2], [2, 1]])
+    result = evaluate(network(LOGITS), batches(labels), 5)
+    assert (result.wrong, result.almost_wrong, result.percent) == (3, 0, 60)  # half a pair is no half credit
+
+
+def test_an_ensemble_sums_the_logits_of_each_example():
+    other = LOGITS[:, ::-1] * 4
+    said = []
+    members = iter([network(LOGITS), network(other)])
+    result = evaluate_ensemble(members, lambda: batches(), 5, lambda index, own: said.append((index, own.wrong)))
+    np.testing.assert_array_equal(result.predictions["logits"], LOGITS + other)
+    expected = (LOGITS + other).argmax(axis=1)
+    assert result.wrong == int((expected != LABELS[:, 0]).sum()) and math.isnan(result.loss)
+    assert [index for index, _ in said] == [0, 1] and said[0][1] == 1
