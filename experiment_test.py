@@ -210,7 +210,7 @@ def _no_folder(tmp_path):
 
 
 def _empty_folder(tmp_path):
-    return [f"--data_dir={tmp_path}"], "neither train_2shifted_mnist.tfrecords"
+    return [f"--data_dir={tmp_path}"], "has nothing that is known for MNIST"
 
 
 def _not_a_folder(tmp_path):

@@ -217,9 +217,12 @@ def _step(bundle: Bundle) -> int:
     if "global_step" not in bundle.entries and not name:
         return 0  # one of 2017 that was saved for use alone
     entry = bundle.entries.get("global_step")
-    if entry is None or entry.shape != () or entry.dtype not in (np.dtype("int64"), np.dtype("int32")):
-        raise bundle.damaged("its global_step is no whole number")
-    step = int(bundle.read("global_step"))
+    if entry is None or entry.shape != () or entry.dtype.kind not in "if":
+        raise bundle.damaged("its global_step is no number")
+    value = bundle.read("global_step")
+    if not np.isfinite(value) or value != np.floor(value):  # the code of 2017 counted in float32
+        raise bundle.damaged(f"its global_step is {value}, no whole number")
+    step = int(value)
     if step < 0 or (name and step != int(name[1])):
         raise bundle.damaged(f"its global_step is {step}")
     return step

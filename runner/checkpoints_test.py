@@ -176,7 +176,7 @@ ODD = {
     "a slot is missing": lambda old: {"conv1/weights/Adam_1": None},
     "a step below 0": lambda old: {"global_step": np.int64(-2)},
     "several steps": lambda old: {"global_step": np.array([2, 2])},
-    "a step that is no whole number": lambda old: {"global_step": np.float32(2)},
+    "a step that is no whole number": lambda old: {"global_step": np.float32(2.5)},
     "another step": lambda old: {"global_step": np.int64(3)},
     "no step": lambda old: {"global_step": None},
     "a step in words": lambda old: {"global_step": np.array("2")},
@@ -207,6 +207,13 @@ def test_a_whole_checkpoint_of_odd_content_is_passed_over_set_aside_and_never_ov
     checkpoints.save(tmp_path, 2, model, optimizer, keep=1)
     assert checkpoints.steps(tmp_path) == [2]
     assert {path.name for path in tmp_path.glob("*.index")} == {"model.ckpt-2.index", "damaged-model.ckpt-2.index"}
+
+
+def test_the_code_of_2017_counted_steps_in_float32(network, tmp_path):
+    model, optimizer = network
+    path = checkpoints.save(tmp_path, 2, model, optimizer)
+    rewrite(path, {"global_step": np.float32(350)})
+    assert checkpoints.restore(path, model, optimizer) == 350
 
 
 def test_pruning_counts_no_checkpoint_from_after_the_step_that_was_gone_back_to(network, tmp_path):
