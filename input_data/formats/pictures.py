@@ -82,9 +82,10 @@ def decode(content: bytes) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
+    Image.MAX_IMAGE_PIXELS = pixel_limit()  # Pillow warns beyond it, and refuses beyond twice as many
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own, lower, limit and harmless oddities of TIFF files
+            warnings.simplefilter("ignore")  # also of harmless oddities of TIFF files
             with Image.open(io.BytesIO(content), formats=tuple(FORMATS)) as image:
                 if image.width * image.height > pixel_limit():
                     raise DataError(_too_large(f"{image.width}x{image.height}"))
@@ -92,7 +93,7 @@ def decode(content: bytes) -> np.ndarray:
     except DataError:
         raise
     except Image.DecompressionBombError:
-        raise DataError(_too_large("more than twice that")) from None
+        raise DataError(_too_large("more than twice as many")) from None
     except Exception:  # Pillow raises whatever the damage leads to
         raise DataError(
             "Expected a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture. "

@@ -6,18 +6,23 @@ of mass lies in the middle of the frame.
 
 import numpy as np
 
+from input_data.dataset import DataError
 from input_data.formats.pictures import resized, with_depth
 from input_data.images import scaled
+from input_data.mnist import paper
 
 SIZE, BOX = 28, 20
+_FAINT = 12  # levels of 255 between the darkest and the lightest pixel below which a small picture is blank
+_NOTHING = "Nothing readable: no ink stands out from the paper."
 _MIDDLE = 14  # where the centre of mass of MNIST's digits lies, counted from 0
 
 
 def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
     """A picture of ink on any background as the network of a digit data set sees it.
 
-    A network of 28x28 gets MNIST's layout, unless the picture has that size already; others (MultiMNIST's 36x36,
-    affNIST's 40x40), where the place in the frame matters, get the whole picture, resized.
+    A picture of the network's size is taken as it is, but for inverting it. Of a larger one the ink is separated from
+    the paper (see `paper`); a network of 28x28 gets it in MNIST's layout, others (MultiMNIST's 36x36, affNIST's 40x40),
+    where the place in the frame matters, get the whole picture, resized.
 
     Args:
         picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
@@ -25,30 +30,60 @@ def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.
 
     Returns:
         float32 [rows, columns, 1] in [0, 1], and what was done.
+
+    Raises:
+        DataError: nothing readable is in the picture.
     """
-    ink, notes = _ink(picture)
-    if not ink.any():
-        return np.zeros(image_shape, np.float32), [*notes, "blank: nothing is drawn"]
+    grey, notes = with_depth(picture, 1)
     if picture.shape[:2] == image_shape[:2]:
-        return scaled(ink), notes
-    if image_shape[:2] == (SIZE, SIZE):
-        return _laid_out(ink), [*notes, f"cut from {picture.shape[0]}x{picture.shape[1]} to its ink and centred"]
-    ink, padded = _square(ink) if image_shape[0] == image_shape[1] else (ink, [])
-    frame, changed = resized(ink, *image_shape[:2])
-    return scaled(frame), [*notes, *padded, *changed]
+        ink, inverted = _difference(grey)
+        return scaled(ink), [*notes, *inverted]
+    written, inverted = _written(grey)
+    notes += inverted
+    if written.shadow:
+        notes.append("a shadow or an edge passed over")
+    laid_out = image_shape[:2] == (SIZE, SIZE)
+    if laid_out:
+        if written.count > 1:
+            notes.append(f"{written.count} figures: only the largest is read")
+        return _laid_out(written.ink[..., None]), [*notes, f"cut from {_size(picture)} to its ink and centred"]
+    ink, padded = written.ink[..., None], []
+    if image_shape[0] == image_shape[1]:
+        ink, padded = _square(ink)
+    frame, _ = resized(ink, *image_shape[:2])
+    return scaled(frame), [*notes, *padded, f"resized {_size(picture)} to {image_shape[0]}x{image_shape[1]}"]
 
 
-def _ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _size(picture: np.ndarray) -> str:
+    return f"{picture.shape[0]}x{picture.shape[1]}"
+
+
+def _difference(grey: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """How far each pixel is from the background in the ink's direction: float32 [rows, columns, 1], 0 to 255.
 
     The background is the median of the border; the ink is on the side of it that reaches further.
     """
-    grey, notes = with_depth(picture, 1)
     grey = grey.astype(np.float32)
+    if np.ptp(grey) < _FAINT:
+        raise DataError(_NOTHING)
     background = np.median(border(grey))
     if background - grey.min() > grey.max() - background:
-        return np.maximum(background - grey, 0), [*notes, "inverted: dark on light"]
-    return np.maximum(grey - background, 0), notes
+        return np.maximum(background - grey, 0), ["inverted: dark on light"]
+    return np.maximum(grey - background, 0), []
+
+
+def _written(grey: np.ndarray) -> tuple[paper.Ink, list[str]]:
+    """What is written in a picture [rows, columns, 1], dark on light or light on dark, whichever there is."""
+    scale = min(1.0, paper.SIDE / max(grey.shape))
+    small, _ = resized(grey, *(max(1, round(side * scale)) for side in grey.shape[:2]))
+    small = small[..., 0]
+    background = np.median(border(small[..., None]))
+    dark_first = background - small.min() > small.max() - background
+    for dark in (dark_first, not dark_first):
+        written = paper.separate(small, dark)
+        if written is not None:
+            return written, ["inverted: dark on light"] if dark else []
+    raise DataError(_NOTHING)
 
 
 def border(grey: np.ndarray) -> np.ndarray:
@@ -60,12 +95,7 @@ def border(grey: np.ndarray) -> np.ndarray:
 
 
 def _laid_out(ink: np.ndarray) -> np.ndarray:
-    """Ink [rows, columns, 1] in MNIST's layout: float32 [28, 28, 1] in [0, 1].
-
-    What is no stronger than four times the grain of the paper at the border, or than a tenth of the ink, is paper.
-    """
-    paper = min(max(0.1 * ink.max(), 4 * np.percentile(border(ink), 95)), 0.5 * ink.max())
-    ink = np.where(ink > paper, ink, 0)
+    """Ink [rows, columns, 1] in MNIST's layout: float32 [28, 28, 1] in [0, 1]."""
     rows, columns = np.flatnonzero(ink.any(axis=(1, 2))), np.flatnonzero(ink.any(axis=(0, 2)))
     digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     scale = BOX / max(digit.shape[:2])

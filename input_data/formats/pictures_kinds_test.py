@@ -1,0 +1,160 @@
+"""Pictures are read as a viewer shows them, whatever their orientation, colours and depth; none fills the memory."""
+
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from input_data import DataError
+from input_data.formats.pictures import decode, is_picture, read, resized, with_depth
+
+RNG = np.random.RandomState(5)
+COLOUR = RNG.randint(0, 256, (12, 9, 3)).astype(np.uint8)
+
+
+def saved(image, kind, **options):
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_turned_as_their_camera_noted(orientation):
+    upright = np.zeros((40, 30, 3), np.uint8)
+    upright[:20, :10] = (200, 30, 30)  # one corner, so that every turn and mirror differs
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.swapaxes(0, 1),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for kind in ("JPEG", "PNG", "TIFF", "WEBP"):
+        picture = decode(saved(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif))
+        assert picture.shape == (40, 30, 3), kind
+        np.testing.assert_allclose(picture[5:15, 2:6].mean(axis=(0, 1)), (200, 30, 30), atol=12, err_msg=kind)
+        assert picture[25:, 15:].max() < 40, kind
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "TIFF"])
+def test_palettes_have_their_colours(kind):
+    image = Image.fromarray(np.full((6, 5, 3), (204, 51, 51), np.uint8)).convert("P")
+    picture = with_depth(decode(saved(image, kind)), 3)[0]
+    np.testing.assert_allclose(picture[0, 0], (204, 51, 51), atol=2)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_become_eight(kind):
+    values = np.linspace(0, 65535, 60).reshape(6, 10).astype(np.uint16)
+    picture = decode(saved(Image.fromarray(values), kind))
+    np.testing.assert_array_equal(picture[..., 0], np.round(values / 257))
+
+
+def test_other_colour_spaces_become_rgb_and_a_transparent_palette_rgba():
+    image = Image.fromarray(np.full((6, 5, 3), (200, 30, 30), np.uint8))
+    for mode, kind in (("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "TIFF"), ("LAB", "TIFF"), ("RGB", "WEBP")):
+        picture = decode(saved(image.convert(mode), kind))
+        assert picture.shape == (6, 5, 3)
+        np.testing.assert_allclose(picture[0, 0], (200, 30, 30), atol=4)
+    picture = decode(saved(image.convert("P"), "PNG", transparency=0))
+    assert picture.shape == (6, 5, 4)
+    real = np.linspace(0, 1, 30, dtype=np.float32).reshape(6, 5)
+    np.testing.assert_array_equal(decode(saved(Image.fromarray(real), "TIFF"))[..., 0], np.round(real * 255))
+
+
+def test_of_moving_pictures_the_first_is_read():
+    frames = [Image.fromarray(np.full((6, 5, 3), level, np.uint8)) for level in (10, 200)]
+    for kind in ("GIF", "TIFF", "WEBP", "PNG"):
+        picture = decode(saved(frames[0], kind, save_all=True, append_images=frames[1:]))
+        np.testing.assert_allclose(picture[..., 0], 10, atol=2)
+
+
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width, height, data=b""):
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def claims(kind, width, height):
+    """A small file that claims to be a large picture."""
+    content = bytearray(saved(Image.fromarray(COLOUR), kind))
+    if kind == "JPEG":
+        place = content.index(b"\xff\xc0")
+        content[place + 5 : place + 9] = struct.pack(">HH", height, width)
+    elif kind == "BMP":
+        content[18:26] = struct.pack("<ii", width, height)
+    elif kind == "GIF":
+        content[6:10] = struct.pack("<HH", width, height)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("size", [(50_000, 50_000), (8001, 8000), (2**31 - 1, 2**31 - 1), (1, 64_000_001)])
+def test_a_picture_is_refused_for_its_size_before_it_is_decoded(size):
+    with pytest.raises(DataError, match="too large: at most 64 million pixels are read|readable PNG"):
+        decode(png(*size))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "BMP", "GIF"])
+def test_what_other_formats_claim_is_refused_too(kind):
+    with pytest.raises(
+        DataError, match="too large: at most 64 million pixels are read. Received (30000x20000|more than twice as many)"
+    ):
+        decode(claims(kind, 30_000, 20_000))
+
+
+def test_the_limit_can_be_raised(monkeypatch):
+    content = saved(Image.fromarray(COLOUR), "PNG")
+    monkeypatch.setenv("INPUT_DATA_LIMIT_MEGAPIXELS", "0.0001")
+    with pytest.raises(DataError, match=r"Received 9x12. .*set INPUT_DATA_LIMIT_MEGAPIXELS"):
+        decode(content)
+    monkeypatch.setenv("INPUT_DATA_LIMIT_MEGAPIXELS", "1")
+    np.testing.assert_array_equal(decode(content), COLOUR)
+    for wrong in ("0", "-1", "nan", "many"):
+        monkeypatch.setenv("INPUT_DATA_LIMIT_MEGAPIXELS", wrong)
+        with pytest.raises(DataError, match=f"should be a number of megapixels above 0. Received: {wrong}"):
+            decode(content)
+
+
+def test_sparse_gigabytes_are_not_read(tmp_path):
+    path = tmp_path / "large.png"
+    path.write_bytes(png(9, 9))
+    os.truncate(path, 2**35)
+    with pytest.raises(DataError, match="too large.*Received 32.0 GiB"):
+        read(path)
+    with pytest.raises(DataError, match="too large.*Received 100000x100000"):
+        resized(COLOUR, 100_000, 100_000)
+
+
+def test_damaged_pictures_of_every_format_are_refused_or_read_but_nothing_else():
+    random = np.random.RandomState(0)
+    for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"):
+        plain = saved(Image.fromarray(COLOUR), kind)
+        for _ in range(40):
+            content = bytearray(plain[: random.randint(1, len(plain) + 1)])
+            for place in random.randint(0, len(content), random.randint(0, 9)):
+                content[place] = random.randint(256)
+            try:
+                picture = decode(bytes(content))
+            except DataError:
+                continue
+            assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] in (1, 3, 4)
+
+
+def test_files_of_a_mac_and_hidden_ones_are_no_pictures(tmp_path):
+    from pathlib import Path
+
+    assert is_picture(Path("a b/1.PNG")) and is_picture(Path("x.webp")) and is_picture(Path("x.TIF"))
+    for name in ("._1.png", "__MACOSX/1.png", ".cache/1.png", "1.txt", "png"):
+        assert not is_picture(Path(name))
