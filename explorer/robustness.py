@@ -21,7 +21,9 @@ BATCH = 100
 
 
 def moved(images: np.ndarray, matrix: np.ndarray, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
-    """An affine change about the centre, bilinear, with zeros outside.
+    """An affine change about the centre, bilinear; what comes in from outside has the colour of the image's border.
+
+    The border's median is what is filled with, so that a report on light pictures is not one on black frames.
 
     Args:
         images: float32 [n, rows, columns, depth].
@@ -32,7 +34,14 @@ def moved(images: np.ndarray, matrix: np.ndarray, shift: tuple[float, float] = (
     inverse[1:3, 1:3] = np.linalg.inv(matrix)  # SciPy asks where a point comes from
     centre = (np.array(images.shape) - 1) / 2
     offset = centre - inverse @ (centre + [0, *shift, 0])
-    return ndimage.affine_transform(images, inverse, offset, order=1, mode="grid-constant")
+    fill = _border_colour(images)
+    return ndimage.affine_transform(images - fill, inverse, offset, order=1, mode="grid-constant") + fill
+
+
+def _border_colour(images: np.ndarray) -> np.ndarray:
+    """Returns the median of each image's outermost pixels in each channel, float32 [n, 1, 1, depth]."""
+    sides = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])  # each [n, pixels, depth]
+    return np.median(np.concatenate(sides, axis=1), axis=1)[:, None, None, :].astype(np.float32)
 
 
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:

@@ -25,10 +25,30 @@ def test_nothing_changes_at_the_amount_of_nothing():
 
 
 @pytest.mark.parametrize("pixels", [-6, -2, 4])
-def test_shifts_are_rolls_with_zeros(pixels):
-    expected = np.roll(IMAGES, pixels, axis=2)
+def test_shifts_of_images_on_black_are_rolls_with_zeros(pixels):
+    images = framed(IMAGES, np.zeros((4, 1)))
+    expected = np.roll(images, pixels, axis=2)
     expected[:, :, slice(pixels) if pixels > 0 else slice(28 + pixels, None)] = 0
-    np.testing.assert_allclose(robustness.shifted(IMAGES, pixels), expected, atol=1e-6)
+    np.testing.assert_allclose(robustness.shifted(images, pixels), expected, atol=1e-6)
+
+
+def framed(images, colours):
+    """The images within a frame, a pixel wide, of a colour for each."""
+    framed = np.empty_like(images)
+    framed[:] = np.asarray(colours, np.float32)[:, None, None, :]
+    framed[:, 1:-1, 1:-1] = images[:, 1:-1, 1:-1]
+    return framed
+
+
+def test_what_comes_in_from_outside_has_the_colour_of_each_images_border():
+    colours = [[1.0, 0.9, 0.8], [-1.2, 0.0, 0.4], [0.3, 0.3, 0.3], [2.5, 0.1, 0.0]]
+    images = framed(np.random.default_rng(1).random((4, 28, 28, 3)).astype(np.float32), colours)
+    for change, columns in ((6, slice(6)), (-4, slice(24, None))):
+        expected = np.roll(images, change, axis=2)
+        expected[:, :, columns] = np.asarray(colours)[:, None, None, :]
+        np.testing.assert_allclose(robustness.shifted(images, change), expected, atol=1e-5)
+    np.testing.assert_allclose(robustness.rotated(images, 45)[:, 0, 0], colours, atol=1e-5)
+    np.testing.assert_allclose(robustness.scaled(images, 0.6)[:, -1, -1], colours, atol=1e-5)
 
 
 def test_rotation_is_counter_clockwise():

@@ -21,7 +21,7 @@ from input_data.dataset import DataError, Split, check_labels
 from input_data.formats.files import read_limited
 
 HEADER, FOOTER = 12, 4  # bytes: length and its checksum before the payload, the payload's checksum behind it
-_MOST_FILES = 99_999  # NAME-00000-of-00005 has five digits
+MOST_FILES = 99_999  # NAME-00000-of-00005 has five digits
 _SIZES = ("height", "width", "depth")
 _BLOCK = 1000  # records that are verified at a time
 
@@ -37,9 +37,7 @@ def shards(name: str) -> list[Path]:
     if not at or os.path.isfile(path):
         paths = [path]
     elif not re.fullmatch("[0-9]{1,5}", count) or int(count) < 1:
-        raise DataError(
-            f"{name}: NAME@N takes the number of files N, from 1 to {_MOST_FILES:,}. Received: {count[:20]}"
-        )
+        raise DataError(f"{name}: NAME@N takes the number of files N, from 1 to {MOST_FILES:,}. Received: {count[:20]}")
     else:
         paths = [path.with_name(f"{base}-{index:05}-of-{int(count):05}") for index in range(int(count))]
     missing = [str(path) for path in paths if not os.path.isfile(path)]

@@ -1,5 +1,6 @@
 """Reads images from tables of numbers as Kaggle has them: a line an image, its label first, then its pixels."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ def read(path: Path, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     try:
         with path.open(encoding="ascii") as file:
             heading = not file.readline(10 * width).lstrip()[:1].isdigit()
-        table = np.loadtxt(path, np.int16, delimiter=",", skiprows=int(heading), encoding="ascii", ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an empty table is refused below
+            table = np.loadtxt(path, np.int16, delimiter=",", skiprows=int(heading), encoding="ascii", ndmin=2)
     except ValueError as error:
         raise DataError(f"{path} should be a table of whole numbers ({error}).") from None
     if table.shape[1] != width or not len(table):

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from input_data.dataset import SPLITS, DataError
 from input_data.flags import exit_code, flag, parse
 from input_data.formats.record_writer import frame, write
+from input_data.formats.records import MOST_FILES
 from input_data.images import integers, shift
 from input_data.mnist.mnist_input import load
 from input_data.mnist.multi_input import Partners
@@ -156,6 +157,8 @@ def generate(
     if multi_targets:
         total, template, blocks = multi(images, labels, shift, num_pairs, seed)
         count = -(-total // max_shard) if max_shard else 1
+        if count > MOST_FILES:
+            raise DataError(f"{total:,} pairs in files of {max_shard:,} are {count:,} files, more than {MOST_FILES:,}.")
         paths = [Path(data_dir) / f"multi{name}-{index:05}-of-{count:05}" for index in range(count)]
     else:
         total, template, blocks = single(images, labels, shift)
