@@ -54,7 +54,7 @@ def assert_same(one, other, **tolerance):
 
 
 def test_a_watcher_evaluates_each_checkpoint_once_and_keeps_the_best(tmp_path):
-    flags = [f"--summary_dir={tmp_path}", "--eval_size=100"]
+    flags = [f"--summary_dir={tmp_path}", "--eval_size=100", "--validate"]
     training = start(*flags, TINY, "--max_steps=2000", "--save_step=250", "--max_to_keep=2")
     while not list(tmp_path.glob("train/model.ckpt-*.index")):
         time.sleep(0.05)
@@ -71,13 +71,13 @@ def test_a_watcher_evaluates_each_checkpoint_once_and_keeps_the_best(tmp_path):
     kept = {path.name for path in tmp_path.glob("train/*.index")}
     assert kept == {"model.ckpt-1750.index", "model.ckpt-2000.index"}
     best = json.loads((tmp_path / "test/best/best.json").read_text())
-    assert best["wrong"] == min(int(row["wrong"]) for row in rows)
+    assert best["percent"] == min(float(row["percent"]) for row in rows)
     again = finish(start(*flags, "--train=false"))  # nothing is evaluated twice, also after a restart
     assert "Total wrong" not in again
     with (tmp_path / "test/results.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == rows
     kept = f"--checkpoint={tmp_path}/test/best/model.ckpt-{best['step']}"
-    assert f"Total wrong predictions: {best['wrong']}," in finish(start(*flags, "--train=false", kept))
+    assert f"wrong percent: {best['percent']:.6g}%" in finish(start(*flags, "--train=false", kept))
 
 
 def test_a_run_killed_at_any_moment_ends_with_the_same_weights(tmp_path):
@@ -95,6 +95,17 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(tmp_path):
     finish(start(*flags, f"--summary_dir={tmp_path}/killed"))
     assert_same(tensors(tmp_path / "whole/train/model.ckpt-40"), tensors(tmp_path / "killed/train/model.ckpt-40"))
     assert not list(tmp_path.glob("killed/train/.saving-*"))
+
+
+def test_a_run_whose_output_nobody_reads_any_more_saves_and_ends(tmp_path):
+    often = "import input_data.progress; input_data.progress.INTERVAL = 0"
+    process = start(f"--summary_dir={tmp_path}", TINY, "--max_steps=100000", before=often)
+    for line in process.stdout:
+        if line.startswith("step "):
+            break
+    process.stdout.close()  # as `| head` does
+    assert process.wait(timeout=60) == 128 + signal.SIGHUP
+    assert len(list(tmp_path.glob("train/model.ckpt-*.index"))) == 1
 
 
 DEVICES = "import tensorflow as tf; tf.config.set_logical_device_configuration(\

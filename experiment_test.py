@@ -162,7 +162,7 @@ def test_a_preset_is_named_hparams_that_can_be_overridden(tmp_path, capsys):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_saves_and_says_how_to_go_on(number, tmp_path):
     command = [sys.executable, "experiment.py", f"--summary_dir={tmp_path}", TINY, "--max_steps=100000"]
     process = subprocess.Popen(

@@ -48,7 +48,9 @@ def runs(tmp_path_factory):
         network = config.NetworkSpec("capsule", hparams, "mnist", num_targets)
         config.write(folder, config.make(network, shape, tuple("0123456789")))
         (root / name / "test").mkdir()
-        (root / name / "test/results.csv").write_text("step,split,percent\n2,test,90\n")
+        (root / name / "test/results.csv").write_text(
+            "step,split,size,wrong,almost_wrong,percent,loss\n2,test,10,9,0,90,0.5\n"
+        )
     return root
 
 

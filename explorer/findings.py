@@ -1,6 +1,5 @@
 """What is inside a trained network, as arrays; `pictures` draws them."""
 
-import csv
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from input_data import Split, evaluation_batches
 from models.classifier import Classifier
+from runner import results
 from runner.evaluation import evaluate, hits, top_labels
 from runner.loader import Trained
 from runner.steps import make_evaluation_step
@@ -163,14 +163,7 @@ def run_folder(checkpoint: str) -> Path:
 
 def errors(run: Path) -> dict[str, np.ndarray]:
     """Percent wrong against step from `test/results.csv`: float [2, evaluations] of each split in it."""
-    path = run / "test/results.csv"
-    if not path.is_file():
-        return {}
-    try:
-        with path.open(newline="") as file:
-            rows = sorted((row["split"], int(row["step"]), float(row["percent"])) for row in csv.DictReader(file))
-    except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a table of results (split, step, percent): {error!r}. Move it away.") from None
+    rows = sorted((row.split, row.step, row.percent) for row in results.read(run / "test"))
     splits = sorted({row[0] for row in rows})
     return {split: np.array([row[1:] for row in rows if row[0] == split]).T for split in splits}
 

@@ -106,7 +106,10 @@ def test_pairs_keep_their_colours(double):
 def test_curves_come_from_the_table_and_the_event_files(tmp_path):
     (tmp_path / "test").mkdir()
     table = tmp_path / "test/results.csv"
-    table.write_text("step,split,size,percent\n20,test,10,3.5\n10,test,10,40\n10,validation,10,50\n")
+    table.write_text(
+        "step,split,size,wrong,almost_wrong,percent,loss\n"
+        "20,test,200,7,0,3.5,0.1\n10,test,10,4,0,40,0.2\n10,validation,10,5,0,50,0.2\n"
+    )
     assert {name: line.tolist() for name, line in findings.errors(tmp_path).items()} == {
         "test": [[10, 20], [40, 3.5]],
         "validation": [[10], [50]],

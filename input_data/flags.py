@@ -223,3 +223,9 @@ def exit_code(program: str, job: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
+    except Exception as error:
+        tensorflow = sys.modules.get("tensorflow")
+        if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+            raise  # a mistake of ours: its place is wanted
+        print(f"{program}: error: {_one_line(error.message or str(error))}", file=sys.stderr)
+        return 1

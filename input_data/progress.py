@@ -1,8 +1,12 @@
 """Progress of long work: a bar on a terminal, a plain line now and then elsewhere, and lines in between."""
 
+import errno
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 INTERVAL = 20.0  # seconds between plain lines
@@ -24,7 +28,26 @@ def duration(seconds: float) -> str:
 
 def say(text: str) -> None:
     """Prints a line at once, also into a pipe."""
-    print(text, flush=True)
+    with _output_may_end():
+        print(text, flush=True)
+
+
+@contextmanager
+def _output_may_end() -> Iterator[None]:
+    """Where the terminal or the reader of a pipe has gone, asks this process to end as the terminal's end would.
+
+    So a training job saves first. The output goes nowhere from then on.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        signal.raise_signal(getattr(signal, "SIGHUP", signal.SIGTERM))
 
 
 class Progress:
@@ -55,7 +78,8 @@ class Progress:
 
     def __exit__(self, *error):
         if self._bar:
-            self._bar.stop()
+            with _output_may_end():
+                self._bar.stop()
 
     def update(self, done: int, note: str | Callable[[], str] = "") -> None:
         """Tells, if it is time to, that `done` units are done.
@@ -73,8 +97,9 @@ class Progress:
         self.said = now
         text = f"{self._numbers(now)}  {note if isinstance(note, str) else note()}"
         if self._bar:
-            self._bar.update(self._task, completed=done, description=text)
-            self._bar.refresh()
+            with _output_may_end():
+                self._bar.update(self._task, completed=done, description=text)
+                self._bar.refresh()
         else:
             say(text.rstrip())
 

@@ -114,6 +114,7 @@ def watch(config: RunConfig) -> int:
     data = _data(config)
     make_folder(config.test_dir)
     lock = Lock(config.test_dir)
+    results.repair_best(config.test_dir, config.train_dir)
     evaluated = results.Results(config.test_dir, config.part).steps()
     say(f"Watching {config.train_dir}, of which {len(evaluated)} checkpoints are evaluated")
     model = run_batch = split = None

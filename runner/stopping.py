@@ -1,24 +1,36 @@
 """How a training process ends early, and how two of them are kept apart."""
 
-import fcntl
+import errno
 import os
 import signal
-import time
+import socket
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from input_data.progress import say
+
+# What file systems answer that have no locks, as Lustre and some network drives.
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class Stop:
-    """Within it, Ctrl-C and SIGTERM ask for a stop after the step at hand; a second one stops at once.
+    """Within it, Ctrl-C, SIGTERM and the end of the terminal ask for a stop after the step; a second one stops at once.
 
     Attributes:
         signal: the signal's number, 0 while there was none.
     """
 
-    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
     def __enter__(self):
         self.signal = 0
-        self._before = [signal.signal(number, self._note) for number in self._SIGNALS]
+        # What whoever started the process has it ignore stays ignored, as nohup's SIGHUP.
+        self._before = {
+            number: signal.signal(number, self._note)
+            for number in self._SIGNALS
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
         return self
 
     def _note(self, number, frame):
@@ -26,7 +38,7 @@ class Stop:
         self._restore()
 
     def _restore(self):
-        for number, handler in zip(self._SIGNALS, self._before, strict=True):
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def __exit__(self, *error):
@@ -36,53 +48,59 @@ class Stop:
 class Lock:
     """Held while a process trains in a folder or watches one; the system frees it however the process ends.
 
+    Where the file system has no locks, a line says so and the job goes on.
+
     Args:
         folder: `summary_dir/train`, or `summary_dir/test` for the watcher.
 
     Raises:
-        ValueError: another process holds it.
+        ValueError: another process holds it; it is named.
     """
 
     def __init__(self, folder: Path):
         self.path = Path(folder) / "lock"
-        self._file = self.path.open("a+")
-        if not self._take(patience=1.0):
-            self._file.seek(0)
-            process = self._file.read().strip() or "?"
-            self._file.close()
+        self._lock = _file_lock(self.path)
+        try:
+            self._lock.acquire(timeout=1.0)  # `is_locked` of another process holds it for a moment
+        except Timeout:
+            holder = self.path.read_text(errors="replace").strip() or "unknown"
             raise ValueError(
-                f"Another job (process {process}) is at work in {folder}. "
-                "Wait for it, stop it, or give another --summary_dir."
-            )
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
-
-    def _take(self, patience: float) -> bool:
-        """Takes the lock, waiting a moment for `is_locked` elsewhere to let go of it."""
-        end = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except OSError:
-                if time.monotonic() > end:
-                    return False
-                time.sleep(0.05)
+                f"Another job ({holder}) is at work in {folder}. Wait for it, stop it, or give another --summary_dir."
+            ) from None
+        except (NotImplementedError, OSError) as error:
+            if not _means_no_locks(error):
+                raise
+            say(f"The file system of {folder} has no locks: two jobs in one folder cannot be kept apart.")
+            return
+        self.path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
 
     def release(self) -> None:
-        """Lets another process train here."""
-        self._file.close()
+        """Lets another process work here."""
+        self._lock.release()
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds the folder's lock at this moment."""
+    """Whether a process holds the folder's lock at this moment; False where that cannot be told."""
     path = Path(folder) / "lock"
     if not path.exists():
         return False
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
+    lock = _file_lock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (NotImplementedError, OSError) as error:
+        if not _means_no_locks(error) and not isinstance(error, PermissionError):
+            raise
+        return False
+    lock.release()
     return False
+
+
+def _file_lock(path: Path) -> FileLock:
+    # A lock that is a mere file would outlive a job that was killed: no such fallback.
+    return FileLock(path, thread_local=False, fallback_to_soft=False)
+
+
+def _means_no_locks(error: Exception) -> bool:
+    return isinstance(error, NotImplementedError) or getattr(error, "errno", None) in _NO_LOCKS

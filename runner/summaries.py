@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_data.formats.files import atomic_write
+from input_data.progress import say
 from models.classifier import Classifier
 from models.optimizer import DecayToFloor
 from runner.config import SavedConfig
@@ -33,7 +34,22 @@ class TrainSummaries:
         self.last = (start, time.monotonic())
 
     def write(self, step: int, metrics: dict[str, float], batch: dict) -> None:
-        """Writes what is known after `step` steps; `metrics` are of the train step, `batch` its input."""
+        """Writes what is known after `step` steps; `metrics` are of the train step, `batch` its input.
+
+        Where that fails, as on a full disk, it says so once: events are not worth a run.
+        """
+        if self.writer is None:
+            return
+        try:
+            self._write(step, metrics, batch)
+        except tf.errors.OpError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: tf.errors.OpError) -> None:
+        self.writer = None
+        say(f"TensorBoard's events cannot be written: {error.message}. Training goes on without them.")
+
+    def _write(self, step: int, metrics: dict[str, float], batch: dict) -> None:
         last_step, last_time = self.last
         self.last = (step, time.monotonic())
         with self.writer.as_default(step):
@@ -61,7 +77,12 @@ class TrainSummaries:
 
     def close(self) -> None:
         """Writes out what is pending."""
-        self.writer.close()
+        if self.writer is None:
+            return
+        try:
+            self.writer.close()
+        except tf.errors.OpError as error:
+            self._give_up(error)
 
 
 def write_test_summaries(folder: Path, step: int, result: Result) -> None:
