@@ -217,7 +217,7 @@ def _step(bundle: Bundle) -> int:
     if "global_step" not in bundle.entries and not name:
         return 0  # one of 2017 that was saved for use alone
     entry = bundle.entries.get("global_step")
-    if entry is None or entry.shape != () or entry.dtype.kind not in "if":
+    if entry is None or entry.shape != () or entry.dtype is None or entry.dtype.kind not in "if":
         raise bundle.damaged("its global_step is no number")
     value = bundle.read("global_step")
     if not np.isfinite(value) or value != np.floor(value):  # the code of 2017 counted in float32
