@@ -4,6 +4,7 @@ from importlib import import_module
 
 MODELS = {
     "capsule": "capsnet.CapsNet",
+    "efficient": "efficient.EfficientCapsNet",
     "baseline": "baseline.Baseline",
     "baseline_paper": "baseline.PaperBaseline",
 }

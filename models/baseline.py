@@ -79,7 +79,7 @@ class _ConvolutionalNetwork(Classifier):
     def call(self, images, training=False):
         return {"logits": ops.cast(self.activations(images, training)["softmax_layer"], "float32")}
 
-    def variables_2017(self):
+    def named_variables(self):
         named = {}
         for layer in (*itertools.chain(*self.convolutions), *self.head):
             if layer.weights:

@@ -1,17 +1,16 @@
 """CapsNet: a convolution, primary capsules, class capsules and a decoder (paper, section 4, figures 1 and 2)."""
 
 import keras
-from keras import ops
 
 from capsules.layers import Capsules, Decoder, PrimaryCapsules, convolved_size, length
 
-from .classifier import Classifier
+from .capsule_network import CapsuleNetwork
 
 KERNEL = 9
 
 
 @keras.saving.register_keras_serializable("capsules")
-class CapsNet(Classifier):
+class CapsNet(CapsuleNetwork):
     """The capsule network of the paper, with the numerics of the code of 2017.
 
     `model(images)` gives "logits" (lengths of the class capsules, [batch, classes], float32) and "capsules"
@@ -31,8 +30,6 @@ class CapsNet(Classifier):
     """
 
     capsule_layer: type[Capsules] = Capsules
-    has_capsules = True
-    score_name = "length"
 
     def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "capsnet", **kwargs):
         super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
@@ -84,9 +81,6 @@ class CapsNet(Classifier):
         capsules = self.activations(images)["capsule2"]
         return {"logits": length(capsules), "capsules": capsules}
 
-    def scores(self, logits):
-        return logits  # a capsule's length is its probability (paper, section 2), whatever the loss
-
     def places(self):
         layer = self.primary
         sees = KERNEL + layer.kernel_size[0] - 1
@@ -96,22 +90,12 @@ class CapsNet(Classifier):
             before = KERNEL // 2 + max(covered - self.image_shape[0], 0) // 2
         return {"first": sees // 2 - before, "step": layer.strides[0], "sees": sees}
 
-    def remake(self, outputs, labels):
-        if self.decoder is None:
-            return []
-        masks = ops.one_hot(labels, self.num_classes)  # [batch, num_targets, classes]
-        return [self.decoder(outputs["capsules"], masks[:, index]) for index in range(labels.shape[1])]
-
-    def variables_2017(self):
-        named = {
+    def named_variables(self):
+        return {
             "conv1/weights": self.conv1.kernel,
             "conv1/biases": self.conv1.bias,
             "conv_capsule1/weights": self.primary.kernel,
             "conv_capsule1/biases": self.primary.bias,
             "capsule2/weights": self.classes.kernel,
             "capsule2/biases": self.classes.bias,
-        }
-        for layer in self.decoder.stack if self.decoder else ():
-            named[f"recons/{layer.name}/weights"] = layer.kernel
-            named[f"recons/{layer.name}/biases"] = layer.bias
-        return named
+        } | self.named_decoder_variables()

@@ -16,7 +16,7 @@ from capsules.metrics import AllTargetsAccuracy, AnyTargetAccuracy
 from .hparams import HParams
 
 
-def _replicas() -> int:
+def replicas() -> int:
     """Number of devices that share a batch: a loss of our own must be divided by it, Keras does not."""
     if keras.backend.backend() != "tensorflow":
         return 1
@@ -69,8 +69,8 @@ class Classifier(keras.Model):
         """(None, rows, columns, depth)."""
         return (None, *self.image_shape)
 
-    def variables_2017(self) -> dict[str, Any]:
-        """The weights by the names that the checkpoints of 2017 give them, in their order."""
+    def named_variables(self) -> dict[str, Any]:
+        """The variables that a checkpoint keeps, by their names in it, in their order: 2017's for 2017's networks."""
         raise NotImplementedError
 
     def count_weights(self) -> int:
@@ -136,17 +136,17 @@ class Classifier(keras.Model):
         costs = self.costs(y_pred, x, labels, reconstruction_targets, sample_weight)
         loss = costs["total"]
         if self._compile_loss is not None:  # the user's, which Keras has divided among the devices
-            own = super().compute_loss(x, given, y_pred["logits"], sample_weight, training) * _replicas()
+            own = super().compute_loss(x, given, y_pred["logits"], sample_weight, training) * replicas()
             costs["classification"], loss = own, own + costs["reconstruction"]
         elif self.losses:
-            loss = loss + super().compute_loss(x, given, y_pred["logits"], sample_weight, training) * _replicas()
+            loss = loss + super().compute_loss(x, given, y_pred["logits"], sample_weight, training) * replicas()
         for name, metric in self._costs_by_name.items():
             metric.update_state(costs[name], sample_weight=ops.shape(labels)[0])
         targets = multi_hot_targets(labels, self.num_classes)
         for metric in self._accuracies:
             metric.update_state(targets, y_pred["logits"])
         # A label that is no class makes the loss NaN where nothing can be raised.
-        return ops.where(ops.all(valid), loss, float("nan")) / _replicas()
+        return ops.where(ops.all(valid), loss, float("nan")) / replicas()
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         labels, _ = _labels_and_reconstruction_targets(y)

@@ -27,7 +27,7 @@ def load(path):
     hparams = HParams().override(case["hparams_override"])
     shape = (case["height"], case["height"], case["depth"])
     model = make_model(case["model"], shape, case["num_classes"], hparams)
-    named = model.variables_2017()
+    named = model.named_variables()
     assert list(named) == list(case["variables"])
     for name, rule in case["variables"].items():
         value = rule["mean"] + rule["stddev"] * np.random.RandomState(rule["seed"]).standard_normal(rule["shape"])

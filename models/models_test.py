@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from models import MODELS, make_model
+from models.efficient import architecture
 from models.hparams import HParams
 from models.optimizer import DecayToFloor
 
@@ -24,6 +25,10 @@ SIZES = [
     ("capsule", "num_prime_capsules=64,padding=SAME,leaky=true,remake=false", (24, 24, 3), 22_476_448),
     ("capsule", "", (36, 36, 1), 11_361_968),
     ("capsule", f"{SVHN},remake=false", (32, 32, 3), 1_004_976),
+    ("efficient", "remake=false", (28, 28, 1), 161_824),
+    ("efficient", "", (28, 28, 1), 161_824 + 1_411_344),
+    ("efficient", "remake=false", (36, 36, 1), 154_656),
+    ("efficient", "remake=false", (32, 32, 3), 161_824 + 2 * 5 * 5 * 32 + (5 * 5 - 9 * 9) * 128),
     ("baseline", "", (28, 28, 1), 7_495_946),
     ("baseline_paper", "", (28, 28, 1), 35_445_522),
 ]
@@ -32,6 +37,29 @@ SIZES = [
 @pytest.mark.parametrize(("name", "override", "shape", "weights"), SIZES)
 def test_number_of_weights(name, override, shape, weights):
     assert make_model(name, shape, 10, HParams().override(override)).count_weights() == weights
+
+
+def test_number_of_weights_for_the_five_classes_of_smallnorb():
+    without, whole = (make_model("efficient", (48, 48, 2), 5, HParams(remake=remake)) for remake in (False, True))
+    assert without.count_weights() == 151_664
+    assert whole.count_weights() == 151_664 + 229_570
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "last_map"),
+    [
+        ((28, 28, 3), (1, 1, 1, 2), (9, 9)),  # MNIST's network, but for the depth
+        ((40, 40, 1), (1, 1, 2, 2), (7, 7)),
+        ((96, 64, 2), (1, 2, 2, 2), (10, 6)),
+        ((300, 300, 3), (2, 2, 2, 2), (17, 17)),
+        ((11, 30, 1), (1, 1, 1, 2), (1, 10)),
+    ],
+)
+def test_another_image_size_gets_a_derived_efficient_network(shape, strides, last_map):
+    derived = architecture(shape)
+    assert (derived.strides, derived.primary_kernel) == (strides, last_map)
+    model = make_model("efficient", shape, 3, HParams(remake=False))
+    assert model(np.zeros((2, *shape), np.float32))["capsules"].shape == (2, 3, 16)
 
 
 def test_every_model_has_its_size_tested():

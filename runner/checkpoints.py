@@ -54,14 +54,17 @@ def _adam(optimizer) -> keras.optimizers.Adam:
 
 def state(model: Classifier, optimizer) -> dict:
     """Every variable that training changes, by its name in the file; of the optimizer's number of steps see `save`."""
-    weights = model.variables_2017()
+    weights = model.named_variables()
     named = dict(weights)
     adam = _adam(optimizer)
     slots = {variable.name: variable for variable in adam.variables}
     for name, variable in weights.items():
-        for ending, slot in (("Adam", "momentum"), ("Adam_1", "velocity")):
-            named[f"{name}/{ending}"] = slots[f"{variable.path.replace('/', '_')}_{slot}"]
-    for index, variable in enumerate(model.non_trainable_variables):  # the dropout layer's random state
+        if variable.trainable:  # not the moving statistics of batch normalisation
+            for ending, slot in (("Adam", "momentum"), ("Adam_1", "velocity")):
+                named[f"{name}/{ending}"] = slots[f"{variable.path.replace('/', '_')}_{slot}"]
+    paths = {variable.path for variable in weights.values()}
+    unnamed = [variable for variable in model.non_trainable_variables if variable.path not in paths]
+    for index, variable in enumerate(unnamed):  # the dropout layer's random state
         named[f"random_state_{index}"] = variable
     if optimizer is not _adam(optimizer):
         inner = {id(variable) for variable in _adam(optimizer).variables[1:]}
@@ -171,7 +174,7 @@ def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
         DamagedCheckpoint: it is cut short or corrupted, lacks a part of what training saved, or is not finite.
     """
     bundle = Bundle(checkpoint)
-    weights = model.variables_2017()
+    weights = model.named_variables()
     variables = state(model, optimizer) if optimizer is not None else weights
     for name, variable in variables.items():
         entry = bundle.entries.get(name)

@@ -24,7 +24,7 @@ def trainable(name="capsule", hparams=TINY, scale_loss=False):
     return model, optimizer, make_train_step(model, optimizer, tf.distribute.get_strategy())
 
 
-@pytest.mark.parametrize("name", ["capsule", "baseline_paper"])
+@pytest.mark.parametrize("name", ["capsule", "baseline_paper", "efficient"])
 @pytest.mark.parametrize("scale_loss", [False, True])
 def test_training_goes_on_bit_for_bit(name, scale_loss, tmp_path):
     model, optimizer, step = trainable(name, scale_loss=scale_loss)
@@ -46,7 +46,7 @@ def test_a_saver_of_tf1_writes_what_we_read_and_reads_what_we_write(tmp_path):
     model, optimizer, step = trainable()
     step([BATCH])
     ours = checkpoints.save(tmp_path, 1, model, optimizer)
-    values = {name: variable.numpy() for name, variable in model.variables_2017().items()}
+    values = {name: variable.numpy() for name, variable in model.named_variables().items()}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         tf.compat.v1.train.create_global_step()
         variables = {name: tf.compat.v1.get_variable(name, list(value.shape)) for name, value in values.items()}
@@ -61,7 +61,7 @@ def test_a_saver_of_tf1_writes_what_we_read_and_reads_what_we_write(tmp_path):
         theirs = saver.save(session, str(tmp_path / "tf1" / "model.ckpt"), global_step=77)
     assert checkpoints.restore(theirs, model, optimizer) == 77
     assert int(optimizer.iterations) == 77
-    for name, variable in model.variables_2017().items():
+    for name, variable in model.named_variables().items():
         np.testing.assert_array_equal(variable.numpy(), values[name] * 2 + 1)
 
 

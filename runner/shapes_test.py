@@ -10,7 +10,7 @@ from runner.shapes import infer, read
 
 def shapes_of(model, image_shape, classes, override=""):
     made = make_model(model, image_shape, classes, HParams().override(override))
-    return {name: tuple(variable.shape) for name, variable in made.variables_2017().items()}
+    return {name: tuple(variable.shape) for name, variable in made.named_variables().items()}
 
 
 @pytest.mark.parametrize(

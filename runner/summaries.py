@@ -67,7 +67,7 @@ class TrainSummaries:
 
     def _write_verbose(self, batch: dict) -> None:
         images, labels = batch["images"][:16], batch["labels"][:16]
-        for name, variable in self.model.variables_2017().items():
+        for name, variable in self.model.named_variables().items():
             tf.summary.histogram(name, variable.value)
         for name, values in self.model.activations(images).items():
             tf.summary.histogram(f"{name}/activation", values)
