@@ -240,7 +240,7 @@ def test_where_no_checkpoint_can_be_read_nothing_is_changed(network, tmp_path):
 def test_weights_that_are_not_finite_are_not_saved_and_the_last_good_checkpoint_is_named(network, tmp_path):
     model, optimizer = network
     checkpoints.save(tmp_path, 3, model, optimizer)
-    variable = model.variables_2017()["conv1/weights"]
+    variable = model.named_variables()["conv1/weights"]
     before = variable.numpy()
     variable.assign(spoilt(before, np.nan))
     with pytest.raises(checkpoints.CheckpointError, match=r"After step 4, conv1/weights is not finite.*model.ckpt-3:"):
