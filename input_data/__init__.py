@@ -10,6 +10,7 @@ from input_data.formats import pictures
 
 DATASETS = {
     "mnist": "input_data.mnist.mnist_input",
+    "fashion_mnist": "input_data.mnist.fashion_input",
     "cifar10": "input_data.cifar10.cifar10_input",
     "norb": "input_data.norb.norb_input",
     "affnist": "input_data.affnist.affnist_input",

@@ -26,9 +26,9 @@ def share_devices(num_gpus: int) -> tf.distribute.Strategy:
 def download_data(config: RunConfig) -> None:
     """Fetches the data where the flags say so."""
     if config.download:
-        from input_data.mnist.download import download
+        from input_data.download import download
 
-        download(config.data_dir)
+        download(config.dataset, config.data_dir)
 
 
 def set_precision(precision: str) -> None:

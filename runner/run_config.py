@@ -55,7 +55,9 @@ class RunConfig(NetworkFlags):
     num_pairs: int = flag(1, "MultiMNIST: test pairs of each digit", _DATA, low=1, high=10**5)
     check_data: bool = flag(False, "read all of the training and test split once, report, draw sheets", _DATA)
     validate: bool = flag(False, "hold out a part of the training set and evaluate on it", _DATA)
-    download: bool = flag(False, "fetch MNIST into --data_dir first, where it is missing", _DATA)
+    download: bool = flag(
+        False, "fetch mnist, fashion_mnist or cifar10 into --data_dir first, where it is missing", _DATA
+    )
 
     train: bool = flag(True, "train; false: evaluate", _TRAIN)
     max_steps: int = flag(1000, "train to this step in all", _TRAIN, low=1, high=10**12)

@@ -36,12 +36,12 @@ class RecordDigits(RecordSplit):
         return {"images": scaled(images.reshape(-1, *self.info.image_shape)), "labels": labels}
 
 
-def load(folder: Path, split_name: str) -> sources.Examples:
+def load(folder: Path, split_name: str, relative: Relative | None = None) -> sources.Examples:
     """Returns the images and labels of a split, see `sources.load`.
 
     The validation split is the first sixth of the training images: 0–9999 of MNIST's 60,000, as in 2017.
     """
-    examples = sources.load(folder, split_name)
+    examples = sources.load(folder, split_name, relative)
     images, labels = hold_out(split_name, examples.images, examples.labels)
     return sources.Examples(images, labels, examples.relative, examples.note)
 
@@ -71,7 +71,9 @@ def record_names(split: str, train_shift: int = TRAIN_SHIFT) -> list[str]:
     return [f"{base}_valid.tfrecords", f"valid_{base}.tfrecords"]  # what 2017 read, and what it wrote
 
 
-def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
+def open_split(
+    data_dir: str | None, split: str, options: Options = Options(), relative: Relative | None = None
+) -> Split:
     """MNIST's split: 2017's TFRecords where the folder has them, its IDX files else; no folder: the sample.
 
     Args:
@@ -79,6 +81,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
             record files, `NAME@N`.
         split: train, test, valid_train or valid_test.
         options: num_targets=2 makes it MultiMNIST.
+        relative: what the files hold where their names do not say; None: see `relatives.recognise`.
 
     Raises:
         DataError: no such folder, none of the files in it, or damaged ones.
@@ -95,7 +98,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
             return RecordDigits(path)
     if sources.locate(folder) is None:
         raise DataError(_nothing_there(folder, split))
-    examples = load(folder, split)
+    examples = load(folder, split, relative)
     images, labels = examples.images, examples.labels
     info = _info(examples.relative, *images.shape[1:])
     training = split in ("train", "valid_train")

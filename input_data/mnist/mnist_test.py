@@ -1,7 +1,6 @@
 """MNIST from IDX, from records and from the sample: values, order, augmentation, and damaged files."""
 
 import gzip
-import hashlib
 import os
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import tensorflow as tf
 from input_data import DataError, evaluation_batches, open_split, training_batches
 from input_data.formats import idx
 from input_data.images import integers, shift
-from input_data.mnist import download
 from input_data.mnist.mnist_input import SAMPLE
 
 
@@ -205,34 +203,3 @@ def test_wrong_records_are_named(change, words, tmp_path):
     write_records(tmp_path / "test_0shifted_mnist.tfrecords", *digits(4), **change)
     with pytest.raises(DataError, match=words):
         _first_batch(tmp_path / "test_0shifted_mnist.tfrecords")
-
-
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    """A mirror of made files on disk, with their checksums."""
-    write_idx(tmp_path / "mirror", *digits())
-    write_idx(tmp_path / "mirror", *digits(10), part="test")
-    sums = {
-        path.stem: hashlib.md5(gzip.decompress(path.read_bytes())).hexdigest()
-        for path in (tmp_path / "mirror").glob("*.gz")
-    }
-    monkeypatch.setattr(download, "_MD5", sums)
-    return f"file://{tmp_path}/mirror/"
-
-
-def test_download_fetches_all_four_files(mirror, tmp_path):
-    download.download(str(tmp_path / "new"), mirror)
-    assert len(open_split("mnist", "train", str(tmp_path / "new"))) == 30
-    assert len(list((tmp_path / "new").iterdir())) == 4
-
-
-def test_download_keeps_nothing_of_a_wrong_checksum(mirror, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "_MD5", dict.fromkeys(download._MD5, "0" * 32))
-    with pytest.raises(DataError, match="checksum"):
-        download.download(str(tmp_path / "new"), mirror)
-    assert not list((tmp_path / "new").iterdir())
-
-
-def test_download_without_internet_is_one_sentence(tmp_path):
-    with pytest.raises(DataError, match=r"Cannot fetch .*Without internet"):
-        download.download(str(tmp_path / "new"), f"file://{tmp_path}/nowhere/")

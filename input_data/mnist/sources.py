@@ -189,12 +189,13 @@ def locate(folder: Path) -> Source | None:
     return next((source for form in FORMS.values() if (source := form(folder)) is not None), None)
 
 
-def load(folder: Path, split_name: str) -> Examples:
+def load(folder: Path, split_name: str, relative: Relative | None = None) -> Examples:
     """Returns the images and labels that "train" and its two parts, or "test", are made of.
 
     Args:
         folder: a folder, a `.npz` file, or FOLDER/emnist-NAME.
         split_name: train, test, valid_train or valid_test; the latter two give all training images, too.
+        relative: what the files hold where their names do not say.
 
     Raises:
         DataError: none of the forms, or files that are missing, damaged or of other labels.
@@ -208,6 +209,6 @@ def load(folder: Path, split_name: str) -> Examples:
             f"{source.path}: expected images uint8 [n, rows, columns] and n labels. "
             f"Received {images.dtype} {list(images.shape)} and labels {list(labels.shape)}."
         )
-    relative = source.relative or relatives.recognise(labels, "/".join(source.path.parts[-3:]))
+    relative = source.relative or relative or relatives.recognise(labels, "/".join(source.path.parts[-3:]))
     labels = check_labels(labels, len(relative.class_names), str(source.path), relative.first_label)
     return Examples(images.transpose(0, 2, 1) if relative.transposed else images, labels, relative, source.note)

@@ -1,0 +1,30 @@
+"""Fashion-MNIST under its own name. Its files are also recognised where `--dataset=mnist` names their folder."""
+
+from pathlib import Path
+
+from input_data.dataset import DataError, Options, Split
+from input_data.mnist import mnist_input
+from input_data.mnist.mnist_input import prepare
+from input_data.mnist.relatives import FASHION
+
+__all__ = ["open_split", "prepare"]
+
+
+def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
+    """Opens Fashion-MNIST's split, in one of the forms in `sources`.
+
+    Args:
+        data_dir: its folder, torchvision's root folder or a `.npz` file.
+        split: train, test, valid_train or valid_test.
+        options: num_targets=2 makes pairs.
+
+    Raises:
+        DataError: no folder, or one that has no Fashion-MNIST.
+    """
+    if data_dir is None:
+        raise DataError("Fashion-MNIST needs a --data_dir, its folder; with --download it is fetched into it.")
+    inside = Path(data_dir) / "FashionMNIST"
+    opened = mnist_input.open_split(str(inside if inside.is_dir() else data_dir), split, options, relative=FASHION)
+    if opened.info.class_names != FASHION.class_names:
+        raise DataError(f"{data_dir} holds {opened.info.name}, not Fashion-MNIST.")
+    return opened
