@@ -37,7 +37,19 @@ def set_precision(precision: str) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder; OSError where it cannot be written to."""
+    """Makes a folder for a job's output.
+
+    Raises:
+        ValueError: TensorFlow cannot name it.
+        OSError: it cannot be written to.
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"TensorFlow writes to no folder whose name is not UTF-8. Received: {os.fsencode(folder)!r}. "
+            "Give another --summary_dir."
+        ) from None
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise OSError(f"Cannot write to {folder}: check its permissions or give another --summary_dir.")

@@ -34,3 +34,10 @@ def test_data_is_fetched_only_where_the_flags_say_so():
     download_data(RunConfig())
     with pytest.raises(ValueError, match="--download needs a --data_dir"):
         download_data(RunConfig(download=True))
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_written(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(ValueError, match=r"not UTF-8. Received: .*caf\\xe9"):
+        make_folder(folder)
+    assert not folder.exists()

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -72,7 +73,8 @@ class Lock:
                 raise
             say(f"The file system of {folder} has no locks: two jobs in one folder cannot be kept apart.")
             return
-        self.path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        with suppress(OSError):  # on a full disk the lock holds without a name
+            self.path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
 
     def release(self) -> None:
         """Lets another process work here."""

@@ -1,0 +1,27 @@
+"""What every data set offers: a checksum of the labels, by which a run knows its data again."""
+
+import numpy as np
+
+from input_data import open_split
+from input_data.dataset import Split
+from input_data.formats.records import RecordSplit
+from input_data.mnist.mnist_test import digits, write_records
+
+
+def test_the_checksum_is_that_of_all_labels():
+    split = open_split("mnist", "test", None)
+    checksum = split.checksum()
+    assert checksum == Split.checksum(split)  # what a data set has that says nothing of its own
+    split.labels[-1] += 1
+    assert checksum != split.checksum() == Split.checksum(split)
+    assert open_split("mnist", "valid_train", None).checksum() != open_split("mnist", "train", None).checksum()
+
+
+def test_the_checksum_of_records_is_that_of_their_content(tmp_path):
+    images, labels = digits(12)
+    sums = []
+    for change in (0, 1):
+        path = tmp_path / f"{change}.tfrecords"
+        write_records(path, images, (labels + change * (np.arange(12) == 7)) % 10)
+        sums += [RecordSplit([path]).checksum() for _ in range(2)]
+    assert sums[0] == sums[1] != sums[2] == sums[3]
