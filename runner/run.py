@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from runner.config import NetworkSpec
 from runner.devices import choose_devices, make_strategy
 from runner.run_config import RunConfig
 
@@ -28,7 +29,7 @@ def download_data(config: RunConfig) -> None:
     if config.download:
         from input_data.download import download
 
-        download(config.dataset, config.data_dir)
+        download(NetworkSpec().with_flags(config).dataset, config.data_dir)
 
 
 def set_precision(precision: str) -> None:
