@@ -32,7 +32,7 @@ import numpy as np
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", choices=("capsule", "baseline", "baseline_paper"), default="capsule")
+    parser.add_argument("--model", choices=("capsule", "efficient", "baseline", "baseline_paper"), default="capsule")
     parser.add_argument("--preset", choices=("cifar10", "svhn"), help="hparams of one of the paper's networks")
     parser.add_argument("--hparams_override", help="name=value,name=value")
     parser.add_argument("--image", default="28x28x1", help="rows x columns x depth")

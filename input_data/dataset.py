@@ -45,12 +45,15 @@ class Options:
         num_pairs: MultiMNIST: test pairs for each test digit.
         image_size: own images: side of the square they are resized to; None: as they are.
         grayscale: own images: read them with one channel.
+        preparation: "2017", or "efficient": the training images of MNIST, MultiMNIST and smallNORB are varied, and
+            those of smallNORB sized, as for Efficient-CapsNet. Other data sets know one way.
     """
 
     num_targets: int = 1
     num_pairs: int = 1
     image_size: int | None = None
     grayscale: bool = False
+    preparation: str = "2017"
 
     def folder(self, name: str, data_dir: str | None, content: str) -> Path:
         """The folder of a data set whose images have one label.

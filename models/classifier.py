@@ -10,7 +10,7 @@ from keras import ops
 
 from capsules.arguments import count, counts
 from capsules.labels import multi_hot_targets, refuse, values, whole_numbers
-from capsules.losses import RECONSTRUCTION_WEIGHT, margin_terms, sigmoid_terms, softmax_terms, squared_error
+from capsules.losses import margin_terms, sigmoid_terms, softmax_terms, squared_error
 from capsules.metrics import AllTargetsAccuracy, AnyTargetAccuracy
 
 from .hparams import HParams
@@ -118,10 +118,12 @@ class Classifier(keras.Model):
         classification = _mean(terms, sample_weight)
         if self.hparams.loss_type == "margin":
             classification = 0.5 * classification
+        elif self.hparams.loss_type == "margin_sum":
+            classification = self.num_classes * classification
         reconstruction = ops.zeros((), "float32")
         for index, remake in enumerate(self.remake(outputs, labels)):
             expected = images if reconstruction_targets is None else reconstruction_targets[:, index]
-            reconstruction += RECONSTRUCTION_WEIGHT * _mean(squared_error(expected, remake), sample_weight)
+            reconstruction += self.hparams.reconstruction_weight * _mean(squared_error(expected, remake), sample_weight)
         return {
             "classification": classification,
             "reconstruction": reconstruction,
@@ -229,7 +231,7 @@ class Classifier(keras.Model):
         return targets, ops.logical_and(valid, once)
 
 
-TERMS = {"margin": margin_terms, "softmax": softmax_terms, "sigmoid": sigmoid_terms}
+TERMS = {"margin": margin_terms, "margin_sum": margin_terms, "softmax": softmax_terms, "sigmoid": sigmoid_terms}
 
 
 def _mean(terms, sample_weight=None):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from models import MODELS, make_model
 from models.efficient import architecture
-from models.hparams import HParams
+from models.hparams import PRESETS, HParams
 from models.optimizer import DecayToFloor
 
 TINY = HParams(num_prime_capsules=2, conv_channels=8)
@@ -174,6 +174,31 @@ def test_the_learning_rate_decays_smoothly_to_its_floor():
         [1e-3, 1e-3 * 0.96**0.5, 0.96e-3, 1e-6],
         rtol=1e-5,
     )
+
+
+def test_a_staircase_falls_once_an_epoch():
+    rate = DecayToFloor(0.0005, 0.97, 3750, floor=5e-5, staircase=True)
+    np.testing.assert_allclose(
+        [float(rate(step)) for step in (0, 3749, 3750, 10**6)], [5e-4, 5e-4, 0.97 * 5e-4, 5e-5], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["capsule", "efficient"])
+@pytest.mark.parametrize(
+    ("preset", "shape", "targets"),
+    [("efficient_mnist", (28, 28, 1), 1), ("efficient_multimnist", (36, 36, 1), 2), ("efficient_norb", (48, 48, 2), 1)],
+)
+def test_the_loss_of_efficient_capsnet_suits_every_capsule_network(name, preset, shape, targets):
+    images, labels = batch(shape, targets)
+    hparams = HParams(num_prime_capsules=1, conv_channels=4).override(PRESETS[preset])
+    model = make_model(name, shape, 10, hparams)
+    outputs = model(images)
+    costs = model.costs(outputs, images, labels)
+    lengths, present = np.asarray(outputs["logits"]), np.eye(10)[labels].sum(axis=1)
+    terms = present * np.maximum(0, 0.9 - lengths) ** 2 + 0.5 * (1 - present) * np.maximum(0, lengths - 0.1) ** 2
+    np.testing.assert_allclose(costs["classification"], terms.sum(axis=1).mean(), rtol=1e-5)
+    errors = [np.mean((np.asarray(drawn) - images) ** 2) for drawn in model.remake(outputs, labels)]
+    np.testing.assert_allclose(costs["reconstruction"], 0.392 / targets * sum(errors), rtol=1e-4)
 
 
 ON_ANOTHER_BACKEND = """

@@ -8,20 +8,27 @@ from .hparams import HParams
 
 @keras.saving.register_keras_serializable("capsules")
 class DecayToFloor(keras.optimizers.schedules.LearningRateSchedule):
-    """max(1e-6, rate · decay^(step/decay_steps)), falling smoothly with every step.
+    """max(floor, rate · decay^(step/decay_steps)), falling smoothly with every step, or in a staircase.
 
     Args:
         learning_rate: the rate at step 0.
         decay_rate: factor for each `decay_steps` steps.
         decay_steps: number of steps.
+        floor: the rate falls no lower.
+        staircase: fall at whole multiples of `decay_steps` alone.
     """
 
-    def __init__(self, learning_rate: float, decay_rate: float, decay_steps: int):
+    def __init__(
+        self, learning_rate: float, decay_rate: float, decay_steps: int, floor: float = 1e-6, staircase: bool = False
+    ):
         self.learning_rate, self.decay_rate, self.decay_steps = learning_rate, decay_rate, decay_steps
+        self.floor, self.staircase = floor, staircase
 
     def __call__(self, step):
         exponent = ops.cast(step, "float32") / self.decay_steps
-        return ops.maximum(1e-6, self.learning_rate * ops.power(ops.cast(self.decay_rate, "float32"), exponent))
+        if self.staircase:
+            exponent = ops.floor(exponent)
+        return ops.maximum(self.floor, self.learning_rate * ops.power(ops.cast(self.decay_rate, "float32"), exponent))
 
     def get_config(self):
         return vars(self)
@@ -34,6 +41,8 @@ def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimize
         hparams: the learning rate and its decay.
         scale_loss: scale the loss dynamically, which float16 gradients need.
     """
-    rate = DecayToFloor(hparams.learning_rate, hparams.decay_rate, hparams.decay_steps)
+    rate = DecayToFloor(
+        hparams.learning_rate, hparams.decay_rate, hparams.decay_steps, hparams.learning_rate_floor, hparams.staircase
+    )
     adam = keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam")
     return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if scale_loss else adam

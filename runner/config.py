@@ -45,7 +45,7 @@ class NetworkSpec:
 
     def options(self, num_pairs: int = 1) -> Options:
         """How to read the network's data."""
-        return Options(self.num_targets, num_pairs, self.image_size, self.grayscale)
+        return Options(self.num_targets, num_pairs, self.image_size, self.grayscale, self.hparams.preparation)
 
     def with_flags(self, flags: NetworkFlags) -> "NetworkSpec":
         """This network but for what the flags say of it; hparams are changed one by one."""

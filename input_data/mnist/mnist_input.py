@@ -10,8 +10,9 @@ from input_data.formats.pictures import resized, with_depth
 from input_data.formats.records import RecordSplit, plain_or_packed
 from input_data.images import scaled
 from input_data.mnist import digits, sources
-from input_data.mnist.multi_input import ComposedPairs, RecordPairs, is_records, overlap
+from input_data.mnist.multi_input import EFFICIENT_REACH, REACH, ComposedPairs, RecordPairs, is_records, overlap
 from input_data.mnist.relatives import MNIST, Relative, has_layout_of_digits
+from input_data.mnist.varied_digits import VariedDigits
 
 SAMPLE = Path(__file__).with_name("sample")
 TRAIN_SHIFT = 2  # pixels each way, in training (paper, section 5)
@@ -92,7 +93,8 @@ def open_split(
         _note_overlap(pairs)
         pairs.note += f" Training and evaluation both take them from {data_dir}: evaluate with the test pairs' files."
         return pairs
-    for name in record_names(split) if options.num_targets == 1 else ():
+    with_records = options.num_targets == 1 and options.preparation == "2017"
+    for name in record_names(split) if with_records else ():
         path = plain_or_packed(folder, name)
         if path is not None:
             return RecordDigits(path)
@@ -104,8 +106,11 @@ def open_split(
     training = split in ("train", "valid_train")
     opened: Split
     if options.num_targets == 2:
-        opened = ComposedPairs(images, labels, info, None if training else options.num_pairs)
+        reach = EFFICIENT_REACH if options.preparation == "efficient" else REACH
+        opened = ComposedPairs(images, labels, info, None if training else options.num_pairs, reach)
         _note_overlap(opened)
+    elif options.preparation == "efficient":
+        opened = VariedDigits(info, images, labels, training)
     else:
         opened = ImageArrays(info, images[..., None], labels, TRAIN_SHIFT if training else 0)
     notes = [examples.note, opened.note]

@@ -15,6 +15,7 @@ from input_data.formats.records import RecordSplit, shards
 from input_data.images import integers, scaled, shift
 
 REACH = 4  # pixels each way, also the frame's margin
+EFFICIENT_REACH = 6  # pixels each way for Efficient-CapsNet, in the same frame
 _BLOCK = 1000
 _SEED = 2017
 
@@ -51,15 +52,16 @@ class ComposedPairs(Split):
         labels: [n], of at least two classes.
         info: of the single digits.
         num_pairs: pairs for each digit of the fixed test set; None: training, where `noise` makes the pairs.
+        reach: pixels by which each digit is shifted at most.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, info: Info, num_pairs: int | None):
+    def __init__(self, images: np.ndarray, labels: np.ndarray, info: Info, num_pairs: int | None, reach: int = REACH):
         rows, columns, depth = info.image_shape
         shape = (rows + 2 * REACH, columns + 2 * REACH, depth)
         self.info = replace(info, name="MultiMNIST", image_shape=shape, num_targets=2)
         self.images = np.pad(images, ((0, 0), (REACH, REACH), (REACH, REACH)))
         self.labels = labels.astype(np.int32)
-        self.num_pairs = num_pairs
+        self.num_pairs, self.reach = num_pairs, reach
         self.noise = 0 if num_pairs else 5
         self.partners = Partners(labels, info.num_classes)
 
@@ -78,7 +80,7 @@ class ComposedPairs(Split):
         first = indices // (self.num_pairs or 1)
         noise = self._test_noise(indices) if self.num_pairs else noise
         both = np.stack([first, self.partners.choose(first, noise[:, 0])], axis=1)  # [n, 2]
-        moves = integers(noise[:, 1:], -REACH, REACH).reshape(-1, 2)  # [n·2, (down, right)]
+        moves = integers(noise[:, 1:], -self.reach, self.reach).reshape(-1, 2)  # [n·2, (down, right)]
         shifted = shift(self.images[both.ravel()], *moves.T)
         return shifted.reshape(len(indices), 2, *shifted.shape[1:]), self.labels[both]
 
