@@ -2,6 +2,7 @@
 
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D                     # PNG files in S/pictures
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --serve             # a page
+    python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --export_page=F.html  # that page as a file
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --robustness --compare=B/train/model.ckpt-N
 
 `--help` lists the flags. Exit codes: 0 done, 1 a clear error, 2 wrong flags, 130 interrupted by Ctrl-C.
@@ -38,14 +39,25 @@ class ExploreConfig(NetworkFlags):
     eval_size: int | None = flag(None, "test examples to use (default: all; 1000 with --robustness)", low=1, high=10**9)
     serve: bool = flag(False, "a page to try the network on, at 127.0.0.1")
     port: int = flag(8000, "of the page", low=0, high=65535)
+    export_page: str | None = flag(
+        None,
+        "that page as a file, or a folder of files, which holds the network and needs no server",
+        path=True,
+        metavar="DIR|FILE.html",
+    )
     robustness: bool = flag(False, "accuracy under rotation, shift, scale, shear and noise instead")
-    compare: str | None = flag(None, "with --robustness: another network on the same images, as a baseline", path=True)
+    compare: str | None = flag(
+        None,
+        "with --robustness, --serve or --export_page: another network of the same images, as a baseline",
+        path=True,
+    )
 
     def __post_init__(self):
-        if self.compare and not self.robustness:
-            raise ValueError("--compare goes with --robustness")
-        if self.serve and self.robustness:
-            raise ValueError("--robustness is not allowed with --serve")
+        jobs = [name for name in ("robustness", "serve", "export_page") if getattr(self, name)]
+        if self.compare and not jobs:
+            raise ValueError("--compare goes with --robustness, --serve or --export_page")
+        if len(jobs) > 1:
+            raise ValueError(f"--{jobs[0]} is not allowed with --{jobs[1]}")
 
 
 def main(arguments: list[str]) -> int:
@@ -61,9 +73,9 @@ def main(arguments: list[str]) -> int:
 
 
 def explore(config: ExploreConfig) -> int:
-    """Loads the network and its test split and does one of the three jobs."""
+    """Loads the network and its test split and does one of the four jobs."""
     missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
-    if missing and not config.serve:
+    if missing and not (config.serve or config.export_page):
         raise ValueError(f"Pictures need {' and '.join(missing)}, not installed here: pip install {' '.join(missing)}")
     use_tensorflow()
     from runner.loader import Data, describe, load, load_described
@@ -76,10 +88,16 @@ def explore(config: ExploreConfig) -> int:
     saved = describe(checkpoint, config, data)
     split = data.for_network(saved)
     trained = load_described(checkpoint, saved)
+    compared = load(config.compare, config, data) if config.compare else None
     if config.serve:
         from explorer.page.server import serve
 
-        serve(trained, split, config.port)
+        serve(trained, split, config.port, compared)
+        return 0
+    if config.export_page:
+        from explorer.page.exported import export_page
+
+        say(export_page(trained, split, Path(config.export_page), compared))
         return 0
     from explorer.findings import examine, run_folder
 
@@ -89,9 +107,9 @@ def explore(config: ExploreConfig) -> int:
         from explorer.robustness import report
 
         networks = [trained]
-        if config.compare:
-            networks.append(load(config.compare, config, data))
-            check_comparable(*networks)
+        if compared:
+            check_comparable(trained, compared)
+            networks.append(compared)
         report(networks, split, config.eval_size or 1000, out, say)
     else:
         from explorer.pictures import draw_all

@@ -111,11 +111,21 @@ def test_the_page_gets_the_network_its_test_split_and_the_port(runs, capsys, mon
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # the page does without
     code, out = run(capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--serve", "--port=1234")
     assert code == 0, out
-    ((trained, split, port),) = calls
-    assert trained.num_targets == 2 and trained.step == 2 and port == 1234
+    ((trained, split, port, compared),) = calls
+    assert trained.num_targets == 2 and trained.step == 2 and port == 1234 and compared is None
     assert split.info.image_shape == (36, 36, 1) and len(split) == 1000
     monkeypatch.setattr(page, "serve", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
     assert run(capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--serve")[0] == 130
+
+
+def test_the_page_becomes_a_file_with_another_network_beside(runs, capsys, tmp_path):
+    one, other = f"{runs}/single/train/model.ckpt-2", f"{runs}/plain/train/model.ckpt-2"
+    page = tmp_path / "new/page.html"
+    code, out = run(capsys, f"--checkpoint={one}", f"--compare={other}", f"--export_page={page}")
+    assert code == 0 and f"{page} (" in out and "double click" in out, out
+    assert [path.name for path in page.parent.iterdir()] == ["page.html"]
+    code, out = run(capsys, f"--checkpoint={one}", f"--export_page={tmp_path}")
+    assert code == 1 and "exists and is no page" in out
 
 
 def test_a_checkpoint_without_config_is_what_its_shapes_say(runs, capsys, tmp_path):
@@ -159,7 +169,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
     ("arguments", "words"),
     [
         ([], "--checkpoint"),
-        (["--checkpoint=x", "--compare=y"], "--compare goes with --robustness"),
+        (["--checkpoint=x", "--compare=y"], "--compare goes with --robustness, --serve or --export_page"),
         (["--checkpoint=x", "--serve", "--robustness"], "not allowed with"),
         (["--checkpoint=x", "--eval_size=0"], "--eval_size: expected a whole number, 1 or more, received '0'"),
     ],

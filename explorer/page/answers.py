@@ -69,7 +69,7 @@ class Answers:
         return "application/json", json.dumps(value, allow_nan=False).encode()
 
     def _network(self, query: str, body: bytes) -> dict:
-        return self.inspector.facts() | {"largest": LARGEST}
+        return self.inspector.facts | {"largest": LARGEST}
 
     def _example(self, query: str, body: bytes) -> dict:
         index, second = _numbers(query, "index", "second")

@@ -1,15 +1,25 @@
 """Networks for the page's tests, and the page at an address."""
 
+import os
 import threading
+from pathlib import Path
 
 import keras
 import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from explorer.page.server import Server
 from input_data import Options, open_split
 from models import make_model
 from models.hparams import HParams
 from runner.loader import Trained
+
+CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 
 
 def untrained(name: str, shape: tuple, targets: int = 1, dataset: str = "mnist", **hparams) -> Trained:
@@ -47,8 +57,8 @@ def serving():
     """A function that serves a network and gives the port; all servers end with the tests."""
     servers = []
 
-    def start(trained, split) -> int:
-        servers.append(Server(trained, split, 0))
+    def start(trained, split, compared=None) -> int:
+        servers.append(Server(trained, split, 0, compared))
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
         return servers[-1].server_port
 
@@ -56,3 +66,104 @@ def serving():
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+class Page:
+    """The page in a browser, by what a user sees and does."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def open(self, where: int | Path) -> None:
+        """Opens the page of the server at a port, or that of a file."""
+        self.driver.get(where.as_uri() if isinstance(where, Path) else f"http://127.0.0.1:{where}/")
+        self.wait(lambda: " on " in self.text("facts"))
+        self.rest()
+
+    def wait(self, condition) -> None:
+        WebDriverWait(self.driver, 60, 0.05).until(lambda _: condition())
+
+    def rest(self) -> None:
+        """Waits until every question of the page is answered and painted."""
+        self.wait(lambda: self.driver.find_element(By.TAG_NAME, "main").get_attribute("aria-busy") == "false")
+
+    def click(self, name: str) -> None:
+        self.find(name).click()
+        self.rest()
+
+    def move(self, name: str, value: float) -> None:
+        """Sets a slider by the name that a screen reader says."""
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
+        self.driver.execute_script(script, self.driver.find_element(By.CSS_SELECTOR, f"[aria-label='{name}']"), value)
+        self.rest()
+
+    def find(self, name: str):
+        return self.driver.find_element(By.ID, name)
+
+    def text(self, name: str) -> str:
+        return self.find(name).text
+
+    def bars(self) -> list:
+        return self.driver.find_elements(By.CLASS_NAME, "bar")
+
+    def figures(self) -> list[str]:
+        """The pictures of the right column: input and reconstructions, by their content."""
+        script = "return [...document.querySelectorAll('#pictures canvas')].map((canvas) => canvas.toDataURL())"
+        return self.driver.execute_script(script)
+
+    def values(self) -> list[float]:
+        """The numbers of the bars, of the network itself."""
+        script = "return [...document.querySelectorAll('.bar .value:not(.rival)')].map((value) => value.textContent)"
+        return [float(text) for text in self.driver.execute_script(script)]
+
+    def upload(self, path: Path, content: bytes) -> None:
+        """Gives the page a file."""
+        path.write_bytes(content)
+        self.click("mode-upload")
+        self.find("file").send_keys(str(path))
+        self.rest()
+
+    def resize(self, width: int, height: int) -> None:
+        """Gives the page a window of this size."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 720}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def draw(self, *points) -> None:
+        """One stroke of the mouse through points from 0 to 1."""
+        pad = self.find("pad")
+        places = [(round((x - 0.5) * pad.size["width"]), round((y - 0.5) * pad.size["height"])) for x, y in points]
+        actions = ActionChains(self.driver, duration=5).move_to_element_with_offset(pad, *places[0]).click_and_hold()
+        for place in places[1:]:
+            actions.move_to_element_with_offset(pad, *place)
+        actions.release().perform()
+        self.rest()
+
+    def choose_example(self, number: int, field: str = "index") -> None:
+        self.find("mode-test").click()
+        self.find(field).send_keys(Keys.CONTROL, "a")
+        self.find(field).send_keys(str(number), Keys.ENTER)
+        self.rest()
+
+
+@pytest.fixture(scope="session")
+def driver():
+    """Headless Chromium."""
+    if not (os.path.exists(CHROMIUM) and os.path.exists(DRIVER)):
+        pytest.skip(f"{CHROMIUM} and {DRIVER} are missing: apt-get install chromium chromium-driver, on Debian")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    started = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def page(driver):
+    """The browser; a test after which its console has an error fails."""
+    driver.get_log("browser")
+    yield Page(driver)
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []

@@ -16,6 +16,37 @@ from runner.loader import Trained
 BATCH = 100  # images at a time in the search for a wrong answer
 
 
+def facts(trained: Trained, split: Split, compared: Trained | None = None) -> dict[str, Any]:
+    """What the page has to know of a network and its data, ready for JSON. Arguments and errors as `Inspector`."""
+    model = trained.model
+    if tuple(split.info.image_shape) != model.image_shape or split.info.num_targets != trained.num_targets:
+        raise ValueError(
+            f"The network takes images {model.image_shape} with {trained.num_targets} label(s). Received a "
+            f"data set with images {tuple(split.info.image_shape)} and {split.info.num_targets} label(s)."
+        )
+    if compared is not None:
+        check_comparable(trained, compared)
+    rows, columns, depth = model.image_shape
+    return {
+        "network": type(model).__name__,
+        "step": trained.step,
+        "data": split.info.name,
+        "examples": len(split),
+        "classes": list(trained.class_names),
+        "targets": trained.num_targets,
+        "rows": rows,
+        "columns": columns,
+        "depth": depth,
+        "drawing": depth == 1 and trained.dataset in ("mnist", "affnist"),
+        "uploads": True,
+        "score": model.score_name,
+        "atoms": model.classes.atoms if model.has_capsules else 0,
+        "decoder": model.decoder is not None,
+        "routing": model.places(),
+        "compared": network_names([trained, compared])[1] if compared else None,
+    }
+
+
 class Inspector:
     """A trained network whose calls are compiled once, for one image, and may come from many threads.
 
@@ -24,49 +55,25 @@ class Inspector:
         split: the examples to choose from.
         compared: another network, of the same images and classes, that gives its scores beside; None: there is none.
 
+    Attributes:
+        facts: see the function of that name.
+        places: see `Classifier.places`.
+        atoms: length of a class capsule; 0: there are none.
+
     Raises:
         ValueError: the examples are not of the network's size, or the networks are not comparable.
     """
 
     def __init__(self, trained: Trained, split: Split, compared: Trained | None = None):
         self.trained, self.split, self.compared, self.model = trained, split, compared, trained.model
-        if tuple(split.info.image_shape) != self.model.image_shape or split.info.num_targets != trained.num_targets:
-            raise ValueError(
-                f"The network takes images {self.model.image_shape} with {trained.num_targets} label(s). Received a "
-                f"data set with images {tuple(split.info.image_shape)} and {split.info.num_targets} label(s)."
-            )
-        if compared is not None:
-            check_comparable(trained, compared)
-        self.places = self.model.places()
-        self.atoms = self.model.classes.atoms if self.model.has_capsules else 0
+        self.facts = facts(trained, split, compared)
+        self.places, self.atoms = self.facts["routing"], self.facts["atoms"]
         self._lock = threading.Lock()
         self._look = tf.function(self._look_once, [tf.TensorSpec((1, *self.model.image_shape))])
         self.look(np.zeros(self.model.image_shape, np.float32))  # compiles before the first visitor waits
         if self.model.decoder is not None:
             self._draw = tf.function(self._draw_once, [tf.TensorSpec((), tf.int32), tf.TensorSpec((self.atoms,))])
             self.draw(0, np.zeros(self.atoms, np.float32))
-
-    def facts(self) -> dict[str, Any]:
-        """What the page has to know of the network and its data, ready for JSON."""
-        rows, columns, depth = self.model.image_shape
-        names = network_names([self.trained, self.compared]) if self.compared else [None, None]
-        return {
-            "network": type(self.model).__name__,
-            "step": self.trained.step,
-            "data": self.split.info.name,
-            "examples": len(self.split),
-            "classes": list(self.trained.class_names),
-            "targets": self.trained.num_targets,
-            "rows": rows,
-            "columns": columns,
-            "depth": depth,
-            "drawing": depth == 1 and self.trained.dataset in ("mnist", "affnist"),
-            "score": self.model.score_name,
-            "atoms": self.atoms,
-            "decoder": self.model.decoder is not None,
-            "routing": self.places,
-            "compared": names[1],
-        }
 
     def _look_once(self, images):
         looked = {}

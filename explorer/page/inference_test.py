@@ -50,7 +50,7 @@ def test_the_routing_is_that_of_the_pictures(taught, digits):
 @pytest.mark.parametrize(("padding", "size"), [("VALID", 28), ("SAME", 28), ("SAME", 27)])
 def test_the_grid_lies_where_its_capsules_look(padding, size):
     trained = untrained("capsule", (size, size, 1), padding=padding, remake=False)
-    places = Inspector(trained, some_split((size, size, 1))).facts()["routing"]
+    places = Inspector(trained, some_split((size, size, 1))).facts["routing"]
     images, (rows, columns) = tf.random.uniform((1, size, size, 1)), trained.model.primary.grid
     row, column = rows // 2, columns // 2  # far from the border
     with tf.GradientTape() as tape:
@@ -82,7 +82,7 @@ def test_two_digits_are_composed_from_two_pairs_or_are_the_test_sets_own(pairs):
 @pytest.mark.parametrize("loss", ["margin", "softmax", "sigmoid"])
 def test_a_baseline_has_scores_alone(loss):
     inspector = Inspector(untrained("baseline", (20, 20, 1), loss_type=loss), some_split((20, 20, 1)))
-    facts = inspector.facts()
+    facts = inspector.facts
     assert facts["routing"] is None and not facts["decoder"] and facts["atoms"] == 0
     image, _ = inspector.example(1)
     found, logits = inspector.look(image), np.array(inspector.model(image[None])["logits"][0])
@@ -95,7 +95,7 @@ def test_a_baseline_has_scores_alone(loss):
 def test_without_a_decoder_there_is_no_drawing_and_colour_images_are_not_drawn_by_hand():
     trained = untrained("capsule", (20, 20, 3), dataset="cifar10", remake=False)
     inspector = Inspector(trained, some_split((20, 20, 3)))
-    facts = inspector.facts()
+    facts = inspector.facts
     assert not facts["decoder"] and not facts["drawing"] and facts["atoms"] == 16
     assert "drawn" not in inspector.look(inspector.example(0)[0])
 
@@ -113,7 +113,7 @@ def test_another_networks_scores_stand_beside(taught, digits):
     image, _ = inspector.example(2)
     expected = baseline.model.scores(baseline.model(image[None])["logits"])[0]
     np.testing.assert_allclose(inspector.look(image)["compared"], expected, atol=1e-5)
-    assert inspector.facts()["compared"] == "baseline, 0 steps"
+    assert inspector.facts["compared"] == "baseline, 0 steps"
     with pytest.raises(ValueError, match="of the same images and classes"):
         Inspector(taught, digits, untrained("baseline", (20, 20, 1)))
 

@@ -1,6 +1,6 @@
 // Pictures come from the server as { rows, columns, depth, pixels } with pixels 0 to 255.
 
-import { make } from "/tools.js";
+import { make } from "./tools.js";
 
 export const COLOURS = [[255, 136, 0], [0, 119, 255]]; // of the two digits of a pair; they add up to white
 

@@ -35,18 +35,19 @@ HEADERS = {
 }
 
 
-def serve(trained: Trained, split: Split, port: int) -> None:
+def serve(trained: Trained, split: Split, port: int, compared: Trained | None = None) -> None:
     """Serves the page for this machine alone and blocks until Ctrl-C.
 
     Args:
         trained: the network and its facts.
         split: the examples to choose from.
         port: 0 picks a free one.
+        compared: see `Inspector`.
 
     Raises:
         ValueError: the port is taken or not allowed, or the examples are not of the network's size.
     """
-    with Server(trained, split, port) as server:
+    with Server(trained, split, port, compared) as server:
         print(f"http://127.0.0.1:{server.server_port} shows the network. Ctrl-C ends.", flush=True)
         try:
             server.serve_forever()
@@ -60,7 +61,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # connections that the system keeps while they wait for `accept`; 5 reset a busy class
 
-    def __init__(self, trained: Trained, split: Split, port: int):
+    def __init__(self, trained: Trained, split: Split, port: int, compared: Trained | None = None):
         try:
             super().__init__(("127.0.0.1", port), Handler)
         except (OSError, OverflowError) as error:
@@ -70,7 +71,7 @@ class Server(ThreadingHTTPServer):
                 f"Port {port} of 127.0.0.1 {reason}. Give another one, or 0 for any that is free."
             ) from None
         try:
-            self.answers = Answers(Inspector(trained, split))
+            self.answers = Answers(Inspector(trained, split, compared))
         except BaseException:
             self.server_close()
             raise

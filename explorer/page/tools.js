@@ -1,4 +1,4 @@
-// Elements of the page, requests to its server.
+// Elements of the page, and the order of its questions.
 
 export const el = (id) => document.getElementById(id);
 
@@ -8,26 +8,42 @@ export function make(tag, properties = {}, ...children) {
   return made;
 }
 
-export async function ask(path, body) {
-  let answer;
-  try {
-    answer = await fetch(path, body === undefined ? {} : { method: "POST", body });
-  } catch {
-    throw new Error("The server does not answer. Is the command that started it still running?");
-  }
-  const found = await answer.json();
-  if (!answer.ok) throw new Error(found.error);
-  return found;
+export function makeSvg(tag, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
 }
 
-// One call of `work` at a time; of those that come meanwhile the newest alone is made. Errors go to `complain`.
-export function newest(complain, work) {
+let working = 0;
+
+function work(change) { // what a screen reader, and a test, waits for
+  working += change;
+  document.querySelector("main").setAttribute("aria-busy", working > 0);
+}
+
+// One call of `job` at a time; of those that come meanwhile the newest alone is made. Errors go to `complain`.
+export function newest(complain, job) {
   let busy = false, waiting = null;
   return async function run(...given) {
     if (busy) { waiting = given; return; }
     busy = true;
-    try { await work(...given); } catch (error) { complain(error); }
+    work(1);
+    try { await job(...given); } catch (error) { complain(error); }
     busy = false;
     if (waiting) { const next = waiting; waiting = null; run(...next); }
+    work(-1);
   };
 }
+
+// Calls `job` when nobody has asked for it during some milliseconds.
+export function settled(milliseconds, job) {
+  let timer = 0;
+  return (...given) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => job(...given), milliseconds);
+  };
+}
+
+// What a screen reader says: the page's one live region, told when the page has come to rest.
+export const announce = settled(400, (text) => { el("live").textContent = text; });

@@ -1,0 +1,73 @@
+// The card of the answer: what the network sees, and a bar for each class.
+
+import { focus, name, PLACES, state, words } from "./state.js";
+import { announce, el, make } from "./tools.js";
+
+export function buildAnswer(choose) {
+  const { network } = state, capsules = network.score === "length";
+  el("bars").setAttribute("aria-label", capsules ? "Lengths of the capsules: choose one to look into" : "Scores");
+  el("bars-about").textContent = capsules
+    ? "The length of each class's capsule is how sure the network is that the class is there. Choose a bar to look into its capsule."
+    : "How sure the network is of each class.";
+  el("bars").className = network.compared ? "compared" : "";
+  el("bars").append(...network.classes.map((text, label) => {
+    const track = make("span", { className: "track" }, make("span", { className: "fill" }));
+    const bar = make("button", { type: "button", className: "bar" },
+      make("span", { className: "name", textContent: text, title: text }), track, make("span", { className: "value" }));
+    if (network.compared) {
+      track.append(make("span", { className: "fill rival" }));
+      bar.append(make("span", { className: "value rival" }));
+    }
+    bar.addEventListener("click", () => choose(label));
+    return bar;
+  }));
+  if (!network.compared) return;
+  el("legend").hidden = false;
+  el("legend").append(make("span", { className: "key ours" }), `${network.score} of this network `,
+    make("span", { className: "key rival" }), `score of ${network.compared}`);
+}
+
+export function paintAnswer() {
+  paintWords();
+  const { seen, network, slots } = state;
+  [...el("bars").children].forEach((bar, label) => {
+    const [score, rival] = seen ? [seen.scores[label], seen.compared?.[label]] : [0, 0];
+    bar.querySelector(".fill").style.width = `${100 * score}%`;
+    bar.querySelector(".value").textContent = seen ? score.toFixed(2) : "";
+    if (network.compared) {
+      bar.querySelector(".fill.rival").style.width = `${100 * rival}%`;
+      bar.querySelector(".value.rival").textContent = seen ? rival.toFixed(2) : "";
+    }
+    const place = seen ? seen.chosen.indexOf(label) : -1;
+    bar.className = ["bar", ...(place < 0 ? [] : ["chosen", PLACES[place]])].join(" ");
+    const other = seen && network.compared ? `, ${rival.toFixed(2)} by ${network.compared}` : "";
+    bar.setAttribute("aria-label", seen ? `${name(label)}, ${score.toFixed(2)}${other}` : name(label));
+    bar.setAttribute("aria-pressed", network.atoms > 0 && slots.some((slot) => slot.label === label));
+    bar.disabled = !seen || !network.atoms;
+  });
+}
+
+function paintWords() {
+  const { seen, network } = state, title = el("prediction");
+  title.textContent = seen ? "" : "Nothing to see yet";
+  el("second-best").textContent = seen ? "" : "Draw, or choose a test image";
+  const truth = el("truth");
+  truth.textContent = "";
+  truth.className = "";
+  el("notes").replaceChildren(...(seen ? seen.notes : []).map((note) => make("li", { textContent: note })));
+  if (!seen) return;
+  const { scores, chosen, labels } = seen, sure = chosen.every((label) => scores[label] > 0.5);
+  if (labels) {
+    const right = labels.every((label) => chosen.includes(label));
+    truth.textContent = `Its label${labels.length === 2 ? "s are" : " is"} ${words(labels)}: ${right ? "right" : "wrong"}.`;
+    truth.className = right ? "right" : "wrong";
+  }
+  title.append(sure ? "It sees " : "Perhaps it sees ");
+  chosen.forEach((label, index) =>
+    title.append(index ? " and " : "", make("b", { className: PLACES[index], textContent: name(label) })));
+  const others = scores.map((_, label) => label).filter((label) => !chosen.includes(label));
+  const next = others.reduce((a, b) => (scores[b] > scores[a] ? b : a), others[0]);
+  el("second-best").textContent = `${network.score} ${chosen.map((label) => scores[label].toFixed(2)).join(" and ")}` +
+    (next === undefined ? "" : `; next is ${name(next)} with ${scores[next].toFixed(2)}`);
+  announce(`${title.textContent}, ${el("second-best").textContent}. ${truth.textContent}`);
+}

@@ -1,0 +1,241 @@
+"""The page as a file: with a network, its decoder and test images in it, for a browser that asks no server.
+
+The HTML, CSS and JavaScript are the server's page; in place of `main.js` and `server.js`, `local.js` starts it and a
+worker answers. Browsers load no modules and fetch no data from `file:`, so the modules become one plain script each for
+page and worker, and all data are text in a script. The inference is our own, 200 lines of JavaScript on typed arrays:
+onnxruntime-web would add 11 to 25 MB of WebAssembly, which no browser loads from `file:`, to a network that answers
+within some tens of milliseconds without. Weights stay float32: in float16 a length differs by more than 1e-4.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explorer.page.inference import facts
+from explorer.page.strokes import BOXES
+from input_data import Split
+from input_data.formats.files import atomic_write
+from models.baseline import Baseline, PaperBaseline
+from models.capsnet import CapsNet
+from runner.evaluation import hits, top_labels
+from runner.loader import Trained
+
+HERE = Path(__file__).parent
+EXAMPLES = 200  # test images in the file
+SEARCHED = 2000  # test images among which wrong ones are looked for
+WRONG = 20  # of the examples, so many are wrong answers where there are
+LARGEST = 64 * 2**20  # bytes of a picture to upload
+LARGEST_SIDE = 600  # pixels to which it is reduced
+PAGE = ("tools", "state", "pictures", "charts", "pad", "warp", "answer", "capsule", "moves", "routing", "page", "local")
+WORKER = ("network", "strokes", "upload", "worker")
+# Nothing is asked of any other place, whatever the page does.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'self' file: blob:; worker-src blob:; "
+    "style-src 'unsafe-inline' 'self' file:; img-src data: blob:"
+)
+
+
+@dataclass
+class Weights:
+    """The weights of networks, one after another in a float32 array; `add` gives the place of one."""
+
+    parts: list[np.ndarray] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, values: Any) -> dict[str, int]:
+        values = np.asarray(values, "<f4").ravel()
+        self.parts.append(values)
+        self.size += values.size
+        return {"start": self.size - values.size, "count": values.size}
+
+
+def export_page(trained: Trained, split: Split, path: Path, compared: Trained | None = None) -> str:
+    """Writes the page as one `.html` file, or else as a folder with an `index.html`.
+
+    Args:
+        trained: the network and its facts.
+        split: the examples to choose from; the first ones, and some that the network gets wrong, go into the page.
+        path: the file or folder, which is replaced if it is such a page already.
+        compared: see `explorer.page.inference.Inspector`.
+
+    Returns:
+        A line that says what was written.
+
+    Raises:
+        ValueError: a kind of network that the page cannot run, or a folder that holds something else.
+    """
+    data = f"globalThis.exportedNetwork = {_as_script(content(trained, split, compared))};\n"
+    page, style = bundle(PAGE), (HERE / "page.css").read_text(encoding="utf-8")
+    html = (HERE / "page.html").read_text(encoding="utf-8")
+    html = html.replace("<head>", f'<head>\n  <meta http-equiv="Content-Security-Policy" content="{POLICY}">')
+    style_link, script_link = (
+        '<link rel="stylesheet" href="/page.css">',
+        '<script type="module" src="/main.js"></script>',
+    )
+    if path.suffix.lower() in (".html", ".htm"):
+        html = html.replace(style_link, f"<style>\n{style}</style>")
+        html = html.replace(script_link, f"<script>\n{data}</script>\n  <script>\n{page}</script>")
+        files = {path: html}
+    else:
+        if path.exists() and not (path.is_dir() and ((path / "index.html").exists() or not any(path.iterdir()))):
+            raise ValueError(f"{path} exists and is no page. Give the name of a new folder, or a file NAME.html.")
+        path.mkdir(parents=True, exist_ok=True)
+        html = html.replace(style_link, '<link rel="stylesheet" href="page.css">')
+        html = html.replace(script_link, '<script src="network.js"></script>\n  <script src="page.js"></script>')
+        files = {path / "network.js": data, path / "page.js": page, path / "page.css": style, path / "index.html": html}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(*files) as drafts:
+        for draft, text in zip(drafts, files.values(), strict=True):
+            draft.write_text(text, encoding="utf-8")
+    start = path if path in files else path / "index.html"
+    size = sum(file.stat().st_size for file in files) / 2**20
+    return f"{start} ({size:.1f} MB) shows the network in any browser, without a server: open it by a double click."
+
+
+def content(trained: Trained, split: Split, compared: Trained | None = None) -> dict[str, Any]:
+    """All that the page needs, ready for JSON: facts, networks, weights, images, labels, numbers of wrong answers."""
+    page_facts = facts(trained, split, compared)
+    weights = Weights()
+    networks = [network and describe(network, weights) for network in (trained, compared)]
+    indices, wrong = _choose(trained, split)
+    batch = split.batch(indices, np.zeros((len(indices), split.noise)))
+    digits = batch["reconstruction_targets"] if trained.num_targets == 2 else batch["images"]
+    as_bytes = np.round(digits * 255)
+    exact = digits.min() >= 0 and digits.max() <= 1 and np.abs(digits * 255 - as_bytes).max() < 1e-3
+    return {
+        "facts": page_facts
+        | {
+            "examples": len(indices),
+            "uploads": page_facts["drawing"],  # other data sets prepare a picture in ways of their own
+            "largest": LARGEST,
+            "largestSide": LARGEST_SIDE,
+            "box": BOXES[trained.num_targets],
+        },
+        "network": networks[0],
+        "compared": networks[1],
+        "weights": _base64(np.concatenate(weights.parts)),
+        "images": _base64(as_bytes.astype(np.uint8) if exact else digits.astype("<f4")),
+        "kind": "uint8" if exact else "float32",
+        "labels": batch["labels"].tolist(),
+        "wrong": wrong,
+        "worker": bundle(WORKER),
+    }
+
+
+def _choose(trained: Trained, split: Split) -> tuple[np.ndarray, list[int]]:
+    """Which examples go into the page, and the places among them of those that the network gets wrong."""
+    indices = np.arange(min(len(split), SEARCHED))
+    right = np.zeros(len(indices), bool)
+    for start in range(0, len(indices), 100):
+        part = indices[start : start + 100]
+        batch = split.batch(part, np.zeros((len(part), split.noise)))
+        logits = trained.model.predict_on_batch(batch["images"])["logits"]
+        right[part] = hits(batch["labels"], top_labels(logits, trained.num_targets)).all(axis=1)
+    count = min(EXAMPLES, len(indices))
+    late_wrong = np.flatnonzero(~right[count - WRONG :])[:WRONG] + count - WRONG if count == EXAMPLES else []
+    chosen = np.concatenate([indices[: count - len(late_wrong)], np.asarray(late_wrong, int)])
+    return chosen, np.flatnonzero(~right[chosen]).tolist()
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(values.tobytes()).decode()
+
+
+def _as_script(value: Any) -> str:
+    """JSON that may stand in a script of an HTML page: no text in it can end the script."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
+
+
+def bundle(names: tuple[str, ...]) -> str:
+    """Modules of the page as one plain script: each module after those that it imports, in one scope."""
+    parts = []
+    for name in names:
+        text = (HERE / f"{name}.js").read_text(encoding="utf-8")
+        imported = re.findall(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', text, flags=re.MULTILINE)
+        assert set(imported) <= set(names[: len(parts)]), f"{name}.js imports what does not come before it"
+        text = re.sub(r"^import [^;]*;\n", "", text, flags=re.MULTILINE)
+        parts.append(re.sub(r"^export ", "", text, flags=re.MULTILINE))
+    return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
+
+
+# What `network.js` is told of each kind of network.
+
+
+def describe(trained: Trained, weights: Weights) -> dict[str, Any]:
+    """A network as `network.js` runs it; its weights are added to `weights`.
+
+    Raises:
+        ValueError: a kind of network that it cannot run.
+    """
+    model = trained.model
+    if type(model) not in _DESCRIPTIONS:
+        raise ValueError(
+            f"The page as a file runs {', '.join(kind.__name__ for kind in _DESCRIPTIONS)}. Received a "
+            f"{type(model).__name__}: use --serve."
+        )
+    rows, columns, depth = model.image_shape
+    return _DESCRIPTIONS[type(model)](model, weights) | {"rows": rows, "columns": columns, "depth": depth}
+
+
+def _convolution(layer, weights: Weights) -> dict[str, Any]:
+    return {
+        "kernel": weights.add(layer.kernel),
+        "bias": weights.add(layer.bias),
+        "size": layer.kernel_size[0],
+        "stride": layer.strides[0],
+        "padding": layer.padding,
+        "channels": layer.filters,
+    }
+
+
+def _dense(layer, weights: Weights, relu: bool) -> dict[str, Any]:
+    return {"kernel": weights.add(layer.kernel), "bias": weights.add(layer.bias), "relu": relu}
+
+
+def _capsules(model: CapsNet, weights: Weights) -> dict[str, Any]:
+    primary, classes = model.primary, model.classes
+    stack = model.decoder.stack if model.decoder is not None else []
+    return {
+        "kind": "capsules",
+        "conv1": _convolution(model.conv1, weights),
+        "primary": {
+            "kernel": weights.add(primary.kernel),
+            "bias": None,
+            "offset": weights.add(primary.bias),
+            "size": primary.kernel_size,
+            "stride": primary.strides,
+            "padding": primary.padding,
+            "channels": primary.types * primary.atoms,
+            "types": primary.types,
+            "atoms": primary.atoms,
+            "coefficient": 1 / (primary.types + bool(primary.leaky)),
+        },
+        "classes": {
+            "kernel": weights.add(classes.kernel),
+            "bias": weights.add(classes.bias),
+            "classes": classes.num_capsules,
+            "atoms": classes.atoms,
+            "routing": classes.routing,
+            "leaky": classes.leaky,
+        },
+        "decoder": [_dense(layer, weights, relu=layer is not stack[-1]) for layer in stack] or None,
+    }
+
+
+def _baseline(model: Baseline | PaperBaseline, weights: Weights) -> dict[str, Any]:
+    head = [layer for layer in model.head if layer.weights]  # dropout does nothing here
+    return {
+        "kind": "convolutions",
+        "loss": model.hparams.loss_type,
+        "convolutions": [_convolution(layer, weights) | {"pooled": bool(pool)} for layer, *pool in model.convolutions],
+        "head": [_dense(layer, weights, relu=layer is not head[-1]) for layer in head],
+    }
+
+
+_DESCRIPTIONS: dict[type, Callable] = {CapsNet: _capsules, Baseline: _baseline, PaperBaseline: _baseline}

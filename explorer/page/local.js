@@ -1,0 +1,52 @@
+// The page that is a file: its answers come from the network that the file holds.
+
+import { start } from "./page.js";
+
+const exported = globalThis.exportedNetwork;
+
+function makeLocalAnswers() {
+  const waiting = new Map(), { worker: code, ...content } = exported;
+  const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
+  worker.addEventListener("message", ({ data: { id, answer, error } }) => {
+    const { resolve, reject } = waiting.get(id);
+    waiting.delete(id);
+    if (error === undefined) resolve(answer);
+    else reject(new Error(error));
+  });
+  worker.addEventListener("error", (event) => {
+    for (const { reject } of waiting.values()) reject(new Error(`The network stopped: ${event.message}`));
+    waiting.clear();
+  });
+  worker.postMessage(content);
+  let last = 0;
+  const ask = (question, ...given) => new Promise((resolve, reject) => {
+    waiting.set(++last, { resolve, reject });
+    worker.postMessage({ id: last, question, given });
+  });
+  return {
+    network: async () => content.facts,
+    example: (index, second) => ask("example", index, second),
+    wrong: (after) => ask("wrong", after),
+    drawing: (strokes) => ask("drawing", strokes),
+    image: async (file) => ask("image", await pixelsOf(file, content.facts.largestSide)),
+    pixels: (pixels) => ask("pixels", pixels),
+    capsule: (label, capsule) => ask("capsule", label, capsule),
+  };
+}
+
+// The pixels of a picture's file, made smaller where it is large: { rows, columns, data: RGBA }.
+async function pixelsOf(file, largestSide) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file);
+  } catch {
+    throw new Error("Expected a readable picture, such as PNG or JPEG. Received something else or a damaged one.");
+  }
+  const scale = Math.min(1, largestSide / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const canvas = Object.assign(document.createElement("canvas"), { width, height }), context = canvas.getContext("2d");
+  context.drawImage(bitmap, 0, 0, width, height);
+  return { rows: height, columns: width, data: context.getImageData(0, 0, width, height).data };
+}
+
+start(makeLocalAnswers());

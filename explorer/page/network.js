@@ -1,0 +1,214 @@
+// A network's arithmetic in plain JavaScript, on flat Float32Arrays in the order of the shapes in the comments. A network
+// is { kind, layers, … } as `exported.py` describes it; its weights are arrays already.
+
+// Rows or columns of a convolution's output, and how many zeros come before its input.
+function extent(size, kernel, stride, padding) {
+  if (padding !== "same") return [Math.floor((size - kernel) / stride) + 1, 0];
+  const out = Math.ceil(size / stride);
+  return [out, Math.floor(Math.max((out - 1) * stride + kernel - size, 0) / 2)];
+}
+
+// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n], in tiles of 4×4 that stay in registers: each value
+// read serves four products. The inner side goes in blocks, so that a tile's part of b stays in the cache.
+function addProduct(a, b, sums, m, inner, n) {
+  const BLOCK = 256;
+  for (let from = 0; from < inner; from += BLOCK) {
+    const to = Math.min(inner, from + BLOCK);
+    for (let column = 0; column < n; column += 4) for (let row = 0; row < m; row += 4) {
+      if (column + 4 > n || row + 4 > m) {
+        addProductOfEdge(a, b, sums, [row, Math.min(m, row + 4)], [column, Math.min(n, column + 4)], [from, to], inner, n);
+        continue;
+      }
+      let s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
+      let s20 = 0, s21 = 0, s22 = 0, s23 = 0, s30 = 0, s31 = 0, s32 = 0, s33 = 0;
+      const a0 = row * inner, a1 = a0 + inner, a2 = a1 + inner, a3 = a2 + inner;
+      for (let k = from, at = from * n + column; k < to; k++, at += n) {
+        const b0 = b[at], b1 = b[at + 1], b2 = b[at + 2], b3 = b[at + 3];
+        const v0 = a[a0 + k], v1 = a[a1 + k], v2 = a[a2 + k], v3 = a[a3 + k];
+        s00 += v0 * b0; s01 += v0 * b1; s02 += v0 * b2; s03 += v0 * b3;
+        s10 += v1 * b0; s11 += v1 * b1; s12 += v1 * b2; s13 += v1 * b3;
+        s20 += v2 * b0; s21 += v2 * b1; s22 += v2 * b2; s23 += v2 * b3;
+        s30 += v3 * b0; s31 += v3 * b1; s32 += v3 * b2; s33 += v3 * b3;
+      }
+      const c0 = row * n + column, c1 = c0 + n, c2 = c1 + n, c3 = c2 + n;
+      sums[c0] += s00; sums[c0 + 1] += s01; sums[c0 + 2] += s02; sums[c0 + 3] += s03;
+      sums[c1] += s10; sums[c1 + 1] += s11; sums[c1 + 2] += s12; sums[c1 + 3] += s13;
+      sums[c2] += s20; sums[c2 + 1] += s21; sums[c2 + 2] += s22; sums[c2 + 3] += s23;
+      sums[c3] += s30; sums[c3 + 1] += s31; sums[c3 + 2] += s32; sums[c3 + 3] += s33;
+    }
+  }
+}
+
+function addProductOfEdge(a, b, sums, [top, bottom], [left, right], [from, to], inner, n) {
+  for (let row = top; row < bottom; row++) for (let column = left; column < right; column++) {
+    let sum = 0;
+    for (let k = from; k < to; k++) sum += a[row * inner + k] * b[k * n + column];
+    sums[row * n + column] += sum;
+  }
+}
+
+// Images are { rows, columns, channels, data }, data [rows, columns, channels]; the kernel is [size, size, depth, channels].
+export function convolve(image, { kernel, bias, size, stride, padding, channels }) {
+  const [rows, top] = extent(image.rows, size, stride, padding);
+  const [columns, left] = extent(image.columns, size, stride, padding);
+  const depth = image.channels, inner = size * size * depth, patches = new Float32Array(rows * columns * inner);
+  for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) for (let y = 0; y < size; y++) {
+    const above = row * stride + y - top;
+    if (above < 0 || above >= image.rows) continue;
+    const first = Math.max(0, left - column * stride);
+    const end = Math.min(size, image.columns + left - column * stride);
+    if (end <= first) continue;
+    const from = (above * image.columns + column * stride + first - left) * depth;
+    const to = (row * columns + column) * inner + (y * size + first) * depth;
+    patches.set(image.data.subarray(from, from + (end - first) * depth), to);
+  }
+  const data = new Float32Array(rows * columns * channels);
+  if (bias) for (let place = 0; place < rows * columns; place++) data.set(bias, place * channels);
+  addProduct(patches, kernel, data, rows * columns, inner, channels);
+  return { rows, columns, channels, data };
+}
+
+// The largest of each 2×2 pixels; what lies outside the image does not count.
+export function pool(image) {
+  const { channels } = image, rows = Math.ceil(image.rows / 2), columns = Math.ceil(image.columns / 2);
+  const data = new Float32Array(rows * columns * channels).fill(-Infinity);
+  for (let row = 0; row < image.rows; row++) for (let column = 0; column < image.columns; column++) {
+    const from = (row * image.columns + column) * channels, to = ((row >> 1) * columns + (column >> 1)) * channels;
+    for (let channel = 0; channel < channels; channel++)
+      data[to + channel] = Math.max(data[to + channel], image.data[from + channel]);
+  }
+  return { rows, columns, channels, data };
+}
+
+function rectify(values) {
+  for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] = 0;
+  return values;
+}
+
+// kernel [inputs, units]; the inputs may start at `first` where all before and after are zero.
+export function dense(inputs, { kernel, bias, relu }, first = 0) {
+  const units = bias.length, outputs = Float32Array.from(bias);
+  for (let i = 0; i < inputs.length; i++) {
+    const value = inputs[i], start = (first + i) * units;
+    if (value === 0) continue;
+    for (let unit = 0; unit < units; unit++) outputs[unit] += value * kernel[start + unit];
+  }
+  return relu ? rectify(outputs) : outputs;
+}
+
+const lengthOf = (vectors, start, atoms) => {
+  let squared = 0;
+  for (let atom = 0; atom < atoms; atom++) squared += vectors[start + atom] ** 2;
+  return Math.sqrt(squared);
+};
+
+function squash(vectors, atoms) {
+  for (let start = 0; start < vectors.length; start += atoms) {
+    const norm = lengthOf(vectors, start, atoms), factor = norm / (1 + norm * norm);
+    for (let atom = 0; atom < atoms; atom++) vectors[start + atom] *= factor;
+  }
+  return vectors;
+}
+
+// Primary capsules [types, rows, columns, atoms] of a feature map.
+function primaryCapsules(features, layer) {
+  const { types, atoms, coefficient, offset } = layer, image = convolve(features, layer);
+  const cells = image.rows * image.columns, capsules = new Float32Array(cells * types * atoms);
+  for (let cell = 0; cell < cells; cell++) for (let type = 0; type < types; type++) for (let atom = 0; atom < atoms; atom++)
+    capsules[(type * cells + cell) * atoms + atom] =
+      image.data[(cell * types + type) * atoms + atom] * coefficient + offset[type * atoms + atom];
+  return { capsules: squash(capsules, atoms), cells, types, atoms, rows: image.rows, columns: image.columns };
+}
+
+// Routing by agreement: the class capsules [classes, atoms], and what each iteration does, as `explorer/routing.py`.
+function routed(primary, { kernel, bias, classes, atoms, routing, leaky }) {
+  const inputs = primary.cells * primary.types, width = classes * atoms, votes = new Float32Array(inputs * width);
+  for (let i = 0; i < inputs; i++) for (let atom = 0; atom < primary.atoms; atom++) {
+    const value = primary.capsules[i * primary.atoms + atom], start = (i * primary.atoms + atom) * width;
+    for (let k = 0; k < width; k++) votes[i * width + k] += value * kernel[start + k];
+  }
+  const lengths = new Float32Array(inputs).map((_, i) => lengthOf(primary.capsules, i * primary.atoms, primary.atoms));
+  const onGrid = (values) => { // [inputs, classes] → [classes][rows][columns]
+    const sums = new Float64Array(classes * primary.cells), weights = new Float64Array(primary.cells);
+    for (let i = 0; i < inputs; i++) {
+      weights[i % primary.cells] += lengths[i];
+      for (let label = 0; label < classes; label++)
+        sums[label * primary.cells + i % primary.cells] += lengths[i] * values[i * classes + label];
+    }
+    return Array.from({ length: classes }, (_, label) => Array.from({ length: primary.rows }, (_, row) =>
+      Array.from({ length: primary.columns }, (_, column) => {
+        const cell = row * primary.columns + column;
+        return sums[label * primary.cells + cell] / Math.max(weights[cell], 1e-9);
+      })));
+  };
+  const logits = new Float32Array(inputs * classes), shares = new Float32Array(inputs * classes);
+  const agreement = new Float32Array(inputs * classes), steps = { coupling: [], lengths: [], agreement: [] };
+  let capsules;
+  for (let iteration = 0; iteration < routing; iteration++) {
+    for (let start = 0; start < shares.length; start += classes) {
+      let peak = leaky ? 0 : -Infinity, total = 0;
+      for (let label = 0; label < classes; label++) peak = Math.max(peak, logits[start + label]);
+      for (let label = 0; label < classes; label++) total += Math.exp(logits[start + label] - peak);
+      if (leaky) total += Math.exp(-peak);
+      for (let label = 0; label < classes; label++) shares[start + label] = Math.exp(logits[start + label] - peak) / total;
+    }
+    capsules = Float32Array.from(bias);
+    for (let i = 0; i < inputs; i++) for (let label = 0; label < classes; label++) {
+      const share = shares[i * classes + label], from = i * width + label * atoms;
+      for (let atom = 0; atom < atoms; atom++) capsules[label * atoms + atom] += share * votes[from + atom];
+    }
+    squash(capsules, atoms);
+    for (let i = 0; i < inputs; i++) for (let label = 0; label < classes; label++) {
+      const from = i * width + label * atoms;
+      let product = 0;
+      for (let atom = 0; atom < atoms; atom++) product += votes[from + atom] * capsules[label * atoms + atom];
+      agreement[i * classes + label] = product;
+      logits[i * classes + label] += product;
+    }
+    steps.coupling.push(onGrid(shares));
+    steps.lengths.push(Array.from({ length: classes }, (_, label) => lengthOf(capsules, label * atoms, atoms)));
+    steps.agreement.push(onGrid(agreement));
+  }
+  return { capsules, steps };
+}
+
+// What a decoder draws of one class's capsule: an image.
+export function decode({ decoder, rows, columns, depth }, label, capsule) {
+  let hidden = capsule;
+  decoder.forEach((layer, index) => { hidden = dense(hidden, layer, index ? 0 : label * capsule.length); });
+  const data = new Float32Array(hidden.length); // from [depth, rows, columns]
+  for (let part = 0; part < depth; part++) for (let cell = 0; cell < rows * columns; cell++)
+    data[cell * depth + part] = 1 / (1 + Math.exp(-hidden[part * rows * columns + cell]));
+  return { rows, columns, channels: depth, data };
+}
+
+function scoresOf(logits, loss) {
+  if (loss === "sigmoid") return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
+  if (loss !== "softmax") return logits.map((logit) => Math.min(1, Math.max(0, logit)));
+  const peak = Math.max(...logits), shares = logits.map((logit) => Math.exp(logit - peak));
+  const total = shares.reduce((a, b) => a + b);
+  return shares.map((share) => share / total);
+}
+
+// The scores [classes] of an image; of a capsule network also { capsules, coupling, lengths, agreement }.
+export function run(network, image) {
+  if (network.kind === "capsules") {
+    const features = convolve(image, network.conv1);
+    rectify(features.data);
+    const { capsules, steps } = routed(primaryCapsules(features, network.primary), network.classes);
+    const { classes, atoms } = network.classes;
+    const rows = Array.from({ length: classes }, (_, label) => [...capsules.subarray(label * atoms, (label + 1) * atoms)]);
+    return { scores: steps.lengths.at(-1), capsules: rows, ...steps };
+  }
+  let hidden = image;
+  for (const layer of network.convolutions) {
+    hidden = convolve(hidden, layer);
+    if (layer.pooled) hidden = pool(hidden);
+    rectify(hidden.data);
+  }
+  const { rows, columns, channels, data } = hidden, flat = new Float32Array(data.length); // [channels, rows, columns]
+  for (let cell = 0; cell < rows * columns; cell++) for (let channel = 0; channel < channels; channel++)
+    flat[channel * rows * columns + cell] = data[cell * channels + channel];
+  const logits = network.head.reduce((values, layer) => dense(values, layer), flat);
+  return { scores: scoresOf([...logits], network.loss) };
+}

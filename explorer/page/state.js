@@ -1,0 +1,22 @@
+// What the cards of the page share: `network` (its facts), `base` (what it made of the input as it came), `seen` (what it
+// makes of the input as it is moved), and `slots`: the classes whose capsules are shown (one, or two of a MultiMNIST
+// network), each with the offsets of its sliders and its picture.
+
+import { announce, el } from "./tools.js";
+
+export const state = { network: null, answers: null, base: null, seen: null, slots: [], active: 0 };
+export const PLACES = ["first", "other"]; // styles of the predicted classes
+
+export const name = (label) => state.network.classes[label];
+export const words = (labels) => labels.map(name).join(" and ");
+export const focus = () => state.slots[state.active]?.label; // the class that maps and charts are about
+
+export function newSlot(label, picture) {
+  return { label, picture, offsets: new Array(state.network.atoms).fill(0) };
+}
+
+export function complain(error) {
+  el("error").textContent = error ? error.message : "";
+  el("error").hidden = !error;
+  if (error) announce(error.message);
+}

@@ -1,0 +1,97 @@
+// The network at work beside the page, so that the page follows the pen meanwhile. Its messages: the exported file's
+// content first, then { id, question, given }; it answers { id, answer } or { id, error }.
+
+import { decode, run } from "./network.js";
+import { drawStrokes } from "./strokes.js";
+import { prepareDigit } from "./upload.js";
+
+let content, network, compared, images;
+
+const KINDS = { float32: Float32Array, uint8: Uint8Array };
+
+function unpack(text, kind) {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new KINDS[kind](bytes.buffer);
+}
+
+// The description of a network with its weights in their places: { start, count } become parts of one array.
+function withWeights(description, weights) {
+  if (description === null || typeof description !== "object") return description;
+  if (Array.isArray(description)) return description.map((each) => withWeights(each, weights));
+  if ("start" in description) return weights.subarray(description.start, description.start + description.count);
+  return Object.fromEntries(Object.entries(description).map(([name, each]) => [name, withWeights(each, weights)]));
+}
+
+const asImage = (data) => ({ rows: content.facts.rows, columns: content.facts.columns, channels: content.facts.depth, data });
+
+// As the page paints it; what lies outside [0, 1], as standardised images do, is stretched to fill it.
+function picture({ rows, columns, channels, data }) {
+  let low = Infinity, high = -Infinity;
+  for (const value of data) { low = Math.min(low, value); high = Math.max(high, value); }
+  const [zero, range] = low < -1e-3 || high > 1 + 1e-3 ? [low, Math.max(high - low, 1e-6)] : [0, 1];
+  const depth = channels >= 3 ? 3 : 1, pixels = new Array(rows * columns * depth);
+  for (let i = 0; i < pixels.length; i++) {
+    const value = data[Math.floor(i / depth) * channels + i % depth];
+    pixels[i] = Math.round(255 * Math.min(1, Math.max(0, (value - zero) / range)));
+  }
+  return { rows, columns, depth, pixels };
+}
+
+function look(data, facts) {
+  const image = asImage(data), { scores, ...inside } = run(network, image);
+  const labels = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b);
+  const chosen = labels.slice(0, content.facts.targets);
+  const drawn = network.decoder
+    ? chosen.map((label) => picture(decode(network, label, Float32Array.from(inside.capsules[label])))) : [];
+  const beside = compared ? { compared: [...run(compared, image).scores] } : {};
+  return { ...facts, scores: [...scores], ...inside, chosen, drawn, ...beside, input: picture(image), image: [...data] };
+}
+
+const questions = {
+  example(index, second) {
+    const { targets, rows, columns, depth, examples } = content.facts, size = rows * columns * depth;
+    const numbers = targets === 2 ? [index, second ?? index] : [index];
+    if (numbers.some((number) => !Number.isInteger(number) || number < 0 || number >= examples))
+      throw new Error(`Examples are numbered 0 to ${examples - 1}. Received: ${Math.max(...numbers)}.`);
+    const scale = content.kind === "uint8" ? Math.fround(1 / 255) : 1, data = new Float32Array(size);
+    numbers.forEach((number, place) => {
+      const start = (number * targets + place) * size;
+      for (let i = 0; i < size; i++) data[i] += images[start + i] * scale;
+    });
+    const labels = numbers.map((number, place) => content.labels[number][place]);
+    return look(targets === 2 ? data.map((value) => Math.min(1, value)) : data, { labels, notes: [] });
+  },
+  wrong(after) {
+    const next = content.wrong.find((index) => index > after) ?? content.wrong[0];
+    return { index: next ?? null };
+  },
+  drawing(strokes) {
+    const { rows, columns, box } = content.facts, pixels = drawStrokes(strokes, rows, columns, box);
+    const note = `Fitted into ${box}×${box} pixels around its centre of mass, as MNIST's digits are.`;
+    return look(pixels.map((value) => value / 255), { notes: [note] });
+  },
+  image(rgba) {
+    const { image, notes } = prepareDigit(rgba, content.facts.rows, content.facts.columns);
+    return look(image, { notes });
+  },
+  pixels: (pixels) => look(Float32Array.from(pixels), { notes: [] }),
+  capsule: (label, capsule) => ({ drawn: picture(decode(network, label, Float32Array.from(capsule))) }),
+};
+
+function receive({ data }) {
+  if (!content) {
+    content = data;
+    const weights = unpack(content.weights, "float32");
+    [network, compared] = [content.network, content.compared].map((each) => withWeights(each, weights));
+    images = unpack(content.images, content.kind);
+    return;
+  }
+  const { id, question, given } = data;
+  try {
+    postMessage({ id, answer: questions[question](...given) });
+  } catch (error) {
+    postMessage({ id, error: error.message });
+  }
+}
+
+addEventListener("message", receive);
