@@ -11,6 +11,7 @@ _CHOICES = {
 }
 _POSITIVE = ("decay_rate", "decay_steps", "learning_rate", "routing", "num_prime_capsules", "conv_channels")
 _POSITIVE += ("primary_atoms", "class_atoms", "learning_rate_floor", "reconstruction_weight")
+_TOO_LARGE = 1e39  # for a float32
 
 # The recipe of Efficient-CapsNet (Mazzia et al. 2021), for --batch_size=16; an epoch of MNIST is 3750 steps.
 _EFFICIENT = "loss_type=margin_sum,learning_rate=0.0005,learning_rate_floor=0.00005,decay_rate=0.97,staircase=true,"
@@ -56,8 +57,9 @@ class HParams:
             if getattr(self, name) not in choices:
                 raise ValueError(f"hparam {name} is one of {', '.join(choices)}. Received: {getattr(self, name)!r}")
         for name in _POSITIVE:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"hparam {name} must be greater than 0. Received: {getattr(self, name)}")
+            value = getattr(self, name)
+            if not 0 < value < _TOO_LARGE:
+                raise ValueError(f"hparam {name} must be greater than 0, less than {_TOO_LARGE:g}. Received: {value}")
 
     def override(self, text: str | None) -> "HParams":
         """These hparams with the changes of an override string.

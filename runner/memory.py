@@ -4,9 +4,8 @@ The estimate counts the arrays that are there at the same time; what each count 
 `benchmarks/results/memory_cpu.txt`), which it meets within a fifth.
 """
 
+import math
 from pathlib import Path
-
-import numpy as np
 
 from capsules import Capsules
 from models.classifier import Classifier
@@ -25,15 +24,15 @@ def estimate(model: Classifier, batch_size: int) -> float:
         model: the network.
         batch_size: images of one device's share of a batch.
     """
-    sizes = [float(np.prod(variable.shape)) for variable in model.trainable_variables]
+    sizes = [math.prod(variable.shape) for variable in model.trainable_variables]
     numbers = _COPIES_OF_WEIGHTS * sum(sizes) + _ADAM_TEMPORARIES * max(sizes)
     for layer in model.layers:
         shape = layer.get_build_config()["input_shape"]
-        numbers += _COPIES_OF_OUTPUTS * batch_size * np.prod(layer.compute_output_shape(shape)[1:])
+        numbers += _COPIES_OF_OUTPUTS * batch_size * math.prod(layer.compute_output_shape(shape)[1:])
         if isinstance(layer, Capsules):
             pairs = batch_size * shape[1] * layer.num_capsules  # as large as one atom of all votes
             numbers += (8 * layer.routing + 2) * pairs
-            numbers += (2 * layer.routing + 1) * np.prod(layer.kernel.shape)  # a gradient for each use of the kernel
+            numbers += (2 * layer.routing + 1) * math.prod(layer.kernel.shape)  # a gradient for each use of the kernel
     return 4 * numbers
 
 
@@ -49,13 +48,17 @@ def available() -> float | None:
     return free
 
 
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:,.1f}" if size < 1e15 else f"{size / 1e9:.0e}"
+
+
 def check_weights(model: Classifier, free: float | None, program: float = _PROGRAM) -> None:
     """Raises ValueError where the weights of a network alone do not fit; arguments as for `check`."""
     needed = 4 * model.count_weights() + program
     if free is not None and needed > free:
         raise ValueError(
-            f"The network's {model.count_weights():,} weights take about {needed / 1e9:.1f} GB of memory and "
-            f"{free / 1e9:.1f} GB are free. Lower num_prime_capsules or another of its widths."
+            f"The network's {model.count_weights():,} weights take about {_gigabytes(needed)} GB of memory and "
+            f"{_gigabytes(free)} GB are free. Lower num_prime_capsules or another of its widths."
         )
 
 
@@ -74,8 +77,8 @@ def check(model: Classifier, batch_size: int, free: float | None, program: float
     needed = estimate(model, batch_size) + program
     if free is not None and needed > free:
         raise ValueError(
-            f"Training would take about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free. "
+            f"Training would take about {_gigabytes(needed)} GB of memory and {_gigabytes(free)} GB are free. "
             f"Lower --batch_size (now {batch_size} on each device) or num_prime_capsules."
         )
-    there = "" if free is None else f" of the {free / 1e9:.1f} GB that are free"
-    return f"Training takes about {needed / 1e9:.1f} GB of memory{there}"
+    there = "" if free is None else f" of the {_gigabytes(free)} GB that are free"
+    return f"Training takes about {_gigabytes(needed)} GB of memory{there}"
