@@ -26,9 +26,7 @@ def choose_devices(gpus: str | None, gpu_memory: int | None) -> None:
         numbers = gpus.split(",")
         wrong = [number for number in numbers if not number.isdigit() or int(number) >= len(there)]
         if wrong:
-            choice = (
-                "cpu" if len(there) == 0 else "cpu or 0" if len(there) == 1 else f"cpu or numbers 0 to {len(there) - 1}"
-            )
+            choice = {0: "cpu", 1: "cpu or 0"}.get(len(there), f"cpu or numbers 0 to {len(there) - 1}")
             raise ValueError(f"--gpus is {choice}: this machine has {len(there) or 'no'} GPU(s). Received: {gpus}")
         chosen = [there[int(number)] for number in numbers]
     tf.config.set_visible_devices(chosen, "GPU")
