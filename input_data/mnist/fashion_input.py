@@ -14,7 +14,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     """Opens Fashion-MNIST's split, in one of the forms in `sources`.
 
     Args:
-        data_dir: its folder, torchvision's root folder or a `.npz` file.
+        data_dir: its folder, that of torchvision or Keras above it, or a `.npz` file.
         split: train, test, valid_train or valid_test.
         options: num_targets=2 makes pairs.
 
@@ -23,8 +23,9 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     """
     if data_dir is None:
         raise DataError("Fashion-MNIST needs a --data_dir, its folder; with --download it is fetched into it.")
-    inside = Path(data_dir) / "FashionMNIST"
-    opened = mnist_input.open_split(str(inside if inside.is_dir() else data_dir), split, options, relative=FASHION)
+    below = (Path(data_dir) / name for name in ("FashionMNIST", "fashion-mnist"))  # of torchvision and of Keras
+    folder = next((str(path) for path in below if path.is_dir()), data_dir)
+    opened = mnist_input.open_split(folder, split, options, relative=FASHION)
     if opened.info.class_names != FASHION.class_names:
         raise DataError(f"{data_dir} holds {opened.info.name}, not Fashion-MNIST.")
     return opened

@@ -118,6 +118,21 @@ def test_fashion_mnist_is_recognised_by_its_first_labels(tmp_path):
     assert open_split("mnist", "test", str(tmp_path)).info.class_names == relatives.FASHION.class_names
 
 
+@pytest.mark.parametrize("place", ["", "FashionMNIST/raw", "fashion-mnist"])
+def test_fashion_mnist_has_a_name_of_its_own(place, tmp_path):
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    write_idx(tmp_path / place, IMAGES, LABELS, "test")
+    if place:
+        write_idx(tmp_path, IMAGES[:3], LABELS[:3], "test")  # MNIST beside it
+    split = open_split("fashion_mnist", "test", str(tmp_path))
+    assert split.info.name == "Fashion-MNIST" and len(split) == 20
+    with pytest.raises(DataError, match="needs a --data_dir"):
+        open_split("fashion_mnist", "test", None)
+    write_qmnist(tmp_path / "q")
+    with pytest.raises(DataError, match="holds QMNIST, not Fashion-MNIST"):
+        open_split("fashion_mnist", "test", f"{tmp_path}/q")
+
+
 def test_of_kaggles_digits_the_last_seventh_is_the_test(tmp_path):
     write_csv(tmp_path / "both", "mnist", heading=True)
     (tmp_path / "both/mnist_train.csv").rename(tmp_path / "train.csv")
