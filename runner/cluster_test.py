@@ -1,9 +1,13 @@
 """The machines of a job find each other, compare what they train, share weights, and name who is missing or gone."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,3 +176,20 @@ BAD = [
 def test_any_other_tf_config_gets_one_sentence(text):
     with pytest.raises(ValueError, match=r"TF_CONFIG should be JSON like .* Received: "):
         read_tf_config(text)
+
+
+STARTING = """
+import socket, time
+from runner.cluster import Cluster
+mine, theirs = socket.socketpair()
+with Cluster(["worker 0 (a:1)", "worker 1 (b:2)"], 0, [mine]).watched():
+    theirs.close()
+    time.sleep(60)  # stands for TensorFlow, which waits for ever
+"""
+
+
+def test_a_machine_that_dies_while_tensorflow_starts_is_named_and_ends_the_others():
+    command = [sys.executable, "-c", STARTING]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=50)
+    assert done.returncode == -signal.SIGKILL
+    assert "error: worker 1 (b:2) stopped answering while the job started" in done.stderr

@@ -17,20 +17,20 @@ def choose_devices(gpus: str | None, gpu_memory: int | None) -> None:
     Raises:
         ValueError: a GPU that is not there.
     """
-    there = tf.config.list_physical_devices("GPU")
+    devices = tf.config.list_physical_devices("GPU")
     if gpus == "cpu":
-        chosen = []
+        visible = []
     elif gpus is None:
-        chosen = there
+        visible = devices
     else:
+        by_number = {str(number): device for number, device in enumerate(devices)}
         numbers = gpus.split(",")
-        wrong = [number for number in numbers if not number.isdigit() or int(number) >= len(there)]
-        if wrong:
-            choice = {0: "cpu", 1: "cpu or 0"}.get(len(there), f"cpu or numbers 0 to {len(there) - 1}")
-            raise ValueError(f"--gpus is {choice}: this machine has {len(there) or 'no'} GPU(s). Received: {gpus}")
-        chosen = [there[int(number)] for number in numbers]
-    tf.config.set_visible_devices(chosen, "GPU")
-    for gpu in chosen:
+        if not set(numbers) <= set(by_number) or len(set(numbers)) < len(numbers):
+            choice = {0: "cpu", 1: "cpu or 0"}.get(len(devices), f"cpu or numbers 0 to {len(devices) - 1}, each once")
+            raise ValueError(f"--gpus is {choice}: this machine has {len(devices) or 'no'} GPU(s). Received: {gpus}")
+        visible = [by_number[number] for number in numbers]
+    tf.config.set_visible_devices(visible, "GPU")
+    for gpu in visible:
         if gpu_memory:
             limit = tf.config.LogicalDeviceConfiguration(memory_limit=gpu_memory)
             tf.config.set_logical_device_configuration(gpu, [limit])

@@ -17,7 +17,7 @@ from input_data.formats.files import atomic_write
 from input_data.progress import Progress, say
 from models.classifier import Classifier
 from models.optimizer import make_optimizer
-from runner import checkpoints, cluster, memory
+from runner import checkpoints, cluster, memory, results
 from runner import config as saved_config
 from runner.config import NetworkSpec, SavedConfig
 from runner.devices import worker
@@ -106,6 +106,7 @@ def train(config: RunConfig) -> tuple[int, Result | None]:
     facts = {"examples": len(split), "checksum": split.checksum()}
     saved = saved_config.make(network, split.info.image_shape, split.info.class_names, asdict(config), facts)
     make_folder(config.train_dir)
+    results.read(config.test_dir)  # a damaged table is told now and not after the training
     lock = Lock(config.train_dir) if chief else None
     if chief:
         checkpoints.clean(config.train_dir)
