@@ -104,9 +104,12 @@ class Progress:
             say(text.rstrip())
 
     def _numbers(self, now: float) -> str:
+        position = f"{self.unit} {self.done}/{self.total}"
         rate = (self.done - self.first) / max(now - self.start, 1e-9)
-        left = duration((self.total - self.done) / rate) if rate else "?"
-        return f"{self.unit} {self.done}/{self.total}  {rate * self.items:,.0f} {self.item}/s  {left} left"
+        if not rate:
+            return position
+        left = duration((self.total - self.done) / rate)
+        return f"{position}  {rate * self.items:,.0f} {self.item}/s  {left} left"
 
 
 def _make_bar():

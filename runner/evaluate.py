@@ -74,7 +74,7 @@ def evaluate_ensemble(config: RunConfig) -> int:
     prefixes = [_resolve_member(name, config.root) for name in names]
     saved = [describe(prefix, config, data) for prefix in prefixes]
     for each, prefix in zip(saved, prefixes, strict=True):
-        if each.network.differences(saved[0].network) or each.class_names != saved[0].class_names:
+        if _data_of(each) != _data_of(saved[0]):
             raise ValueError(f"The ensemble's members {prefixes[0]} and {prefix} are of different data or classes.")
     split = data.for_network(saved[0])
     size = min(config.eval_size or len(split), len(split))
@@ -88,6 +88,11 @@ def evaluate_ensemble(config: RunConfig) -> int:
     say(str(result))
     write_predictions(config.predictions, result, saved[0].class_names)
     return 0
+
+
+def _data_of(saved: SavedConfig) -> tuple:
+    """What the members of an ensemble must have in common."""
+    return saved.network.dataset, saved.network.options(), saved.image_shape, saved.class_names
 
 
 def _resolve_member(name: str, run: Path) -> str:

@@ -47,15 +47,16 @@ class Data:
 
     def __init__(self, data_dir: str | None, split_name: str = "test", num_pairs: int = 1):
         self.data_dir, self.split_name, self.num_pairs = data_dir, split_name, num_pairs
-        self._opened: tuple[NetworkSpec, Split] | None = None
+        self._opened: tuple[tuple, Split] | None = None
 
     def open(self, network: NetworkSpec) -> Split:
         """The split for a network of this data set and these options."""
-        if self._opened is None or self._opened[0].differences(network):
+        wanted = network.dataset, network.options(self.num_pairs)
+        if self._opened is None or self._opened[0] != wanted:
             split = open_split(network.dataset, self.split_name, self.data_dir, network.options(self.num_pairs))
             if split.note:
                 say(split.note)
-            self._opened = network, split
+            self._opened = wanted, split
         return self._opened[1]
 
     def for_network(self, saved: SavedConfig) -> Split:
