@@ -103,24 +103,15 @@ def train(config: RunConfig) -> tuple[int, Result | None]:
     first = config.checkpoint and resolve(config.checkpoint, config.root)
     network = _network(config, first, data)
     split = _open_training_split(config, network)
-    facts = {"examples": len(split), "checksum": split.checksum()}
-    saved = saved_config.make(network, split.info.image_shape, split.info.class_names, asdict(config), facts)
-    make_folder(config.train_dir)
-    results.read(config.test_dir)  # a damaged table is told now and not after the training
-    lock = Lock(config.train_dir) if chief else None
-    if chief:
-        checkpoints.clean(config.train_dir)
+    saved = _describe_run(config, network, split)
+    lock = _claim_folder(config, chief)
     machines = cluster.join()
     cluster.check_same(machines, _common_facts(config, saved, strategy))
     old = saved_config.read(config.train_dir) if chief else None
     if old and checkpoints.steps(config.train_dir):
         saved_config.check_same_run(old, saved, config.train_dir)
     with strategy.scope():
-        keras.utils.set_random_seed(config.seed)
-        set_precision(config.precision)
-        model = build(saved, lambda outline: say(_check_memory(config, strategy, outline)))
-        optimizer = make_optimizer(network.hparams, scale_loss=config.precision == "float16")
-        optimizer.build(model.trainable_variables)
+        model, optimizer = _make_network(config, saved, strategy)
         start = checkpoints.restore_latest(config.train_dir, model, optimizer, say) if chief else 0
         if chief and not start and first:
             start = checkpoints.restore(first, model, optimizer)
@@ -151,11 +142,31 @@ def train(config: RunConfig) -> tuple[int, Result | None]:
     if chief:
         write_predictions(config.predictions, result, saved.class_names)
         draw(config.test_dir, model, step, data.open(network))
-        python = os.path.relpath(sys.executable)
-        say(f"Look at the curves: {python} -m tensorboard.main --host 127.0.0.1 --logdir {config.root}")
-        flags = flag_lines({"checkpoint": config.root, "data_dir": config.data_dir}).splitlines()
-        say(f"Try it on a page: {python} explore.py {shlex.join(flags)} --serve")
+        _say_what_next(config)
     return 0, result
+
+
+def _describe_run(config: RunConfig, network: NetworkSpec, split: Split) -> SavedConfig:
+    facts = {"examples": len(split), "checksum": split.checksum()}
+    return saved_config.make(network, split.info.image_shape, split.info.class_names, asdict(config), facts)
+
+
+def _claim_folder(config: RunConfig, chief: bool) -> Lock | None:
+    """Makes the run's folder and, on the chief, keeps other processes out and removes what a killed one left."""
+    make_folder(config.train_dir)
+    results.read(config.test_dir)  # a damaged table is told now and not after the training
+    if not chief:
+        return None
+    lock = Lock(config.train_dir)
+    checkpoints.clean(config.train_dir)
+    return lock
+
+
+def _say_what_next(config: RunConfig) -> None:
+    python = os.path.relpath(sys.executable)
+    flags = flag_lines({"checkpoint": config.root, "data_dir": config.data_dir}).splitlines()
+    say(f"Look at the curves: {python} -m tensorboard.main --host 127.0.0.1 --logdir {config.root}")
+    say(f"Try it on a page: {python} explore.py {shlex.join(flags)} --serve")
 
 
 def _common_facts(config: RunConfig, saved: SavedConfig, strategy: tf.distribute.Strategy) -> dict:
@@ -182,6 +193,18 @@ def _open_training_split(config: RunConfig, network: NetworkSpec) -> Split:
     if split.note:
         say(split.note)
     return split
+
+
+def _make_network(
+    config: RunConfig, saved: SavedConfig, strategy: tf.distribute.Strategy
+) -> tuple[Classifier, keras.optimizers.Optimizer]:
+    """A network with fresh weights of the run's seed and its optimizer; ValueError where they do not fit the memory."""
+    keras.utils.set_random_seed(config.seed)
+    set_precision(config.precision)
+    model = build(saved, lambda outline: say(_check_memory(config, strategy, outline)))
+    optimizer = make_optimizer(saved.network.hparams, scale_loss=config.precision == "float16")
+    optimizer.build(model.trainable_variables)
+    return model, optimizer
 
 
 def _check_memory(config: RunConfig, strategy: tf.distribute.Strategy, model: Classifier) -> str:
