@@ -46,8 +46,8 @@ def test_training_images_are_crops_some_of_them_flipped(tmp_path):
     table = np.stack([standardised(crops[key][None, ..., :1])[0].ravel() for key in keys])
     split = open_split("cifar10", "train", str(tmp_path))
     batch = next(training_batches(split, 300, seed=0))
-    found = standardised(batch["images"][..., :1]).reshape(300, -1)
-    distances = np.abs(found[:, None, :200] - table[None, :, :200]).max(axis=2)
+    actual = standardised(batch["images"][..., :1]).reshape(300, -1)
+    distances = np.abs(actual[:, None, :200] - table[None, :, :200]).max(axis=2)
     assert distances.min(axis=1).max() < 1e-3
     seen = {keys[index] for index in distances.argmin(axis=1)}
     assert {row for row, _, _ in seen} == {column for _, column, _ in seen} == set(range(9))

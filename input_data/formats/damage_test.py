@@ -21,11 +21,11 @@ def records(folder):
 
 
 def plain_idx(folder):
-    mnist_test.write_idx(folder, *mnist_test.digits(4), part="test", packed=False)
+    mnist_test.write_idx(folder, *mnist_test.digits(4), split_name="test", packed=False)
 
 
 def packed_idx(folder):
-    mnist_test.write_idx(folder, *mnist_test.digits(4), part="test")
+    mnist_test.write_idx(folder, *mnist_test.digits(4), split_name="test")
 
 
 def emnist(folder):

@@ -110,7 +110,7 @@ def check_disk(folder: Path, needed: int) -> None:
     """Raises DataError where a folder's disk has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise DataError(f"{needed / 1e9:.1f} GB are needed in {folder} and {free / 1e9:.1f} GB are free.")
+        raise DataError(f"{needed / 1e6:,.1f} MB are needed in {folder} and {free / 1e6:,.1f} MB are free.")
 
 
 @contextmanager

@@ -16,8 +16,8 @@ RNG = np.random.RandomState(4)
 def test_svhn_reads_its_axes_and_its_ten(tmp_path):
     images = RNG.randint(0, 256, (32, 32, 3, 12)).astype(np.uint8)
     labels = np.array([10, 1, 2, 9, 10, 3, 4, 5, 6, 7, 8, 9], np.uint8)[:, None]
-    for part in ("train", "test"):
-        savemat(tmp_path / f"{part}_32x32.mat", {"X": images, "y": labels})
+    for own in ("train", "test"):
+        savemat(tmp_path / f"{own}_32x32.mat", {"X": images, "y": labels})
     (batch,) = evaluation_batches(open_split("svhn", "test", str(tmp_path)), 20)
     np.testing.assert_allclose(batch["images"], images.transpose(3, 0, 1, 2) / 255, atol=1e-6)
     assert batch["labels"][:5, 0].tolist() == [0, 1, 2, 9, 0]
@@ -85,8 +85,8 @@ def test_affnist_batches_are_read_in_order(tmp_path):
     images = RNG.randint(0, 256, (6, 40, 40)).astype(np.uint8)
     labels = np.array([3, 1, 4, 1, 5, 9], np.uint8)
     for index in range(2):
-        part = slice(3 * index, 3 * index + 3)
-        write_affnist(tmp_path / "test_batches" / f"{index}.mat", images[part], labels[part])
+        own = slice(3 * index, 3 * index + 3)
+        write_affnist(tmp_path / "test_batches" / f"{index}.mat", images[own], labels[own])
     split = open_split("affnist", "test", str(tmp_path))
     (batch,) = evaluation_batches(split, 10)
     np.testing.assert_allclose(batch["images"][..., 0] * 255, images, atol=1e-4)

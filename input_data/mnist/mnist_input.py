@@ -127,7 +127,7 @@ def _nothing_there(folder: Path, split_name: str) -> str:
         return f"--data_dir should be a folder with MNIST or a relative. {folder} does not exist."
     looked_for = "; ".join((f"2017's {' or '.join(record_names(split_name))}", *sources.FORMS))
     return (
-        f"{folder} has nothing that is known for MNIST. Looked for: {looked_for}. "
+        f"{folder} has no files of MNIST or its relatives. Looked for: {looked_for}. "
         "Give another --data_dir, add --download to fetch MNIST into it, or give none to use the embedded sample."
     )
 

@@ -81,12 +81,12 @@ def single(images: np.ndarray, labels: np.ndarray, reach: int) -> tuple[int, Tem
 
     def blocks():
         for start in range(0, len(images), digits):
-            part = padded[start : start + digits]
-            frames, views = template.blanks(len(part) * side**2)
-            places = views["image_raw"].reshape(len(part), side, side, pixels)
+            block = padded[start : start + digits]
+            frames, views = template.blanks(len(block) * side**2)
+            places = views["image_raw"].reshape(len(block), side, side, pixels)
             for column in range(side):
                 # In a strip as wide as the image, each shift down is one stretch of memory.
-                strip = part[:, :, column : column + width].reshape(len(part), -1)
+                strip = block[:, :, column : column + width].reshape(len(block), -1)
                 for row in range(side):
                     stretch = strip[:, row * width : row * width + pixels]
                     places[:, side - 1 - row, side - 1 - column] = stretch

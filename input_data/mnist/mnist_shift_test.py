@@ -23,14 +23,14 @@ def test_single_digits_stand_at_every_place(tmp_path):
     images, labels = digits(3, size=4)
     write_idx(tmp_path, images, labels)
     assert mnist_shift.main([f"--data_dir={tmp_path}"]) == 0
-    found = read_all(tmp_path)
-    assert found["images"].shape == (75, 4, 4, 1) and found["labels"][:, 0].tolist() == [0] * 25 + [1] * 25 + [2] * 25
+    actual = read_all(tmp_path)
+    assert actual["images"].shape == (75, 4, 4, 1) and actual["labels"][:, 0].tolist() == [0] * 25 + [1] * 25 + [2] * 25
     padded, index = np.pad(images, ((0, 0), (2, 2), (2, 2))), 0
     for digit in range(3):
         for down in range(-2, 3):
             for right in range(-2, 3):
                 expected = padded[digit, 2 - down : 6 - down, 2 - right : 6 - right]
-                np.testing.assert_allclose(found["images"][index, ..., 0] * 255, expected, atol=1e-4)
+                np.testing.assert_allclose(actual["images"][index, ..., 0] * 255, expected, atol=1e-4)
                 index += 1
 
 
@@ -53,12 +53,14 @@ def test_pairs_go_to_random_shards_of_at_most_max_shard(tmp_path):
     assert mnist_shift.main([*flags, "--multi_targets=true"]) == 0
     name = "multitest_1shifted_mnist.tfrecords"
     assert sorted(path.name for path in tmp_path.glob("multi*")) == [f"{name}-0000{i}-of-00003" for i in range(3)]
-    found = read_all(f"{tmp_path}/{name}@3", "test", num_targets=2)
-    assert found["images"].shape == (120, 6, 6, 1)
-    assert (found["labels"][:, 0] != found["labels"][:, 1]).all()
-    assert Counter(found["labels"][:, 0].tolist()) == dict.fromkeys(range(10), 12)
-    np.testing.assert_allclose(found["images"], np.minimum(found["reconstruction_targets"].sum(axis=1), 1), atol=1e-6)
-    assert len({pair[0].tobytes() for pair in found["reconstruction_targets"]}) == 20  # the first digit is shifted once
+    actual = read_all(f"{tmp_path}/{name}@3", "test", num_targets=2)
+    assert actual["images"].shape == (120, 6, 6, 1)
+    assert (actual["labels"][:, 0] != actual["labels"][:, 1]).all()
+    assert Counter(actual["labels"][:, 0].tolist()) == dict.fromkeys(range(10), 12)
+    np.testing.assert_allclose(actual["images"], np.minimum(actual["reconstruction_targets"].sum(axis=1), 1), atol=1e-6)
+    assert (
+        len({pair[0].tobytes() for pair in actual["reconstruction_targets"]}) == 20
+    )  # the first digit is shifted once
     sizes = [len(open_split("mnist", "test", f"{path}", Options(num_targets=2))) for path in tmp_path.glob("multi*")]
     assert sizes == [40, 40, 40]
 
@@ -87,7 +89,7 @@ def test_a_full_disk_is_refused_first_and_a_failure_leaves_nothing(tmp_path, mon
     write_idx(tmp_path, *digits(2, size=4))
     with monkeypatch.context() as patch:
         patch.setattr(files.shutil, "disk_usage", lambda _: Usage)
-        with pytest.raises(DataError, match="GB are needed"):
+        with pytest.raises(DataError, match="MB are needed"):
             mnist_shift.generate(str(tmp_path))
     with monkeypatch.context() as patch:
         patch.setattr(mnist_shift.Template, "blanks", lambda *_: 1 / 0)

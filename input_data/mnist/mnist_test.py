@@ -18,10 +18,10 @@ from input_data.images import integers, shift
 from input_data.mnist.mnist_input import SAMPLE
 
 
-def write_idx(folder, images, labels, part="train", packed=True):
+def write_idx(folder, images, labels, split_name="train", packed=True):
     folder.mkdir(exist_ok=True)
     for name, array in (("images-idx3-ubyte", images), ("labels-idx1-ubyte", labels)):
-        path = folder / f"{ {'train': 'train', 'test': 't10k'}[part] }-{name}.gz"
+        path = folder / f"{ {'train': 'train', 'test': 't10k'}[split_name] }-{name}.gz"
         idx.write(path, array)
         if not packed:
             path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
@@ -52,8 +52,8 @@ def test_idx_files_give_the_test_digits_in_order(packed, tmp_path):
     split = open_split("mnist", "test", str(tmp_path))
     batches = list(evaluation_batches(split, 8))
     assert [len(batch["labels"]) for batch in batches] == [8, 8, 8, 6]
-    found = np.concatenate([batch["images"] for batch in batches])
-    np.testing.assert_allclose(found[..., 0], images / 255, atol=1e-7)
+    actual = np.concatenate([batch["images"] for batch in batches])
+    np.testing.assert_allclose(actual[..., 0], images / 255, atol=1e-7)
     np.testing.assert_array_equal(np.concatenate([batch["labels"] for batch in batches])[:, 0], labels)
     for limit, size in ((11, 11), (1000, 30)):
         assert sum(len(batch["labels"]) for batch in evaluation_batches(split, 8, limit)) == size

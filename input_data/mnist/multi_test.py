@@ -48,11 +48,11 @@ def test_digits_move_by_up_to_four_pixels_inside_the_frame(tmp_path):
 def test_the_test_set_is_one_fixed_list():
     split = open_split("mnist", "test", None, Options(num_targets=2, num_pairs=3))
     assert len(split) == 3000
-    whole = np.concatenate([batch["labels"] for batch in evaluation_batches(split, 1100)])
+    at_once = np.concatenate([batch["labels"] for batch in evaluation_batches(split, 1100)])
     parts = np.concatenate([batch["labels"] for batch in evaluation_batches(split, 7)])
-    np.testing.assert_array_equal(whole, parts)  # whatever the batch size
-    np.testing.assert_array_equal(whole[:9, 0], [7, 7, 7, 2, 2, 2, 1, 1, 1])  # each digit has three pairs
-    assert whole[:9, 1].tolist() == [9, 6, 5, 8, 5, 8, 3, 6, 5]
+    np.testing.assert_array_equal(at_once, parts)  # whatever the batch size
+    np.testing.assert_array_equal(at_once[:9, 0], [7, 7, 7, 2, 2, 2, 1, 1, 1])  # each digit has three pairs
+    assert at_once[:9, 1].tolist() == [9, 6, 5, 8, 5, 8, 3, 6, 5]
     pixels = (
         (next(evaluation_batches(split, 1500))["reconstruction_targets"] * 255).round().astype(np.uint8)
     )  # over a block's end

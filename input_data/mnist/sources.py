@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Examples:
-    """Images and labels of a part.
+    """Images and labels of a split_name.
 
     Attributes:
         images: uint8 [n, rows, columns].
@@ -82,13 +82,15 @@ def _emnist(folder: Path) -> Source | None:
     return None
 
 
-def _idx_pair(folder: Path, prefix: str, part: str) -> tuple[np.ndarray, np.ndarray]:
-    return idx.pair(*idx.needed(folder, f"{prefix}-{part}-images-idx3-ubyte", f"{prefix}-{part}-labels-idx1-ubyte"))
+def _idx_pair(folder: Path, prefix: str, split_name: str) -> tuple[np.ndarray, np.ndarray]:
+    return idx.pair(
+        *idx.needed(folder, f"{prefix}-{split_name}-images-idx3-ubyte", f"{prefix}-{split_name}-labels-idx1-ubyte")
+    )
 
 
 def _qmnist(folder: Path) -> Source | None:
-    def read(part: str) -> tuple[np.ndarray, np.ndarray]:
-        names = (f"qmnist-{part}-images-idx3-ubyte", f"qmnist-{part}-labels-idx2-int")
+    def read(split_name: str) -> tuple[np.ndarray, np.ndarray]:
+        names = (f"qmnist-{split_name}-images-idx3-ubyte", f"qmnist-{split_name}-labels-idx2-int")
         images_path, labels_path = idx.needed(place, *names)
         images, labels = idx.read(images_path, 3), idx.read(labels_path, 2, ">i4")
         if len(images) != len(labels) or labels.shape[1] < 1:
@@ -96,7 +98,7 @@ def _qmnist(folder: Path) -> Source | None:
         return images, labels[:, 0]  # the digit; the others say who wrote it
 
     for place in _below(folder, "QMNIST"):
-        if any(idx.locate(place, f"qmnist-{part}-images-idx3-ubyte") for part in ("train", "test")):
+        if any(idx.locate(place, f"qmnist-{split_name}-images-idx3-ubyte") for split_name in ("train", "test")):
             return Source(place, QMNIST, read)
     return None
 
@@ -107,8 +109,8 @@ def _npz(folder: Path) -> Source | None:
     if path is None or path.suffix != ".npz":
         return None
 
-    def read(part: str) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = npz.examples(path, *npz.parts(path)[part])
+    def read(split_name: str) -> tuple[np.ndarray, np.ndarray]:
+        images, labels = npz.examples(path, *npz.parts(path)[split_name])
         if images.ndim != 3:
             raise DataError(f"{path}: images should be grey, uint8 [n, rows, columns]. Received {list(images.shape)}.")
         return images, labels
@@ -118,11 +120,11 @@ def _npz(folder: Path) -> Source | None:
 
 def _kmnist_npz(folder: Path) -> Source | None:
     """KMNIST's own `.npz` files, an array each."""
-    if not any((folder / f"kmnist-{part}-imgs.npz").is_file() for part in ("train", "test")):
+    if not any((folder / f"kmnist-{split_name}-imgs.npz").is_file() for split_name in ("train", "test")):
         return None
 
-    def read(part: str) -> tuple[np.ndarray, np.ndarray]:
-        paths = [folder / f"kmnist-{part}-{kind}.npz" for kind in ("imgs", "labels")]
+    def read(split_name: str) -> tuple[np.ndarray, np.ndarray]:
+        paths = [folder / f"kmnist-{split_name}-{kind}.npz" for kind in ("imgs", "labels")]
         for path in paths:
             if not path.is_file():
                 raise DataError(f"{folder} lacks {path.name}.")
@@ -135,14 +137,14 @@ def _kmnist_npz(folder: Path) -> Source | None:
 def _tfds(folder: Path) -> Source | None:
     names = {"mnist": MNIST, "fashion_mnist": FASHION, "kmnist": KMNIST}
     for name, relative in names.items():
-        paths = {part: tfds.locate(folder, name, part) for part in ("train", "test")}
+        paths = {split_name: tfds.locate(folder, name, split_name) for split_name in ("train", "test")}
         if not any(paths.values()):
             continue
 
-        def read(part: str, name=name, paths=paths) -> tuple[np.ndarray, np.ndarray]:
-            if not paths[part]:
-                raise DataError(f"{folder} lacks {name}-{part}.tfrecord-00000-of-00001.")
-            images, labels = tfds.read(paths[part], (SIDE, SIDE, 1))
+        def read(split_name: str, name=name, paths=paths) -> tuple[np.ndarray, np.ndarray]:
+            if not paths[split_name]:
+                raise DataError(f"{folder} lacks {name}-{split_name}.tfrecord-00000-of-00001.")
+            images, labels = tfds.read(paths[split_name], (SIDE, SIDE, 1))
             return images[:, 0, ..., 0], labels[:, 0]
 
         return Source(folder, relative, read)
@@ -158,15 +160,15 @@ def _csv(folder: Path) -> Source | None:
     for (train, test), relative in pairs.items():
         if (folder / train).is_file() or (folder / test).is_file():
             paths = {"train": folder / train, "test": folder / test}
-            return Source(folder, relative, lambda part, paths=paths: tables.read(paths[part], SIDE, SIDE))
+            return Source(folder, relative, lambda split_name, paths=paths: tables.read(paths[split_name], SIDE, SIDE))
     path = folder / "train.csv"
     if not path.is_file():
         return None
 
-    def read(part: str) -> tuple[np.ndarray, np.ndarray]:
+    def read(split_name: str) -> tuple[np.ndarray, np.ndarray]:
         images, labels = tables.read(path, SIDE, SIDE)
         first = len(images) - len(images) // _HELD_OUT
-        own = slice(first, None) if part == "test" else slice(first)
+        own = slice(first, None) if split_name == "test" else slice(first)
         return images[own], labels[own]
 
     return Source(path, None, read, f"The last seventh of {path} is held out as the test, which has labels.")

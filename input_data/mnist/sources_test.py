@@ -19,8 +19,8 @@ def write_pair(folder, images_name, labels_name, labels=LABELS, images=IMAGES):
     idx.write(folder / f"{labels_name}.gz", labels)
 
 
-def write_emnist(folder, name, labels, part="test"):
-    prefix = f"emnist-{name}-{part}"
+def write_emnist(folder, name, labels, split_name="test"):
+    prefix = f"emnist-{name}-{split_name}"
     write_pair(folder, f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte", labels, IMAGES.transpose(0, 2, 1))
 
 
@@ -46,9 +46,9 @@ def write_keras(path):
 def write_csv(folder, name, heading):
     folder.mkdir()
     table = np.concatenate([LABELS[:, None], IMAGES.reshape(20, -1)], axis=1)
-    for part in ("train", "test"):
+    for split_name in ("train", "test"):
         head = ",".join(["label", *(f"pixel{number}" for number in range(784))]) if heading else ""
-        np.savetxt(folder / f"{name}_{part}.csv", table, "%d", ",", header=head, comments="")
+        np.savetxt(folder / f"{name}_{split_name}.csv", table, "%d", ",", header=head, comments="")
 
 
 FORMS = {

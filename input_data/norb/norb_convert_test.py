@@ -1,11 +1,15 @@
 """The converter: original binary matrices become records that read back, and damaged ones are refused."""
 
+import errno
 import gzip
+import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from input_data import evaluation_batches, open_split
+from input_data.formats import files
 from input_data.images import standardised
 from input_data.norb import norb_convert
 
@@ -27,9 +31,9 @@ def original(request, tmp_path):
     for split, name in norb_convert.NAMES.items():
         images[split] = random.randint(0, 256, (10, 2, 96, 96)).astype(np.uint8)
         info = np.stack([np.arange(10) // 5 + 4, *np.zeros((3, 10))], axis=1)
-        parts = {"dat": (images[split], "u1"), "cat": (np.arange(10) % 5, "<i4"), "info": (info, "<i4")}
-        for part, (array, dtype) in parts.items():
-            write_matrix(tmp_path / name.format(part), array, dtype, request.param)
+        matrices = {"dat": (images[split], "u1"), "cat": (np.arange(10) % 5, "<i4"), "info": (info, "<i4")}
+        for kind_of_file, (array, dtype) in matrices.items():
+            write_matrix(tmp_path / name.format(kind_of_file), array, dtype, request.param)
     return tmp_path, images
 
 
@@ -50,7 +54,7 @@ IMAGES, LABELS, META = np.zeros((10, 2, 96, 96)), np.arange(10) % 5, np.zeros((1
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(
-    ("part", "array", "dtype", "cut", "words"),
+    ("kind_of_file", "array", "dtype", "cut", "words"),
     [
         ("dat", IMAGES, "<i4", None, "magic number of type u1. Received 0x1e3d4c54"),
         ("dat", np.zeros((10, 2, 48, 48)), "u1", None, "96, 96). Received (10, 2, 48, 48)"),
@@ -63,11 +67,11 @@ IMAGES, LABELS, META = np.zeros((10, 2, 96, 96)), np.arange(10) % 5, np.zeros((1
         ("info", META[:, :3], "<i4", None, "should have the dimensions (10, 4). Received (10, 3)"),
     ],
 )
-def test_damaged_matrices_are_refused(part, array, dtype, cut, words, packed, tmp_path, capsys):
-    whole = {"dat": (IMAGES, "u1"), "cat": (LABELS, "<i4"), "info": (META, "<i4")}
-    for name, (content, kind) in (whole | {part: (array, dtype)}).items():
+def test_damaged_matrices_are_refused(kind_of_file, array, dtype, cut, words, packed, tmp_path, capsys):
+    intact = {"dat": (IMAGES, "u1"), "cat": (LABELS, "<i4"), "info": (META, "<i4")}
+    for name, (content, kind) in (intact | {kind_of_file: (array, dtype)}).items():
         path = write_matrix(tmp_path / norb_convert.NAMES["train"].format(name), content, kind, packed)
-        if name == part:
+        if name == kind_of_file:
             path.write_bytes(path.read_bytes()[:cut])
     assert norb_convert.main([f"--data_dir={tmp_path}"]) == 1
     error = capsys.readouterr().err
@@ -78,3 +82,22 @@ def test_damaged_matrices_are_refused(part, array, dtype, cut, words, packed, tm
 def test_missing_files_are_named(tmp_path, capsys):
     assert norb_convert.main([f"--data_dir={tmp_path}"]) == 1
     assert "lacks smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_older_file(original, capsys, monkeypatch):
+    folder, _ = original
+    (folder / "trainduo.tfrecords").write_bytes(b"precious")
+    with monkeypatch.context() as patch:
+        patch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+        assert norb_convert.main([f"--data_dir={folder}", "--overwrite"]) == 1
+    assert "MB are needed in" in capsys.readouterr().err
+
+    def full(payload):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(norb_convert, "record", full)
+    assert norb_convert.main([f"--data_dir={folder}", "--overwrite"]) == 1
+    error = capsys.readouterr().err
+    assert "No space left on device" in error and "trainduo.tfrecords" in error and "Traceback" not in error
+    assert (folder / "trainduo.tfrecords").read_bytes() == b"precious"
+    assert not [path for path in folder.iterdir() if path.name[0] == "."]
