@@ -26,8 +26,10 @@ def choose_devices(gpus: str | None, gpu_memory: int | None) -> None:
         by_number = {str(number): device for number, device in enumerate(devices)}
         numbers = gpus.split(",")
         if not set(numbers) <= set(by_number) or len(set(numbers)) < len(numbers):
-            choice = {0: "cpu", 1: "cpu or 0"}.get(len(devices), f"cpu or numbers 0 to {len(devices) - 1}, each once")
-            raise ValueError(f"--gpus is {choice}: this machine has {len(devices) or 'no'} GPU(s). Received: {gpus}")
+            choice = {0: "cpu", 1: "cpu or 0"}.get(len(devices), f"cpu or numbers 0 to {len(devices) - 1}")
+            raise ValueError(
+                f"--gpus is {choice}: this machine has {len(devices) or 'no'} GPU(s), each named once. Received: {gpus}"
+            )
         visible = [by_number[number] for number in numbers]
     tf.config.set_visible_devices(visible, "GPU")
     for gpu in visible:

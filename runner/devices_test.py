@@ -14,7 +14,7 @@ from runner.devices import choose_devices
         ("0,4", 4, "--gpus is cpu or numbers 0 to 3: this machine has 4 GPU"),
         ("-1", 2, "cpu or numbers 0 to 1"),
         ("first", 2, "Received: first"),
-        ("0,0", 2, "each once"),
+        ("0,0", 2, "each named once"),
         ("²", 2, "Received: ²"),
         ("", 2, "cpu or numbers 0 to 1"),
     ],
