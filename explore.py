@@ -1,9 +1,10 @@
-"""Looks inside a trained network: the pictures of the paper, a page to try it on, and how robust it is.
+"""Looks inside a trained network: pictures, a page to try it on, how robust it is, and what its routing does.
 
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D                     # PNG files in S/pictures
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --serve             # a page
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --export_page=F.html  # that page as a file
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --robustness --compare=B/train/model.ckpt-N
+    python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --diagnose          # see docs/diagnosis.md
 
 `--help` lists the flags. Exit codes: 0 done, 1 a clear error, 2 wrong flags, 130 interrupted by Ctrl-C.
 """
@@ -46,16 +47,17 @@ class ExploreConfig(NetworkFlags):
         metavar="DIR|FILE.html",
     )
     robustness: bool = flag(False, "accuracy under rotation, shift, scale, shear and noise instead")
+    diagnose: bool = flag(False, "whether the routing does anything and which capsules do, instead")
     compare: str | None = flag(
         None,
-        "with --robustness, --serve or --export_page: another network of the same images, as a baseline",
+        "with --robustness, --diagnose, --serve or --export_page: another network of the same images, as a baseline",
         path=True,
     )
 
     def __post_init__(self):
-        jobs = [name for name in ("robustness", "serve", "export_page") if getattr(self, name)]
+        jobs = [name for name in ("robustness", "diagnose", "serve", "export_page") if getattr(self, name)]
         if self.compare and not jobs:
-            raise ValueError("--compare goes with --robustness, --serve or --export_page")
+            raise ValueError("--compare goes with --robustness, --diagnose, --serve or --export_page")
         if len(jobs) > 1:
             raise ValueError(f"--{jobs[0]} is not allowed with --{jobs[1]}")
 
@@ -102,15 +104,18 @@ def explore(config: ExploreConfig) -> int:
     from explorer.findings import examine, run_folder
 
     out = Path(config.out) if config.out else run_folder(checkpoint) / "pictures"
-    if config.robustness:
+    if config.robustness or config.diagnose:
+        from explorer import diagnosis_report, robustness
         from explorer.compare import check_comparable
-        from explorer.robustness import report
 
         networks = [trained]
         if compared:
             check_comparable(trained, compared)
             networks.append(compared)
-        report(networks, split, config.eval_size or 1000, out, say)
+        if config.diagnose:
+            diagnosis_report.report(networks, split, config.eval_size, out, say, config.format, config.dpi)
+        else:
+            robustness.report(networks, split, config.eval_size or 1000, out, say)
     else:
         from explorer.pictures import draw_all
 

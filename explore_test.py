@@ -104,6 +104,13 @@ def test_robustness_at_nothing_is_the_plain_accuracy(runs, capsys):
         assert {int(row["correct"]) for row in plain} == {correct}
 
 
+def test_a_diagnosis_has_its_table_and_files(runs, capsys, tmp_path):
+    checkpoint = f"--checkpoint={runs}/plain/train/model.ckpt-2"
+    code, out = run(capsys, checkpoint, "--diagnose", "--eval_size=50", f"--out={tmp_path}")
+    assert code == 0 and "error in %, uniform couplings" in out, out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["diagnosis.json", "diagnosis.png"]
+
+
 def test_the_page_gets_the_network_its_test_split_and_the_port(runs, capsys, monkeypatch):
     calls = []
     page = types.SimpleNamespace(serve=lambda *arguments: calls.append(arguments))
@@ -169,7 +176,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
     ("arguments", "words"),
     [
         ([], "--checkpoint"),
-        (["--checkpoint=x", "--compare=y"], "--compare goes with --robustness, --serve or --export_page"),
+        (["--checkpoint=x", "--compare=y"], "--compare goes with --robustness, --diagnose, --serve or --export_page"),
         (["--checkpoint=x", "--serve", "--robustness"], "not allowed with"),
         (["--checkpoint=x", "--eval_size=0"], "--eval_size: expected a whole number, 1 or more, received '0'"),
     ],

@@ -28,6 +28,10 @@ class CapsuleNetwork(Classifier):
         masks = ops.one_hot(labels, self.num_classes)  # [batch, num_targets, classes]
         return [self.decoder(outputs["capsules"], masks[:, index]) for index in range(labels.shape[1])]
 
+    def primary_capsules(self, images):
+        """The primary capsules of images, [batch, in, atoms]."""
+        return self.activations(images)[self.primary.name]
+
     def named_decoder_variables(self) -> dict[str, Any]:
         """The decoder's weights by their names in a checkpoint, in their order."""
         named = {}

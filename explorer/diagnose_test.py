@@ -1,0 +1,117 @@
+"""The diagnosis of networks whose answers are known, and what is made of it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from explorer import diagnosis_report
+from explorer.diagnose import EPSILON, calibrate, deviations, diagnose
+from input_data import open_split
+from models import make_model
+from models.hparams import HParams
+from runner.loader import Trained
+
+NAMES = tuple(map(str, range(10)))
+TINY = HParams(num_prime_capsules=2, conv_channels=4, remake=False)
+
+
+@pytest.fixture(scope="module")
+def split():
+    return open_split("mnist", "test", None)
+
+
+def hand_made(name="capsule", hparams=TINY):
+    model = make_model(name, (28, 28, 1), 10, hparams)
+    return Trained(model, 1, "mnist", 1, NAMES)
+
+
+def test_classes_with_equal_weights_have_uniform_couplings(split):
+    trained = hand_made()
+    kernel = trained.model.classes.kernel.numpy().reshape(-1, 8, 10, 16)
+    kernel[:] = kernel[:, :, :1]  # every class gets the same votes
+    trained.model.classes.kernel.assign(kernel.reshape(trained.model.classes.kernel.shape))
+    own = diagnose(trained, split, 150)
+    np.testing.assert_allclose(own.entropy, 1.0, atol=1e-5)
+    np.testing.assert_allclose([*own.logit_change, own.between_classes, own.within_classes], 0.0, atol=1e-5)
+    assert len(own.entropy) == 3 and len(own.logit_change) == 2
+    assert len(set(own.errors.values())) == 1 and own.size == 150
+
+
+def test_large_votes_for_one_class_take_all_of_the_couplings(split):
+    trained = hand_made()
+    layer = trained.model.classes
+    kernel = np.zeros((*layer.kernel.shape[:2], 10, 16), np.float32)
+    kernel[:, :, 3] = 20.0
+    layer.kernel.assign(kernel.reshape(layer.kernel.shape))
+    trained.model.primary.bias.assign(np.full(trained.model.primary.bias.shape, 3.0))
+    own = diagnose(trained, split, 100)
+    assert own.entropy[0] == pytest.approx(1.0, abs=1e-5) and own.entropy[2] < 0.01
+    assert own.logit_change[0] > 1
+    threes = (split.labels[:100] == 3).sum()
+    assert own.errors["learnt"] == own.errors["uniform"] == 100 - threes
+
+
+def test_a_capsule_made_dead_is_counted_dead(split):
+    trained = hand_made()
+    layer = trained.model.primary
+    kernel, bias = layer.kernel.numpy(), layer.bias.numpy()
+    kernel[..., 8:], bias[1], bias[0] = 0, 0, 1.0  # the second type of two never answers, the first always
+    layer.kernel.assign(kernel * 0.01)
+    layer.bias.assign(bias)
+    own = diagnose(trained, split, 100)
+    assert (own.dead, own.always_on) == (0.5, 0.5)
+    half = len(own.primary_lengths) // 2
+    assert max(own.primary_lengths[:half]) <= EPSILON < min(own.primary_lengths[half:])
+
+
+def test_the_error_of_each_way_to_route_is_that_of_a_network_made_so(network, split):
+    own = diagnose(network, split, 200)
+    for iterations in (1, 2, 3, 5):
+        hparams = HParams(**vars(network.model.hparams) | {"routing": iterations})
+        other = make_model("capsule", (28, 28, 1), 10, hparams)
+        other.set_weights(network.model.get_weights())
+        batch = split.batch(np.arange(200), np.zeros((200, split.noise)))
+        wrong = (np.argmax(other(batch["images"])["logits"], axis=1) != batch["labels"][:, 0]).mean()
+        assert own.errors[f"{iterations} iteration{'s' if iterations > 1 else ''}"] == pytest.approx(100 * wrong)
+    assert own.errors["learnt"] == own.errors["3 iterations"]
+    assert own.errors["uniform"] == own.errors["1 iteration"]
+    assert own.length_right > own.length_wrong
+
+
+def test_self_attention_is_diagnosed_too(split):
+    own = diagnose(hand_made("efficient", HParams(remake=False)), split, 100)
+    assert len(own.entropy) == 1 and own.logit_change == [] and list(own.errors) == ["learnt", "uniform"]
+    assert 0 < own.entropy[0] <= 1 and own.within_classes > 0
+
+
+def test_couplings_that_differ_between_classes_alone_have_no_deviation_within():
+    counts = np.array([2.0, 2.0, 0.0])
+    first = np.array([[[2.0]], [[0.0]], [[0.0]]])  # coefficients 1, 1 in the first class and 0, 0 in the second
+    assert deviations(counts, first, np.array([[2.0]])) == (0.5, 0.0)
+
+
+def test_calibration_counts_answers_by_their_score():
+    rows = calibrate(np.array([0.05, 0.95, 0.97, 1.0]), np.array([False, True, True, False]))
+    assert rows[0] == (1, pytest.approx(0.05), 0.0)
+    assert rows[9][0] == 3 and rows[9][2] == pytest.approx(2 / 3)
+    assert sum(row[0] for row in rows) == 4
+
+
+def test_two_networks_are_reported_side_by_side_and_measured_alike_each_time(network, split, tmp_path):
+    networks = [network, hand_made("efficient", HParams(remake=False))]
+    said = []
+    diagnosis_report.report(networks, split, 100, tmp_path, said.append)
+    assert said[1:] == [f"{tmp_path}/diagnosis.json", f"{tmp_path}/diagnosis.png"]
+    assert 1e4 < (tmp_path / "diagnosis.png").stat().st_size < 3e5
+    head, *lines = said[0].splitlines()
+    assert "capsnet, 120 steps" in head and "efficient, 1 steps" in head
+    assert next(line for line in lines if "iteration 3" in line).split()[-1] == "-"
+    first, second = json.loads((tmp_path / "diagnosis.json").read_text())["networks"]
+    assert first["size"] == second["size"] == 100 and len(first["entropy"]) == 3
+    assert diagnose(networks[1], split, 100) == diagnose(networks[1], split, 100)
+
+
+def test_a_network_without_capsules_is_refused(split):
+    with pytest.raises(ValueError, match="baseline has none"):
+        diagnose(hand_made("baseline"), split, 10)
