@@ -23,6 +23,8 @@ from input_data import Split
 from input_data.formats.files import atomic_write
 from models.baseline import Baseline, PaperBaseline
 from models.capsnet import CapsNet
+from models.capsule_network import CapsuleNetwork
+from models.efficient import EfficientCapsNet
 from runner.evaluation import hits, top_labels
 from runner.loader import Trained
 
@@ -33,7 +35,7 @@ WRONG = 20  # of the examples, so many are wrong answers where there are
 LARGEST = 64 * 2**20  # bytes of a picture to upload
 LARGEST_SIDE = 600  # pixels to which it is reduced
 PAGE = ("tools", "state", "pictures", "charts", "pad", "warp", "answer", "capsule", "moves", "routing", "page", "local")
-WORKER = ("network", "strokes", "upload", "worker")
+WORKER = ("network", "efficient", "strokes", "upload", "worker")
 # Nothing is asked of any other place, whatever the page does.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'self' file: blob:; worker-src blob:; "
@@ -200,7 +202,6 @@ def _dense(layer, weights: Weights, relu: bool) -> dict[str, Any]:
 
 def _capsules(model: CapsNet, weights: Weights) -> dict[str, Any]:
     primary, classes = model.primary, model.classes
-    stack = model.decoder.stack if model.decoder is not None else []
     return {
         "kind": "capsules",
         "conv1": _convolution(model.conv1, weights),
@@ -224,7 +225,45 @@ def _capsules(model: CapsNet, weights: Weights) -> dict[str, Any]:
             "routing": classes.routing,
             "leaky": classes.leaky,
         },
-        "decoder": [_dense(layer, weights, relu=layer is not stack[-1]) for layer in stack] or None,
+        "decoder": _decoder(model, weights),
+    }
+
+
+def _decoder(model: CapsuleNetwork, weights: Weights) -> list[dict[str, Any]] | None:
+    if model.decoder is None:
+        return None
+    stack = model.decoder.stack
+    return [_dense(layer, weights, relu=layer is not stack[-1]) for layer in stack]
+
+
+def _efficient(model: EfficientCapsNet, weights: Weights) -> dict[str, Any]:
+    if model.instance:
+        raise ValueError("The page as a file runs Efficient-CapsNet with batch normalisation alone: use --serve.")
+    primary, classes = model.primary, model.classes
+    convolutions = []
+    for index in range(1, 5):
+        norm = getattr(model, f"norm{index}")
+        factor = np.asarray(norm.gamma) / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+        offset = np.asarray(norm.beta) - np.asarray(norm.moving_mean) * factor
+        normalisation = {"factor": weights.add(factor), "offset": weights.add(offset)}
+        convolutions.append(_convolution(getattr(model, f"conv{index}"), weights) | normalisation)
+    return {
+        "kind": "efficient",
+        "convolutions": convolutions,
+        "primary": {
+            "kernel": weights.add(primary.kernel),
+            "bias": weights.add(primary.bias),
+            "size": primary.kernel_size,
+            "stride": primary.strides[0],
+            "atoms": primary.atoms,
+        },
+        "classes": {
+            "kernel": weights.add(classes.kernel),
+            "bias": weights.add(classes.bias),
+            "classes": classes.num_capsules,
+            "atoms": classes.atoms,
+        },
+        "decoder": _decoder(model, weights),
     }
 
 
@@ -238,4 +277,9 @@ def _baseline(model: Baseline | PaperBaseline, weights: Weights) -> dict[str, An
     }
 
 
-_DESCRIPTIONS: dict[type, Callable] = {CapsNet: _capsules, Baseline: _baseline, PaperBaseline: _baseline}
+_DESCRIPTIONS: dict[type, Callable] = {
+    CapsNet: _capsules,
+    EfficientCapsNet: _efficient,
+    Baseline: _baseline,
+    PaperBaseline: _baseline,
+}

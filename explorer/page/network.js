@@ -80,7 +80,7 @@ export function pool(image) {
   return { rows, columns, channels, data };
 }
 
-function rectify(values) {
+export function rectify(values) {
   for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] = 0;
   return values;
 }
@@ -96,7 +96,7 @@ export function dense(inputs, { kernel, bias, relu }, first = 0) {
   return relu ? rectify(outputs) : outputs;
 }
 
-const lengthOf = (vectors, start, atoms) => {
+export const lengthOf = (vectors, start, atoms) => {
   let squared = 0;
   for (let atom = 0; atom < atoms; atom++) squared += vectors[start + atom] ** 2;
   return Math.sqrt(squared);
@@ -120,13 +120,20 @@ function primaryCapsules(features, layer) {
   return { capsules: squash(capsules, atoms), cells, types, atoms, rows: image.rows, columns: image.columns };
 }
 
+// Votes [inputs, width] of capsules [inputs, atoms] by kernel [inputs, atoms, width].
+export function votesOf(capsules, atoms, kernel, width) {
+  const votes = new Float32Array(capsules.length / atoms * width);
+  capsules.forEach((value, place) => {
+    const to = Math.floor(place / atoms) * width, from = place * width;
+    for (let k = 0; k < width; k++) votes[to + k] += value * kernel[from + k];
+  });
+  return votes;
+}
+
 // Routing by agreement: the class capsules [classes, atoms], and what each iteration does, as `explorer/routing.py`.
 function routed(primary, { kernel, bias, classes, atoms, routing, leaky }) {
-  const inputs = primary.cells * primary.types, width = classes * atoms, votes = new Float32Array(inputs * width);
-  for (let i = 0; i < inputs; i++) for (let atom = 0; atom < primary.atoms; atom++) {
-    const value = primary.capsules[i * primary.atoms + atom], start = (i * primary.atoms + atom) * width;
-    for (let k = 0; k < width; k++) votes[i * width + k] += value * kernel[start + k];
-  }
+  const inputs = primary.cells * primary.types, width = classes * atoms;
+  const votes = votesOf(primary.capsules, primary.atoms, kernel, width);
   const lengths = new Float32Array(inputs).map((_, i) => lengthOf(primary.capsules, i * primary.atoms, primary.atoms));
   const onGrid = (values) => { // [inputs, classes] → [classes][rows][columns]
     const sums = new Float64Array(classes * primary.cells), weights = new Float64Array(primary.cells);
@@ -190,16 +197,21 @@ function scoresOf(logits, loss) {
   return shares.map((share) => share / total);
 }
 
-// The scores [classes] of an image; of a capsule network also { capsules, coupling, lengths, agreement }.
-export function run(network, image) {
-  if (network.kind === "capsules") {
-    const features = convolve(image, network.conv1);
-    rectify(features.data);
-    const { capsules, steps } = routed(primaryCapsules(features, network.primary), network.classes);
-    const { classes, atoms } = network.classes;
-    const rows = Array.from({ length: classes }, (_, label) => [...capsules.subarray(label * atoms, (label + 1) * atoms)]);
-    return { scores: steps.lengths.at(-1), capsules: rows, ...steps };
-  }
+// The numbers of capsules [classes, atoms], a list for each.
+export const asLists = (capsules, classes, atoms) =>
+  Array.from({ length: classes }, (_, label) => [...capsules.subarray(label * atoms, (label + 1) * atoms)]);
+
+// CapsNet: the scores [classes] of an image, its capsules, and the steps of the routing.
+export function runCapsules(network, image) {
+  const features = convolve(image, network.conv1);
+  rectify(features.data);
+  const { capsules, steps } = routed(primaryCapsules(features, network.primary), network.classes);
+  const { classes, atoms } = network.classes;
+  return { scores: steps.lengths.at(-1), capsules: asLists(capsules, classes, atoms), ...steps };
+}
+
+// A baseline: the scores alone.
+export function runConvolutions(network, image) {
   let hidden = image;
   for (const layer of network.convolutions) {
     hidden = convolve(hidden, layer);

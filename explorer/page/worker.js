@@ -1,12 +1,15 @@
 // The network at work beside the page, so that the page follows the pen meanwhile. Its messages: the exported file's
 // content first, then { id, question, given }; it answers { id, answer } or { id, error }.
 
-import { decode, run } from "./network.js";
+import { runEfficient } from "./efficient.js";
+import { decode, runCapsules, runConvolutions } from "./network.js";
 import { drawStrokes } from "./strokes.js";
 import { prepareDigit } from "./upload.js";
 
 let content, network, compared, images;
 
+const RUNS = { capsules: runCapsules, convolutions: runConvolutions, efficient: runEfficient };
+const run = (each, image) => RUNS[each.kind](each, image);
 const KINDS = { float32: Float32Array, uint8: Uint8Array };
 
 function unpack(text, kind) {

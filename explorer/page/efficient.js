@@ -1,0 +1,61 @@
+// Efficient-CapsNet's arithmetic: its convolutions, depthwise primary capsules and self-attention routing.
+
+import { asLists, convolve, lengthOf, rectify, votesOf } from "./network.js";
+
+function exponentialSquash(vectors, atoms) {
+  for (let start = 0; start < vectors.length; start += atoms) {
+    const norm = lengthOf(vectors, start, atoms), factor = norm === 0 ? 0 : (1 - Math.exp(-norm)) / norm;
+    for (let atom = 0; atom < atoms; atom++) vectors[start + atom] *= factor;
+  }
+  return vectors;
+}
+
+// Capsules [types, rows, columns, atoms] of a feature map whose channels are types · atoms: each atom sees one channel.
+function depthwiseCapsules({ rows, columns, channels, data }, { kernel, bias, size: [tall, wide], stride, atoms }) {
+  const down = Math.floor((rows - tall) / stride) + 1, across = Math.floor((columns - wide) / stride) + 1;
+  const capsules = new Float32Array(down * across * channels);
+  for (let row = 0; row < down; row++) for (let column = 0; column < across; column++)
+    for (let channel = 0; channel < channels; channel++) {
+      let sum = bias[channel];
+      for (let y = 0; y < tall; y++) for (let x = 0; x < wide; x++)
+        sum += kernel[(y * wide + x) * channels + channel] *
+          data[((row * stride + y) * columns + column * stride + x) * channels + channel];
+      const type = Math.floor(channel / atoms);
+      capsules[((type * down + row) * across + column) * atoms + channel % atoms] = sum;
+    }
+  return exponentialSquash(capsules, atoms);
+}
+
+// One pass: a vote weighs by its agreement with the sum of all votes, and by a learnt bias [classes, inputs].
+function attended(primary, primaryAtoms, { kernel, bias, classes, atoms }) {
+  const width = classes * atoms, votes = votesOf(primary, primaryAtoms, kernel, width), inputs = votes.length / width;
+  const total = new Float64Array(width), capsules = new Float32Array(width);
+  votes.forEach((value, place) => { total[place % width] += value; });
+  for (let i = 0; i < inputs; i++) {
+    const logits = new Float64Array(classes);
+    for (let k = 0; k < width; k++) logits[Math.floor(k / atoms)] += votes[i * width + k] * total[k] / Math.sqrt(atoms);
+    const peak = Math.max(...logits), shares = logits.map((logit) => Math.exp(logit - peak));
+    const sum = shares.reduce((a, b) => a + b);
+    for (let k = 0; k < width; k++) {
+      const label = Math.floor(k / atoms);
+      capsules[k] += (shares[label] / sum + bias[label * inputs + i]) * votes[i * width + k];
+    }
+  }
+  return exponentialSquash(capsules, atoms);
+}
+
+// The scores [classes] of an image, and its capsules.
+export function runEfficient(network, image) {
+  let hidden = image;
+  for (const layer of network.convolutions) {
+    hidden = convolve(hidden, layer);
+    const { channels, data } = hidden, { factor, offset } = layer; // of the normalisation, by channel
+    rectify(data).forEach((value, place) => {
+      data[place] = value * factor[place % channels] + offset[place % channels];
+    });
+  }
+  const { classes, atoms } = network.classes;
+  const capsules = attended(depthwiseCapsules(hidden, network.primary), network.primary.atoms, network.classes);
+  const scores = Array.from({ length: classes }, (_, label) => Math.sqrt(lengthOf(capsules, label * atoms, atoms) ** 2 + 1e-7));
+  return { scores, capsules: asLists(capsules, classes, atoms) };
+}
