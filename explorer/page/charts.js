@@ -2,14 +2,14 @@
 
 import { makeSvg } from "./tools.js";
 
-const WIDTH = 320, HEIGHT = 170, LEFT = 34, BOTTOM = 24, TOP = 8, RIGHT = 10;
+const HEIGHT = 170, LEFT = 36, BOTTOM = 24, TOP = 8, RIGHT = 12; // in the unit of the letters, 13 high
 
-function frame(label, low, high, from, to, marks) {
-  const x = (value) => LEFT + (WIDTH - LEFT - RIGHT) * (to === from ? 0.5 : (value - from) / (to - from));
+function frame(label, width, low, high, from, to, marks) {
+  const x = (value) => LEFT + (width - LEFT - RIGHT) * (to === from ? 0.5 : (value - from) / (to - from));
   const y = (value) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (value - low) / (high - low);
-  const chart = makeSvg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label });
+  const chart = makeSvg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": label });
   for (const value of [low, (low + high) / 2, high]) chart.append(
-    makeSvg("line", { class: "rule", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
+    makeSvg("line", { class: "rule", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
     makeSvg("text", { x: LEFT - 5, y: y(value) + 4, "text-anchor": "end" }, value.toFixed(high - low > 0.5 ? 1 : 2)));
   for (const [value, text] of marks)
     chart.append(makeSvg("text", { x: x(value), y: HEIGHT - 7, "text-anchor": "middle" }, text));
@@ -17,9 +17,9 @@ function frame(label, low, high, from, to, marks) {
 }
 
 // Lines { className, points: [[x, y], …] } over marks [x, text]; `at` is where a vertical line stands.
-export function lineChart(label, lines, marks, at) {
+export function lineChart(label, lines, marks, at, width = 260) {
   const places = marks.map(([value]) => value);
-  const { chart, x, y } = frame(label, 0, 1, Math.min(...places), Math.max(...places), marks);
+  const { chart, x, y } = frame(label, width, 0, 1, Math.min(...places), Math.max(...places), marks);
   if (at !== undefined) chart.append(makeSvg("line", { class: "at", x1: x(at), x2: x(at), y1: TOP, y2: HEIGHT - BOTTOM }));
   for (const { className, points } of lines) {
     chart.append(makeSvg("polyline", { class: className, points: points.map(([a, b]) => `${x(a)},${y(b)}`).join(" ") }));
@@ -31,13 +31,13 @@ export function lineChart(label, lines, marks, at) {
 // A bar for each value, up or down from 0, and a mark where it was before.
 export function barChart(label, values, before) {
   const reach = Math.max(0.25, Math.ceil(20 * Math.max(...[...values, ...before].map(Math.abs))) / 20);
-  const marks = values.map((_, index) => [index, index + 1]);
-  const { chart, x, y } = frame(label, -reach, reach, -0.5, values.length - 0.5, marks);
-  const width = (WIDTH - LEFT - RIGHT) / values.length;
+  const width = 260, marks = values.map((_, index) => [index, index % 2 ? "" : index + 1]); // every second has room
+  const { chart, x, y } = frame(label, width, -reach, reach, -0.5, values.length - 0.5, marks);
+  const step = (width - LEFT - RIGHT) / values.length;
   values.forEach((value, index) => chart.append(
-    makeSvg("rect", { class: "now", x: x(index) - 0.32 * width, width: 0.64 * width, y: Math.min(y(0), y(value)),
+    makeSvg("rect", { class: "now", x: x(index) - 0.32 * step, width: 0.64 * step, y: Math.min(y(0), y(value)),
       height: Math.abs(y(value) - y(0)) }),
-    makeSvg("line", { class: "before", x1: x(index) - 0.42 * width, x2: x(index) + 0.42 * width, y1: y(before[index]),
+    makeSvg("line", { class: "before", x1: x(index) - 0.42 * step, x2: x(index) + 0.42 * step, y1: y(before[index]),
       y2: y(before[index]) })));
   return chart;
 }

@@ -62,7 +62,7 @@ export function paintRouting() {
   })).sort((a, b) => (a.className < b.className ? -1 : 1));
   const marks = lengths.map((_, index) => [index + 1, index + 1]);
   const spoken = lengths.slice(0, now + 1).map((value) => value.toFixed(2)).join(", ");
-  el("growth").replaceChildren(lineChart(`The length of ${name(label)} after each iteration: ${spoken}`, lines.reverse(), marks));
+  el("growth").replaceChildren(lineChart(`The length of ${name(label)} after each iteration: ${spoken}`, lines.reverse(), marks, undefined, 190));
   el("scale-low").textContent = (equal - reach).toFixed(3);
   el("scale-high").textContent = (equal + reach).toFixed(3);
 }

@@ -6,8 +6,10 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -194,6 +196,14 @@ def test_a_client_that_sends_a_byte_now_and_then_is_left(port, monkeypatch, sent
         else:
             pytest.fail("the server still listens to a client that never ends its request")
     assert b" 408 " in received or not received  # where the request line came whole, there is somebody to tell
+
+
+def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded(port):
+    header = b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
+    body = b"IDAT" + zlib.compress(bytes(1000))
+    chunks = [struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (header, body)]
+    status, answer = ask(port, "POST", "/image", b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    assert status == 400 and "50000x50000" in answer["error"].replace(",", "").replace(" ", "").replace("×", "x")
 
 
 def test_pixels_are_looked_at_as_they_are(port, digits):
