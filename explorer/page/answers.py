@@ -5,6 +5,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Answers:
 
     def __init__(self, inspector: Inspector):
         self.inspector = inspector
+        self._reading = threading.Lock()  # a large picture takes hundreds of megabytes while it is read: one at a time
         self._routes: dict[tuple[str, str], Callable[[str, bytes], Any]] = {
             ("GET", "/network"): self._network,
             ("GET", "/example"): self._example,
@@ -89,7 +91,9 @@ class Answers:
         return self._look(image, facts)
 
     def _image(self, query: str, body: bytes) -> dict:
-        return self._look(*self._prepared(read_image(body)))
+        with self._reading:
+            prepared = self._prepared(read_image(body))
+        return self._look(*prepared)
 
     def _pixels(self, query: str, body: bytes) -> dict:
         shape = self.inspector.model.image_shape

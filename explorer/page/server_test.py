@@ -203,7 +203,7 @@ def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_decoded(port):
     body = b"IDAT" + zlib.compress(bytes(1000))
     chunks = [struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (header, body)]
     status, answer = ask(port, "POST", "/image", b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
-    assert status == 400 and "50000x50000" in answer["error"].replace(",", "").replace(" ", "").replace("×", "x")
+    assert status == 400 and "too large" in answer["error"]
 
 
 def test_pixels_are_looked_at_as_they_are(port, digits):
