@@ -278,8 +278,10 @@ def _overlapping(points: Any, tiles: int, tile: int, length: int) -> Any:
 def _fit(tensor: Any, before: Pair, size: Pair, first: int = 1) -> Any:
     """Pads two axes from `first` on with zeros, `before` of them in front, or cuts them at the end, to `size`."""
     ends = [total - front for total, front in zip(size, before, strict=True)]
-    tensor = tensor[(slice(None),) * first + tuple(slice(0, end) for end in ends)]
-    after = [end - tensor.shape[first + axis] for axis, end in enumerate(ends)]
+    now = tensor.shape[first : first + 2]
+    if any(end < length for end, length in zip(ends, now, strict=True)):
+        tensor = tensor[(slice(None),) * first + tuple(slice(0, end) for end in ends)]
+    after = [max(end - length, 0) for end, length in zip(ends, now, strict=True)]
     widths = [(0, 0)] * first + list(zip(before, after, strict=True)) + [(0, 0)] * (len(tensor.shape) - first - 2)
     return ops.pad(tensor, widths) if any(map(any, widths)) else tensor
 
@@ -300,7 +302,7 @@ def _without_tiles(outputs: Any, filters: int, layout: _Layout) -> Any:
     outputs = ops.reshape(outputs, (tile_rows, tile_columns, down, across, -1, filters))
     outputs = ops.transpose(outputs, (4, 2, 0, 3, 1, 5))  # [batch, tiles, rows, tiles, columns, filters]
     outputs = ops.reshape(outputs, (-1, down * tile_rows, across * tile_columns, filters))
-    return outputs[:, : layout.outputs[0], : layout.outputs[1]]
+    return _fit(outputs, (0, 0), layout.outputs)
 
 
 def _pair(value: int | Pair) -> Pair:

@@ -148,8 +148,9 @@ def _transposed(matrices):
 def _in_turn(function: Callable, inputs, kernel) -> list[tuple]:
     """Gives `function` the atoms of u and W, and for each of its results a tuple with one entry a call.
 
-    TensorFlow on a CPU gets one atom a call, and the next when that is done: what is as large as the votes is then
-    there one atom at a time, in the cache. Compilers and accelerators do better with all atoms at once.
+    TensorFlow on a CPU gets one atom a call, and two atoms at a time: what is as large as the votes then stays in the
+    cache, and a core that has finished its share of one atom goes on with the other. Compilers and accelerators do
+    better with all atoms at once.
     """
     if not _is_tensorflow_on_cpu():
         return [(result,) for result in function(inputs, kernel)]
@@ -157,7 +158,7 @@ def _in_turn(function: Callable, inputs, kernel) -> list[tuple]:
 
     results: list = []
     for atom in range(inputs.shape[0]):
-        with tf.control_dependencies(results[-1] if results else ()):
+        with tf.control_dependencies(results[-2] if len(results) > 1 else ()):
             u = tf.identity(inputs[atom : atom + 1])
         results.append(function(u, kernel[atom : atom + 1]))
     return list(zip(*results, strict=True))

@@ -34,6 +34,40 @@ class DecayToFloor(keras.optimizers.schedules.LearningRateSchedule):
         return vars(self)
 
 
+@keras.saving.register_keras_serializable("capsules")
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam, updated on TensorFlow by the one operation that TF 1 used.
+
+    It computes the same, reading and writing each array once, where the update in single operations passes over
+    memory fifteen times.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        if keras.backend.backend() != "tensorflow" or self.amsgrad:
+            return super().update_step(gradient, variable, learning_rate)
+        import tensorflow as tf
+
+        index = self._get_variable_index(variable)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(self._momentums[index]),
+            v=_handle(self._velocities[index]),
+            beta1_power=ops.power(ops.cast(self.beta_1, variable.dtype), step),
+            beta2_power=ops.power(ops.cast(self.beta_2, variable.dtype), step),
+            lr=ops.cast(learning_rate, variable.dtype),
+            beta1=ops.cast(self.beta_1, variable.dtype),
+            beta2=ops.cast(self.beta_2, variable.dtype),
+            epsilon=ops.cast(self.epsilon, variable.dtype),
+            grad=ops.cast(gradient, variable.dtype),
+        )
+
+
+def _handle(variable):
+    """The resource of a variable of Keras or TensorFlow; of a mirrored one, that of the device being updated."""
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+
+
 def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimizers.Optimizer:
     """Adam with β 0.9 and 0.999 and ε 1e-8, which Keras applies outside the bias correction, as TF 1 did.
 
@@ -44,5 +78,5 @@ def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimize
     rate = DecayToFloor(
         hparams.learning_rate, hparams.decay_rate, hparams.decay_steps, hparams.learning_rate_floor, hparams.staircase
     )
-    adam = keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam")
+    adam = Adam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam")
     return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if scale_loss else adam
