@@ -179,9 +179,11 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(number, tmp_path):
     assert len(list(tmp_path.glob("train/model.ckpt-*.index"))) == 1
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path, capsys):
+@pytest.mark.parametrize(("save_step", "steps_per_call"), [(1, 1), (10, 1), (10, 10)])
+def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path, capsys, save_step, steps_per_call):
     override = f"{TINY},learning_rate=1e38,loss_type=softmax"
-    flags = ["--model=baseline", "--max_steps=50", "--batch_size=4", "--save_step=1", "--eval_size=10"]
+    flags = ["--model=baseline", "--max_steps=50", "--batch_size=4", "--eval_size=10"]
+    flags += [f"--save_step={save_step}", f"--steps_per_call={steps_per_call}"]
     code, out = run(capsys, f"--summary_dir={tmp_path}", override, *flags)
     step = int(re.search(r"(?:The loss became \S+ at|After) step (\d+)", out)[1])
     assert code == 1

@@ -2,6 +2,7 @@
 
     python benchmarks/train_step.py                                        # CapsNet on MNIST's size, on TensorFlow
     python benchmarks/train_step.py --votes=ours,tile,einsum,matmul        # beside plain ways to make the votes
+    python benchmarks/train_step.py --peers=jax,torch,plain_torch          # beside other backends and plain PyTorch
     python benchmarks/train_step.py --model=baseline
     python benchmarks/train_step.py --preset=cifar10 --image=24x24x3
     python benchmarks/train_step.py --backend=jax --precision=bfloat16
@@ -13,6 +14,7 @@ measured in a process of its own, whose peak memory before the floor is made is 
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
@@ -40,34 +42,58 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--backend", choices=("tensorflow", "jax", "torch"), default="tensorflow")
     parser.add_argument("--precision", choices=("float32", "tf32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--votes", default="ours", help="ours, tile, einsum, matmul, with commas between")
+    parser.add_argument(
+        "--peers",
+        default="",
+        help="further rows: jax or torch (this network on that backend), plain_torch (a CapsNet as people write it)",
+    )
     parser.add_argument("--pairs", type=int, default=7, help="measurements of step and floor")
     parser.add_argument("--in_process", action="store_true", help="measure here and print JSON alone")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str]) -> None:
-    """Measures each way to make the votes in a process of its own and prints the table."""
+    """Measures each way to make the votes, and each peer, in a process of its own and prints the table."""
     flags = parse(arguments)
     os.environ["KERAS_BACKEND"] = flags.backend
     if flags.in_process:
         print(json.dumps(measure(flags)))
         return
-    rows = []
-    for votes in flags.votes.split(","):
-        command = [sys.executable, __file__, *arguments, f"--votes={votes}", "--in_process"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            print(f"{votes}: ended with {done.returncode}, for want of memory perhaps")
+    rows: list[dict] = []
+    for name, command in _commands(flags, arguments):
+        if name in ("jax", "torch", "plain_torch") and importlib.util.find_spec(name.removeprefix("plain_")) is None:
+            print(f"{name}: left out, {name.removeprefix('plain_')} is not installed")
             continue
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        done = subprocess.run([sys.executable, *command], stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            print(f"{name}: ended with {done.returncode}, for want of memory perhaps")
+            continue
+        row = json.loads(done.stdout.splitlines()[-1]) | {"name": name}
+        if name == "plain_torch":  # it is held against the floor of the first row
+            floor = rows[0]["floor"]
+            row |= {"floor": floor, "ratios": [statistics.median(row["step"]) / bare for bare in floor]}
+        rows.append(row)
         if len(rows) == 1:
-            print(_machine(rows[0]))
-        print(_line(rows[-1]), flush=True)
+            print(_machine(row))
+        print(_line(row), flush=True)
     print(json.dumps(rows))
 
 
+def _commands(flags: argparse.Namespace, arguments: list[str]) -> list[tuple[str, list[str]]]:
+    """The name of each row and the arguments of the process that measures it."""
+    here = [__file__, *arguments, "--in_process"]
+    commands = [(votes, [*here, f"--votes={votes}"]) for votes in flags.votes.split(",")]
+    for peer in filter(None, flags.peers.split(",")):
+        if peer == "plain_torch":
+            script = str(Path(__file__).with_name("plain_torch.py"))
+            commands.append((peer, [script, f"--batch={flags.batch}", f"--steps={flags.pairs}"]))
+        else:
+            commands.append((peer, [*here, "--votes=ours", f"--backend={peer}"]))
+    return commands
+
+
 def _machine(row: dict) -> str:
-    head = ("votes", "step ms", "floor ms", "step/floor", "(min-max)", "train im/s", "infer im/s", "host MB", "dev MB")
+    head = ("", "step ms", "floor ms", "step/floor", "(min-max)", "train im/s", "infer im/s", "host MB", "dev MB")
     return (
         f"{row['device']}; {row['versions']}; {row['precision']}; {row['gflop']:.0f} GFLOP of convolutions a step\n"
         f"matrix product {row['matmul_gflops']:,.0f} GFLOP/s, copy {row['copy_gb']:.1f} GB/s\n"
@@ -78,9 +104,9 @@ def _machine(row: dict) -> str:
 def _line(row: dict) -> str:
     ratios = sorted(row["ratios"])
     step, floor, infer = (statistics.median(row[name]) for name in ("step", "floor", "infer"))
-    cells = (row["votes"], f"{step * 1e3:.1f}", f"{floor * 1e3:.1f}", f"{statistics.median(ratios):.3f}")
+    cells = (row["name"], f"{step * 1e3:.1f}", f"{floor * 1e3:.1f}", f"{statistics.median(ratios):.3f}")
     cells += (f"{ratios[0]:.2f}-{ratios[-1]:.2f}", f"{row['batch'] / step:,.0f}", f"{row['batch'] / infer:,.0f}")
-    cells += (f"{row['host_mb']:,.0f}", f"{row['device_mb']:,.0f}" if row["device_mb"] else "-")
+    cells += (f"{row['host_mb']:,.0f}", f"{row['device_mb']:,.0f}" if row.get("device_mb") else "-")
     return "".join(f"{cell:>12}" for cell in cells)
 
 
@@ -122,7 +148,7 @@ def measure(flags: argparse.Namespace) -> dict:
         "image": flags.image,
         "precision": flags.precision,
         "batch": flags.batch,
-        "votes": flags.votes,
+        "name": flags.votes,
         "step": step_times + [step for step, _ in pairs],
         "floor": [bare for _, bare in pairs],
         "ratios": [step / bare for step, bare in pairs],

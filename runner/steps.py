@@ -36,17 +36,17 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
             share = costs["total"] / replicas
             scaled = optimizer.scale_loss(share) if hasattr(optimizer, "inner_optimizer") else share
         correct, almost = score(batch["labels"], outputs["logits"])
-        figures = {name: cost / replicas for name, cost in costs.items()}
-        figures["correct"] = ops.sum(ops.cast(correct, "float32"))
-        figures["almost"] = ops.sum(ops.cast(almost, "float32"))
-        return tape.gradient(scaled, [v.value for v in model.trainable_variables]), figures
+        metrics = {name: cost / replicas for name, cost in costs.items()}
+        metrics["correct"] = ops.sum(ops.cast(correct, "float32"))
+        metrics["almost"] = ops.sum(ops.cast(almost, "float32"))
+        return tape.gradient(scaled, [v.value for v in model.trainable_variables]), metrics
 
     def replica_steps(batches):
         results = []
         for batch in batches:  # unrolled: several steps in one call
-            grads, figures = gradients(batch)
+            grads, metrics = gradients(batch)
             optimizer.apply(grads, model.trainable_variables)
-            results.append(figures)
+            results.append(metrics)
         return results
 
     if replicas == 1:
@@ -56,7 +56,7 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
     def steps(batches):
         results = strategy.run(replica_steps, args=(batches,))
         return [
-            {name: strategy.reduce("SUM", value, axis=None) for name, value in figures.items()} for figures in results
+            {name: strategy.reduce("SUM", value, axis=None) for name, value in metrics.items()} for metrics in results
         ]
 
     return lambda batches: steps([_spread(batch, strategy) for batch in batches])
@@ -85,6 +85,49 @@ def make_evaluation_step(model: Classifier) -> Callable:
         return outputs["logits"], costs["total"] * ops.cast(ops.shape(batch["labels"])[0], "float32")
 
     return step
+
+
+class PendingMetrics:
+    """The metrics of steps that nobody has read yet.
+
+    They stay on the device until they are shown, written or checked, so that the device is not waited for after each
+    step. `LIMIT` bounds how many steps a bad loss can stay unseen.
+
+    Args:
+        folder: where the run's checkpoints are, for the message about a loss that is not finite.
+    """
+
+    LIMIT = 100
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._pending: list[tuple[int, dict]] = []
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def add(self, step: int, metrics: dict) -> None:
+        """Keeps the metrics of a step, scalars on the device."""
+        self._pending.append((step, metrics))
+
+    def read(self) -> dict[int, dict[str, float]]:
+        """The metrics of the steps since the last call, by step; this waits for the device.
+
+        Raises:
+            ValueError: the loss of a step is NaN or infinite; the message names the first such step.
+        """
+        if not self._pending:
+            return {}
+        names = list(self._pending[0][1])
+        rows = tf.stack([tf.stack([metrics[name] for name in names]) for _, metrics in self._pending]).numpy()
+        steps = [step for step, _ in self._pending]
+        self._pending = []
+        metrics_by_step = {
+            step: dict(zip(names, map(float, row), strict=True)) for step, row in zip(steps, rows, strict=True)
+        }
+        for step, metrics in metrics_by_step.items():
+            check_finite(metrics["total"], step, self.folder)
+        return metrics_by_step
 
 
 def check_finite(loss: float, step: int, folder: Path) -> None:

@@ -27,7 +27,7 @@ from runner.loader import Data, build, check_fits, describe
 from runner.naming import resolve
 from runner.run import download_data, make_folder, set_precision, share_devices, show_devices
 from runner.run_config import RunConfig, flag_lines
-from runner.steps import check_finite, make_evaluation_step, make_train_step
+from runner.steps import PendingMetrics, make_evaluation_step, make_train_step
 from runner.stopping import Lock, Stop, is_locked
 from runner.summaries import TrainSummaries, write_hparams
 
@@ -232,6 +232,16 @@ def train_loop(training: Training, train_steps: Callable, start: int) -> tuple[i
     batches = training_batches(training.split, config.batch_size, config.seed, start, training.worker)
     with Stop() as stop, Progress(config.max_steps, "step", config.batch_size, done=start) as progress:
         summaries = TrainSummaries(config.train_dir, model, config.batch_size, start) if training.chief else None
+        pending, group = PendingMetrics(config.train_dir), []
+
+        def look() -> str:
+            """Reads the metrics since the last look, writes those that are due, and says the last."""
+            metrics: dict[str, float] = {}
+            for at, metrics in pending.read().items():
+                if summaries and (at % config.summary_step == 0 or at == config.max_steps):
+                    summaries.write(at, metrics, group[at - step - 1])
+            return f"loss {metrics['total']:.4f}, {metrics['correct'] / config.batch_size:.0%} right"
+
         while step < config.max_steps:
             # A call ends where a checkpoint is due, so that checkpoints lie at whole multiples of save_step.
             group = list(itertools.islice(batches, min(config.steps_per_call, _to_next_checkpoint(config, step))))
@@ -246,15 +256,15 @@ def train_loop(training: Training, train_steps: Callable, start: int) -> tuple[i
                     f"Another machine of the job stopped answering after step {step} ({reason}). "
                     "Start the same command on all machines again: it goes on from the last checkpoint."
                 ) from None
-            for batch, result in zip(group, results, strict=True):
+            for result in results:
                 step += 1
-                metrics = {name: float(value) for name, value in result.items()}
-                check_finite(metrics["total"], step, config.train_dir)
-                accuracy = metrics["correct"] / config.batch_size
-                progress.update(step, f"loss {metrics['total']:.4f}, {accuracy:.0%} right")
-                if summaries and (step % config.summary_step == 0 or step == config.max_steps):
-                    summaries.write(step, metrics, batch)
+                pending.add(step, result)
             due = _to_next_checkpoint(config, step - 1) == 1
+            is_written = step // config.summary_step > (step - len(group)) // config.summary_step
+            if due or leaving or is_written or len(pending) >= pending.LIMIT:
+                progress.update(step, look())  # raises before a checkpoint of a broken network is saved
+            else:
+                progress.update(step, look)  # looks only when it shows something
             if training.chief and (due or leaving):
                 checkpoints.save(config.train_dir, step, model, training.optimizer, config.max_to_keep)
             if leaving:
