@@ -13,8 +13,10 @@ def read(path: Path, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns images uint8 [n, rows, columns] and labels int32 [n] of a `.csv` file, with a heading line or without.
 
     Raises:
-        DataError: a line of another length, or a value that is no whole number from 0 to 255.
+        DataError: no such file, a line of another length, or a value that is no whole number from 0 to 255.
     """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist.")
     check_size(path, 2 * path.stat().st_size)
     width = rows * columns + 1
     try:

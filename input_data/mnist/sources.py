@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Examples:
-    """Images and labels of a split_name.
+    """Images and labels of a split.
 
     Attributes:
         images: uint8 [n, rows, columns].

@@ -168,6 +168,13 @@ def test_wrong_tables_are_refused(change, words, tmp_path):
         open_split("mnist", "test", str(tmp_path / "csv"))
 
 
+def test_a_missing_table_is_named(tmp_path):
+    write_csv(tmp_path / "csv", "mnist", heading=False)
+    (tmp_path / "csv/mnist_test.csv").unlink()
+    with pytest.raises(DataError, match="mnist_test.csv does not exist"):
+        open_split("mnist", "test", str(tmp_path / "csv"))
+
+
 def test_a_folder_with_nothing_known_gets_the_list(tmp_path):
     with pytest.raises(DataError) as error:
         open_split("mnist", "test", str(tmp_path))
