@@ -1,18 +1,47 @@
-"""Packaging: `pip install .` makes `import capsules` work anywhere; `experiment.py` runs from the checkout."""
+"""Packaging: `pip install .` makes `capsules` and `capsules.models` work anywhere; the runner needs the checkout."""
 
+import re
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).parent
+
+
+class BuildWithoutTests(build_py):
+    """Leaves the tests, which lie beside what they test, out of the wheel."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        modules = super().find_package_modules(package, package_dir)
+        return [module for module in modules if not module[1].endswith("_test")]
+
 
 setup(
     name="dynamic-routing-capsules",
-    version="1.0.0",
+    version=re.search('"(.+)"$', (HERE / "capsules" / "version.py").read_text(encoding="utf-8").strip())[1],
     description="Dynamic Routing Between Capsules (Sabour, Frosst, Hinton 2017) on Keras 3",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 5 - Production/Stable",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    keywords=["capsule network", "dynamic routing", "keras", "tensorflow", "jax", "pytorch"],
     python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["capsules*"]),
+    packages=["capsules", "capsules.models"],
+    package_dir={"capsules.models": "models"},  # a package named `models` at the top would meet other people's
+    package_data={"capsules": ["py.typed"]},
+    cmdclass={"build_py": BuildWithoutTests},
     install_requires=["keras>=3.15,<3.16", "numpy>=1.26,<3"],
     extras_require={
         "cpu": [
@@ -26,7 +55,7 @@ setup(
         ],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", "tensorboard>=2.20,<3", "absl-py>=2.1,<3", "filelock>=4.3,<5"],
         "jax": ["jax>=0.6,<1"],
-        "torch": ["torch>=2.6"],
+        "torch": ["torch>=2.6,<2.14"],
         "data": ["pillow>=11.1,<14", "scipy>=1.13,<2", "google-crc32c>=1.7,<2"],
         "explore": ["matplotlib>=3.9,<4", "pillow>=11.1,<14", "scipy>=1.13,<2"],
         "onnx": ["onnx>=1.17,<2", "tf2onnx>=1.17,<2", "onnxruntime>=1.20,<2"],

@@ -11,7 +11,7 @@ except ImportError as error:
 
 from capsules.attention import SelfAttentionCapsules
 from capsules.depthwise import DepthwiseCapsules
-from capsules.layers import Capsules, Decoder, Length, Mask, PrimaryCapsules
+from capsules.layers import Capsules, Conv2D, Decoder, Length, Mask, PrimaryCapsules
 from capsules.losses import MarginLoss, margin_loss, reconstruction_loss, sigmoid_loss, softmax_loss
 from capsules.metrics import AllTargetsAccuracy, AnyTargetAccuracy, all_targets_right, any_target_right
 from capsules.ops import exponential_squash, length, squash
@@ -21,6 +21,7 @@ __all__ = [
     "AllTargetsAccuracy",
     "AnyTargetAccuracy",
     "Capsules",
+    "Conv2D",
     "Decoder",
     "DepthwiseCapsules",
     "Length",

@@ -1,0 +1,79 @@
+"""The wheel: what is in it, that it works away from the checkout, and what to read where no backend is installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+import capsules
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=os.environ | {"KERAS_HOME": str(folder), "JAX_PLATFORMS": "cpu"} | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, unpacked, built from a copy so that nothing is written into the checkout; no network."""
+    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("capsules", "models"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    done = run("from setuptools.build_meta import build_wheel; build_wheel('.')", source)
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(next(source.glob("*.whl"))) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def test_the_wheel_has_the_library_and_the_networks_and_nothing_else(wheel):
+    names = {path.relative_to(wheel).as_posix() for path in wheel.rglob("*") if path.is_file()}
+    assert {"capsules/py.typed", "capsules/layers.py", "capsules/models/capsnet.py"} <= names
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"capsules", "dynamic_routing_capsules"}
+    assert not [name for name in names if name.endswith("_test.py")]
+    metadata = message_from_bytes(next(wheel.glob("*.dist-info/METADATA")).read_bytes())
+    assert metadata["License-Expression"] == "Apache-2.0" and metadata["License-File"] == "LICENSE"
+    assert metadata["Version"] == capsules.__version__
+    assert f"version: {capsules.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_the_networks_of_the_wheel_work_away_from_the_checkout(wheel, tmp_path):
+    code = (
+        "import capsules.models, keras, sys\n"
+        "small = {'num_prime_capsules': 1, 'conv_channels': 2}\n"
+        "for name in capsules.models.MODELS:\n"
+        "    capsules.models.make_model(name, (20, 20, 1), 3, small if name == 'capsule' else None)\n"
+        "print(capsules.__file__, capsules.__version__, 'models' in sys.modules)"
+    )
+    done = run(code, tmp_path, PYTHONPATH=str(wheel), KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(wheel / "capsules/__init__.py"), capsules.__version__, "False"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        (("tensorflow", "torch"), "set the environment variable KERAS_BACKEND=jax"),
+        (("tensorflow", "jax"), "set the environment variable KERAS_BACKEND=torch"),
+        (("tensorflow", "jax", "torch"), "Install one, for example: pip install"),
+    ],
+)
+def test_without_tensorflow_the_error_names_the_backend_that_is_installed(tmp_path, missing, words):
+    block = f"import sys; sys.modules.update(dict.fromkeys({missing}))\n"
+    environment = {"KERAS_BACKEND": "", "PYTHONPATH": str(ROOT)}
+    done = run(block + "import capsules", tmp_path, **environment)
+    assert done.returncode == 1 and words in done.stderr.splitlines()[-1]
