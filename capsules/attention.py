@@ -1,12 +1,11 @@
 """Capsules routed by self-attention (Mazzia, Salvetti, Chiaberge 2021)."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from capsules.layers import Capsules
-from capsules.routing import self_attention_routing
+from capsules.routing import Routing, self_attention_routing
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -49,7 +48,7 @@ class SelfAttentionCapsules(Capsules):
         _, inputs, atoms_in = input_shape
         self.add_kernel_and_bias((inputs, atoms_in, self.num_capsules * self.atoms), (self.num_capsules, inputs))
 
-    def make_routing(self) -> Callable:
+    def make_routing(self) -> Routing:
         """See `Capsules`."""
         return self_attention_routing
 

@@ -39,7 +39,7 @@ import numpy as np
 from keras import ops
 
 Method = Literal["auto", "direct", "short_dft"]
-Pair = tuple[int, int]
+Pair = tuple[int, ...]  # (rows, columns)
 
 # Costs in units of one multiplication of the batched products, fitted to `benchmarks/convolution.py` on two cores with
 # AVX-512. Direct convolutions run a little below the speed of matrix products. Numbers of the transformed arrays are
@@ -225,7 +225,8 @@ def _layout(
 @functools.lru_cache(maxsize=64)
 def _matrices(length: Pair, taps: Pair, tile: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """B [R, points of a tile], G [R, taps] and A [outputs of a tile, R] of the formula above, in float64."""
-    alone, pairs = [], []
+    alone: list[tuple[int, ...]] = []
+    pairs: list[tuple[int, ...]] = []
     for frequency in np.ndindex(*length):
         conjugate = tuple(-f % n for f, n in zip(frequency, length, strict=True))
         if frequency <= conjugate:

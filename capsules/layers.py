@@ -18,7 +18,7 @@ from capsules.base import CapsuleLayer, convolved_size
 from capsules.convolution import convolve
 from capsules.ops import length, squash
 from capsules.readout import Decoder, Length, Mask
-from capsules.routing import DynamicRouting, coupling_coefficients, dynamic_routing
+from capsules.routing import DynamicRouting, Routing, coupling_coefficients, dynamic_routing
 from capsules.votes import StoredVotes, Votes
 
 __all__ = [
@@ -202,7 +202,7 @@ class Capsules(CapsuleLayer):
         kernel = ops.cast(self.kernel, inputs.dtype)
         return Votes(inputs, ops.reshape(kernel, (size, atoms_in, self.num_capsules, self.atoms)))
 
-    def make_routing(self) -> DynamicRouting:
+    def make_routing(self) -> Routing:
         """The routing: a callable of votes and bias, see `capsules.routing`."""
         return DynamicRouting(self.routing, self.leaky, self.gradient)
 

@@ -11,12 +11,16 @@ float16 is too coarse for logits that grow by small agreements.
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from keras import ops
 
 from capsules.ops import exponential_squash, squash
 from capsules.votes import StoredVotes, Votes
+
+Routing = Callable[..., tuple[Any, list]]  # of votes and a bias; gives (capsules, coefficients)
 
 
 def coupling_coefficients(logits, leaky: bool = False, axis: int = 0):

@@ -34,7 +34,7 @@ class CapsuleNetwork(Classifier):
 
     def named_decoder_variables(self) -> dict[str, Any]:
         """The decoder's weights by their names in a checkpoint, in their order."""
-        named = {}
+        named: dict[str, Any] = {}
         for layer in self.decoder.stack if self.decoder else ():
             named[f"recons/{layer.name}/weights"] = layer.kernel
             named[f"recons/{layer.name}/biases"] = layer.bias

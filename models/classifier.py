@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.src.trainers.compile_utils import MetricsList
 
 from capsules.arguments import count, counts
 from capsules.labels import multi_hot_targets, refuse, values, whole_numbers
@@ -23,6 +24,13 @@ def replicas() -> int:
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+class _OwnMetrics(MetricsList):
+    """Metrics of a network's own, in the one kind of list in which Keras' callbacks look for their directions."""
+
+    def result(self) -> dict[str, Any]:
+        return {metric.name: metric.result() for metric in self.metrics}
 
 
 class Classifier(keras.Model):
@@ -49,20 +57,21 @@ class Classifier(keras.Model):
     """
 
     has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`
-    decoder = None  # the layer that draws an image from them, where there is one
+    decoder: Any = None  # the layer that draws an image from them, where there is one
     score_name = "score"  # what to call what `scores` gives
 
     def __init__(self, image_shape, num_classes: int, hparams: HParams | dict | None = None, **kwargs):
         super().__init__(**kwargs)
         kind = type(self).__name__
-        self.image_shape = counts(f"{kind}: image_shape", image_shape, "(rows, columns, depth)")
+        rows, columns, depth = counts(f"{kind}: image_shape", image_shape, "(rows, columns, depth)")
+        self.image_shape = rows, columns, depth
         self.num_classes = count(f"{kind}: num_classes", num_classes)
         self.hparams = hparams if isinstance(hparams, HParams) else HParams(**(hparams or {}))
         self.input_spec = keras.layers.InputSpec(shape=self.input_shape)
-        self._costs_by_name = {name: keras.metrics.Mean(name=name) for name in ("classification", "reconstruction")}
-        for metric in self._costs_by_name.values():
-            metric._direction = "down"  # where callbacks look which way is better
-        self._accuracies = [AllTargetsAccuracy(name="accuracy"), AnyTargetAccuracy(name="almost")]
+        costs = [keras.metrics.Mean(name=name) for name in ("classification", "reconstruction")]
+        for metric in costs:
+            metric._direction = "down"
+        self._own_metrics = _OwnMetrics([*costs, AllTargetsAccuracy("accuracy"), AnyTargetAccuracy("almost")])
 
     @property
     def input_shape(self) -> tuple:
@@ -138,21 +147,23 @@ class Classifier(keras.Model):
         costs = self.costs(y_pred, x, labels, reconstruction_targets, sample_weight)
         loss = costs["total"]
         if self._compile_loss is not None:  # the user's, which Keras has divided among the devices
+            given = self._for_keras(given)
             own = super().compute_loss(x, given, y_pred["logits"], sample_weight, training) * replicas()
             costs["classification"], loss = own, own + costs["reconstruction"]
         elif self.losses:
             loss = loss + super().compute_loss(x, given, y_pred["logits"], sample_weight, training) * replicas()
-        for name, metric in self._costs_by_name.items():
-            metric.update_state(costs[name], sample_weight=ops.shape(labels)[0])
+        *means, accuracy, almost = self._own_metrics.metrics
+        for metric in means:
+            metric.update_state(costs[metric.name], sample_weight=ops.shape(labels)[0])
         targets = multi_hot_targets(labels, self.num_classes)
-        for metric in self._accuracies:
+        for metric in (accuracy, almost):
             metric.update_state(targets, y_pred["logits"])
         # A label that is no class makes the loss NaN where nothing can be raised.
         return ops.where(ops.all(valid), loss, float("nan")) / replicas()
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         labels, _ = _labels_and_reconstruction_targets(y)
-        return super().compute_metrics(x, labels, y_pred["logits"], sample_weight)
+        return super().compute_metrics(x, self._for_keras(labels), y_pred["logits"], sample_weight)
 
     def fit(self, x=None, y=None, *args, **kwargs):
         self._check_data(x, y, kwargs.get("class_weight"))
@@ -184,6 +195,12 @@ class Classifier(keras.Model):
             "num_classes": self.num_classes,
             "hparams": asdict(self.hparams),
         }
+
+    def _for_keras(self, labels):
+        """Labels for a loss or a metric given to `compile`: as they are, but multi-hot where an image has several."""
+        if len(labels.shape) == 2 and labels.shape[1] not in (1, self.num_classes):
+            return multi_hot_targets(ops.cast(labels, "int32"), self.num_classes)
+        return labels
 
     def _check_data(self, x, y, class_weight=None) -> None:
         """Refuses labels that are no class and warns of images outside [0, 1], while the values can be seen."""

@@ -59,7 +59,8 @@ def architecture(image_shape: tuple[int, int, int]) -> Architecture:
         return PAPER[image_shape]
     kernels = (5, 3, 3, 3)
     for halved in (1, 2, 3, 4):
-        strides = (1,) * (4 - halved) + (2,) * halved
+        first, second, third, fourth = (1,) * (4 - halved) + (2,) * halved
+        strides = first, second, third, fourth
         size = image_shape[:2]
         for index, (kernel, stride) in enumerate(zip(kernels, strides, strict=True), start=1):
             size = convolved_size(f"conv{index}", size, (kernel, kernel), (stride, stride), "valid")

@@ -9,8 +9,10 @@ _CHOICES = {
     "preparation": ("2017", "efficient"),
     "routing_gradient": ("all", "last"),
 }
-_POSITIVE = ("decay_rate", "decay_steps", "learning_rate", "routing", "num_prime_capsules", "conv_channels")
-_POSITIVE += ("primary_atoms", "class_atoms", "learning_rate_floor", "reconstruction_weight")
+_POSITIVE = (
+    *("decay_rate", "decay_steps", "learning_rate", "routing", "num_prime_capsules", "conv_channels"),
+    *("primary_atoms", "class_atoms", "learning_rate_floor", "reconstruction_weight"),
+)
 _TOO_LARGE = 1e39  # for a float32
 
 # The recipe of Efficient-CapsNet (Mazzia et al. 2021), for --batch_size=16; an epoch of MNIST is 3750 steps.
@@ -84,7 +86,7 @@ class HParams:
         return replace(self, **changes)
 
 
-def _parse(name: str, value: str, kind: type) -> Any:
+def _parse(name: str, value: str, kind: Any) -> Any:
     try:
         if kind is bool:
             return {"true": True, "false": False}[value.lower()]
