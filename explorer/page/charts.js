@@ -2,7 +2,7 @@
 
 import { makeSvg } from "./tools.js";
 
-const HEIGHT = 170, LEFT = 36, BOTTOM = 24, TOP = 8, RIGHT = 12; // in the unit of the letters, 13 high
+const HEIGHT = 170, LEFT = 42, BOTTOM = 24, TOP = 8, RIGHT = 12; // in the unit of the letters, 13 high
 
 function frame(label, width, low, high, from, to, marks) {
   const x = (value) => LEFT + (width - LEFT - RIGHT) * (to === from ? 0.5 : (value - from) / (to - from));

@@ -49,7 +49,7 @@ NETWORKS = {
     "efficient": ("efficient", (28, 28, 1), {}),
     "efficient, pairs": ("efficient", (36, 36, 1), {"targets": 2, "remake": False}),
     "baseline, softmax": ("baseline", (17, 16, 1), {"loss_type": "softmax"}),
-    "baseline, padded, sigmoid": ("baseline", (9, 9, 2), {"loss_type": "sigmoid", "padding": "SAME"}),
+    "baseline, padded, sigmoid": ("baseline", (5, 4, 2), {"loss_type": "sigmoid", "padding": "SAME"}),
     "baseline of the paper, margin": ("baseline_paper", (6, 7, 1), {}),
 }
 

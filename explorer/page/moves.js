@@ -36,6 +36,9 @@ export function buildMoves(change) {
   }
   el("unmove").addEventListener("click", () => { reset(); sweep = null; paintMoves(); change(); });
   el("poses-figure").hidden = !state.network.atoms;
+  el("moves-about").textContent = state.network.atoms
+    ? "A capsule should keep its length while the input changes its pose, and show the pose in its numbers: that is equivariance."
+    : "A network that knows a digit in any pose should stay sure of it.";
 }
 
 export function forgetSweep() {
