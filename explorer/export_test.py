@@ -22,6 +22,7 @@ NETWORKS = {
     "routed": ("capsule", (20, 21, 3), SMALL),
     "leaky": ("capsule", (28, 28, 1), f"{SMALL},leaky=true"),
     "one iteration": ("capsule", (20, 20, 2), f"{SMALL},routing=1,remake=false"),
+    "efficient": ("efficient", (20, 20, 1), "remake=false"),
     "baseline": ("baseline", (16, 16, 1), ""),
 }
 NAMES = ("net.keras", "net.onnx", "net.tflite", "net")

@@ -50,17 +50,21 @@ def centre(images: np.ndarray, size: int) -> np.ndarray:
     return images[:, row : row + size, column : column + size]
 
 
-def distort(images: np.ndarray, brightness: np.ndarray, contrast: np.ndarray) -> np.ndarray:
-    """Brightness and contrast of 2017, in the pixels' own unit: ±63, then 0.2 to 1.8 times the distance to the mean.
+def distort(
+    images: np.ndarray, brightness: np.ndarray, contrast: np.ndarray, reach: float = 63, spread: float = 0.8
+) -> np.ndarray:
+    """Brightness ±reach, in the pixels' own unit, then 1 ± spread times the distance to the mean; by default 2017's.
 
     Args:
-        images: float32 [n, height, width, depth], 0 to 255.
+        images: float32 [n, height, width, depth].
         brightness: noise [n] in [0, 1).
         contrast: noise [n] in [0, 1).
+        reach: the largest change of brightness.
+        spread: the largest change of the contrast's factor.
     """
-    images = images + (126 * brightness - 63).astype(np.float32)[:, None, None, None]
+    images = images + (2 * reach * brightness - reach).astype(np.float32)[:, None, None, None]
     mean = images.mean(axis=(1, 2), keepdims=True)  # of each channel
-    return (images - mean) * (0.2 + 1.6 * contrast).astype(np.float32)[:, None, None, None] + mean
+    return (images - mean) * (1 - spread + 2 * spread * contrast).astype(np.float32)[:, None, None, None] + mean
 
 
 def standardised(images: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 The images are halved by taking every second pixel, which is what TF 1's bilinear resize does at this ratio.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from input_data.images import centre, crop, distort, integers, standardised
 
 SIZE = 32  # of the crops that the network sees
 RAW = 96  # of the images in the files
+EFFICIENT_SIZE, EFFICIENT_CROP = 64, 48  # of the resized images and their crops for Efficient-CapsNet
 
 
 class SmallNorb(Split):
@@ -55,13 +57,62 @@ class SmallNorb(Split):
         return {"images": standardised(images), "labels": labels}
 
 
+class EfficientNorb(SmallNorb):
+    """Pairs of views for Efficient-CapsNet: standardised for each eye over the split, resized to 64x64, 48x48 of that.
+
+    Training: a random crop, brightness ±2, contrast 0.5 to 1.5; test: the centre.
+    """
+
+    info = replace(SmallNorb.info, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2))
+
+    def __init__(self, examples: "_RecordPairs | _ArrayPairs", split_name: str):
+        super().__init__(examples, split_name)
+        blocks = np.array_split(np.arange(len(examples)), -(-len(examples) // 500))
+        sums = np.zeros((2, 2))  # of pixels and of their squares, for each eye
+        for block in blocks:
+            images = examples.read(block)[0].astype(np.float64)
+            sums += images.sum(axis=(0, 1, 2)), (images**2).sum(axis=(0, 1, 2))
+        mean, square = sums / (len(examples) * RAW * RAW)
+        self.mean, self.deviation = mean.astype(np.float32), np.sqrt(square - mean**2).astype(np.float32)
+
+    def batch(self, indices, noise):
+        images, labels = self.examples.read(self.indices[indices])
+        images = _resized((images - self.mean) / self.deviation)
+        if self.noise:
+            corners = integers(noise[:, 2:], 0, EFFICIENT_SIZE - EFFICIENT_CROP)
+            images = crop(images, *corners.T, (EFFICIENT_CROP, EFFICIENT_CROP))
+            images = distort(images, noise[:, 0], noise[:, 1], reach=2, spread=0.5)
+        else:
+            images = centre(images, EFFICIENT_CROP)
+        return {"images": np.ascontiguousarray(images), "labels": labels}
+
+
+def _resized(images: np.ndarray) -> np.ndarray:
+    """Images [n, 96, 96, 2] as float32 [n, 64, 64, 2], bilinear without smoothing, as TensorFlow 2 resizes."""
+    places = (np.arange(EFFICIENT_SIZE) + 0.5) * RAW / EFFICIENT_SIZE - 0.5
+    low = places.astype(np.int64)
+    share = (places - low).astype(np.float32)
+    rows = images[:, low] * (1 - share)[:, None, None] + images[:, low + 1] * share[:, None, None]
+    return (rows[:, :, low] * (1 - share)[:, None] + rows[:, :, low + 1] * share[:, None]).astype(np.float32)
+
+
 class _RecordPairs(RecordSplit):
-    """Examples in the records of 2017, read at random."""
+    """Examples in the records of 2017, read at random.
+
+    Args:
+        paths: the files.
+        step: give every pixel (1), or every second one of every second row (2).
+    """
+
+    def __init__(self, paths: list[Path], step: int):
+        super().__init__(paths)
+        self.step = step
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the halved views uint8 [n, 48, 48, 2] and labels int32 [n, 1]."""
+        """Returns the views uint8 [n, 96/step, 96/step, 2] and labels int32 [n, 1]."""
         (pixels,), labels = self.records.examples(indices, (RAW, RAW, 2), 5)
-        return _halved(pixels.reshape(-1, 2, RAW, RAW).transpose(0, 2, 3, 1)), labels  # the file has each eye in turn
+        views = pixels.reshape(-1, 2, RAW, RAW).transpose(0, 2, 3, 1)  # the file has each eye in turn
+        return views[:, :: self.step, :: self.step], labels
 
     def instances(self) -> np.ndarray:
         """Returns which toy of its class each record shows: the first number of its `meta`."""
@@ -70,11 +121,11 @@ class _RecordPairs(RecordSplit):
 
 
 class _ArrayPairs(Split):
-    """Examples of TensorFlow Datasets, halved, in memory."""
+    """Examples of TensorFlow Datasets, in memory. Arguments as `_RecordPairs`."""
 
-    def __init__(self, paths: list[Path]):
+    def __init__(self, paths: list[Path], step: int):
         views, numbers = tfds.read(paths, (RAW, RAW, 1), ("image", "image2"), ("label_category", "instance"))
-        self._images = _halved(views[..., 0].transpose(0, 2, 3, 1)).copy()  # [n, 48, 48, eye]
+        self._images = views[..., 0].transpose(0, 2, 3, 1)[:, ::step, ::step].copy()  # [n, 96/step, 96/step, eye]
         self._labels = check_labels(numbers[:, 0], 5, str(paths[0]))[:, None]
         self._instances = numbers[:, 1]
 
@@ -85,7 +136,7 @@ class _ArrayPairs(Split):
         return labels_checksum(self._labels)
 
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the halved views uint8 [n, 48, 48, 2] and labels int32 [n, 1]."""
+        """Returns the views uint8 [n, 96/step, 96/step, 2] and labels int32 [n, 1]."""
         return self._images[indices], self._labels[indices]
 
     def instances(self) -> np.ndarray:
@@ -103,7 +154,11 @@ def prepare(
     """Any picture as a test image: 96x96 halved, the centre, standardised. See `input_data.prepare`."""
     picture, notes = with_depth(picture, 1)
     picture, changed = resized(picture, RAW, RAW)
-    views = _halved(picture.repeat(2, axis=2)[None])
+    views = picture.repeat(2, axis=2)[None]
+    if image_shape[0] == EFFICIENT_CROP:
+        done = [*notes, *changed, f"resized, centre {EFFICIENT_CROP}x{EFFICIENT_CROP}", "used for both eyes"]
+        return centre(_resized(standardised(views)), EFFICIENT_CROP)[0], done
+    views = _halved(views)
     done = [*notes, *changed, f"halved, centre {SIZE}x{SIZE}", "the one view is used for both eyes"]
     return standardised(centre(views, SIZE))[0], done
 
@@ -114,7 +169,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     Args:
         data_dir: the folder with trainduo.tfrecords and testduo.tfrecords, or with TensorFlow Datasets' smallnorb.
         split: train, test, valid_train or valid_test.
-        options: num_targets must be 1.
+        options: num_targets must be 1; preparation chooses `SmallNorb` or `EfficientNorb`.
 
     Raises:
         DataError: files that are missing or damaged.
@@ -122,11 +177,13 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     folder = options.folder("smallNORB", data_dir, "trainduo.tfrecords and testduo.tfrecords")
     name = "test" if split == "test" else "train"
     path = plain_or_packed(folder, f"{name}duo.tfrecords")
+    efficient = options.preparation == "efficient"
+    kind, step = (EfficientNorb, 1) if efficient else (SmallNorb, 2)
     if path is not None:
-        return SmallNorb(_RecordPairs([path]), split)
+        return kind(_RecordPairs([path], step), split)
     paths = tfds.locate(folder, "smallnorb", name)
     if paths:
-        return SmallNorb(_ArrayPairs(paths), split)
+        return kind(_ArrayPairs(paths, step), split)
     raise DataError(
         f"{folder} has no smallNORB: {name}duo.tfrecords does not exist, nor does "
         f"smallnorb-{name}.tfrecord-00000-of-00001 (TensorFlow Datasets). norb_convert.py makes the former from the "

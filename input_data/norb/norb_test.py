@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_data import DataError, evaluation_batches, open_split, training_batches
+from input_data import DataError, Options, evaluation_batches, open_split, training_batches
 from input_data.images import standardised
 
 
@@ -52,6 +52,24 @@ def test_training_batches_have_the_size_of_the_network_and_depend_on_the_step(tm
     np.testing.assert_allclose(batch["images"].mean(axis=(1, 2, 3)), 0, atol=1e-5)
     np.testing.assert_array_equal(batch["images"], next(training_batches(split, 15, 3, 2))["images"])
     assert (batch["images"] != next(training_batches(split, 15, 3, 3))["images"]).any()
+
+
+def test_the_preparation_of_efficient_capsnet_is_tensorflows_resize_of_the_standardised_set(tmp_path):
+    images = write(tmp_path / "testduo.tfrecords").transpose(0, 2, 3, 1).astype(np.float64)
+    split = open_split("norb", "test", str(tmp_path), Options(preparation="efficient"))
+    (batch,) = evaluation_batches(split, 100)
+    whole = (images - images.mean(axis=(0, 1, 2))) / images.std(axis=(0, 1, 2))
+    expected = tf.image.resize(whole, (64, 64))[:, 8:-8, 8:-8]
+    np.testing.assert_allclose(batch["images"], expected, atol=1e-4)
+
+
+def test_training_for_efficient_capsnet_crops_and_distorts(tmp_path):
+    write(tmp_path / "trainduo.tfrecords")
+    split = open_split("norb", "train", str(tmp_path), Options(preparation="efficient"))
+    batch = next(training_batches(split, 15, seed=3))
+    assert batch["images"].shape == (15, 48, 48, 2) == (15, *split.info.image_shape)
+    means = batch["images"].mean(axis=(1, 2))
+    assert np.abs(means).max() < 2.3 and means.std() > 0.5  # brightness up to 2 either way
 
 
 @pytest.mark.parametrize(("change", "words"), [({"label": 5}, "0 to 4. Received 5"), ({"size": 48}, "18432 bytes")])
