@@ -12,7 +12,7 @@ import numpy as np
 SIDE = 512  # pixels of the longer side: many more than the 20 of a digit
 _STROKE = 0.25  # share of the longer side that is wider than any stroke
 _LEAST = 14.0  # levels of 255 by which ink must be darker than its paper
-_GRAINS = 6.0  # and deviations of the smoothed grain
+_GRAINS = 7.0  # and deviations of the smoothed grain
 _SEED, _EDGE = 0.5, 0.25  # shares of the darkest ink: a figure has the former somewhere and reaches to the latter
 _FRINGE = 0.3  # share of the way from ink to paper below which what is around a mark is as dark as it
 _ONE_SIDED = 0.25  # share of its surroundings that are as dark, from which a mark is the fringe of a shadow
@@ -53,7 +53,7 @@ def separate(grey: np.ndarray, dark: bool) -> Ink | None:
     usual = np.median(paper - smooth)  # the grain's: the closing follows its brightest pixels
     unit = 255 / paper if dark else 1.0
     depth = np.maximum(paper - smooth - usual, 0)
-    depth = np.where(depth > _GRAINS * _grain(grey, smooth, sigma), depth * unit, 0)
+    depth = np.where(depth > _GRAINS * _grain(smooth, sigma), depth * unit, 0)
     shadow = np.zeros(grey.shape, bool)
     while True:
         marks, sizes = _marks(np.where(shadow, 0, depth))
@@ -85,10 +85,11 @@ def _paper(smooth: np.ndarray) -> np.ndarray:
     return np.maximum(closed, 1)
 
 
-def _grain(grey: np.ndarray, smooth: np.ndarray, sigma: float) -> float:
-    """Returns the deviation that the paper's grain has after smoothing, from what smoothing took away."""
-    rough = np.median(np.abs(grey - smooth)) * 1.4826
-    return float(rough / max(1.0, 2 * np.sqrt(np.pi) * sigma))
+def _grain(smooth: np.ndarray, sigma: float) -> float:
+    """Returns the deviation that the paper's grain has after smoothing, from how it differs from its surroundings."""
+    from scipy import ndimage
+
+    return float(np.median(np.abs(smooth - ndimage.gaussian_filter(smooth, 3 * sigma))) * 1.4826)
 
 
 def _marks(depth: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
