@@ -159,7 +159,9 @@ def reports(tmp_path_factory):
         (folder / backend).mkdir()
         done = subprocess.run(
             [sys.executable, "-m", "capsules.layer_contract_test", previous, str(folder / backend)],
-            env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"},
+            env=os.environ
+            | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
+            | {"OMP_NUM_THREADS": "1"},  # PyTorch's threads only wait for each other in layers this small
             cwd=Path(__file__).parents[1],
             capture_output=True,
             text=True,
