@@ -81,7 +81,7 @@ def check(declared: Field, value: Any) -> None:
         noun = "a whole number" if kind is int else "a number"
         if not rule.low <= value:
             raise ValueError(f"expected {noun}, {rule.low:,} or more, received {str(value)!r}")
-        if not value <= rule.high or math.isinf(value):
+        if not value <= rule.high or value == math.inf:
             raise ValueError(f"expected {noun}, {rule.high:,} at most, received {str(value)!r}")
 
 

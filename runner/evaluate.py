@@ -34,7 +34,8 @@ def report(config: RunConfig, run_batch: Callable, step: int, split: Split, reco
 def write_predictions(path: str | None, result: evaluation.Result, class_names: tuple[str, ...]) -> None:
     """Writes what --predictions asks for."""
     if path:
-        predictions.write(Path(path), class_names, **result.predictions)
+        answers = result.predictions
+        predictions.write(Path(path), class_names, answers["logits"], answers["predictions"], answers["labels"])
         say(f"Predictions: {path}")
 
 
@@ -104,7 +105,8 @@ def _resolve_member(name: str, run: Path) -> str:
 
 def _members(prefixes: list[str], saved: list[SavedConfig]) -> Iterator[Callable]:
     """The evaluation step of each network in turn; members of one shape share a network, which is compiled once."""
-    model = run_batch = built = None
+    model = load_described(prefixes[0], saved[0]).model
+    run_batch, built = make_evaluation_step(model), saved[0].network
     for prefix, own in zip(prefixes, saved, strict=True):
         if own.network == built:
             checkpoints.restore(prefix, model)

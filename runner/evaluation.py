@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,8 @@ def evaluate_ensemble(members: Iterable[Callable], batches: Callable[[], Iterabl
         total: number of examples.
         say: takes (member's index, its Result).
     """
-    summed, labels = 0.0, []
+    summed: Any = 0.0
+    labels: list = []
     for index, step in enumerate(members):
         result = evaluate(step, batches(), total)
         say(index, result)

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,19 +37,24 @@ def write(
         raise ValueError(f"--predictions takes a file, and {path} is a folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     if ending == ".npz":
-        arrays = {"logits": logits, "predictions": predictions, "labels": labels, "class_names": class_names}
-        arrays["names"] = names and np.array(names)
+        arrays: dict[str, Any] = {"logits": logits, "predictions": predictions, "class_names": class_names}
+        optional = {"labels": labels, "names": names}
+        arrays |= {name: value for name, value in optional.items() if value is not None}
         with atomic_write(path) as (draft,), draft.open("wb") as file:
-            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items() if value is not None})
+            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
         return
     columns: list = [("name", names) if names else ("example", range(len(logits)))]
     for head, numbers in (("label", labels), ("prediction", predictions)):
-        for index in range(0 if numbers is None else numbers.shape[1]):
-            title = head if index == 0 else f"{head} {index + 1}"
-            columns.append((title, [class_names[number] for number in numbers[:, index]]))
+        if numbers is not None:
+            for index, column in enumerate(numbers.T):
+                title = head if index == 0 else f"{head} {index + 1}"
+                columns.append((title, [class_names[number] for number in column]))
     columns += [(f"logit {name}", logits[:, index]) for index, name in enumerate(class_names)]
-    escaped = {"encoding": "utf-8", "errors": "surrogateescape"}  # a file's name need not be UTF-8
-    with atomic_write(path) as (draft,), draft.open("w", newline="", **escaped) as file:
-        table = csv.writer(file)
+    # A file's name need not be UTF-8.
+    with (
+        atomic_write(path) as (draft,),
+        draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as text,
+    ):
+        table = csv.writer(text)
         table.writerow(head for head, _ in columns)
         table.writerows(zip(*(map(str, values) for _, values in columns), strict=True))

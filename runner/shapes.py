@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from models.hparams import HParams
 from runner.bundle import Bundle
@@ -68,7 +69,7 @@ def _capsule(shapes: Shapes, data_size: int | None) -> Inferred:
     types, primary_atoms = shapes["conv_capsule1/biases"][:2]
     num_classes, class_atoms = shapes["capsule2/biases"]
     inputs = shapes["capsule2/weights"][0]
-    hparams = {
+    hparams: dict[str, Any] = {
         "num_prime_capsules": types,
         "conv_channels": conv_channels,
         "primary_atoms": primary_atoms,
