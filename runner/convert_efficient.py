@@ -1,0 +1,124 @@
+"""Weights that the authors of Efficient-CapsNet released (Keras 2, `.h5`) as a run's checkpoint.
+
+    python -m runner.convert_efficient efficient_capsnet_MNIST.h5 S --dataset=mnist
+
+The file has the groups CapsNet and Generator (the decoder), each with its weights under the attribute `weight_names`.
+Needs h5py. The checkpoint is S/train/model.ckpt-0.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from models import make_model
+from models.classifier import Classifier
+from models.hparams import PRESETS, HParams
+from models.optimizer import make_optimizer
+from runner import checkpoints, config
+
+NETWORKS = {  # by the data set: preset, image shape, class names, number of targets
+    "mnist": ("efficient_mnist", (28, 28, 1), tuple("0123456789"), 1),
+    "multimnist": ("efficient_multimnist", (36, 36, 1), tuple("0123456789"), 2),
+    "norb": ("efficient_norb", (48, 48, 2), ("animal", "human", "airplane", "truck", "car"), 1),
+}
+_KINDS = {"weights": "kernel", "biases": "bias"}  # what Keras calls them; the others have one name
+
+
+def read(path: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
+    """The weights in each group, with their names, in the file's order.
+
+    Raises:
+        ValueError: not such a file.
+    """
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            groups = {}
+            for name in ("CapsNet", "Generator"):
+                group = next((file[key] for key in file if key.replace("Efficient_", "") == name), None)
+                names = [] if group is None else [_text(each) for each in group.attrs.get("weight_names", [])]
+                groups[name] = [(each.removesuffix(":0"), np.asarray(group[each])) for each in names]
+    except (OSError, KeyError) as error:
+        raise ValueError(f"{path} is no file of weights that can be read: {error}") from None
+    if not groups["CapsNet"]:
+        raise ValueError(f"{path} has no weights of a group CapsNet. Give a .h5 file of Efficient-CapsNet's authors.")
+    return groups
+
+
+def _text(name) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def fill(model: Classifier, groups: dict[str, list[tuple[str, np.ndarray]]]) -> None:
+    """Sets the weights of a network, or none where one does not fit; a kind of weight comes in the order of the layers.
+
+    Raises:
+        ValueError: weights of another network.
+    """
+    named, values = model.named_variables(), {}
+    for name, variable in named.items():
+        layer, kind = name.rsplit("/", 1)
+        in_decoder = layer.startswith("recons/")
+        if layer == "classes":
+            kind = {"weights": "W", "biases": "b"}[kind]
+        kind = _KINDS.get(kind, kind)
+        like = [
+            other for other in named
+            if other.rsplit("/", 1)[1] == name.rsplit("/", 1)[1]
+            and other.startswith("recons/") == in_decoder and not other.startswith("classes/")
+        ]  # fmt: skip
+        given = [
+            value for each, value in groups["Generator" if in_decoder else "CapsNet"] if each.split("/")[-1] == kind
+        ]
+        place = 0 if layer == "classes" else like.index(name)
+        if place >= len(given):
+            raise ValueError(f"The file has {len(given)} weights called {kind}; {name} is number {place + 1}.")
+        value = given[place]
+        if kind == "W" and value.ndim == 4:  # [out, in, atoms_in, atoms]
+            value = value.transpose(1, 2, 0, 3).reshape(*value.shape[1:3], -1)
+        if kind == "b" and value.ndim == 3:
+            value = value[..., 0]
+        if value.shape != tuple(variable.shape) or not np.isfinite(value).all():
+            raise ValueError(f"{name} should be finite numbers {list(variable.shape)}. Received: {list(value.shape)}")
+        values[name] = value
+    for name, value in values.items():
+        named[name].assign(value)
+
+
+def convert(path: Path, folder: Path, dataset: str) -> str:
+    """Writes the checkpoint and its config; returns the checkpoint's prefix."""
+    preset, image_shape, class_names, num_targets = NETWORKS[dataset]
+    groups = read(path)
+    hparams = HParams(remake=bool(groups["Generator"])).override(PRESETS[preset])
+    model, optimizer = make_model("efficient", image_shape, len(class_names), hparams), make_optimizer(hparams)
+    fill(model, groups)
+    optimizer.build(model.trainable_variables)
+    train = folder / "train"
+    if config.read(train) is not None:
+        raise ValueError(f"{train} has a run already. Give another folder.")
+    train.mkdir(parents=True, exist_ok=True)
+    spec = config.NetworkSpec("efficient", hparams, "norb" if dataset == "norb" else "mnist", num_targets)
+    config.write(train, config.make(spec, image_shape, class_names))
+    return checkpoints.save(train, 0, model, optimizer)
+
+
+def main(arguments: list[str]) -> int:
+    """Converts the file that the arguments name."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path, help="the .h5 file")
+    parser.add_argument("folder", type=Path, help="a new run's folder")
+    parser.add_argument("--dataset", choices=NETWORKS, required=True)
+    flags = parser.parse_args(arguments)
+    try:
+        print(convert(flags.weights, flags.folder, flags.dataset))
+    except (ValueError, OSError) as error:
+        print(f"convert_efficient: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
