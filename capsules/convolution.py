@@ -99,7 +99,7 @@ def convolve(inputs: Any, kernel: Any, strides: int | Pair = 1, padding: str = "
         return direct()
     if _method == "short_dft":
         return short_dft()
-    if keras.backend.standardize_dtype(inputs.dtype) != "float32" or _has_accelerator():
+    if keras.backend.standardize_dtype(inputs.dtype) != "float32" or not _has_fast_products():
         return direct()
     batch = inputs.shape[0]
     needed = minimum_batch(inputs.shape[1:3], kernel.shape, strides, padding)
@@ -112,8 +112,8 @@ def minimum_batch(size: Pair, kernel_shape: tuple[int, ...], strides: int | Pair
     """The batch from which the short transforms are faster than the direct convolution; infinity for none.
 
     Both cost multiplications for each image, the transforms fewer. But the kernel is transformed anew at each step,
-    which costs the same for one image as for a thousand. The rule holds for float32 on a processor. In half precision
-    the transforms would lose too many digits, and accelerators have direct convolutions that nothing here can beat.
+    which costs the same for one image as for a thousand. The rule holds for float32 in TensorFlow and JAX on a
+    processor; elsewhere `convolve` is direct. In half precision the transforms would lose too many digits.
 
     Args:
         size: (rows, columns) of the inputs.
@@ -125,6 +125,23 @@ def minimum_batch(size: Pair, kernel_shape: tuple[int, ...], strides: int | Pair
     direct = _DIRECT * math.prod(layout.outputs) * math.prod(kernel_shape)
     saving = direct - layout.image_cost
     return layout.kernel_cost / saving if saving > 0 else math.inf
+
+
+def transformed_numbers(
+    batch: int, size: Pair, kernel_shape: tuple[int, ...], strides: int | Pair = 1, padding: str = "valid"
+) -> int:
+    """How many numbers the transformed inputs, kernel and outputs have that a float32 `convolve` makes; 0 for none.
+
+    Args:
+        batch: number of images.
+        size, kernel_shape, strides, padding: see `minimum_batch`.
+    """
+    if _method == "direct" or not _has_fast_products() or batch < minimum_batch(size, kernel_shape, strides, padding):
+        return 0
+    layout = _layout(tuple(size), tuple(kernel_shape), _pair(strides), padding.lower(), batch)
+    width, filters = math.prod(_pair(strides)) * kernel_shape[2], kernel_shape[3]
+    rows = batch * math.prod(layout.tiles)
+    return _real_numbers(layout.length) * (rows * width + width * filters + rows * filters)
 
 
 def short_dft_convolution(
@@ -149,7 +166,7 @@ def short_dft_convolution(
         ops.convert_to_tensor(matrix, inputs.dtype) for matrix in _matrices(layout.length, layout.taps, layout.tile)
     )
     count, filters = to_inputs.shape[0], kernel.shape[3]
-    points, width = _phases_of_inputs(inputs, strides, layout)  # [rows, columns, batch, phases·channels] of each tile
+    points, width = _phases_of_inputs(inputs, strides, layout)
     inputs_at = ops.reshape(ops.matmul(to_inputs, points), (count, -1, width))  # [R, tiles·batch, phases·channels]
     kernel_at = ops.matmul(to_kernel, _phases_of_kernel(kernel, strides, layout))
     kernel_at = ops.reshape(kernel_at, (count, width, filters))
@@ -311,13 +328,18 @@ def _pair(value: int | Pair) -> Pair:
     return rows, columns
 
 
-def _has_accelerator() -> bool:
+def _has_fast_products() -> bool:
+    """Whether matrix products run at the speed of direct convolutions.
+
+    They do in TensorFlow and JAX on a processor. PyTorch's run at less than half that speed, and accelerators have
+    direct convolutions that nothing here can beat.
+    """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return any(device.device_type != "CPU" for device in tf.config.list_logical_devices())
+        return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.default_backend() != "cpu"
-    return ops.convert_to_tensor(0.0).device.type != "cpu"
+        return jax.default_backend() == "cpu"
+    return False

@@ -12,7 +12,13 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from capsules.convolution import convolution_method, convolve, minimum_batch, short_dft_convolution
+from capsules.convolution import (
+    convolution_method,
+    convolve,
+    minimum_batch,
+    short_dft_convolution,
+    transformed_numbers,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = [  # inputs, kernel, strides, padding, tile
@@ -199,6 +205,15 @@ def test_kernels_for_which_nothing_is_saved_stay_direct():
     assert minimum_batch((28, 28), (9, 9, 1, 256)) == float("inf")
     assert minimum_batch((28, 28), (1, 1, 256, 256)) == float("inf")
     assert minimum_batch((20, 20), (9, 9, 256, 256), 2) < 32
+
+
+def test_the_transformed_numbers_are_those_of_the_paper():
+    """148 products for each of 1,024 channels, as `capsules.convolution` says, and none where it is direct."""
+    size, kernel = (20, 20), (9, 9, 256, 256)
+    assert transformed_numbers(128, size, kernel, 2) == 148 * (128 * 1024 + 1024 * 256 + 128 * 256)
+    assert transformed_numbers(1, size, kernel, 2) == 0
+    with convolution_method("direct"):
+        assert transformed_numbers(128, size, kernel, 2) == 0
 
 
 def test_a_symbolic_input_gives_the_shape():

@@ -7,7 +7,9 @@ The estimate counts the arrays that are there at the same time; what each count 
 import math
 from pathlib import Path
 
-from capsules import Capsules
+from capsules import Capsules, PrimaryCapsules
+from capsules.convolution import transformed_numbers
+from capsules.layers import Conv2D
 from models.classifier import Classifier
 
 _PROGRAM = 800e6  # TensorFlow and Keras themselves, in the host's memory
@@ -29,6 +31,9 @@ def estimate(model: Classifier, batch_size: int) -> float:
     for layer in model.layers:
         shape = layer.get_build_config()["input_shape"]
         numbers += _COPIES_OF_OUTPUTS * batch_size * math.prod(layer.compute_output_shape(shape)[1:])
+        if isinstance(layer, Conv2D | PrimaryCapsules) and layer.compute_dtype == "float32":
+            kernel = tuple(layer.kernel.shape)
+            numbers += transformed_numbers(batch_size, shape[1:3], kernel, layer.strides, layer.padding)
         if isinstance(layer, Capsules):
             pairs = batch_size * shape[1] * layer.num_capsules  # as large as one atom of all votes
             numbers += (8 * layer.routing + 2) * pairs

@@ -44,7 +44,7 @@ def test_the_estimate_grows_with_the_batch_as_training_does(override):
 
 def test_what_does_not_fit_is_refused_with_the_numbers():
     model = make_model("capsule", (24, 24, 3), 10, HParams().override(PRESETS["cifar10"]))
-    assert memory.estimate(model, 128) < 3.5e9  # see benchmarks/results/memory_cpu.txt
+    assert 3e9 < memory.estimate(model, 128) < 4.3e9  # see benchmarks/results/memory_cpu.txt
     with pytest.raises(ValueError, match=r"about \d+\.\d GB of memory and 1\.0 GB are free.*--batch_size \(now 128"):
         memory.check(model, 128, free=1e9)
     assert memory.check(model, 128, free=None).startswith("Training takes about ")
