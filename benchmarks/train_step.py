@@ -169,11 +169,12 @@ def _seconds(run: Callable) -> float:
 
 def convolutions_of(model) -> list[dict]:
     """Kernel, input shape, stride and padding of each convolution of a network; the first takes the images."""
-    layers = (
-        [model.conv1, model.primary]
-        if hasattr(model, "primary")
-        else [b for block in model.convolutions for b in block]
-    )
+    if hasattr(model, "conv4"):  # Efficient-CapsNet, but for its small depthwise convolution
+        layers = [model.conv1, model.conv2, model.conv3, model.conv4]
+    elif model.has_capsules:
+        layers = [model.conv1, model.primary]
+    else:
+        layers = [layer for block in model.convolutions for layer in block]
     found, shape = [], (None, *model.image_shape)
     for layer in layers:
         if hasattr(layer, "kernel"):

@@ -28,7 +28,6 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
     """
     replicas = strategy.num_replicas_in_sync
 
-    @tf.function(jit_compile=jit)
     def gradients(batch):
         with tf.GradientTape() as tape:
             outputs = model(batch["images"], training=True)
@@ -40,6 +39,10 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
         metrics["correct"] = ops.sum(ops.cast(correct, "float32"))
         metrics["almost"] = ops.sum(ops.cast(almost, "float32"))
         return tape.gradient(scaled, [v.value for v in model.trainable_variables]), metrics
+
+    # A function of its own is what XLA compiles; replicas that average their statistics cannot meet inside one.
+    if jit or replicas == 1:
+        gradients = tf.function(gradients, jit_compile=jit)
 
     def replica_steps(batches):
         results = []
