@@ -7,7 +7,8 @@
     python benchmarks/train_step.py --preset=cifar10 --image=24x24x3
     python benchmarks/train_step.py --backend=jax --precision=bfloat16
 
-The floor is the time of the bare convolutions at the same shapes, forward and backward: nothing else can be left out.
+The floor is the time of the bare direct convolutions at the same shapes, forward and backward. A peer on another
+backend is held against the floor of the first row.
 Step and floor take turns, and their ratio is taken pair by pair, so that it depends little on the machine. Two
 ceilings of the hardware are measured as well: a large matrix product and a large copy. Each way to make the votes is
 measured in a process of its own, whose peak memory before the floor is made is the step's. Prints a table and JSON.
@@ -49,6 +50,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--pairs", type=int, default=7, help="measurements of step and floor")
     parser.add_argument("--in_process", action="store_true", help="measure here and print JSON alone")
+    parser.add_argument("--no_floor", action="store_true", help="leave the bare convolutions out")
     return parser.parse_args(arguments)
 
 
@@ -69,7 +71,7 @@ def main(arguments: list[str]) -> None:
             print(f"{name}: ended with {done.returncode}, for want of memory perhaps")
             continue
         row = json.loads(done.stdout.splitlines()[-1]) | {"name": name}
-        if name == "plain_torch":  # it is held against the floor of the first row
+        if not row.get("floor"):  # a peer is held against the floor of the first row
             floor = rows[0]["floor"]
             row |= {"floor": floor, "ratios": [statistics.median(row["step"]) / bare for bare in floor]}
         rows.append(row)
@@ -88,7 +90,7 @@ def _commands(flags: argparse.Namespace, arguments: list[str]) -> list[tuple[str
             script = str(Path(__file__).with_name("plain_torch.py"))
             commands.append((peer, [script, f"--batch={flags.batch}", f"--steps={flags.pairs}"]))
         else:
-            commands.append((peer, [*here, "--votes=ours", f"--backend={peer}"]))
+            commands.append((peer, [*here, "--votes=ours", f"--backend={peer}", "--no_floor"]))
     return commands
 
 
@@ -136,9 +138,13 @@ def measure(flags: argparse.Namespace) -> dict:
     host, device = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, backends.peak_device_mb()
 
     convolutions = convolutions_of(model)
-    floor = backends.convolutions_alone(convolutions, flags.batch)
-    floor()
-    pairs = [(_seconds(train), _seconds(floor)) for _ in range(flags.pairs)]
+    if flags.no_floor:
+        step_times += [_seconds(train) for _ in range(flags.pairs)]
+        pairs = []
+    else:
+        floor = backends.convolutions_alone(convolutions, flags.batch)
+        floor()
+        pairs = [(_seconds(train), _seconds(floor)) for _ in range(flags.pairs)]
     matmul, copy = backends.ceilings(size=8192 if device else 2048)
     return {
         "device": backends.device_name(),

@@ -52,3 +52,10 @@ def test_a_row_has_a_time_for_every_pair(capsys):
     assert len(row["ratios"]) == 2 and row["host_mb"] > 100 and row["matmul_gflops"] > 1
     cells = train_step._line(row).split()
     assert cells[0] == "ours" and float(cells[3]) == pytest.approx(sum(row["ratios"]) / 2, abs=1e-3)
+
+
+def test_a_peer_is_held_against_the_first_rows_floor(capsys):
+    small = ["--hparams_override=num_prime_capsules=1,conv_channels=4", "--batch=4", "--pairs=2"]
+    train_step.main([*small, "--peers=plain_torch"])
+    ours, peer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert peer["name"] == "plain_torch" and peer["floor"] == ours["floor"] and len(peer["infer"]) == 2
