@@ -258,8 +258,8 @@ def restore_latest(folder: Path, model: Classifier, optimizer, say=print) -> int
         except DamagedCheckpoint as error:
             damaged[step] = error
             continue
-        for bad, error in damaged.items():
-            say(f"{error} Passed over for the one before, and set aside as damaged-model.ckpt-{bad}.")
+        for bad, reason in damaged.items():
+            say(f"{reason} Passed over for the one before, and set aside as damaged-model.ckpt-{bad}.")
             for ending in (INDEX, _DATA):  # the index first: without it there is no checkpoint
                 path = Path(prefix(folder, bad) + ending)
                 if path.exists():

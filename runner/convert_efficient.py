@@ -9,6 +9,7 @@ Needs h5py. The checkpoint is S/train/model.ckpt-0.
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def read(path: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
         with h5py.File(path, "r") as file:
             groups = {}
             for name in ("CapsNet", "Generator"):
-                group = next((file[key] for key in file if key.replace("Efficient_", "") == name), None)
+                group: Any = next((file[key] for key in file if key.replace("Efficient_", "") == name), None)
                 names = [] if group is None else [_text(each) for each in group.attrs.get("weight_names", [])]
                 groups[name] = [(each.removesuffix(":0"), np.asarray(group[each])) for each in names]
     except (OSError, KeyError) as error:

@@ -124,18 +124,19 @@ def watch(config: RunConfig) -> int:
     results.repair_best(config.test_dir, config.train_dir)
     evaluated = results.Results(config.test_dir, config.part).steps()
     say(f"Watching {config.train_dir}, of which {len(evaluated)} checkpoints are evaluated")
-    model = run_batch = split = None
+    watched: tuple[Classifier, Split, Callable] | None = None  # the network, made with its first checkpoint
     refused = 0
     for step in new_checkpoints(config.train_dir, evaluated, config.eval_timeout * 3600):
         prefix = checkpoints.prefix(config.train_dir, step)
         try:
-            if model is None:  # the run's config is there with its first checkpoint
+            if watched is None:  # the run's config is there with its first checkpoint
                 saved = describe(prefix, config, data)
                 split = data.for_network(saved)
                 model = load_described(prefix, saved).model
-                run_batch = make_evaluation_step(model)  # compiled once for all checkpoints
+                watched = model, split, make_evaluation_step(model)  # compiled once for all checkpoints
             else:
-                checkpoints.restore(prefix, model)
+                checkpoints.restore(prefix, watched[0])
+            _, split, run_batch = watched
             report(config, run_batch, step, split, record=True)
         except checkpoints.MissingCheckpoint as error:
             say(f"{error} Not evaluated.")

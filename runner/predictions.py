@@ -41,7 +41,7 @@ def write(
         optional = {"labels": labels, "names": names}
         arrays |= {name: value for name, value in optional.items() if value is not None}
         with atomic_write(path) as (draft,), draft.open("wb") as file:
-            np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
+            np.savez(file, **arrays)
         return
     columns: list = [("name", names) if names else ("example", range(len(logits)))]
     for head, numbers in (("label", labels), ("prediction", predictions)):

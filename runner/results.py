@@ -10,6 +10,7 @@ import os
 import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import get_type_hints
 
 from input_data.formats.files import atomic_write
 from runner import checkpoints
@@ -42,6 +43,7 @@ class Row:
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
+_TYPES: dict[str, type] = get_type_hints(Row)
 
 
 def read(folder: Path) -> list[Row]:
@@ -80,11 +82,11 @@ def _parse(line: list[str]) -> Row:
         raise ValueError(f"{len(COLUMNS)} values are expected, received {len(line)}")
     values: dict = {}
     for field, text in zip(fields(Row), line, strict=True):
-        whole = field.type is int
+        whole = _TYPES[field.name] is int
         if whole and not (text.isascii() and text.isdigit() and len(text) < 19):
             raise ValueError(f"{field.name} should be a whole number, received {text[:40]!r}")
         try:
-            values[field.name] = field.type(text)
+            values[field.name] = _TYPES[field.name](text)
         except ValueError:
             raise ValueError(f"{field.name} should be a number, received {text[:40]!r}") from None
     row = Row(**values)

@@ -232,7 +232,8 @@ def train_loop(training: Training, train_steps: Callable, start: int) -> tuple[i
     batches = training_batches(training.split, config.batch_size, config.seed, start, training.worker)
     with Stop() as stop, Progress(config.max_steps, "step", config.batch_size, done=start) as progress:
         summaries = TrainSummaries(config.train_dir, model, config.batch_size, start) if training.chief else None
-        pending, group = PendingMetrics(config.train_dir), []
+        pending = PendingMetrics(config.train_dir)
+        group: list[dict] = []
 
         def look() -> str:
             """Reads the metrics since the last look, writes those that are due, and says the last."""

@@ -81,7 +81,8 @@ class Records:
             lengths.append(np.frombuffer(sizes, np.uint32))
             files.append(np.full(len(starts), number, np.uint32))
         self.paths = paths
-        self._offsets, self._lengths, self._files = map(np.concatenate, (offsets, lengths, files))
+        self._offsets, self._lengths = np.concatenate(offsets), np.concatenate(lengths)
+        self._files = np.concatenate(files)
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -154,7 +155,8 @@ class Records:
     def image_shape(self) -> tuple[int, int, int]:
         """Returns (rows, columns, depth) of the images, as the first record says."""
         first = self.parse(np.array([0]), dict.fromkeys(_SIZES, 1))
-        return tuple(int(first[name][0, 0]) for name in _SIZES)
+        rows, columns, depth = (int(first[name][0, 0]) for name in _SIZES)
+        return rows, columns, depth
 
     def examples(
         self,
