@@ -212,7 +212,7 @@ def _no_folder(tmp_path):
 
 
 def _empty_folder(tmp_path):
-    return [f"--data_dir={tmp_path}"], "has nothing that is known for MNIST"
+    return [f"--data_dir={tmp_path}"], "has no files of MNIST"
 
 
 def _not_a_folder(tmp_path):
