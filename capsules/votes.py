@@ -23,8 +23,14 @@ class Votes:
 
     def __init__(self, inputs, kernel):
         self.inputs, self.kernel = inputs, kernel
-        self._inputs_by_atom = ops.transpose(inputs, (2, 0, 1))[:, None]  # [atoms_in, 1, batch, in]
-        self._kernel_by_atom = ops.transpose(kernel, (1, 2, 0, 3))  # [atoms_in, out, in, atoms]
+        size, atoms_in, num_outputs, atoms = kernel.shape
+        self._groups = _number_of_groups(inputs.shape[0], size, num_outputs)
+        grouped = ops.reshape(inputs, (-1, self._groups, size // self._groups, atoms_in))
+        grouped = ops.transpose(grouped, (1, 3, 0, 2))  # [groups, atoms_in, batch, group]
+        self._input_pieces = ops.reshape(grouped, (self._groups * atoms_in, 1, -1, size // self._groups))
+        grouped = ops.reshape(kernel, (self._groups, -1, atoms_in, num_outputs, atoms))
+        grouped = ops.transpose(grouped, (0, 2, 3, 1, 4))  # [groups, atoms_in, out, group, atoms]
+        self._kernel_pieces = ops.reshape(grouped, (self._groups * atoms_in, num_outputs, -1, atoms))
 
     @property
     def coefficients_shape(self) -> tuple:
@@ -41,11 +47,16 @@ class Votes:
 
     def weighted_sum(self, coefficients):
         """Σ_i c_ij û_ij, float32 [out, batch, atoms], of coefficients [out, batch, in]."""
-        return weighted_sum(coefficients, self._inputs_by_atom, self._kernel_by_atom)
+        num_outputs, _, size = coefficients.shape
+        grouped = ops.reshape(coefficients, (num_outputs, -1, self._groups, size // self._groups))
+        grouped = ops.transpose(grouped, (2, 0, 1, 3))  # [groups, out, batch, group]
+        return weighted_sum(grouped, self._input_pieces, self._kernel_pieces)
 
     def agreement(self, capsules):
         """û_ij · v_j, float32 [out, batch, in], with capsules v [out, batch, atoms]."""
-        return agreement(capsules, self._inputs_by_atom, self._kernel_by_atom)
+        grouped = agreement(capsules, self._input_pieces, self._kernel_pieces, self._groups)
+        grouped = ops.transpose(grouped, (1, 2, 0, 3))  # [out, batch, groups, group]
+        return ops.reshape(grouped, (capsules.shape[0], -1, self.kernel.shape[0]))
 
 
 class StoredVotes:
@@ -83,8 +94,10 @@ class StoredVotes:
         return ops.squeeze(ops.matmul(self._by_output, capsules), axis=3)  # [out, batch, in]
 
 
-# Shapes of the functions below: inputs u [atoms_in, 1, batch, in]; kernel W [atoms_in, out, in, atoms]; coefficients c
-# [out, batch, in] and capsules v [out, batch, atoms], both float32. The products are in the dtype of the inputs.
+# The functions below take the input capsules in groups and by their atoms: a piece is one atom of one group, and the
+# pieces of a group follow one another. Shapes: inputs u [pieces, 1, batch, group]; kernel W [pieces, out, group,
+# atoms]; coefficients c and agreements [groups, out, batch, group]; capsules v [out, batch, atoms]. The products have
+# the dtype of the inputs, all else is float32.
 
 
 def weighted_sum(coefficients, inputs, kernel):
@@ -92,49 +105,54 @@ def weighted_sum(coefficients, inputs, kernel):
     return ops.custom_gradient(_weighted_sum)(coefficients, inputs, kernel)
 
 
-def agreement(capsules, inputs, kernel):
-    """û_ij · v_j, float32 [out, batch, in]. Shapes: see the comment above."""
-    return ops.custom_gradient(_agreement)(capsules, inputs, kernel)
+def agreement(capsules, inputs, kernel, groups: int):
+    """û_ij · v_j, float32 [groups, out, batch, group]. Shapes: see the comment above."""
+
+    def function(capsules, inputs, kernel):
+        return _agreement(capsules, inputs, kernel, groups)
+
+    return ops.custom_gradient(function)(capsules, inputs, kernel)
 
 
 def _weighted_sum(coefficients, inputs, kernel):
     shares = ops.cast(coefficients, inputs.dtype)
 
-    def forward(u, w):
-        return (_over_atoms(ops.matmul(shares * u, w)),)
+    def forward(u, w, c):
+        return (_over_atoms(ops.matmul(c * u, w)),)
 
     def gradient(*args, upstream=None):  # PyTorch names the upstream gradient, TensorFlow and JAX do not
         change = ops.cast(args[0] if upstream is None else upstream, inputs.dtype)
 
-        def backward(u, w):
-            back = ops.matmul(change, _transposed(w))  # [atoms_in, out, batch, in]
-            d_inputs = ops.sum(shares * back, axis=1, keepdims=True)
-            return _over_atoms(back * u), d_inputs, ops.matmul(_transposed(shares * u), change)
+        def backward(u, w, c):
+            back = ops.matmul(change, _transposed(w))  # [pieces, out, batch, group]
+            d_inputs = ops.sum(c * back, axis=1, keepdims=True)
+            return _over_atoms(back * u), d_inputs, ops.matmul(_transposed(c * u), change)
 
-        d_coefficients, d_inputs, d_kernel = _in_turn(backward, inputs, kernel)
-        return sum(d_coefficients), ops.concatenate(d_inputs), ops.concatenate(d_kernel)
+        d_coefficients, d_inputs, d_kernel = _in_turn(backward, inputs, kernel, shares)
+        return _by_group(d_coefficients, shares.shape[0]), ops.concatenate(d_inputs), ops.concatenate(d_kernel)
 
-    return sum(*_in_turn(forward, inputs, kernel)), gradient
+    return sum(*_in_turn(forward, inputs, kernel, shares)), gradient
 
 
-def _agreement(capsules, inputs, kernel):
+def _agreement(capsules, inputs, kernel, groups: int):
     vectors = ops.cast(capsules, inputs.dtype)
 
     def forward(u, w):
         return (_over_atoms(ops.matmul(vectors, _transposed(w)) * u),)
 
     def gradient(*args, upstream=None):
-        change = ops.cast(args[0] if upstream is None else upstream, inputs.dtype)
+        changes = ops.cast(args[0] if upstream is None else upstream, inputs.dtype)
 
-        def backward(u, w):
-            moved = change * u  # [atoms_in, out, batch, in]
+        def backward(u, w, change):
+            moved = change * u  # [pieces, out, batch, group]
             d_inputs = ops.sum(change * ops.matmul(vectors, _transposed(w)), axis=1, keepdims=True)
             return _over_atoms(ops.matmul(moved, w)), d_inputs, ops.matmul(_transposed(moved), vectors)
 
-        d_capsules, d_inputs, d_kernel = _in_turn(backward, inputs, kernel)
+        d_capsules, d_inputs, d_kernel = _in_turn(backward, inputs, kernel, changes)
         return sum(d_capsules), ops.concatenate(d_inputs), ops.concatenate(d_kernel)
 
-    return sum(*_in_turn(forward, inputs, kernel)), gradient
+    (agreements,) = _in_turn(forward, inputs, kernel)
+    return _by_group(agreements, groups), gradient
 
 
 def _over_atoms(terms):
@@ -145,22 +163,50 @@ def _transposed(matrices):
     return ops.swapaxes(matrices, -1, -2)
 
 
-def _in_turn(function: Callable, inputs, kernel) -> list[tuple]:
-    """Gives `function` the atoms of u and W, and for each of its results a tuple with one entry a call.
+def _by_group(results: tuple, groups: int):
+    """The sum over the atoms of each group, [groups, …], of results in the order of the pieces."""
+    count = len(results) // groups
+    return ops.stack([sum(results[group * count : (group + 1) * count]) for group in range(groups)])
 
-    TensorFlow on a CPU gets one atom a call, and two atoms at a time: what is as large as the votes then stays in the
-    cache, and a core that has finished its share of one atom goes on with the other. Compilers and accelerators do
-    better with all atoms at once.
+
+# Bytes of the coefficients of a group, for the whole batch. Several such arrays are at work at a time and should stay
+# in a processor's cache; smaller ones cost more for their number than they gain.
+_GROUP_BYTES = 6e6
+_NOMINAL_BATCH = 128  # where the batch is not known yet
+
+
+def _number_of_groups(batch: int | None, size: int, num_outputs: int) -> int:
+    """The least number of equal groups of `size` input capsules that `_GROUP_BYTES` allows; see `_in_turn`."""
+    if not _is_tensorflow_on_cpu():
+        return 1
+    fitting = max(1.0, _GROUP_BYTES / (4 * num_outputs * (batch or _NOMINAL_BATCH)))
+    return next(groups for groups in range(1, size + 1) if size % groups == 0 and size / groups <= fitting)
+
+
+def _in_turn(function: Callable, inputs, kernel, by_group=None) -> list[tuple]:
+    """Gives `function` the pieces of u and W, and for each of its results a tuple with one entry a call.
+
+    TensorFlow on a CPU gets one piece a call, and two pieces at a time: what is as large as the votes then stays in
+    the cache, and a core that has finished its share of one piece goes on with the other. Compilers and accelerators
+    do better with everything at once.
+
+    Args:
+        function: takes u, W and, where `by_group` is given, its entry for the piece's group.
+        inputs, kernel: u and W.
+        by_group: [groups, …], or None.
     """
     if not _is_tensorflow_on_cpu():
-        return [(result,) for result in function(inputs, kernel)]
+        further = () if by_group is None else (by_group[0],)
+        return [(result,) for result in function(inputs, kernel, *further)]
     import tensorflow as tf
 
     results: list = []
-    for atom in range(inputs.shape[0]):
+    pieces = inputs.shape[0]
+    for piece in range(pieces):
         with tf.control_dependencies(results[-2] if len(results) > 1 else ()):
-            u = tf.identity(inputs[atom : atom + 1])
-        results.append(function(u, kernel[atom : atom + 1]))
+            u = tf.identity(inputs[piece : piece + 1])
+        further = () if by_group is None else (by_group[piece * by_group.shape[0] // pieces],)
+        results.append(function(u, kernel[piece : piece + 1], *further))
     return list(zip(*results, strict=True))
 
 
