@@ -16,9 +16,9 @@ from capsules.convolution import (
     convolution_method,
     convolve,
     minimum_batch,
-    short_dft_convolution,
     transformed_numbers,
 )
+from capsules.short_dft import short_dft_convolution
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = [  # inputs, kernel, strides, padding, tile
