@@ -47,7 +47,9 @@ def _output_may_end() -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-        signal.raise_signal(getattr(signal, "SIGHUP", signal.SIGTERM))
+        hangup = getattr(signal, "SIGHUP", signal.SIGTERM)
+        ignored = signal.getsignal(hangup) == signal.SIG_IGN  # as nohup does: it is about the terminal, not the pipe
+        signal.raise_signal(signal.SIGTERM if ignored else hangup)
 
 
 class Progress:
