@@ -68,6 +68,13 @@ def _handle(variable):
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
+def make_schedule(hparams: HParams) -> DecayToFloor:
+    """The learning rate by step, as the hparams say."""
+    return DecayToFloor(
+        hparams.learning_rate, hparams.decay_rate, hparams.decay_steps, hparams.learning_rate_floor, hparams.staircase
+    )
+
+
 def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimizers.Optimizer:
     """Adam with β 0.9 and 0.999 and ε 1e-8, which Keras applies outside the bias correction, as TF 1 did.
 
@@ -75,8 +82,6 @@ def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimize
         hparams: the learning rate and its decay.
         scale_loss: scale the loss dynamically, which float16 gradients need.
     """
-    rate = DecayToFloor(
-        hparams.learning_rate, hparams.decay_rate, hparams.decay_steps, hparams.learning_rate_floor, hparams.staircase
-    )
+    rate = make_schedule(hparams)
     adam = Adam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam")
     return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if scale_loss else adam

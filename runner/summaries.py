@@ -10,7 +10,7 @@ import tensorflow as tf
 from input_data.formats.files import atomic_write
 from input_data.progress import say
 from models.classifier import Classifier
-from models.optimizer import DecayToFloor
+from models.optimizer import make_schedule
 from runner.config import SavedConfig
 from runner.evaluation import Result
 
@@ -29,8 +29,7 @@ class TrainSummaries:
         self.writer = tf.summary.create_file_writer(str(folder))
         self.model = model
         self.batch_size = batch_size
-        hparams = model.hparams
-        self.schedule = DecayToFloor(hparams.learning_rate, hparams.decay_rate, hparams.decay_steps)
+        self.schedule = make_schedule(model.hparams)
         self.last = (start, time.monotonic())
 
     def write(self, step: int, metrics: dict[str, float], batch: dict) -> None:

@@ -8,22 +8,22 @@ from runner import checkpoints, config
 from runner.stopping import is_locked
 
 
-def new_checkpoints(train_dir: Path, known: set[int], timeout: float) -> Iterator[int]:
+def new_checkpoints(train_dir: Path, evaluated: set[int], timeout: float) -> Iterator[int]:
     """Gives the step of each checkpoint once, in order, as it appears.
 
     Ends when training has reached its last step and all was given, or when nothing came for `timeout` seconds.
 
     Args:
         train_dir: `summary_dir/train`, which may not be there yet.
-        known: steps to leave out.
+        evaluated: steps to leave out.
         timeout: seconds.
     """
-    known, since = set(known), time.monotonic()
+    given, since = set(evaluated), time.monotonic()
     while True:
         ended = _training_ended(train_dir)  # asked before the checkpoints are listed, so that none is missed
-        fresh = next((step for step in checkpoints.steps(train_dir) if step not in known), None)
+        fresh = next((step for step in checkpoints.steps(train_dir) if step not in given), None)
         if fresh is not None:
-            known.add(fresh)
+            given.add(fresh)
             yield fresh
             since = time.monotonic()
         elif ended or time.monotonic() - since > timeout:
