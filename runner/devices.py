@@ -28,7 +28,8 @@ def choose_devices(gpus: str | None, gpu_memory: int | None) -> None:
         if not set(numbers) <= set(by_number) or len(set(numbers)) < len(numbers):
             choice = {0: "cpu", 1: "cpu or 0"}.get(len(devices), f"cpu or numbers 0 to {len(devices) - 1}")
             raise ValueError(
-                f"--gpus is {choice}: this machine has {len(devices) or 'no'} GPU(s), each named once. Received: {gpus}"
+                f"--gpus is {choice}: this machine has {len(devices) or 'no'} GPU{'' if len(devices) == 1 else 's'}"
+                f"{', each named once' if devices else ''}. Received: {gpus}"
             )
         visible = [by_number[number] for number in numbers]
     tf.config.set_visible_devices(visible, "GPU")
