@@ -4,8 +4,9 @@ import signal
 
 import pytest
 
+# Shells have a process ignore SIGINT behind `&` and SIGHUP under nohup, and its children too; the tests send both.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
-    # A shell's nohup has this process and its children ignore the signal; the tests of signals send it.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
