@@ -234,5 +234,6 @@ def _without_tiles(outputs: Any, filters: int, layout: Layout) -> Any:
 
 
 def pair(value: int | Pair) -> Pair:
+    """One number for both directions as (rows, columns); a pair as it is."""
     rows, columns = (value, value) if isinstance(value, int) else value
     return rows, columns

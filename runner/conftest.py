@@ -7,6 +7,7 @@ from runner.rendezvous import Places
 
 
 def free_ports(count):
+    """That many ports of this machine that nobody listens at."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -15,6 +16,7 @@ def free_ports(count):
 
 
 def places(size):
+    """What each of `size` machines of a job, all of them this one, knows of it."""
     addresses = [("127.0.0.1", port) for port in free_ports(size)]
     names = [f"worker {index} ({host}:{port})" for index, (host, port) in enumerate(addresses)]
     return [Places(names, addresses, number) for number in range(size)]

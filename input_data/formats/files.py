@@ -24,14 +24,23 @@ def size_limit() -> int:
     Raises:
         DataError: the variable is not a number above 0.
     """
-    text = os.environ.get(_LIMIT_VARIABLE, "4")
+    return int(limit_of_environment(_LIMIT_VARIABLE, "4", "GiB", 2**20) * 2**30)
+
+
+def limit_of_environment(variable: str, default: str, unit: str, below: float) -> float:
+    """Returns the number that a variable of the environment sets as a limit, or the default.
+
+    Raises:
+        DataError: the variable is not a number above 0 and below `below`.
+    """
+    text = os.environ.get(variable, default)
     try:
         limit = float(text)
     except ValueError:
         limit = 0.0
-    if not 0 < limit < 2**20:
-        raise DataError(f"{_LIMIT_VARIABLE} should be a number of GiB above 0. Received: {text}")
-    return int(limit * 2**30)
+    if not 0 < limit < below:
+        raise DataError(f"{variable} should be a number of {unit} above 0. Received: {text}")
+    return limit
 
 
 def check_size(path: Path, size: int, what: str = "its content") -> None:

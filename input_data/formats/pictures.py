@@ -1,13 +1,13 @@
 """Single pictures as people have them: decoded, in grey or colour, of the size that a network takes."""
 
 import io
-import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 from input_data.dataset import DataError
+from input_data.formats.files import limit_of_environment
 
 FORMATS = {  # Pillow's names of what is read, and the endings of such files
     "PNG": (".png",),
@@ -30,14 +30,7 @@ def pixel_limit() -> int:
     Raises:
         DataError: the variable is not a number above 0.
     """
-    text = os.environ.get(_LIMIT_VARIABLE, "64")
-    try:
-        limit = float(text)
-    except ValueError:
-        limit = 0.0
-    if not 0 < limit < 1e6:
-        raise DataError(f"{_LIMIT_VARIABLE} should be a number of megapixels above 0. Received: {text}")
-    return int(limit * 1e6)
+    return int(limit_of_environment(_LIMIT_VARIABLE, "64", "megapixels", 1e6) * 1e6)
 
 
 def is_hidden(path: Path) -> bool:
