@@ -16,3 +16,13 @@ def same_random_state():
     import keras
 
     keras.utils.set_random_seed(1)
+
+
+def run_program(main, capsys, arguments):
+    """(exit code, output, errors) of a program's `main`, run in this process."""
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as leave:
+        code = leave.code
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err

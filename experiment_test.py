@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import experiment
+from conftest import run_program
 from input_data.formats import idx
 from input_data.mnist.mnist_test import digits, write_records
 
@@ -23,12 +24,8 @@ SMALL = ["--eval_size=50", "--batch_size=16"]
 
 def run(capsys, *arguments):
     """(exit code, what was printed) of a run in this process."""
-    try:
-        code = experiment.main([str(argument) for argument in arguments])
-    except SystemExit as leave:
-        code = leave.code
-    printed = capsys.readouterr()
-    return code, printed.out + printed.err
+    code, out, errors = run_program(experiment.main, capsys, arguments)
+    return code, out + errors
 
 
 def tensors(prefix):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import explore
+from conftest import run_program
 from input_data import evaluation_batches, open_split
 from input_data.formats import idx
 from models import make_model
@@ -25,12 +26,8 @@ LIMIT = 300_000  # bytes of a picture
 
 def run(capsys, *arguments):
     """(exit code, what was printed) of a run in this process."""
-    try:
-        code = explore.main([str(argument) for argument in arguments])
-    except SystemExit as leave:
-        code = leave.code
-    printed = capsys.readouterr()
-    return code, printed.out + printed.err
+    code, out, errors = run_program(explore.main, capsys, arguments)
+    return code, out + errors
 
 
 @pytest.fixture(scope="module")

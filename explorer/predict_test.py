@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import experiment
+from conftest import run_program
 from explorer.predict import Answer, answers, line, locate
 from input_data import open_split
 from models import make_model
@@ -32,12 +33,7 @@ def pictures(tmp_path):
 
 def run(capsys, *arguments):
     """(exit code, output, errors) of the program."""
-    try:
-        code = experiment.main([str(argument) for argument in arguments])
-    except SystemExit as leave:
-        code = leave.code
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
+    return run_program(experiment.main, capsys, arguments)
 
 
 def test_files_folders_and_patterns_are_taken(pictures, tmp_path):
