@@ -8,9 +8,10 @@ from keras import ops
 from capsules import Decoder, DepthwiseCapsules, SelfAttentionCapsules
 from capsules.layers import convolved_size
 
+from .batch_normalisation import batch_normalised
 from .capsule_network import CapsuleNetwork
 from .classifier import replicas
-from .upsampling_decoder import UpsamplingDecoder
+from .upsampling_decoder import UpsamplingDecoder, leaky_relu
 
 CHANNELS = (32, 64, 64, 128)
 ATOMS = 8  # of a primary capsule
@@ -164,10 +165,10 @@ class EfficientCapsNet(CapsuleNetwork):
         for layer in self._layers_in_order:
             if isinstance(layer, keras.layers.Conv2D):
                 hidden = layer(hidden)
-                hidden = ops.leaky_relu(hidden, 0.3) if self.instance else ops.relu(hidden)
+                hidden = leaky_relu(hidden, 0.3) if self.instance else ops.relu(hidden)
             else:
-                options = {"training": training} if isinstance(layer, keras.layers.BatchNormalization) else {}
-                hidden = layer(hidden, **options)
+                is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
+                hidden = batch_normalised(layer, hidden, training) if is_batch_norm else layer(hidden)
                 results[layer.name.replace("norm", "conv")] = hidden
         return results
 

@@ -6,6 +6,15 @@ import keras
 from keras import ops
 
 
+def leaky_relu(values: Any, slope: float) -> Any:
+    """The values, those below 0 times `slope`, which lies in [0, 1].
+
+    Not `keras.ops.leaky_relu`: on processors TensorFlow's optimizer of graphs merges that with the convolution before
+    it although the gradient needs the convolution's own result, and prints an error.
+    """
+    return ops.maximum(values, slope * values)
+
+
 @keras.saving.register_keras_serializable("capsules")
 class UpsamplingDecoder(keras.layers.Layer):
     """Draws an image from one capsule by enlarging a small one.
@@ -56,7 +65,7 @@ class UpsamplingDecoder(keras.layers.Layer):
         for layer in (self.conv1, self.conv2, self.conv3):
             _, rows, columns, _ = hidden.shape
             hidden = ops.image.resize(hidden, (2 * rows, 2 * columns), "bilinear", data_format="channels_last")
-            hidden = ops.leaky_relu(layer(hidden), 0.2)
+            hidden = leaky_relu(layer(hidden), 0.2)
         return ops.sigmoid(ops.cast(self.conv4(hidden), "float32"))
 
     def compute_output_shape(self, capsules_shape: tuple, shown_shape: tuple | None = None) -> tuple:
