@@ -1,12 +1,20 @@
-# `make train` and `make test` set themselves up: each makes .venv from requirements.txt when it is missing.
+# Each command sets itself up: it makes .venv from requirements.txt when that is missing.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test lint clean
+.PHONY: train page page-files test lint clean
 
 train: $(VENV)/ready
 	$(RUN) experiment.py
+
+page: $(VENV)/ready
+	$(RUN) explore.py --serve
+
+page-files: $(VENV)/ready
+	for name in $(notdir $(wildcard pretrained/*_*)); do \
+		$(RUN) explore.py --checkpoint=pretrained:$$name --export_page=dist/page/$$name.html || exit 1; \
+	done
 
 test: $(VENV)/ready
 	$(RUN) -m pytest

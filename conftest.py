@@ -26,3 +26,31 @@ def run_program(main, capsys, arguments):
         code = leave.code
     printed = capsys.readouterr()
     return code, printed.out, printed.err
+
+
+@pytest.fixture(scope="session")
+def made_to_ship(tmp_path_factory):
+    """A folder as `pretrained/` with the network `capsnet_mnist_small`, a tiny one with random weights of step 2."""
+    from models import make_model
+    from models.hparams import HParams
+    from models.optimizer import make_optimizer
+    from runner import checkpoints, config, ship
+
+    root, hparams = tmp_path_factory.mktemp("ships"), HParams(num_prime_capsules=1, conv_channels=4)
+    model, optimizer = make_model("capsule", (28, 28, 1), 10, hparams), make_optimizer(hparams)
+    optimizer.build(model.trainable_variables)
+    (root / "run").mkdir()
+    checkpoints.save(root / "run", 2, model, optimizer)
+    config.write(root / "run", config.make(config.NetworkSpec("capsule", hparams), (28, 28, 1), tuple("0123456789")))
+    ship.ship(str(root / "run"), root / "pretrained/capsnet_mnist_small", None)
+    return root / "pretrained"
+
+
+@pytest.fixture
+def shipped(made_to_ship, monkeypatch, tmp_path):
+    """That folder in place of `pretrained/`, in a current folder that is empty."""
+    from models import pretrained
+
+    monkeypatch.setattr(pretrained, "FOLDER", made_to_ship)
+    monkeypatch.chdir(tmp_path)
+    return made_to_ship

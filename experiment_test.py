@@ -159,6 +159,27 @@ def test_a_preset_is_named_hparams_that_can_be_overridden(tmp_path, capsys):
     ]  # fmt: skip
 
 
+def test_every_job_takes_a_network_that_ships(shipped, tmp_path, capsys):
+    ships, picture = "--checkpoint=pretrained:capsnet_mnist_small", tmp_path / "seven.png"
+    picture.write_bytes(
+        tf.io.encode_png(np.full((28, 28, 1), 0, np.uint8) + np.eye(28, dtype=np.uint8)[..., None] * 255).numpy()
+    )
+    code, out = run(capsys, ships, "--train=false", "--eval_size=50")
+    assert code == 0 and "Step 2: 50 test examples" in out, out
+    code, out = run(capsys, ships, "--train=false", "--num_trials=1", "--export=net.keras", f"--predict={picture}")
+    assert code == 0 and "Keras: net.keras" in out and "seven.png: " in out and "No --checkpoint" not in out, out
+    answer = next(line for line in out.splitlines() if "seven.png: " in line)
+    code, out = run(capsys, f"--predict={picture}")
+    assert code == 0 and answer in out
+    assert "No --checkpoint given: the network is that of pretrained:capsnet_mnist_small\n" in out
+    code, out = run(capsys, ships, "--max_steps=3", "--batch_size=8", "--eval_size=8", "--summary_dir=more")
+    assert code == 0 and "Resuming at step 2 of 3" in out, out  # from the network that ships, as from any checkpoint
+    code, out = run(capsys, f"--predict={picture}", "--summary_dir=more")
+    assert code == 0 and "the network is that of more\n" in out and answer not in out, out
+    code, out = run(capsys, "--checkpoint=pretrained:other", f"--predict={picture}")
+    assert code == 1 and out.endswith("There are: capsnet_mnist_small.\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_saves_and_says_how_to_go_on(number, tmp_path):
     command = [sys.executable, "experiment.py", f"--summary_dir={tmp_path}", TINY, "--max_steps=100000"]

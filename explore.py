@@ -1,5 +1,7 @@
 """Looks inside a trained network: pictures, a page to try it on, how robust it is, and what its routing does.
 
+    python explore.py                            # pictures of a network that ships, on the embedded digits
+    python explore.py --serve                    # a page to try it on
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D                     # PNG files in S/pictures
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --serve             # a page
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --export_page=F.html  # that page as a file
@@ -11,12 +13,12 @@
 
 import importlib.util
 import sys
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from input_data.flags import exit_code, flag, parse
 from input_data.progress import say
-from runner.run_config import NetworkFlags
+from runner.run_config import DEFAULT_NETWORK, NetworkFlags
 from runner.startup import use_tensorflow
 
 PROGRAM = "explore.py"
@@ -30,11 +32,21 @@ class ExploreConfig(NetworkFlags):
         ValueError: flags that contradict one another.
     """
 
-    checkpoint: str = flag(MISSING, "the network: a run's folder, S/best or S/train/model.ckpt-STEP", path=True)
+    checkpoint: str | None = flag(
+        None,
+        "the network: a run's folder, S/best, S/train/model.ckpt-STEP or pretrained:NAME, a folder of pretrained/ "
+        f"(default: {DEFAULT_NETWORK})",
+        path=True,
+    )
     data_dir: str | None = flag(
         None, "its data set's files; none: the embedded sample of MNIST", path=True, metavar="DIR"
     )
-    out: str | None = flag(None, "where pictures go (default: pictures/ beside train/)", path=True, metavar="DIR")
+    out: str | None = flag(
+        None,
+        "where pictures go (default: pictures/ beside train/; of pretrained:NAME runs/pretrained/NAME/pictures)",
+        path=True,
+        metavar="DIR",
+    )
     format: str = flag("png", "of the pictures", choices=("png", "svg", "pdf"))
     dpi: int = flag(100, "pixels to the inch of the pictures", low=50, high=1200)
     eval_size: int | None = flag(None, "test examples to use (default: all; 1000 with --robustness)", low=1, high=10**9)
@@ -86,7 +98,9 @@ def explore(config: ExploreConfig) -> int:
 
     show_devices(None, None)
     data = Data(config.data_dir)
-    checkpoint = resolve(config.checkpoint)
+    if not config.checkpoint:
+        say(f"No --checkpoint given: the network is {DEFAULT_NETWORK}")
+    checkpoint = resolve(config.checkpoint or DEFAULT_NETWORK)
     saved = describe(checkpoint, config, data)
     split = data.for_network(saved)
     trained = load_described(checkpoint, saved)

@@ -132,6 +132,35 @@ def test_the_page_becomes_a_file_with_another_network_beside(runs, capsys, tmp_p
     assert code == 1 and "exists and is no page" in out
 
 
+def test_without_a_checkpoint_it_is_the_network_that_ships(shipped, capsys, monkeypatch):
+    calls = []
+    for module, name in (("explorer.page.server", "serve"), ("explorer.pictures", "draw_all")):
+        stub = types.SimpleNamespace(**{name: lambda *arguments: calls.append(arguments)})
+        monkeypatch.setitem(sys.modules, module, stub)
+    for flags in (["--serve"], ["--eval_size=50"]):
+        code, out = run(capsys, *flags)
+        assert code == 0 and "No --checkpoint given: the network is pretrained:capsnet_mnist_small\n" in out, out
+    (trained, split, port, compared), (examined, _, folder, *_) = calls
+    assert (trained.step, len(split), port, compared) == (2, 1000, 8000, None)
+    assert (examined.trained.step, len(examined.labels)) == (2, 50)
+    assert folder == Path("runs/pretrained/capsnet_mnist_small/pictures")
+
+
+def test_every_job_takes_a_network_that_ships(shipped, runs, capsys, monkeypatch):
+    own, ships, files = f"{runs}/plain", "pretrained:capsnet_mnist_small", sorted(shipped.rglob("*"))
+    code, out = run(capsys, f"--checkpoint={own}", f"--compare={ships}", "--export_page=page.html")
+    assert code == 0 and Path("page.html").is_file() and "No --checkpoint" not in out, out
+    reports = []
+    for module in ("explorer.robustness", "explorer.diagnosis_report"):
+        monkeypatch.setattr(f"{module}.report", lambda networks, *rest: reports.append([net.step for net in networks]))
+    for job in ("robustness", "diagnose"):
+        assert run(capsys, f"--checkpoint={ships}", f"--compare={ships}", f"--{job}")[0] == 0
+    assert reports == [[2, 2], [2, 2]]
+    assert sorted(shipped.rglob("*")) == files  # nothing is written there
+    code, out = run(capsys, "--checkpoint=pretrained:other")
+    assert code == 1 and out.endswith("There are: capsnet_mnist_small.\n") and out.count("\n") == 1
+
+
 def test_a_checkpoint_without_config_is_what_its_shapes_say(runs, capsys, tmp_path):
     for path in (runs / "single/train").glob("model.ckpt-2.*"):
         shutil.copy(path, tmp_path)
@@ -172,7 +201,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "--checkpoint"),
+        (["--checkpoint="], "--checkpoint: expected a path"),
         (["--checkpoint=x", "--compare=y"], "--compare goes with --robustness, --diagnose, --serve or --export_page"),
         (["--checkpoint=x", "--serve", "--robustness"], "not allowed with"),
         (["--checkpoint=x", "--eval_size=0"], "--eval_size: expected a whole number, 1 or more, received '0'"),

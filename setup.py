@@ -38,9 +38,10 @@ setup(
     ],
     keywords=["capsule network", "dynamic routing", "keras", "tensorflow", "jax", "pytorch"],
     python_requires=">=3.11,<3.14",
-    packages=["capsules", "capsules.models"],
-    package_dir={"capsules.models": "models"},  # a package named `models` at the top would meet other people's
-    package_data={"capsules": ["py.typed"]},
+    packages=["capsules", "capsules.models", "capsules.pretrained"],
+    # A package named `models` at the top would meet other people's.
+    package_dir={"capsules.models": "models", "capsules.pretrained": "pretrained"},
+    package_data={"capsules": ["py.typed"], "capsules.pretrained": ["*/*"]},
     cmdclass={"build_py": BuildWithoutTests},
     install_requires=["keras>=3.15,<3.16", "numpy>=1.26,<3"],
     extras_require={

@@ -29,7 +29,7 @@ def run(code: str, folder: Path, **environment: str) -> subprocess.CompletedProc
 def wheel(tmp_path_factory):
     """The wheel, unpacked, built from a copy so that nothing is written into the checkout; no network."""
     source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("capsules", "models"):
+    for name in ("capsules", "models", "pretrained"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
@@ -57,11 +57,25 @@ def test_the_networks_of_the_wheel_work_away_from_the_checkout(wheel, tmp_path):
         "small = {'num_prime_capsules': 1, 'conv_channels': 2}\n"
         "for name in capsules.models.MODELS:\n"
         "    capsules.models.make_model(name, (20, 20, 1), 3, small if name == 'capsule' else None)\n"
+        "for name in capsules.models.pretrained.names():\n"
+        "    print(name, f'{capsules.models.load_pretrained(name).count_weights():,}')\n"
         "print(capsules.__file__, capsules.__version__, 'models' in sys.modules)"
     )
     done = run(code, tmp_path, PYTHONPATH=str(wheel), KERAS_BACKEND="jax")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [str(wheel / "capsules/__init__.py"), capsules.__version__, "False"]
+    *shipped, where = map(str.split, done.stdout.splitlines())
+    assert where == [str(wheel / "capsules/__init__.py"), capsules.__version__, "False"]
+    cards = {path.parent.name: path.read_text(encoding="utf-8") for path in ROOT.glob("pretrained/*/README.md")}
+    assert [name for name, _ in shipped] == sorted(cards)
+    assert all(f" {count} trainable weights" in cards[name] for name, count in shipped)
+
+
+def test_the_wheel_has_the_networks_that_ship_with_their_cards(wheel):
+    ours = {path.relative_to(ROOT): path.read_bytes() for path in (ROOT / "pretrained").glob("*/*")}
+    shipped = {
+        path.relative_to(wheel / "capsules"): path.read_bytes() for path in wheel.glob("capsules/pretrained/*/*")
+    }
+    assert shipped == ours
 
 
 @pytest.mark.parametrize(

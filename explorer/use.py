@@ -11,13 +11,15 @@ from runner.run_config import RunConfig
 
 
 def use(config: RunConfig) -> int:
-    """Exports the network of `--checkpoint` (`--export`) and asks it about pictures (`--predict`).
+    """Exports a network (`--export`) and asks it about pictures (`--predict`); see `RunConfig.used_network`.
 
     Raises:
         ValueError: a checkpoint that cannot be used, an export or a picture that fails.
     """
     show_devices(config.gpus, config.gpu_memory)
-    trained = load(str(config.checkpoint), config, Data(config.data_dir), config.root)
+    if not config.checkpoint:
+        say(f"No --checkpoint given: the network is that of {config.used_network}")
+    trained = load(config.used_network, config, Data(config.data_dir), config.root)
     if config.export:
         say(export(trained, Path(config.export)))
     if config.predict:

@@ -1,6 +1,8 @@
-"""The networks, by the names that `--model` takes."""
+"""The networks, by the names that `--model` takes, and those that ship with their weights."""
 
 from importlib import import_module
+
+from . import pretrained
 
 MODELS = {
     "capsule": "capsnet.CapsNet",
@@ -24,3 +26,25 @@ def make_model(name: str, image_shape: tuple[int, int, int], num_classes: int, h
     """
     module, _, kind = MODELS[name].rpartition(".")
     return getattr(import_module(f".{module}", __name__), kind)(image_shape, num_classes, hparams)
+
+
+def load_pretrained(name: str):
+    """A network that ships with its weights, a Keras model.
+
+    Args:
+        name: a folder of `pretrained/`, such as "capsnet_mnist_small"; its `README.md` is the network's card.
+
+    Raises:
+        ValueError: there is none of that name, or its files are missing or damaged.
+
+    Example:
+        >>> model = load_pretrained("capsnet_mnist_small")
+        >>> lengths = model(images)["logits"]  # of images [batch, 28, 28, 1] in [0, 1]: [batch, 10]
+    """
+    folder = pretrained.find(name)
+    config, weights = pretrained.read_config(folder), pretrained.read_weights(folder)
+    classes = len(config["class_names"])
+    model = make_model(config["flags"]["model"], tuple(config["image_shape"]), classes, config["hparams"])
+    for variable_name, variable in model.named_variables().items():
+        variable.assign(weights[variable_name])
+    return model

@@ -19,6 +19,7 @@ import tensorflow as tf
 from input_data.formats.files import atomic_write
 from models.classifier import Classifier
 from runner.bundle import INDEX, Bundle, CheckpointError, DamagedCheckpoint, MissingCheckpoint
+from runner.shipped import Shipped
 
 __all__ = ["CheckpointError", "DamagedCheckpoint", "MissingCheckpoint", "clean", "last_good", "prefix", "restore"]
 
@@ -156,12 +157,13 @@ def clean(folder: Path) -> None:
 
 
 def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
-    """Loads a checkpoint, ours or one of 2017, into a network and, where it has Adam's slots, an optimizer.
+    """Loads a checkpoint, ours or one of 2017, or a network that ships into a network, and Adam's slots, where it has
+    them, into an optimizer.
 
     Nothing is changed unless everything fits.
 
     Args:
-        checkpoint: its prefix, `…/model.ckpt-STEP`.
+        checkpoint: its prefix, `…/model.ckpt-STEP`, or `…/weights.npz` of a network that ships.
         model: the network.
         optimizer: a built Adam to set as well, or None.
 
@@ -173,7 +175,7 @@ def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
         MissingCheckpoint: there is none of that name.
         DamagedCheckpoint: it is cut short or corrupted, lacks a part of what training saved, or is not finite.
     """
-    bundle = Bundle(checkpoint)
+    bundle: Bundle | Shipped = Shipped(checkpoint) if Shipped.is_named(checkpoint) else Bundle(checkpoint)
     weights = model.named_variables()
     variables = state(model, optimizer) if optimizer is not None else weights
     for name, variable in variables.items():
@@ -201,7 +203,7 @@ def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
     return step
 
 
-def _check_whole(bundle: Bundle, names: set[str]) -> None:
+def _check_whole(bundle: Bundle | Shipped, names: set[str]) -> None:
     """Raises DamagedCheckpoint where Adam's slots, or what else belongs together, are there in part."""
     groups: dict[str, set[str]] = {}
     for name in names:
@@ -213,7 +215,7 @@ def _check_whole(bundle: Bundle, names: set[str]) -> None:
             raise bundle.damaged(f"{missing[0]} is not in it, unlike {min(group & set(bundle.entries))}")
 
 
-def _step(bundle: Bundle) -> int:
+def _step(bundle: Bundle | Shipped) -> int:
     """The number of training steps, which the name of a run's own checkpoint has, too."""
     path = Path(bundle.prefix)
     name = _OUR_NAME.fullmatch(path.name) if (path.parent / "config.json").exists() else None
@@ -231,11 +233,11 @@ def _step(bundle: Bundle) -> int:
     return step
 
 
-def _missing(bundle: Bundle, name: str, variable: Any) -> str:
+def _missing(bundle: Bundle | Shipped, name: str, variable: Any) -> str:
     hint = "Check --model, --dataset and --hparams_override"
     if name.startswith("recons/"):
         hint = "It has no decoder: add remake=false to --hparams_override"
-    own = (f"{key} {list(entry.shape)}" for key, entry in sorted(bundle.entries.items()) if "Adam" not in key)
+    own = (f"{key} {list(bundle.entries[key].shape)}" for key in sorted(bundle.entries) if "Adam" not in key)
     return (
         f"{bundle.prefix} is of another network: {name} {list(variable.shape)} is not in it "
         f"(it holds {', '.join(own)}). {hint}."

@@ -1,9 +1,11 @@
-"""The ways to name a checkpoint: a run's folder, its newest, its best, or one of its steps."""
+"""The ways to name a checkpoint: a run's folder, its newest, its best, one of its steps, or a network that ships."""
 
 import re
 from pathlib import Path
 
+from models import pretrained
 from runner import checkpoints
+from runner.run_config import PRETRAINED
 
 _ENDING = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
 
@@ -13,12 +15,15 @@ def resolve(name: str, run: Path | None = None) -> str:
 
     Args:
         name: a checkpoint's prefix `S/train/model.ckpt-STEP`, with or without `.index`; a folder with checkpoints, or
-            with `train/`, for the newest; `S/latest` and `S/best`.
+            with `train/`, for the newest; `S/latest` and `S/best`; `pretrained:NAME` for a network that ships.
         run: the run that `latest` and `best` alone are of; None: the current folder.
 
     Raises:
         MissingCheckpoint: there is none of that name.
+        ValueError: the network that ships has damaged files.
     """
+    if name.startswith(PRETRAINED):
+        return _shipped(name.removeprefix(PRETRAINED))
     path = Path(_ENDING.sub("", name))
     if _exists(path):
         return str(path)
@@ -33,6 +38,15 @@ def resolve(name: str, run: Path | None = None) -> str:
     raise checkpoints.MissingCheckpoint(
         f"There is no checkpoint {path} ({path}.index does not exist).{_others(path.parent)}"
     )
+
+
+def _shipped(name: str) -> str:
+    try:
+        folder = pretrained.find(name)
+    except ValueError as error:
+        raise checkpoints.MissingCheckpoint(str(error)) from None
+    pretrained.read_config(folder)  # checks it; the weights are checked when they are read
+    return str(folder / pretrained.WEIGHTS)
 
 
 def _exists(prefix: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from models import pretrained
 from runner.checkpoints import MissingCheckpoint
 from runner.naming import resolve
 
@@ -57,3 +58,16 @@ def test_what_is_missing_is_named(name, words, run):
     with pytest.raises(MissingCheckpoint, match=words) as error:
         resolve(str(run / name))
     assert str(run) in str(error.value)
+
+
+def test_a_network_that_ships_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/config.json").write_text("{}")
+    (tmp_path / "one/SHA256SUMS").write_text(pretrained.checksum_line(tmp_path / "one/config.json"))
+    assert resolve("pretrained:one") == str(tmp_path / "one/weights.npz")
+    with pytest.raises(MissingCheckpoint, match="There are: one"):
+        resolve("pretrained:two")
+    (tmp_path / "one/config.json").write_text("[]")
+    with pytest.raises(ValueError, match="config.json does not fit its checksum"):
+        resolve("pretrained:one")

@@ -8,9 +8,12 @@ from input_data.flags import flag
 from models import MODELS
 from models.hparams import PRESETS
 
+PRETRAINED = "pretrained:"  # before the name of a network that ships, where a checkpoint is named
+DEFAULT_NETWORK = f"{PRETRAINED}capsnet_mnist_small"
+
 _COUNT = {"low": 1, "high": 10**9}
 _WHAT, _DATA, _TRAIN, _HARDWARE = "what", "data", "train", "hardware"
-_EVALUATE, _USE = "evaluate", "use a trained network, that of --checkpoint"
+_EVALUATE, _USE = "evaluate", f"use a trained network: --checkpoint, else --summary_dir, else {DEFAULT_NETWORK}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class RunConfig(NetworkFlags):
     checkpoint: str | None = flag(
         None,
         "a run's folder (its newest checkpoint), S/latest, S/best, or a checkpoint's prefix S/train/model.ckpt-STEP; "
-        "ours or of 2017; with {} in it for --num_trials",
+        "ours or of 2017; pretrained:NAME, a folder of pretrained/; with {} in it for --num_trials",
         _EVALUATE,
         path=True,
     )
@@ -126,8 +129,6 @@ class RunConfig(NetworkFlags):
     )
 
     def __post_init__(self):
-        if self.uses and not self.checkpoint:
-            raise ValueError("--predict and --export take the --checkpoint of a trained network")
         if ("{}" in (self.checkpoint or "")) != self.is_ensemble:
             raise ValueError(
                 "--num_trials with --train=false takes a --checkpoint with {} for the member's number, and back. "
@@ -143,6 +144,11 @@ class RunConfig(NetworkFlags):
     def uses(self) -> bool:
         """Whether the job is to ask a trained network something."""
         return bool(self.predict or self.export)
+
+    @property
+    def used_network(self) -> str:
+        """The checkpoint of --predict and --export: a run that the flags name wins over the network that ships."""
+        return self.checkpoint or self.summary_dir or DEFAULT_NETWORK
 
     @property
     def trains(self) -> bool:

@@ -44,13 +44,26 @@ def test_what_is_written_as_a_flagfile_is_read_as_the_same_run(tmp_path):
     (["--num_trials=2"], "trains"),
     (["--train=false"], ""),
     (["--train=false", "--num_trials=2", "--checkpoint=a{}"], "is_ensemble"),
-    (["--checkpoint=a", "--predict=b"], "uses"),
+    (["--predict=b"], "uses"),
     (["--checkpoint=a", "--export=b", "--num_trials=2"], "uses"),
     (["--check_data"], ""),
 ])  # fmt: skip
 def test_flags_say_one_job(arguments, job):
     config = read(*arguments)
     assert [name for name in ("trains", "is_ensemble", "uses") if getattr(config, name)] == ([job] if job else [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "network"),
+    [
+        ([], "pretrained:capsnet_mnist_small"),
+        (["--summary_dir=S"], "S"),
+        (["--checkpoint=C"], "C"),
+        (["--summary_dir=S", "--checkpoint=best"], "best"),
+    ],
+)
+def test_a_network_that_the_user_names_wins_over_the_one_that_ships(arguments, network):
+    assert read("--predict=a", *arguments).used_network == network
 
 
 def test_every_number_has_bounds():
@@ -70,7 +83,6 @@ def test_a_number_out_of_range_is_refused_for_every_flag(name, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["--predict=a"], "--predict and --export take the --checkpoint"),
     (["--train=false", "--checkpoint=a{}"], "--num_trials with --train=false takes"),
     (["--train=false", "--num_trials=2", "--checkpoint=a"], "takes a --checkpoint with {}"),
     (["--num_trials=2", "--predictions=a.csv"], "takes a name with {} for the trial's number"),

@@ -1,0 +1,108 @@
+"""Networks that ship: what is written is what is read, and nothing damaged is loaded."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from models import load_pretrained, make_model, pretrained
+
+HPARAMS = {"num_prime_capsules": 1, "conv_channels": 2}
+CONFIG = {"flags": {"model": "capsule"}, "hparams": HPARAMS, "image_shape": [20, 22, 1], "class_names": ["a", "b"]}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A folder `pretrained/` with the network `tiny`, float16 but for one weight, and that network."""
+    root = tmp_path_factory.mktemp("pretrained")
+    folder = root / "tiny"
+    folder.mkdir()
+    keras.utils.set_random_seed(0)
+    model = make_model("capsule", (20, 22, 1), 2, HPARAMS)
+    for variable in model.variables:
+        if variable.dtype == "float32":
+            variable.assign(np.float16(variable * 3))
+    model.conv1.kernel.assign(model.conv1.kernel + 1e-6)
+    values = {name: variable.numpy() for name, variable in model.named_variables().items()}
+    halves = {name: value if name == "conv1/weights" else np.float16(value) for name, value in values.items()}
+    pretrained.write_weights(folder / pretrained.WEIGHTS, halves, 7)
+    (folder / pretrained.CONFIG).write_text(json.dumps(CONFIG))
+    sums = [pretrained.checksum_line(folder / name) for name in (pretrained.CONFIG, pretrained.WEIGHTS)]
+    (folder / pretrained.SUMS).write_text("".join(sums))
+    return root, model
+
+
+@pytest.fixture
+def copied(tiny, tmp_path, monkeypatch):
+    """A copy of that folder, from which networks are loaded."""
+    shutil.copytree(tiny[0], tmp_path / "pretrained")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "pretrained")
+    return tmp_path / "pretrained"
+
+
+def test_the_network_that_is_loaded_is_the_one_that_was_written(tiny, copied):
+    model, images = load_pretrained("tiny"), np.random.RandomState(0).rand(3, 20, 22, 1).astype(np.float32)
+    np.testing.assert_array_equal(model(images)["logits"], tiny[1](images)["logits"])
+    for name, variable in tiny[1].named_variables().items():
+        np.testing.assert_array_equal(model.named_variables()[name], variable, err_msg=name)
+    assert pretrained.read_weights(copied / "tiny")["global_step"] == 7
+
+
+def test_every_float_is_kept_bit_for_bit(tmp_path):
+    values = {
+        "half": np.array([[1.5, -2, 65504], [6e-8, 0, -0.0]], np.float16),
+        "single": np.array([1 / 3, 1e-38], np.float32),
+    }
+    pretrained.write_weights(tmp_path / pretrained.WEIGHTS, values, 1)
+    (tmp_path / pretrained.SUMS).write_text(pretrained.checksum_line(tmp_path / pretrained.WEIGHTS))
+    weights = pretrained.read_weights(tmp_path)
+    for name, value in values.items():
+        assert weights[name].dtype == np.float32
+        np.testing.assert_array_equal(weights[name].view(np.uint32), value.astype(np.float32).view(np.uint32))
+
+
+@pytest.mark.parametrize("file", [pretrained.CONFIG, pretrained.WEIGHTS, pretrained.SUMS])
+@pytest.mark.parametrize("harm", ["changed", "cut", "emptied", "missing", "a folder", "not text"])
+def test_a_damaged_or_missing_file_is_one_sentence(copied, file, harm):
+    path = copied / "tiny" / file
+    content = path.read_bytes()
+    path.unlink()
+    if harm == "a folder":
+        path.mkdir()
+    elif harm != "missing":
+        middle = len(content) // 3
+        changed = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes({"changed": changed, "cut": content[:20], "emptied": b"", "not text": b"\xff\xfe"}[harm])
+    with pytest.raises(
+        ValueError, match=r"^The pretrained network tiny (is damaged|cannot be read).*Copy .* again"
+    ) as e:
+        load_pretrained("tiny")
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("name", ["other", "", ".", "..", "../pretrained/tiny", "tiny/", "Tiny"])
+def test_an_unknown_name_gets_the_names_that_there_are(copied, name):
+    (copied / "README.md").touch()
+    (copied / "second").mkdir()
+    with pytest.raises(ValueError, match=r"no pretrained network '.*'\. There are: second, tiny\.$"):
+        load_pretrained(name)
+
+
+def test_without_the_folder_the_sentence_says_where_it_should_be(monkeypatch, tmp_path):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "none")
+    with pytest.raises(ValueError, match="none is missing or empty"):
+        load_pretrained("tiny")
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_a_network_that_ships_can_be_loaded(name):
+    model = load_pretrained(name)
+    logits = np.asarray(model(np.zeros((2, *model.image_shape), np.float32))["logits"])
+    assert logits.shape == (2, model.num_classes) and np.isfinite(logits).all()
+
+
+def test_what_ships_is_small():
+    sizes = [path.stat().st_size for path in pretrained.FOLDER.rglob("*") if path.is_file()]
+    assert sum(sizes) <= 12e6

@@ -1,0 +1,123 @@
+"""From a run to a folder that ships, and from there back to the network."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from input_data import open_split
+from models import pretrained
+from models.hparams import HParams
+from models.optimizer import make_optimizer
+from runner import checkpoints, config, ship
+from runner.config import NetworkSpec
+from runner.loader import build, load
+
+TINY = HParams(num_prime_capsules=1, conv_channels=4)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with random weights of step 3."""
+    folder = tmp_path_factory.mktemp("run")
+    flags = {"summary_dir": str(folder), "data_dir": "/secret", "batch_size": 16, "max_steps": 3, "validate": True}
+    flags |= {"hparams_override": "num_prime_capsules=1,conv_channels=4"}
+    made = config.make(NetworkSpec("capsule", TINY), (28, 28, 1), tuple("0123456789"), flags, {"examples": 5000})
+    model, optimizer = build(made), make_optimizer(TINY)
+    optimizer.build(model.trainable_variables)
+    (folder / "train").mkdir()
+    config.write(folder / "train", made)
+    checkpoints.save(folder / "train", 3, model, optimizer)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(run, tmp_path_factory):
+    """The folder that is made of it."""
+    made = tmp_path_factory.mktemp("made") / "pretrained/small"
+    assert ship.main([str(run), str(made)]) == 0
+    return made
+
+
+def test_the_folder_has_the_network_its_card_and_checksums(folder, run):
+    assert sorted(path.name for path in folder.parent.rglob("*")) == [
+        *("README.md", "SHA256SUMS", "config.json", "small", "weights.npz")
+    ]
+    for line in (folder / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split("  ")
+        assert digest == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    card = (folder / "README.md").read_text()
+    wrong = int(card.split("| Test error, float32 | ")[1].split(" of 1,000 wrong")[0])
+    split, model = open_split("mnist", "test", None), load(str(run)).model
+    batch = split.batch(np.arange(1000), np.zeros((1000, split.noise)))
+    assert wrong == (model.predict_on_batch(batch["images"])["logits"].argmax(axis=1) != batch["labels"][:, 0]).sum()
+    command = (
+        "python experiment.py --data_dir=D --summary_dir=S --hparams_override=num_prime_capsules=1,conv_channels=4"
+    )
+    assert f"`{command} --validate=true --max_steps=3 --batch_size=16`" in card
+    for words in ("CapsNet", "5,000 training examples", "3 steps of 16", "predictions differ", "float16", "Apache 2.0"):
+        assert words in card
+    assert "/secret" not in card + (folder / "config.json").read_text()
+
+
+def test_the_name_of_what_ships_is_a_checkpoint(folder, run, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", folder.parent)
+    shipped, own = load("pretrained:small"), load(str(run))
+    assert (shipped.step, shipped.dataset, shipped.model.hparams) == (3, "mnist", TINY)
+    for name, variable in own.model.named_variables().items():
+        np.testing.assert_array_equal(shipped.model.named_variables()[name], np.float16(variable), err_msg=name)
+
+
+def test_a_network_that_ships_begins_a_training(folder, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", folder.parent)
+    model = load("pretrained:small").model
+    optimizer = make_optimizer(TINY)
+    optimizer.build(model.trainable_variables)
+    assert checkpoints.restore(str(folder / pretrained.WEIGHTS), model, optimizer) == 3
+    assert int(optimizer.iterations) == 3
+
+
+@pytest.mark.parametrize("file", [pretrained.CONFIG, pretrained.WEIGHTS])
+def test_a_damaged_file_is_refused(folder, file, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", folder.parent)
+    content = (folder / file).read_bytes()
+    try:
+        (folder / file).write_bytes(content[:-9] + b"123456789")
+        with pytest.raises(ValueError, match=f"{file} does not fit its checksum"):
+            load("pretrained:small")
+    finally:
+        (folder / file).write_bytes(content)
+
+
+def test_weights_on_which_predictions_depend_stay_float32_where_float16_changes_one(run, monkeypatch):
+    def coarse(name, values):
+        return np.round(values, 2).astype(np.float16)
+
+    monkeypatch.setattr(ship, "_to_half", coarse)
+    trained, split = load(str(run)), open_split("mnist", "test", None)
+    own = {name: variable.numpy() for name, variable in trained.model.named_variables().items()}
+    rounded = ship.round_weights(trained.model, split, max_changed=1000)
+    changed = rounded.changed
+    assert changed > 0 and rounded.in_words == "float16"
+    for name, variable in trained.model.named_variables().items():
+        variable.assign(own[name])
+    rounded = ship.round_weights(trained.model, split, max_changed=changed - 1)
+    assert rounded.changed == 0 and rounded.in_words == "float32, those of the decoder float16"
+    for name, values in rounded.weights.items():
+        assert values.dtype == (np.float16 if name.startswith("recons/") else np.float32)
+        np.testing.assert_array_equal(trained.model.named_variables()[name], values)
+
+
+def test_what_cannot_be_made_is_one_sentence_and_leaves_nothing(run, folder, tmp_path, capsys):
+    cases = [
+        ([run, folder], "exists. Remove it first"),
+        ([tmp_path / "none", tmp_path / "new"], "There is no checkpoint"),
+        ([run, tmp_path / "new", "--data_dir=/not/there"], "/not/there does not exist"),
+    ]
+    for arguments, words in cases:
+        assert ship.main([str(argument) for argument in arguments]) == 1
+        errors = capsys.readouterr().err
+        assert errors.startswith("runner.ship: error: ") and words in errors and errors.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="above 65,504"):
+        ship._to_half("x", np.array([1e5], np.float32))
