@@ -103,6 +103,7 @@ def test_a_network_that_ships_can_be_loaded(name):
     assert logits.shape == (2, model.num_classes) and np.isfinite(logits).all()
 
 
-def test_what_ships_is_small():
+def test_what_ships_is_small_and_has_the_network_that_is_used_where_none_is_named():
+    assert "capsnet_mnist_small" in pretrained.names()
     sizes = [path.stat().st_size for path in pretrained.FOLDER.rglob("*") if path.is_file()]
     assert sum(sizes) <= 12e6

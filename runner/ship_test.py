@@ -1,17 +1,22 @@
 """From a run to a folder that ships, and from there back to the network."""
 
 import hashlib
+import re
 
 import numpy as np
 import pytest
 
-from input_data import open_split
+from input_data import evaluation_batches, open_split
 from models import pretrained
 from models.hparams import HParams
 from models.optimizer import make_optimizer
 from runner import checkpoints, config, ship
 from runner.config import NetworkSpec
-from runner.loader import build, load
+from runner.evaluation import evaluate
+from runner.loader import Data, build, describe, load, load_described
+from runner.naming import resolve
+from runner.run_config import NetworkFlags
+from runner.steps import make_evaluation_step
 
 TINY = HParams(num_prime_capsules=1, conv_channels=4)
 
@@ -121,3 +126,17 @@ def test_what_cannot_be_made_is_one_sentence_and_leaves_nothing(run, folder, tmp
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="above 65,504"):
         ship._to_half("x", np.array([1e5], np.float32))
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_a_network_that_ships_is_as_good_as_its_card_and_the_docs_say(name):
+    card = (pretrained.FOLDER / name / "README.md").read_text(encoding="utf-8")
+    wrong, size = re.search(r"\| Test error of this file \| ([\d,]+) of ([\d,]+) wrong", card).groups()
+    docs = (pretrained.FOLDER.parent / "docs/networks.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{name}` \| .* \| {wrong} of {size} \|$", docs, re.MULTILINE)
+    prefix, data = resolve(f"pretrained:{name}"), Data(None)
+    saved = describe(prefix, NetworkFlags(), data)
+    split, run_batch = data.for_network(saved), make_evaluation_step(load_described(prefix, saved).model)
+    result = evaluate(run_batch, evaluation_batches(split, 100, 500), 500)
+    rate = int(wrong.replace(",", "")) / int(size.replace(",", ""))
+    assert result.wrong <= 500 * rate + 4 * (500 * rate) ** 0.5 + 1  # four standard deviations, and one

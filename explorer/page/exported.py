@@ -4,7 +4,8 @@ The HTML, CSS and JavaScript are the server's page; in place of `main.js` and `s
 worker answers. Browsers load no modules and fetch no data from `file:`, so the modules become one plain script each for
 page and worker, and all data are text in a script. The inference is our own, 200 lines of JavaScript on typed arrays:
 onnxruntime-web would add 11 to 25 MB of WebAssembly, which no browser loads from `file:`, to a network that answers
-within some tens of milliseconds without. Weights stay float32: in float16 a length differs by more than 1e-4.
+within some tens of milliseconds without. Weights are float16 where that is what they are, as those of most networks
+that ship, and else float32: rounding them would change a length by more than 1e-4.
 """
 
 import base64
@@ -45,16 +46,26 @@ POLICY = (
 
 @dataclass
 class Weights:
-    """The weights of networks, one after another in a float32 array; `add` gives the place of one."""
+    """The weights of networks, one after another in an array of each kind; `add` gives the place of one.
 
-    parts: list[np.ndarray] = field(default_factory=list)
-    size: int = 0
+    An array whose numbers are all float16 numbers is kept as float16, every other as float32.
+    """
 
-    def add(self, values: Any) -> dict[str, int]:
+    arrays: dict[str, list[np.ndarray]] = field(default_factory=lambda: {"float16": [], "float32": []})
+    sizes: dict[str, int] = field(default_factory=lambda: {"float16": 0, "float32": 0})
+
+    def add(self, values: Any) -> dict[str, Any]:
         values = np.asarray(values, "<f4").ravel()
-        self.parts.append(values)
-        self.size += values.size
-        return {"start": self.size - values.size, "count": values.size}
+        with np.errstate(over="ignore"):
+            halves = values.astype("<f2")
+        kind = "float16" if (halves == values).all() else "float32"
+        self.arrays[kind].append(halves if kind == "float16" else values)
+        self.sizes[kind] += values.size
+        return {"kind": kind, "start": self.sizes[kind] - values.size, "count": values.size}
+
+    def as_text(self) -> dict[str, str]:
+        """The bytes of each kind, base64."""
+        return {kind: _base64(b"".join(values.tobytes() for values in each)) for kind, each in self.arrays.items()}
 
 
 def export_page(trained: Trained, split: Split, path: Path, compared: Trained | None = None) -> str:
@@ -121,8 +132,8 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
         },
         "network": networks[0],
         "compared": networks[1],
-        "weights": _base64(np.concatenate(weights.parts)),
-        "images": _base64(as_bytes.astype(np.uint8) if exact else digits.astype("<f4")),
+        "weights": weights.as_text(),
+        "images": _base64((as_bytes.astype(np.uint8) if exact else digits.astype("<f4")).tobytes()),
         "kind": "uint8" if exact else "float32",
         "labels": batch["labels"].tolist(),
         "wrong": wrong,
@@ -145,8 +156,8 @@ def _choose(trained: Trained, split: Split) -> tuple[np.ndarray, list[int]]:
     return chosen, np.flatnonzero(~right[chosen]).tolist()
 
 
-def _base64(values: np.ndarray) -> str:
-    return base64.b64encode(values.tobytes()).decode()
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _as_script(value: Any) -> str:

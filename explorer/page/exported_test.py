@@ -10,7 +10,7 @@ import tensorflow as tf
 from explorer import robustness
 from explorer.page import exported
 from explorer.page.conftest import untrained
-from explorer.page.exported import PAGE, WORKER, bundle, content, describe, export_page
+from explorer.page.exported import HERE, PAGE, WORKER, Weights, bundle, content, describe, export_page
 from explorer.page.inference import Inspector
 from explorer.page.inference_test import some_split
 from explorer.page.strokes import draw
@@ -44,6 +44,8 @@ def taught_file(taught, digits, tmp_path_factory):
 
 NETWORKS = {
     "pairs": ("capsule", (36, 36, 1), {"targets": 2}),
+    "float16": ("capsule", (28, 28, 1), {}),
+    "efficient, float16": ("efficient", (28, 28, 1), {}),
     "leaky, padded, colour": ("capsule", (20, 21, 3), {"leaky": True, "padding": "SAME", "dataset": "cifar10"}),
     "no decoder, one iteration": ("capsule", (21, 20, 1), {"routing": 1, "remake": False, "primary_atoms": 6}),
     "efficient": ("efficient", (28, 28, 1), {}),
@@ -62,6 +64,10 @@ def test_a_browser_computes_what_the_network_computes(page, name, pairs, tmp_pat
         for variable in trained.model.variables:  # moving averages too
             if variable.dtype == "float32":
                 variable.assign(variable * 1.5 + 0.01)
+    if "float16" in name:
+        for variable in trained.model.variables:
+            if variable.dtype == "float32":
+                variable.assign(np.float16(variable))
     monkeypatch.setattr(exported, "SEARCHED", 20)
     split = pairs if trained.num_targets == 2 else some_split(shape)
     export_page(trained, split, tmp_path / "page.html")
@@ -74,6 +80,33 @@ def test_a_browser_computes_what_the_network_computes(page, name, pairs, tmp_pat
     for picture, image in zip(shown["drawn"], expected.get("drawn", []), strict=True):
         np.testing.assert_allclose(picture["pixels"], 255 * image.clip(0, 1).ravel(), atol=0.51)
     assert np.ptp(expected["scores"]) > 0.01, "nothing is compared"
+
+
+def test_every_number_of_float16_survives(page, taught_file):
+    numbers = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    numbers = numbers[np.isfinite(numbers)].astype(np.float32)
+    weights = Weights()
+    assert weights.add(numbers) == {"kind": "float16", "start": 0, "count": numbers.size}
+    assert weights.add([1e-9, 1e9]) == {"kind": "float32", "start": 0, "count": 2}
+    assert weights.add([1.5])["start"] == numbers.size
+    page.open(taught_file)
+    script = (HERE / "worker.js").read_text(encoding="utf-8")
+    script = "const KINDS" + script.split("const KINDS")[1].split("// The description")[0]
+    script += "return [...fromHalves(unpack(arguments[0], 'float16'))].map((x) => Object.is(x, -0) ? '-0' : x);"
+    numbers_read = np.array(page.driver.execute_script(script, weights.as_text()["float16"]), float)
+    np.testing.assert_array_equal(numbers_read[:-1], numbers)
+    assert np.signbit(numbers_read[:-1]).tolist() == np.signbit(numbers).tolist()
+
+
+def test_a_network_of_float16_numbers_takes_half_the_room(pairs, monkeypatch):
+    monkeypatch.setattr(exported, "SEARCHED", 20)
+    trained = untrained("capsule", (36, 36, 1), targets=2)
+    size = trained.model.count_weights()
+    for kept in (4, 2):
+        texts = content(trained, pairs)["weights"]
+        assert sum(map(len, texts.values())) == pytest.approx(kept * size * 4 / 3, rel=0.01)
+        for variable in trained.model.trainable_variables:
+            variable.assign(np.float16(variable))
 
 
 def test_it_is_the_page_of_the_server_without_one(page, taught, digits, taught_file, tmp_path):

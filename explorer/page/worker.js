@@ -10,18 +10,31 @@ let content, network, compared, images;
 
 const RUNS = { capsules: runCapsules, convolutions: runConvolutions, efficient: runEfficient };
 const run = (each, image) => RUNS[each.kind](each, image);
-const KINDS = { float32: Float32Array, uint8: Uint8Array };
+const KINDS = { float16: Uint16Array, float32: Float32Array, uint8: Uint8Array };
 
 function unpack(text, kind) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   return new KINDS[kind](bytes.buffer);
 }
 
-// The description of a network with its weights in their places: { start, count } become parts of one array.
+// The numbers of which a Uint16Array has the bits as float16; none of them is infinite.
+function fromHalves(halves) {
+  const values = Float32Array.from({ length: 2 ** 16 }, (_, bits) => {
+    const exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
+    const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
+    return bits >> 15 ? -size : size;
+  });
+  return Float32Array.from(halves, (bits) => values[bits]);
+}
+
+// The description of a network with its weights in their places: { kind, start, count } become parts of an array.
 function withWeights(description, weights) {
   if (description === null || typeof description !== "object") return description;
   if (Array.isArray(description)) return description.map((each) => withWeights(each, weights));
-  if ("start" in description) return weights.subarray(description.start, description.start + description.count);
+  if ("start" in description) {
+    const { kind, start, count } = description;
+    return weights[kind].subarray(start, start + count);
+  }
   return Object.fromEntries(Object.entries(description).map(([name, each]) => [name, withWeights(each, weights)]));
 }
 
@@ -84,7 +97,8 @@ const questions = {
 function receive({ data }) {
   if (!content) {
     content = data;
-    const weights = unpack(content.weights, "float32");
+    const { float16, float32 } = content.weights;
+    const weights = { float16: fromHalves(unpack(float16, "float16")), float32: unpack(float32, "float32") };
     [network, compared] = [content.network, content.compared].map((each) => withWeights(each, weights));
     images = unpack(content.images, content.kind);
     return;
