@@ -14,7 +14,7 @@ import explore
 from conftest import run_program
 from input_data import evaluation_batches, open_split
 from input_data.formats import idx
-from models import make_model
+from models import make_model, pretrained
 from models.hparams import HParams
 from models.optimizer import make_optimizer
 from runner import checkpoints, config
@@ -159,6 +159,18 @@ def test_every_job_takes_a_network_that_ships(shipped, runs, capsys, monkeypatch
     assert sorted(shipped.rglob("*")) == files  # nothing is written there
     code, out = run(capsys, "--checkpoint=pretrained:other")
     assert code == 1 and out.endswith("There are: capsnet_mnist_small.\n") and out.count("\n") == 1
+
+
+def test_make_serves_the_page_and_writes_one_of_each_network_that_ships():
+    def make(target, run):
+        command = ["make", "-s", "-o", "here/ready", "VENV=here", f"RUN={run}", target]
+        return subprocess.run(command, cwd=HERE, capture_output=True, text=True)
+
+    assert make("page", "echo").stdout == "explore.py --serve\n"
+    assert make("page-files", "echo").stdout.splitlines() == [
+        f"explore.py --checkpoint=pretrained:{name} --export_page=dist/page/{name}.html" for name in pretrained.names()
+    ]
+    assert make("page-files", "false").returncode  # a failure is not passed over
 
 
 def test_a_checkpoint_without_config_is_what_its_shapes_say(runs, capsys, tmp_path):

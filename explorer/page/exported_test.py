@@ -15,7 +15,8 @@ from explorer.page.inference import Inspector
 from explorer.page.inference_test import some_split
 from explorer.page.strokes import draw
 from input_data import prepare
-from runner.loader import Trained
+from models import pretrained
+from runner.loader import Trained, load
 
 ASK = """
 const [question, given, done] = arguments, { worker: code, ...content } = globalThis.exportedNetwork;
@@ -80,6 +81,23 @@ def test_a_browser_computes_what_the_network_computes(page, name, pairs, tmp_pat
     for picture, image in zip(shown["drawn"], expected.get("drawn", []), strict=True):
         np.testing.assert_allclose(picture["pixels"], 255 * image.clip(0, 1).ravel(), atol=0.51)
     assert np.ptp(expected["scores"]) > 0.01, "nothing is compared"
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_the_page_of_a_network_that_ships_computes_what_it_computes(page, name, digits, pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(exported, "SEARCHED", 200)
+    trained = load(f"pretrained:{name}")
+    split = pairs if trained.num_targets == 2 else digits
+    export_page(trained, split, tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 9e6
+    inspector = Inspector(trained, split)
+    page.open(tmp_path / "page.html")
+    for index in range(3):
+        shown, expected = ask(page, "example", index), inspector.look(inspector.example(index)[0])
+        for what in expected.keys() - {"drawn"}:
+            np.testing.assert_allclose(shown[what], expected[what], atol=1e-4, err_msg=what)
+        for picture, image in zip(shown["drawn"], expected["drawn"], strict=True):
+            np.testing.assert_allclose(picture["pixels"], 255 * image.clip(0, 1).ravel(), atol=0.53)
 
 
 def test_every_number_of_float16_survives(page, taught_file):
