@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train page page-files test lint clean
+.PHONY: train page page-files test lint tour clean
 
 train: $(VENV)/ready
 	$(RUN) experiment.py
@@ -30,6 +30,9 @@ $(VENV)/ready: requirements.txt
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install --quiet -r requirements.txt
 	touch $@
+
+tour: $(VENV)/ready
+	$(RUN) examples/tour_notebook.py
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

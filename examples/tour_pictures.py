@@ -1,0 +1,90 @@
+"""The pictures of the tour: each function draws one Matplotlib figure, which a notebook shows below its cell."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from explorer.sheets import strip
+
+plt.rcParams.update({"figure.dpi": 90, "font.size": 8, "axes.titlesize": 9, "grid.alpha": 0.3})  # in the notebook
+
+
+def images(rows: dict[str, np.ndarray], headings: list[str], size: float = 0.75) -> None:
+    """Draws rows of images [columns, rows, columns, depth], by their names, with a heading above each column.
+
+    Args:
+        rows: see `explorer.sheets.strip`.
+        headings: one a column.
+        size: inches of an image.
+    """
+    _, axes = plt.subplots(figsize=(size * len(headings), size * len(rows)))
+    strip(axes, rows, headings)
+
+
+def squash_and_lengths(squash, lengths: np.ndarray, label: int) -> None:
+    """Draws what `squash` makes of a vector's length, and the lengths of an image's class capsules [classes]."""
+    _, (left, right) = plt.subplots(1, 2, figsize=(7.5, 2))
+    norms = np.linspace(0.01, 6, 200)
+    left.plot(norms, np.linalg.norm(squash(norms[:, None]), axis=1))
+    left.set(xlabel="length of s", ylabel="length of v", title="squash")
+    left.grid()
+    right.bar(range(len(lengths)), lengths)
+    right.set(xlabel="class", xticks=range(len(lengths)), ylim=(0, 1), title=f"lengths of the capsules for a {label}")
+
+
+def votes(vectors: np.ndarray, total: np.ndarray, output: np.ndarray) -> None:
+    """Draws votes [in, 2] for one capsule, their sum [2] and the squashed sum [2]."""
+    _, axes = plt.subplots(figsize=(4.5, 2.4))
+    _arrows(axes, vectors, np.ones(len(vectors)), "tab:grey", "votes")
+    _arrows(axes, [total], [2], "tab:orange", "their sum s")
+    _arrows(axes, [output], [2], "tab:blue", "the output v")
+    axes.legend()
+
+
+def routing(vectors: np.ndarray, steps: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Draws votes and outputs, a row for each of the capsules A, B, … above and a column for each iteration.
+
+    Args:
+        vectors: the votes [in, out, 2].
+        steps: coefficients [in, out] and outputs [out, 2] of each iteration.
+    """
+    shape = vectors.shape[1], len(steps)
+    figure, grid = plt.subplots(*shape, figsize=(7.5, 4.8), sharex=True, sharey=True, layout="constrained")
+    for number, (coefficients, outputs) in enumerate(steps):
+        for j, axes in enumerate(grid[:, number]):
+            _arrows(axes, vectors[:, j], 4 * coefficients[:, j], "tab:grey", "votes, as thick as their share")
+            _arrows(axes, outputs[[j]], [3], "tab:blue", "output")
+            length = np.linalg.norm(outputs[j])
+            axes.set_title(f"iteration {number + 1}, capsule {chr(ord('A') + j)}: length {length:.2f}")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+
+
+def shares(image: np.ndarray, maps: dict[str, np.ndarray]) -> None:
+    """Draws an image and, by their titles, maps of coupling coefficients [rows, columns] around a share of 0.1."""
+    figure, row = plt.subplots(1, 1 + len(maps), figsize=(2 + 1.8 * len(maps), 1.8))
+    row[0].imshow(image, cmap="gray")
+    for axes, (title, values) in zip(row[1:], maps.items(), strict=True):
+        picture = axes.imshow(values, cmap="RdBu_r", vmin=0, vmax=0.2)
+        axes.set_title(title)
+    for axes in row:
+        axes.set(xticks=[], yticks=[])
+    figure.colorbar(picture, ax=row, label="share")
+
+
+def losses(present, absent) -> None:
+    """Draws two functions of a capsule's length: the loss of a class that is there, and of one that is not."""
+    _, axes = plt.subplots(figsize=(4.5, 2.2))
+    lengths = np.linspace(0, 1, 200)
+    axes.plot(lengths, present(lengths), label="the digit is there")
+    axes.plot(lengths, absent(lengths), label="it is not there")
+    axes.set(xlabel="length of its capsule", ylabel="loss")
+    axes.grid()
+    axes.legend()
+
+
+def _arrows(axes, vectors, widths, colour: str, label: str) -> None:
+    """Draws lines from the origin with a dot at their end, and one entry in the legend."""
+    for index, ((x, y), width) in enumerate(zip(vectors, widths, strict=True)):
+        name = None if index else label
+        axes.plot([0, x], [0, y], "o-", markevery=[1], markersize=4, linewidth=width, color=colour, label=name)
+    axes.set_aspect("equal")
+    axes.grid(visible=True)
