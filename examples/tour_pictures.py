@@ -5,7 +5,8 @@ import numpy as np
 
 from explorer.sheets import strip
 
-plt.rcParams.update({"figure.dpi": 90, "font.size": 8, "axes.titlesize": 9, "grid.alpha": 0.3})  # in the notebook
+# For the whole notebook: Jupyter shows no figures once Matplotlib's rc_context has ended.
+plt.rcParams.update({"figure.dpi": 90, "font.size": 8, "axes.titlesize": 9, "grid.alpha": 0.3})
 
 
 def images(rows: dict[str, np.ndarray], headings: list[str], size: float = 0.75) -> None:
