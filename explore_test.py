@@ -161,6 +161,20 @@ def test_every_job_takes_a_network_that_ships(shipped, runs, capsys, monkeypatch
     assert code == 1 and out.endswith("There are: capsnet_mnist_small.\n") and out.count("\n") == 1
 
 
+@pytest.mark.parametrize("file", ["config.json", "weights.npz", "SHA256SUMS"])
+def test_a_network_that_ships_damaged_is_one_sentence(shipped, file, capsys, tmp_path, monkeypatch):
+    shutil.copytree(shipped, tmp_path / "copy")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "copy")
+    path = tmp_path / "copy/capsnet_mnist_small" / file
+    path.write_bytes(path.read_bytes()[:-70])
+    code, out = run(capsys, "--serve")
+    errors = [line for line in out.splitlines() if "error" in line]
+    assert code == 1 and len(errors) == 1 and "capsnet_mnist_small is damaged: " in errors[0], out
+    path.unlink()
+    code, out = run(capsys)
+    assert code == 1 and "capsnet_mnist_small cannot be read" in out and "Traceback" not in out
+
+
 def test_make_serves_the_page_and_writes_one_of_each_network_that_ships():
     def make(target, run):
         command = ["make", "-s", "-o", "here/ready", "VENV=here", f"RUN={run}", target]

@@ -141,8 +141,8 @@ def data_kinds(folder: Path) -> dict[str, Kind]:
 
 
 def checkpoint_kinds(folder: Path) -> dict[str, Kind]:
-    """A run's own files."""
-    from models import make_model
+    """A run's own files, and those of a network that ships."""
+    from models import make_model, pretrained
     from models.hparams import HParams
     from models.optimizer import make_optimizer
     from runner import checkpoints, config, results
@@ -160,7 +160,19 @@ def checkpoint_kinds(folder: Path) -> dict[str, Kind]:
     (test / "results.csv").write_text(f"{','.join(results.COLUMNS)}\n{table}")
     (test / "best/best.json").write_text(json.dumps({"step": 5, "percent": 10.0}))
     checkpoints.save(test / "best", 5, model, optimizer)
+    shipped = folder / "shipped"
+    shipped.mkdir()
+    (shipped / pretrained.CONFIG).write_bytes((train / "config.json").read_bytes())
+    pretrained.write_weights(shipped / pretrained.WEIGHTS, {"bias": np.zeros(9, np.float16)}, 5)
+    files = [shipped / pretrained.CONFIG, shipped / pretrained.WEIGHTS]
+    (shipped / pretrained.SUMS).write_text("".join(map(pretrained.checksum_line, files)))
+
+    def read_shipped(draw: random.Random) -> None:
+        pretrained.read_config(shipped)
+        pretrained.read_weights(shipped)
+
     return {
+        "network that ships": Kind([*files, shipped / pretrained.SUMS], read_shipped),
         "checkpoint's index": Kind([Path(f"{prefix}.index")], lambda draw: _restore(prefix, model, optimizer)),
         "checkpoint's data": Kind(
             [Path(f"{prefix}.data-00000-of-00001")], lambda draw: _restore(prefix, model, optimizer)
