@@ -34,4 +34,5 @@ def prepare(image: np.ndarray, trained: Trained) -> tuple[np.ndarray, list[str]]
     Raises:
         ValueError: not such a picture.
     """
-    return input_data.prepare(trained.dataset, image, trained.model.image_shape, trained.class_names)
+    shape, names = trained.model.image_shape, trained.class_names
+    return input_data.prepare(trained.dataset, image, shape, names, trained.options)

@@ -38,15 +38,22 @@ def open_split(dataset: str, split: str, data_dir: str | None, options: Options 
 
 
 def prepare(
-    dataset: str, picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...] = ()
+    dataset: str,
+    picture: np.ndarray,
+    image_shape: tuple[int, int, int],
+    class_names: tuple[str, ...] = (),
+    options: Options = Options(),
 ) -> tuple[np.ndarray, list[str]]:
     """Turns any picture into an image as a network that was trained on a data set expects it.
+
+    A picture that has the form of a test image of the data set already becomes what the network is evaluated on.
 
     Args:
         dataset: a name in `DATASETS`.
         picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
         image_shape: (rows, columns, depth) of the network's images.
         class_names: the network's classes, which tell relatives of MNIST apart.
+        options: those of the data that the network was trained on.
 
     Returns:
         float32 of the network's image_shape, and what was done, in words.
@@ -55,7 +62,7 @@ def prepare(
         DataError: not such a picture, or one that has nothing readable on it.
     """
     pictures.check(picture)
-    return import_module(DATASETS[dataset]).prepare(picture, image_shape, class_names)
+    return import_module(DATASETS[dataset]).prepare(picture, image_shape, class_names, options)
 
 
 __all__ = [

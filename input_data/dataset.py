@@ -47,6 +47,8 @@ class Options:
         grayscale: own images: read them with one channel.
         preparation: "2017", or "efficient": the training images of MNIST, MultiMNIST and smallNORB are varied, and
             those of smallNORB sized, as for Efficient-CapsNet. Other data sets know one way.
+        statistics: what `Split.statistics` was of a network's training images, which its other images are prepared
+            with; none: as the images themselves say.
     """
 
     num_targets: int = 1
@@ -54,6 +56,7 @@ class Options:
     image_size: int | None = None
     grayscale: bool = False
     preparation: str = "2017"
+    statistics: tuple[float, ...] = ()
 
     def folder(self, name: str, data_dir: str | None, content: str) -> Path:
         """The folder of a data set whose images have one label.
@@ -80,11 +83,13 @@ class Split:
         info: the data set's facts.
         noise: how many uniform random numbers in [0, 1) the augmentation of one image takes; 0: none.
         note: what a user should know of this data, or nothing.
+        statistics: numbers over all images that each is prepared with; none: it needs none.
     """
 
     info: Info
     noise: int = 0
     note: str = ""
+    statistics: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -26,9 +26,9 @@ def integers(noise: np.ndarray, low: int, high: int) -> np.ndarray:
     return low + (noise * (high - low + 1)).astype(np.int64)
 
 
-def scaled(images: np.ndarray) -> np.ndarray:
-    """uint8 pixels as float32 in [0, 1]."""
-    return images.astype(np.float32) * np.float32(1 / 255)
+def scaled(images: np.ndarray, unit: int = 255) -> np.ndarray:
+    """Pixels from 0 to 255 as float32 in [0, 1]: divided by `unit`."""
+    return images.astype(np.float32) * np.float32(1 / unit)
 
 
 def crop(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -69,7 +69,7 @@ def distort(
 
 def standardised(images: np.ndarray) -> np.ndarray:
     """Each image with mean 0 and deviation 1; the deviation is held above 1/√pixels, as TensorFlow does."""
-    images = images.astype(np.float32)
-    axes, pixels = (1, 2, 3), images[0].size
-    mean, deviation = images.mean(axis=axes, keepdims=True), images.std(axis=axes, keepdims=True)
-    return (images - mean) / np.maximum(deviation, np.float32(pixels**-0.5))
+    # Sums along rows are the same for one image as for a batch, in every bit.
+    rows = images.astype(np.float32).reshape(len(images), -1)  # [n, height·width·depth]
+    mean, deviation = rows.mean(axis=1, keepdims=True), rows.std(axis=1, keepdims=True)
+    return ((rows - mean) / np.maximum(deviation, np.float32(rows.shape[1] ** -0.5))).reshape(images.shape)

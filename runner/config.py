@@ -4,6 +4,7 @@ One reader checks every field once. It is written whole or not at all.
 """
 
 import json
+import math
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ def make(
     class_names: tuple[str, ...],
     flags: Mapping[str, Any] = {},
     data: Mapping[str, int] = {},
+    statistics: tuple[float, ...] = (),
 ) -> SavedConfig:
     """The config of a run that begins now.
 
@@ -43,6 +45,7 @@ def make(
         class_names: one name a class.
         flags: those of the run; what the network knows better is set from it.
         data: numbers by which the training data is known again, by name.
+        statistics: of the training images.
     """
     import keras
     import numpy
@@ -55,7 +58,8 @@ def make(
         "keras": keras.__version__,
         "numpy": numpy.__version__,
     }
-    return SavedConfig(network, image_shape, class_names, {**flags, **own}, versions, _git_commit(), data)
+    flags = {**flags, **own}
+    return SavedConfig(network, image_shape, class_names, flags, versions, _git_commit(), data, statistics)
 
 
 def _git_commit() -> str | None:
@@ -77,6 +81,7 @@ def write(folder: Path, config: SavedConfig) -> None:
         "versions": dict(config.versions),
         "git_commit": config.git_commit,
         "data": dict(config.data),
+        "statistics": list(config.statistics),
     }
     with atomic_write(Path(folder) / _NAME) as (draft,):
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -126,7 +131,8 @@ def _no_number(text: str):
 def _parse(content: Any) -> SavedConfig:
     """Every field of a config, checked; ValueError naming the first that is wrong."""
     required = {"flags": dict, "hparams": dict, "image_shape": list, "class_names": list}
-    _check_object("it", content, {**required, "versions": dict, "git_commit": str | None, "data": dict}, required)
+    optional = {"versions": dict, "git_commit": str | None, "data": dict, "statistics": list}
+    _check_object("it", content, {**required, **optional}, required)
     flags = content["flags"]
     declared = {each.name: each for each in fields(RunConfig)}
     _check_names("flags", flags, declared, _REQUIRED_FLAGS)
@@ -153,7 +159,8 @@ def _parse(content: Any) -> SavedConfig:
     data = content.get("data", {})
     _check_object("data", data, dict.fromkeys(data, int), ())
     shape = _parse_image_shape(content["image_shape"])
-    return SavedConfig(network, shape, class_names, flags, versions, content.get("git_commit"), data)
+    statistics = _parse_statistics(content.get("statistics", []))
+    return SavedConfig(network, shape, class_names, flags, versions, content.get("git_commit"), data, statistics)
 
 
 def _check_names(where: str, content: dict, allowed, required) -> None:
@@ -195,6 +202,14 @@ def _parse_hparams(content: dict) -> HParams:
     types = {each.name: each.type for each in fields(HParams)}
     _check_object("hparams", content, types, _REQUIRED_HPARAMS)
     return HParams(**content)
+
+
+def _parse_statistics(content: list) -> tuple[float, ...]:
+    # JSON may hold 1e999, which is infinite in Python.
+    finite = all(type(value) is float and math.isfinite(value) for value in content)
+    if content and not (len(content) == 4 and finite and min(content[2:]) > 0):
+        raise ValueError(f"statistics should be two means and two deviations above 0, and are {_shown(content)}")
+    return tuple(content)
 
 
 def _parse_image_shape(content: list) -> tuple[int, int, int]:

@@ -16,7 +16,8 @@ from runner.run_config import RunConfig
 def saved(tmp_path):
     """A config and its file."""
     network = NetworkSpec("capsule", HParams(routing=2), "folder", 1, 20, True)
-    written = config.make(network, (20, 20, 1), ("cat", "<b>dog</b>"), vars(RunConfig(seed=3)), {"examples": 6})
+    written = config.make(network, (20, 20, 1), ("cat", "<b>dog</b>"), vars(RunConfig(seed=3)), {"examples": 6},
+                          (1.5, 2.0, 3.0, 4.0))  # fmt: skip
     config.write(tmp_path, written)
     return written, tmp_path / "config.json"
 
@@ -31,7 +32,7 @@ def test_what_is_written_is_read_again(saved, tmp_path):
 def test_a_config_of_the_first_version_is_read(saved, tmp_path):
     _, path = saved
     content = json.loads(path.read_text())
-    del content["data"], content["flags"]["eval_every"]
+    del content["data"], content["statistics"], content["flags"]["eval_every"]
     path.write_text(json.dumps(content))
     assert config.read(tmp_path).network.image_size == 20
 
@@ -56,7 +57,8 @@ FAULTS = {
     "": [("flags", None), ("hparams", []), ("image_shape", {}), ("image_shape", [20, 20]), ("image_shape", [0, 20, 1]),
          ("image_shape", [10**9, 20, 1]), ("image_shape", [20.0, 20, 1]), ("class_names", "ab"), ("class_names", ["a"]),
          ("class_names", [1, 2]), ("class_names", ["a", "a"]), ("class_names", ["a", ""]), ("class_names", ["a", "\n"]),
-         ("class_names", ["a", "b" * 10**5]), ("versions", [1]), ("data", {"examples": "6"}), ("of_tomorrow", 1)],
+         ("class_names", ["a", "b" * 10**5]), ("versions", [1]), ("data", {"examples": "6"}), ("of_tomorrow", 1),
+         ("statistics", [1.0]), ("statistics", [1.0, 2.0, 0.0, 3.0]), ("statistics", [1.0, 2.0, 3.0, None])],
 }  # fmt: skip
 
 

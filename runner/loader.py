@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from input_data import Split, open_split
+from input_data import Options, Split, open_split
 from input_data.progress import say
 from models import make_model
 from models.classifier import Classifier
@@ -27,6 +27,7 @@ class Trained:
         dataset: the data set it was trained on, a name that `--dataset` takes.
         num_targets: labels of an image, 1 or 2.
         class_names: one name a class.
+        statistics: of the training images, see `input_data.Split`.
     """
 
     model: Classifier
@@ -34,6 +35,12 @@ class Trained:
     dataset: str
     num_targets: int
     class_names: tuple[str, ...]
+    statistics: tuple[float, ...] = ()
+
+    @property
+    def options(self) -> Options:
+        """How an image of its data set is prepared for it."""
+        return Options(self.num_targets, preparation=self.model.hparams.preparation, statistics=self.statistics)
 
 
 class Data:
@@ -49,11 +56,12 @@ class Data:
         self.data_dir, self.split_name, self.num_pairs = data_dir, split_name, num_pairs
         self._opened: tuple[tuple, Split] | None = None
 
-    def open(self, network: NetworkSpec) -> Split:
-        """The split for a network of this data set and these options."""
-        wanted = network.dataset, network.options(self.num_pairs)
+    def open(self, network: NetworkSpec, statistics: tuple[float, ...] = ()) -> Split:
+        """The split for a network of this data set and these options, and of its training images' statistics."""
+        wanted = network.dataset, network.options(self.num_pairs, statistics)
         if self._opened is None or self._opened[0] != wanted:
-            split = open_split(network.dataset, self.split_name, self.data_dir, network.options(self.num_pairs))
+            dataset, options = wanted
+            split = open_split(dataset, self.split_name, self.data_dir, options)
             if split.note:
                 say(split.note)
             self._opened = wanted, split
@@ -65,7 +73,7 @@ class Data:
         Raises:
             ValueError: its images or its classes are not the network's.
         """
-        split = self.open(saved.network)
+        split = self.open(saved.network, saved.statistics)
         check_fits(split, saved, self.data_dir)
         return split
 
@@ -196,4 +204,4 @@ def load_described(prefix: str, saved: SavedConfig) -> Trained:
     """The network of a checkpoint of which is known what it is, see `describe`."""
     model = build(saved, check_memory)
     step = checkpoints.restore(prefix, model)
-    return Trained(model, step, saved.network.dataset, saved.network.num_targets, saved.class_names)
+    return Trained(model, step, saved.network.dataset, saved.network.num_targets, saved.class_names, saved.statistics)

@@ -25,9 +25,10 @@ class NetworkSpec:
     image_size: int | None = None
     grayscale: bool = False
 
-    def options(self, num_pairs: int = 1) -> Options:
-        """How to read the network's data."""
-        return Options(self.num_targets, num_pairs, self.image_size, self.grayscale, self.hparams.preparation)
+    def options(self, num_pairs: int = 1, statistics: tuple[float, ...] = ()) -> Options:
+        """How to read the network's data; arguments as the fields of `Options`."""
+        preparation = self.hparams.preparation
+        return Options(self.num_targets, num_pairs, self.image_size, self.grayscale, preparation, statistics)
 
     def with_flags(self, flags: NetworkFlags) -> "NetworkSpec":
         """This network but for what the flags say of it; hparams are changed one by one."""
@@ -54,6 +55,7 @@ class SavedConfig:
         versions: of Python and the packages that the run began with.
         git_commit: of the code, None outside a checkout.
         data: numbers by which the run knows its training data again, by name; none where they were not written.
+        statistics: of the training images, see `input_data.Split`.
     """
 
     network: NetworkSpec
@@ -63,6 +65,7 @@ class SavedConfig:
     versions: Mapping[str, str]
     git_commit: str | None = None
     data: Mapping[str, int] = field(default_factory=dict)
+    statistics: tuple[float, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """What makes a run this one, by name. A run of an older version lacks what that did not write."""

@@ -23,7 +23,7 @@ from runner.config import NetworkSpec, SavedConfig
 from runner.devices import worker
 from runner.evaluate import draw, report, write_predictions
 from runner.evaluation import Result
-from runner.loader import Data, build, check_fits, describe
+from runner.loader import Data, build, describe
 from runner.naming import resolve
 from runner.run import download_data, make_folder, set_precision, share_devices, show_devices
 from runner.run_config import RunConfig, flag_lines
@@ -123,10 +123,9 @@ def train(config: RunConfig) -> tuple[int, Result | None]:
     run_batch = make_evaluation_step(model)
 
     def evaluate(step: int) -> Result:
-        test_split = data.open(network)
-        check_fits(test_split, saved, config.data_dir)
         # Not recorded where a watcher, another process, does that.
-        return report(config, run_batch, step, test_split, record=chief and not is_locked(config.test_dir))
+        record = chief and not is_locked(config.test_dir)
+        return report(config, run_batch, step, data.for_network(saved), record)
 
     training = Training(config, saved, strategy, split, model, optimizer, evaluate)
     train_steps = make_train_step(model, optimizer, strategy, config.xla)
@@ -141,14 +140,15 @@ def train(config: RunConfig) -> tuple[int, Result | None]:
     result = evaluate(step)
     if chief:
         write_predictions(config.predictions, result, saved.class_names)
-        draw(config.test_dir, model, step, data.open(network))
+        draw(config.test_dir, model, step, data.for_network(saved))
         _say_what_next(config)
     return 0, result
 
 
 def _describe_run(config: RunConfig, network: NetworkSpec, split: Split) -> SavedConfig:
     facts = {"examples": len(split), "checksum": split.checksum()}
-    return saved_config.make(network, split.info.image_shape, split.info.class_names, asdict(config), facts)
+    info = split.info
+    return saved_config.make(network, info.image_shape, info.class_names, asdict(config), facts, split.statistics)
 
 
 def _claim_folder(config: RunConfig, chief: bool) -> Lock | None:

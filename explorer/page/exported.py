@@ -119,8 +119,7 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
     indices, wrong = _choose(trained, split)
     batch = split.batch(indices, np.zeros((len(indices), split.noise)))
     digits = batch["reconstruction_targets"] if trained.num_targets == 2 else batch["images"]
-    as_bytes = np.round(digits * 255)
-    exact = digits.min() >= 0 and digits.max() <= 1 and np.abs(digits * 255 - as_bytes).max() < 1e-3
+    unit = _unit(digits)
     return {
         "facts": page_facts
         | {
@@ -133,12 +132,20 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
         "network": networks[0],
         "compared": networks[1],
         "weights": weights.as_text(),
-        "images": _base64((as_bytes.astype(np.uint8) if exact else digits.astype("<f4")).tobytes()),
-        "kind": "uint8" if exact else "float32",
+        "images": _base64((np.round(digits * unit).astype(np.uint8) if unit else digits.astype("<f4")).tobytes()),
+        "kind": "uint8" if unit else "float32",
+        "unit": unit or 255,
         "labels": batch["labels"].tolist(),
         "wrong": wrong,
         "worker": bundle(WORKER),
     }
+
+
+def _unit(pixels: np.ndarray) -> int | None:
+    """What bytes were divided by to give these pixels: 255, or 256 for Efficient-CapsNet; None: they are no bytes."""
+    if pixels.min() < 0 or pixels.max() > 1:
+        return None
+    return next((unit for unit in (255, 256) if np.abs(pixels * unit - np.round(pixels * unit)).max() < 1e-3), None)
 
 
 def _choose(trained: Trained, split: Split) -> tuple[np.ndarray, list[int]]:
@@ -249,7 +256,10 @@ def _decoder(model: CapsuleNetwork, weights: Weights) -> list[dict[str, Any]] | 
 
 def _efficient(model: EfficientCapsNet, weights: Weights) -> dict[str, Any]:
     if model.instance:
-        raise ValueError("The page as a file runs Efficient-CapsNet with batch normalisation alone: use --serve.")
+        raise ValueError(
+            "The page as a file cannot run Efficient-CapsNet for smallNORB, which normalises each image and draws with "
+            "a decoder of convolutions: use --serve."
+        )
     primary, classes = model.primary, model.classes
     convolutions = []
     for index in range(1, 5):

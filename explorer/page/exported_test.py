@@ -14,7 +14,7 @@ from explorer.page.exported import HERE, PAGE, WORKER, Weights, bundle, content,
 from explorer.page.inference import Inspector
 from explorer.page.inference_test import some_split
 from explorer.page.strokes import draw
-from input_data import prepare
+from input_data import open_split, prepare
 from models import pretrained
 from runner.loader import Trained, load
 
@@ -180,6 +180,18 @@ def test_drawings_and_pictures_become_what_python_makes_of_them(page, taught, di
     assert "inverted: dark on light" in received["notes"]
 
 
+def test_a_network_for_pixels_by_256_sees_such_pixels_however_they_come(page, tmp_path):
+    trained = untrained("efficient", (28, 28, 1), remake=False, preparation="efficient")
+    split = open_split("mnist", "test", None, trained.options)
+    export_page(trained, split, tmp_path / "page.html")
+    page.open(tmp_path / "page.html")
+    rgba = np.concatenate([split.images[3][..., None].repeat(3, axis=2), np.full((28, 28, 1), 255)], axis=2)
+    evaluated = split.batch(np.array([3]), np.zeros((1, 0)))["images"].ravel()
+    for question, given in (("example", 3), ("image", {"rows": 28, "columns": 28, "data": rgba.ravel().tolist()})):
+        np.testing.assert_array_equal(ask(page, question, given)["image"], evaluated)
+    assert max(ask(page, "drawing", [[[0.2, 0.3], [0.5, 0.35]]])["image"]) == 255 / 256
+
+
 @pytest.mark.parametrize(
     ("move", "amount", "change"),
     [
@@ -227,6 +239,8 @@ def test_what_it_cannot_run_or_would_overwrite_is_refused(taught, digits, tmp_pa
 
     with pytest.raises(ValueError, match="runs CapsNet, EfficientCapsNet.*Received a Other: use --serve"):
         describe(Trained(Other(), 0, "mnist", 1, ()), None)
+    with pytest.raises(ValueError, match="cannot run Efficient-CapsNet for smallNORB.*use --serve"):
+        describe(untrained("efficient", (48, 48, 2), dataset="norb"), None)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("dear")
     with pytest.raises(ValueError, match="exists and is no page"):

@@ -91,8 +91,9 @@ function squared({ rows, columns, data }) { // with black on both sides, so that
   return { rows: side, columns: side, data: frame };
 }
 
-// A picture { rows, columns, data: RGBA } as { image, notes } for a network of rows × columns.
-export function prepareDigit({ rows, columns, data }, toRows, toColumns) {
+// A picture { rows, columns, data: RGBA } as { image, notes } for a network of rows × columns, whose pixels, 0 to 255,
+// are divided by unit.
+export function prepareDigit({ rows, columns, data }, toRows, toColumns, unit) {
   const notes = [], grey = new Float32Array(rows * columns);
   for (let cell = 0; cell < grey.length; cell++) {
     const [red, green, blue, alpha] = data.slice(4 * cell, 4 * cell + 4);
@@ -100,11 +101,11 @@ export function prepareDigit({ rows, columns, data }, toRows, toColumns) {
   }
   const ink = inkOn({ rows, columns, data: grey }, notes);
   if (!ink.data.some((value) => value > 0)) throw new Error("Nothing readable: the picture is blank.");
-  if (rows === toRows && columns === toColumns) return { image: ink.data.map((value) => value / 255), notes };
+  if (rows === toRows && columns === toColumns) return { image: ink.data.map((value) => value / unit), notes };
   if (toRows === SIZE && toColumns === SIZE) {
     notes.push(`cut from ${rows}x${columns} to its ink and centred`);
-    return { image: laidOut(ink), notes };
+    return { image: laidOut(ink).map((value) => value * 255 / unit), notes };
   }
   notes.push(`resized ${rows}x${columns} to ${toRows}x${toColumns}`);
-  return { image: resized(toRows === toColumns ? squared(ink) : ink, toRows, toColumns).data.map((x) => x / 255), notes };
+  return { image: resized(toRows === toColumns ? squared(ink) : ink, toRows, toColumns).data.map((value) => value / unit), notes };
 }

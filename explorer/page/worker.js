@@ -69,7 +69,7 @@ const questions = {
     const numbers = targets === 2 ? [index, second ?? index] : [index];
     if (numbers.some((number) => !Number.isInteger(number) || number < 0 || number >= examples))
       throw new Error(`Examples are numbered 0 to ${examples - 1}. Received: ${Math.max(...numbers)}.`);
-    const scale = content.kind === "uint8" ? Math.fround(1 / 255) : 1, data = new Float32Array(size);
+    const scale = content.kind === "uint8" ? Math.fround(1 / content.unit) : 1, data = new Float32Array(size);
     numbers.forEach((number, place) => {
       const start = (number * targets + place) * size;
       for (let i = 0; i < size; i++) data[i] += images[start + i] * scale;
@@ -84,10 +84,10 @@ const questions = {
   drawing(strokes) {
     const { rows, columns, box } = content.facts, pixels = drawStrokes(strokes, rows, columns, box);
     const note = `Fitted into ${box}×${box} pixels around its centre of mass, as MNIST's digits are.`;
-    return look(pixels.map((value) => value / 255), { notes: [note] });
+    return look(pixels.map((value) => value / content.unit), { notes: [note] });
   },
   image(rgba) {
-    const { image, notes } = prepareDigit(rgba, content.facts.rows, content.facts.columns);
+    const { image, notes } = prepareDigit(rgba, content.facts.rows, content.facts.columns, content.unit);
     return look(image, { notes });
   },
   pixels: (pixels) => look(Float32Array.from(pixels), { notes: [] }),

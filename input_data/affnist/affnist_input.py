@@ -78,7 +78,7 @@ def _expanded(path: Path) -> Split:
 
 
 def prepare(
-    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
     """Any picture as a test image, see `digits.prepare`."""
     return digits.prepare(picture, image_shape)

@@ -40,7 +40,7 @@ class Cifar10(Split):
 
 
 def prepare(
-    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
     """Any picture as a test image: resized to 32x32, its centre, standardised. See `input_data.prepare`."""
     picture, notes = with_depth(picture, 3)

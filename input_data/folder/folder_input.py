@@ -25,7 +25,7 @@ def _fit(picture: np.ndarray, depth: int, size: tuple[int, int]) -> tuple[np.nda
 
 
 def prepare(
-    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
     """Any picture as one of the folder: with the network's depth and size, in [0, 1]. See `input_data.prepare`."""
     *size, depth = image_shape

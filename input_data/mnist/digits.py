@@ -17,7 +17,7 @@ _NOTHING = "Nothing readable: no ink stands out from the paper."
 _MIDDLE = 14  # where the centre of mass of MNIST's digits lies, counted from 0
 
 
-def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.ndarray, list[str]]:
+def prepare(picture: np.ndarray, image_shape: tuple[int, int, int], unit: int = 255) -> tuple[np.ndarray, list[str]]:
     """A picture of ink on any background as the network of a digit data set sees it.
 
     A picture of the network's size is taken as it is, but for inverting it. Of a larger one the ink is separated from
@@ -27,6 +27,7 @@ def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.
     Args:
         picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
         image_shape: (rows, columns, 1) of the network's images.
+        unit: what the pixels of the network's images, 0 to 255, are divided by.
 
     Returns:
         float32 [rows, columns, 1] in [0, 1], and what was done.
@@ -37,7 +38,7 @@ def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.
     grey, notes = with_depth(picture, 1)
     if picture.shape[:2] == image_shape[:2]:
         ink, inverted = _difference(grey)
-        return scaled(ink), [*notes, *inverted]
+        return scaled(ink, unit), [*notes, *inverted]
     written, inverted = _written(grey)
     notes += inverted
     if written.shadow:
@@ -46,12 +47,15 @@ def prepare(picture: np.ndarray, image_shape: tuple[int, int, int]) -> tuple[np.
     if laid_out:
         if written.count > 1:
             notes.append(f"{written.count} figures: only the largest is read")
-        return _laid_out(written.ink[..., None]), [*notes, f"cut from {_size(picture)} to its ink and centred"]
+        return _laid_out(written.ink[..., None]) * np.float32(255 / unit), [
+            *notes,
+            f"cut from {_size(picture)} to its ink and centred",
+        ]
     ink, padded = written.ink[..., None], []
     if image_shape[0] == image_shape[1]:
         ink, padded = _square(ink)
     frame, _ = resized(ink, *image_shape[:2])
-    return scaled(frame), [*notes, *padded, f"resized {_size(picture)} to {image_shape[0]}x{image_shape[1]}"]
+    return scaled(frame, unit), [*notes, *padded, f"resized {_size(picture)} to {image_shape[0]}x{image_shape[1]}"]
 
 
 def _size(picture: np.ndarray) -> str:

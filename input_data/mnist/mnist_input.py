@@ -12,7 +12,7 @@ from input_data.images import scaled
 from input_data.mnist import digits, sources
 from input_data.mnist.multi_input import EFFICIENT_REACH, REACH, ComposedPairs, RecordPairs, is_records, overlap
 from input_data.mnist.relatives import MNIST, Relative, has_layout_of_digits
-from input_data.mnist.varied_digits import VariedDigits
+from input_data.mnist.varied_digits import UNIT, VariedDigits
 
 SAMPLE = Path(__file__).with_name("sample")
 TRAIN_SHIFT = 2  # pixels each way, in training (paper, section 5)
@@ -48,19 +48,20 @@ def load(folder: Path, split_name: str, relative: Relative | None = None) -> sou
 
 
 def prepare(
-    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
     """Any picture as a test image: pen strokes laid out as in MNIST, others resized. See `input_data.prepare`.
 
     What is dark on light is inverted, since all of these data sets are light on black.
     """
+    unit = UNIT if options.preparation == "efficient" and options.num_targets == 1 else 255
     if has_layout_of_digits(class_names):
-        return digits.prepare(picture, image_shape)
+        return digits.prepare(picture, image_shape, unit)
     picture, notes = with_depth(picture, 1)
     if np.median(digits.border(picture)) > 127:
         picture, notes = 255 - picture, [*notes, "inverted: dark on light"]
     picture, changed = resized(picture, *image_shape[:2])
-    return scaled(picture), [*notes, *changed]
+    return scaled(picture, unit), [*notes, *changed]
 
 
 def record_names(split: str, train_shift: int = TRAIN_SHIFT) -> list[str]:

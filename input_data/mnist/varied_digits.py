@@ -7,10 +7,11 @@ Byerly et al., "No routing needed between capsules" (arXiv:2001.09136).
 import numpy as np
 
 from input_data.dataset import Info, Split, labels_checksum
-from input_data.images import integers, shift
+from input_data.images import integers, scaled, shift
 
 ANGLE = 30  # degrees, the largest rotation
 SQUEEZE = 7  # pixels, by which the width shrinks at most
+UNIT = 256  # that pixels are divided by
 HOLE = 4  # side of the erased square
 FIRST, LAST = 4, 22  # rows and columns at which it may begin
 
@@ -36,7 +37,7 @@ class VariedDigits(Split):
         return labels_checksum(self.labels)
 
     def batch(self, indices, noise):
-        images = self.images[indices].astype(np.float32) * np.float32(1 / 256)
+        images = scaled(self.images[indices], UNIT)
         if self.noise:
             images = vary(images, noise)
         return {"images": images[..., None], "labels": self.labels[indices, None]}

@@ -58,26 +58,25 @@ class SmallNorb(Split):
 
 
 class EfficientNorb(SmallNorb):
-    """Pairs of views for Efficient-CapsNet: standardised for each eye over the split, resized to 64x64, 48x48 of that.
+    """Pairs of views for Efficient-CapsNet: standardised for each eye, resized to 64x64, 48x48 of that.
 
-    Training: a random crop, brightness ±2, contrast 0.5 to 1.5; test: the centre.
+    Training: a random crop, brightness ±2, contrast 0.5 to 1.5; test: the centre. `statistics` are the mean of each
+    eye's pixels and then their deviations, by default over the split's own images, held-out ones included.
+
+    Args:
+        examples, split_name: as `SmallNorb`.
+        statistics: those to use instead.
     """
 
     info = replace(SmallNorb.info, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2))
 
-    def __init__(self, examples: "_RecordPairs | _ArrayPairs", split_name: str):
+    def __init__(self, examples: "_RecordPairs | _ArrayPairs", split_name: str, statistics: tuple[float, ...] = ()):
         super().__init__(examples, split_name)
-        blocks = np.array_split(np.arange(len(examples)), -(-len(examples) // 500))
-        sums = np.zeros((2, 2))  # of pixels and of their squares, for each eye
-        for block in blocks:
-            images = examples.read(block)[0].astype(np.float64)
-            sums += images.sum(axis=(0, 1, 2)), (images**2).sum(axis=(0, 1, 2))
-        mean, square = sums / (len(examples) * RAW * RAW)
-        self.mean, self.deviation = mean.astype(np.float32), np.sqrt(square - mean**2).astype(np.float32)
+        self.statistics = statistics or _statistics(examples)
 
     def batch(self, indices, noise):
         images, labels = self.examples.read(self.indices[indices])
-        images = _resized((images - self.mean) / self.deviation)
+        images = _standardised_and_resized(images, self.statistics)
         if self.noise:
             corners = integers(noise[:, 2:], 0, EFFICIENT_SIZE - EFFICIENT_CROP)
             images = crop(images, *corners.T, (EFFICIENT_CROP, EFFICIENT_CROP))
@@ -85,6 +84,22 @@ class EfficientNorb(SmallNorb):
         else:
             images = centre(images, EFFICIENT_CROP)
         return {"images": np.ascontiguousarray(images), "labels": labels}
+
+
+def _statistics(examples: "_RecordPairs | _ArrayPairs") -> tuple[float, ...]:
+    blocks = np.array_split(np.arange(len(examples)), -(-len(examples) // 500))
+    sums = np.zeros((2, 2))  # of pixels and of their squares, for each eye
+    for block in blocks:
+        images = examples.read(block)[0].astype(np.float64)
+        sums += images.sum(axis=(0, 1, 2)), (images**2).sum(axis=(0, 1, 2))
+    mean, square = sums / (len(examples) * RAW * RAW)
+    return (*mean.tolist(), *np.sqrt(square - mean**2).tolist())
+
+
+def _standardised_and_resized(images: np.ndarray, statistics: tuple[float, ...]) -> np.ndarray:
+    """Images [n, 96, 96, 2] as float32 [n, 64, 64, 2]."""
+    mean, deviation = np.array(statistics, np.float32).reshape(2, 2)
+    return _resized((images - mean) / deviation)
 
 
 def _resized(images: np.ndarray) -> np.ndarray:
@@ -149,18 +164,23 @@ def _halved(images: np.ndarray) -> np.ndarray:
 
 
 def prepare(
-    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
-    """Any picture as a test image: 96x96 halved, the centre, standardised. See `input_data.prepare`."""
+    """Any picture as a test image: 96x96 as `SmallNorb` or `EfficientNorb` has it. See `input_data.prepare`."""
     picture, notes = with_depth(picture, 1)
     picture, changed = resized(picture, RAW, RAW)
     views = picture.repeat(2, axis=2)[None]
-    if image_shape[0] == EFFICIENT_CROP:
-        done = [*notes, *changed, f"resized, centre {EFFICIENT_CROP}x{EFFICIENT_CROP}", "used for both eyes"]
-        return centre(_resized(standardised(views)), EFFICIENT_CROP)[0], done
-    views = _halved(views)
-    done = [*notes, *changed, f"halved, centre {SIZE}x{SIZE}", "the one view is used for both eyes"]
-    return standardised(centre(views, SIZE))[0], done
+    notes = [*notes, *changed]
+    if options.preparation == "efficient":
+        notes.append(f"resized to {EFFICIENT_SIZE}x{EFFICIENT_SIZE}, centre {EFFICIENT_CROP}x{EFFICIENT_CROP}")
+        if not options.statistics:
+            notes.append("standardised by itself: config.json has no statistics of the training images")
+        statistics = options.statistics or 2 * (float(views.mean()),) + 2 * (max(float(views.std()), 1.0),)
+        image = centre(_standardised_and_resized(views, statistics), EFFICIENT_CROP)[0]
+    else:
+        notes.append(f"halved, centre {SIZE}x{SIZE}")
+        image = standardised(centre(_halved(views), SIZE))[0]
+    return image, [*notes, "the one view is used for both eyes"]
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
@@ -178,12 +198,10 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     name = "test" if split == "test" else "train"
     path = plain_or_packed(folder, f"{name}duo.tfrecords")
     efficient = options.preparation == "efficient"
-    kind, step = (EfficientNorb, 1) if efficient else (SmallNorb, 2)
-    if path is not None:
-        return kind(_RecordPairs([path], step), split)
-    paths = tfds.locate(folder, "smallnorb", name)
+    paths = [path] if path is not None else tfds.locate(folder, "smallnorb", name)
     if paths:
-        return kind(_ArrayPairs(paths, step), split)
+        examples = (_RecordPairs if path is not None else _ArrayPairs)(paths, 1 if efficient else 2)
+        return EfficientNorb(examples, split, options.statistics) if efficient else SmallNorb(examples, split)
     raise DataError(
         f"{folder} has no smallNORB: {name}duo.tfrecords does not exist, nor does "
         f"smallnorb-{name}.tfrecord-00000-of-00001 (TensorFlow Datasets). norb_convert.py makes the former from the "

@@ -34,7 +34,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def prepare(
-    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...]
+    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
     """Any picture as a test image: RGB, 32x32, in [0, 1]. See `input_data.prepare`."""
     picture, notes = with_depth(picture, 3)
