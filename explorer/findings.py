@@ -174,8 +174,16 @@ def errors(run: Path) -> dict[str, np.ndarray]:
     return {split: np.array([row[1:] for row in rows if row[0] == split]).T for split in splits}
 
 
-def losses(run: Path) -> dict[str, np.ndarray]:
-    """The training losses against step from TensorBoard's files in `train/`: float [2, steps] of each in `LOSSES`."""
+def scalars(run: Path, tags: tuple[str, ...] = LOSSES) -> dict[str, np.ndarray]:
+    """What training wrote for TensorBoard into `train/`, against the step.
+
+    Args:
+        run: its folder.
+        tags: of the scalars.
+
+    Returns:
+        float [2, steps] of each tag that was written.
+    """
     found: dict[str, dict[int, float]] = {}
     for path in sorted((run / "train").glob("events.*")):  # later files hold what was trained again
         records = iter(tf.data.TFRecordDataset(str(path)))
@@ -185,6 +193,6 @@ def losses(run: Path) -> dict[str, np.ndarray]:
             except (StopIteration, tf.errors.DataLossError):  # the end, or a record that is being written
                 break
             for value in event.summary.value:
-                if value.tag in LOSSES:
+                if value.tag in tags:
                     found.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
-    return {tag: np.array(sorted(found[tag].items())).T for tag in LOSSES if tag in found}
+    return {tag: np.array(sorted(found[tag].items())).T for tag in tags if tag in found}

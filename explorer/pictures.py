@@ -62,7 +62,7 @@ def left_out(examined: Examined, run: Path) -> dict[str, str]:
         without["multimnist"] = "an image of this network has one label"
     if model.places() is None:
         without["routing"] = f"{model.name} has no grid of primary capsules that is routed"
-    if not findings.errors(run) and not findings.losses(run):
+    if not findings.errors(run) and not findings.scalars(run):
         without["curves"] = f"{run} has neither test/results.csv nor TensorBoard's losses in train"
     return without
 
@@ -80,7 +80,7 @@ def _figures(examined: Examined, run: Path, without: dict[str, str]) -> Iterator
         yield "routing", routing(examined)
     yield "confusion", confusion(examined)
     if "curves" not in without:
-        yield "curves", curves(findings.errors(run), findings.losses(run))
+        yield "curves", curves(findings.errors(run), findings.scalars(run))
 
 
 def _names(examined: Examined, labels: np.ndarray) -> str:
@@ -233,7 +233,7 @@ def curves(errors: dict[str, np.ndarray], losses: dict[str, np.ndarray]) -> Figu
 
     Args:
         errors: of `findings.errors`.
-        losses: of `findings.losses`.
+        losses: of `findings.scalars`.
     """
     kinds = [(errors, "error in %", "linear"), (losses, "loss in training", "log")]
     kinds = [kind for kind in kinds if kind[0]]

@@ -121,13 +121,13 @@ def test_curves_come_from_the_table_and_the_event_files(tmp_path):
                 tf.summary.scalar("total_loss", step + (10 if part == "b" else 0))
                 tf.summary.scalar("accuracy", 0.5)
         writer.close()
-    assert {name: line.tolist() for name, line in findings.losses(tmp_path).items()} == {
+    assert {name: line.tolist() for name, line in findings.scalars(tmp_path).items()} == {
         "total_loss": [[1, 2, 3, 4], [1, 2, 13, 14]]
     }
     last = max(tmp_path.glob("train/events*"))
     last.write_bytes(last.read_bytes()[:-5])
-    assert findings.losses(tmp_path)["total_loss"].shape[1] >= 3
-    figure = pictures.curves(findings.errors(tmp_path), findings.losses(tmp_path))
+    assert findings.scalars(tmp_path)["total_loss"].shape[1] >= 3
+    figure = pictures.curves(findings.errors(tmp_path), findings.scalars(tmp_path))
     (test, validation), (loss,) = (axes.lines for axes in figure.axes)
     assert test.get_xydata().tolist() == [[10, 40], [20, 3.5]] and test.get_label() == "test"
     assert validation.get_xydata().tolist() == [[10, 50]] and loss.get_label() == "total loss"
@@ -141,7 +141,7 @@ def test_the_run_of_a_checkpoint(tmp_path):
     assert findings.run_folder(f"{tmp_path}/s/train/model.ckpt-3") == tmp_path / "s"
     assert findings.run_folder(f"{tmp_path}/s/test/best/model.ckpt-3") == tmp_path / "s"
     assert findings.run_folder(f"{tmp_path}/other/model.ckpt-3") == tmp_path / "other"
-    assert findings.errors(tmp_path) == findings.losses(tmp_path) == {}
+    assert findings.errors(tmp_path) == findings.scalars(tmp_path) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,228 @@
+"""The table of networks that were trained to the end, and `docs/results.md`, whose tables are made from it.
+
+    python benchmarks/trained.py                                          writes docs/results.md anew
+    python benchmarks/trained.py --add=RUN --table=mnist --network=NAME   first adds a finished run of experiment.py
+    python benchmarks/trained.py --curves NAME=RUN NAME=RUN ...           draws docs/curves.png
+
+A row of `results/trained.csv` is one run. Its error is that of the last step on the test set, which `experiment.py`
+evaluates when training ends: no checkpoint is chosen by its test error. Where the run was made with `--validate`, the
+error of its last step on the held-out part is there too. `results/published.csv` holds the figures of others.
+"""
+
+import argparse
+import csv
+import os
+import re
+import statistics
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import get_type_hints
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from input_data.formats.files import atomic_write
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAINED, PUBLISHED = (ROOT / "benchmarks" / "results" / f"{name}.csv" for name in ("trained", "published"))
+PAGE = ROOT / "docs" / "results.md"
+CURVES = ROOT / "docs" / "curves.png"
+_USUAL_SIZE = 10_000  # examples of a test set; others are shown
+_SMOOTH = 10  # scalars that make a point of the loss curve
+# The block of the page that a table fills.
+_BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes: as the columns; `table` is the block of the page, `minutes` are steps times the median time of a step,
+        `validation_error` and `test_error` are in percent.
+    """
+
+    table: str
+    network: str
+    seed: int
+    steps: int
+    batch_size: int
+    minutes: float
+    validation_error: str
+    test_set: str
+    test_size: int
+    test_wrong: int
+    test_error: float
+    hparams: str
+    command: str
+    commit: str
+    machine: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A figure of others: the error in percent as they write it, and where."""
+
+    table: str
+    network: str
+    error: str
+    source: str
+
+
+def read(path: Path, kind: type) -> list:
+    """The rows of a table, as objects of `kind`."""
+    types = get_type_hints(kind)
+    with path.open(newline="", encoding="utf-8") as file:
+        return [kind(**{name: types[name](text) for name, text in row.items()}) for row in csv.DictReader(file)]
+
+
+def add(folder: Path, table: str, network: str) -> None:
+    """Adds a finished run to the table, in place of one with the same table, network, seed and steps.
+
+    Raises:
+        ValueError: it has not been evaluated on the test set at its last step.
+    """
+    row = describe(folder, table, network)
+    rows = read(TRAINED, Run) if TRAINED.exists() else []
+
+    def identity(run: Run) -> tuple:
+        return run.table, run.network, run.steps, run.seed, run.test_set
+
+    rows = sorted([*(each for each in rows if identity(each) != identity(row)), row], key=identity)
+    with atomic_write(TRAINED) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Run)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(each) for each in rows)
+
+
+def describe(folder: Path, table: str, network: str) -> Run:
+    """The row of a finished run, from what it left in its folder."""
+    from benchmarks.backends import device_name
+    from explorer.findings import scalars
+    from runner import config, results
+
+    saved = config.read(folder / "train")
+    evaluated = {(row.split, row.step): row for row in results.read(folder / "test")}
+    last = max((step for split, step in evaluated if split == "test"), default=None)
+    if saved is None or last != saved.flags["max_steps"]:
+        raise ValueError(f"{folder} has no result of its last step on the test set. Let experiment.py finish it first.")
+    test, held_out = evaluated["test", last], evaluated.get(("validation", last))
+    speed = statistics.median(scalars(folder, ("images_per_second",))["images_per_second"][1])
+    batch_size = saved.flags["batch_size"]
+    return Run(
+        table=table,
+        network=network,
+        seed=saved.flags["seed"],
+        steps=last,
+        batch_size=batch_size,
+        minutes=round(last * batch_size / speed / 60, 1),
+        validation_error=f"{held_out.percent:.2f}" if held_out else "",
+        test_set=saved.flags["dataset"],
+        test_size=test.size,
+        test_wrong=test.wrong,
+        test_error=round(test.percent, 4),
+        hparams=saved.flags["hparams_override"] or "",
+        command=command(saved.flags),
+        commit=(saved.git_commit or "")[:7],
+        machine=device_name(),
+    )
+
+
+def command(flags: dict) -> str:
+    """The command of a run, without the folders of the one who made it."""
+    from runner.network_spec import NetworkSpec
+    from runner.run_config import RunConfig
+
+    defaults = {field.name: field.default for kind in (RunConfig, NetworkSpec) for field in fields(kind)}
+    left_out = {"summary_dir", "data_dir", "save_step", "max_to_keep"}
+    given = {
+        name: value
+        for name, value in flags.items()
+        if name not in left_out and value is not None and value != defaults[name]
+    }
+    given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()}
+    return " ".join(["python experiment.py", *(f"--{name}={value}" for name, value in given.items())])
+
+
+def page(text: str, runs: list[Run], published: list[Published]) -> str:
+    """The page with each of its blocks filled anew."""
+    return _BLOCK.sub(lambda block: block[1] + _table(block[2], runs, published) + block[3], text)
+
+
+def _table(name: str, runs: list[Run], published: list[Published]) -> str:
+    columns = ("Network", "Steps × batch", "Minutes", "Seeds", "Wrong", "Error in %", "Commit")
+    lines = [_line(columns), _line(["---"] * len(columns))]
+    own: dict[tuple, list[Run]] = {}
+    for run in runs:
+        if run.table == name:
+            own.setdefault((run.network, run.steps, run.batch_size), []).append(run)
+    for (network, steps, batch_size), group in own.items():
+        errors = [run.test_error for run in group]
+        spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+        size = "" if group[0].test_size == _USUAL_SIZE else f" of {group[0].test_size:,}"
+        minutes = statistics.mean(run.minutes for run in group)
+        wrong = ", ".join(f"{run.test_wrong:,}" for run in group) + size
+        commits = ", ".join(sorted({run.commit for run in group}))
+        error = f"{statistics.mean(errors):.2f}{spread}"
+        lines.append(_line([network, f"{steps:,} × {batch_size}", f"{minutes:.3g}", len(group), wrong, error, commits]))
+    for figure in published:
+        if figure.table == name:
+            lines.append(_line([f"*{figure.network}* ({figure.source})", "", "", "", "", f"*{figure.error}*", ""]))
+    commands = sorted({re.sub(r" --seed=\d+", "", run.command) for group in own.values() for run in group})
+    return "\n".join(lines + (["", "```", *commands, "```", ""] if commands else [""]))
+
+
+def _line(cells: Iterable) -> str:
+    return "".join(f"| {cell} " if cell != "" else "| " for cell in cells) + "|"
+
+
+def draw_curves(runs: dict[str, Path], path: Path) -> None:
+    """Draws the learning curves of runs by their names: test error of each evaluated checkpoint, and training loss."""
+    from matplotlib.figure import Figure
+
+    from explorer.findings import errors, scalars
+    from explorer.sheets import write
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    error_axes, loss_axes = figure.subplots(1, 2)
+    for name, folder in runs.items():
+        error_axes.plot(*errors(folder)["test"], marker="o", markersize=3, label=name)
+        steps, losses = scalars(folder, ("batch_classification_cost",))["batch_classification_cost"]
+        count = len(steps) // _SMOOTH * _SMOOTH
+        blocks = (array[:count].reshape(-1, _SMOOTH).mean(axis=1) for array in (steps, losses))  # [count/n, n] → mean
+        loss_axes.plot(*blocks, label=name)
+    error_axes.set(xlabel="step", title="Error on the test set in %", yscale="log")
+    loss_axes.set(xlabel="step", title=f"Classification loss in training, mean of {_SMOOTH} values", yscale="log")
+    for axes in (error_axes, loss_axes):
+        axes.grid(alpha=0.3, which="both")
+        axes.legend()
+    write(path, figure)
+
+
+def main() -> None:
+    """Adds a run if one is given, and writes the page; or draws the curves."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--add", type=Path, metavar="RUN", help="a finished run's folder")
+    parser.add_argument("--table", help="the block of docs/results.md that it belongs to")
+    parser.add_argument("--network", help="its name there; runs of other seeds have the same")
+    parser.add_argument("--curves", nargs="+", metavar="NAME=RUN", help="runs whose checkpoints have been evaluated")
+    options = parser.parse_args()
+    if options.curves:
+        runs = dict(each.split("=", 1) for each in options.curves)
+        draw_curves({name: Path(folder) for name, folder in runs.items()}, CURVES)
+        return
+    if options.add:
+        if not (options.table and options.network):
+            parser.error("--add needs --table and --network")
+        try:
+            add(options.add, options.table, options.network)
+        except ValueError as error:
+            sys.exit(str(error))
+    text = PAGE.read_text(encoding="utf-8")
+    with atomic_write(PAGE) as (draft,):
+        draft.write_text(page(text, read(TRAINED, Run), read(PUBLISHED, Published)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

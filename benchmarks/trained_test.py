@@ -1,0 +1,78 @@
+"""The page of results is what its tables say, and a row is what its run left behind."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import tensorflow as tf
+
+from benchmarks import trained
+from models.hparams import HParams
+from runner import config, results
+from runner.evaluation import Result
+from runner.network_spec import NetworkSpec
+from runner.run_config import RunConfig
+
+RUNS = trained.read(trained.TRAINED, trained.Run)
+
+
+def test_the_page_is_made_from_the_tables():
+    text = trained.PAGE.read_text(encoding="utf-8")
+    assert trained.page(text, RUNS, trained.read(trained.PUBLISHED, trained.Published)) == text
+    shown = set(re.findall(r"<!-- table: (\w+) -->", text))
+    assert {run.table for run in RUNS} <= shown, "a table of the results has no block in the page"
+
+
+def test_rows_are_consistent_and_can_be_repeated():
+    for run in RUNS:
+        assert run.test_error == pytest.approx(100 * run.test_wrong / run.test_size, abs=1e-4)
+        assert re.fullmatch("[0-9a-f]{7}", run.commit) and run.machine and run.minutes > 0
+        given = dict(re.findall(r"--(\w+)=(\S+)", run.command))
+        assert given["max_steps"] == str(run.steps) and given.get("seed", "0") == str(run.seed)
+        assert given.get("hparams_override", "") == run.hparams
+        HParams().override(run.hparams)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """What a run of 20 steps leaves in its folder: 3 of 200 wrong, 32 images a second but for one pause."""
+    flags = RunConfig(summary_dir=str(tmp_path), max_steps=20, batch_size=16, seed=3, hparams_override="routing=2")
+    spec = NetworkSpec(hparams=HParams(routing=2))
+    saved = config.make(spec, (28, 28, 1), tuple("0123456789"), vars(flags))
+    (tmp_path / "train").mkdir()
+    config.write(tmp_path / "train", saved)
+    writer = tf.summary.create_file_writer(str(tmp_path / "train"))
+    for step, speed in enumerate((32, 32, 0.01, 32, 32)):
+        with writer.as_default(step):
+            tf.summary.scalar("images_per_second", speed)
+            tf.summary.scalar("batch_classification_cost", 1 / (1 + step))
+    writer.close()
+    (tmp_path / "test").mkdir()
+    results.Results(tmp_path / "test", "test").add(20, Result(200, 3, 1, 0.5, {}))
+    return tmp_path
+
+
+def test_a_run_becomes_a_row_and_the_row_a_line(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(trained, "TRAINED", tmp_path / "trained.csv")
+    trained.add(finished, "mnist", "CapsNet")
+    trained.add(finished, "mnist", "CapsNet")  # replaces the first
+    (row,) = trained.read(trained.TRAINED, trained.Run)
+    assert (row.seed, row.steps, row.test_wrong, row.test_error, row.minutes) == (3, 20, 3, 1.5, 0.2)
+    assert row.command == "python experiment.py --hparams_override=routing=2 --seed=3 --max_steps=20 --batch_size=16"
+    text = "before\n<!-- table: mnist -->\nold\n<!-- end of table -->\nafter\n"
+    page = trained.page(text, [row], [trained.Published("mnist", "CapsNet", "0.25", "the paper")])
+    assert "| CapsNet | 20 × 16 | 0.2 | 1 | 3 of 200 | 1.50 |" in page and "*0.25*" in page and "old" not in page
+    assert page.startswith("before\n") and page.endswith("<!-- end of table -->\nafter\n")
+
+
+def test_seeds_become_a_mean_and_a_deviation(finished):
+    row = trained.describe(finished, "mnist", "CapsNet")
+    others = [row, replace(row, seed=4, test_error=2.5, test_wrong=5)]
+    page = trained.page("<!-- table: mnist -->\n<!-- end of table -->", others, [])
+    assert "| 2 | 3, 5 of 200 | 2.00 ± 0.71 |" in page
+
+
+def test_a_run_without_its_last_evaluation_is_refused(finished):
+    (finished / "test" / "results.csv").unlink()
+    with pytest.raises(ValueError, match="no result of its last step"):
+        trained.describe(finished, "mnist", "CapsNet")
