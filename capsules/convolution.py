@@ -8,7 +8,8 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from capsules.short_dft import DIRECT_COST, NOMINAL_BATCH, Pair, layout_of, pair, short_dft_convolution
+from capsules.backend import NOMINAL_BATCH, is_tensorflow_on_cpu
+from capsules.short_dft import DIRECT_COST, Pair, layout_of, pair, short_dft_convolution
 
 Method = Literal["auto", "direct", "short_dft"]
 _method: Method = "auto"
@@ -107,12 +108,8 @@ def _has_fast_products() -> bool:
     They do in TensorFlow and JAX on a processor. PyTorch's run at less than half that speed, and accelerators have
     direct convolutions that nothing here can beat.
     """
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
     if keras.backend.backend() == "jax":
         import jax
 
         return jax.default_backend() == "cpu"
-    return False
+    return is_tensorflow_on_cpu()

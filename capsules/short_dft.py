@@ -35,6 +35,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from capsules.backend import NOMINAL_BATCH
+
 Pair = tuple[int, ...]  # (rows, columns)
 
 # Costs in units of one multiplication of the batched products, fitted to `benchmarks/convolution.py` on two cores with
@@ -45,7 +47,6 @@ _TRANSFORM = 1.0
 _NUMBER = 40.0
 _KERNEL_NUMBER = 60.0
 _LONGEST = 18  # of a transform: longer ones lose accuracy and need more memory for the transformed kernel
-NOMINAL_BATCH = 128  # for the choice of tiles where the batch is not known yet
 
 
 def short_dft_convolution(

@@ -9,8 +9,9 @@ writing it and reading it back. `StoredVotes` answers the same questions of vote
 
 from collections.abc import Callable
 
-import keras
 from keras import ops
+
+from capsules.backend import NOMINAL_BATCH, is_tensorflow_on_cpu
 
 
 class Votes:
@@ -172,14 +173,13 @@ def _by_group(results: tuple, groups: int):
 # Bytes of the coefficients of a group, for the whole batch. Several such arrays are at work at a time and should stay
 # in a processor's cache; smaller ones cost more for their number than they gain.
 _GROUP_BYTES = 6e6
-_NOMINAL_BATCH = 128  # where the batch is not known yet
 
 
 def _number_of_groups(batch: int | None, size: int, num_outputs: int) -> int:
     """The least number of equal groups of `size` input capsules that `_GROUP_BYTES` allows; see `_in_turn`."""
-    if not _is_tensorflow_on_cpu():
+    if not is_tensorflow_on_cpu():
         return 1
-    fitting = max(1.0, _GROUP_BYTES / (4 * num_outputs * (batch or _NOMINAL_BATCH)))
+    fitting = max(1.0, _GROUP_BYTES / (4 * num_outputs * (batch or NOMINAL_BATCH)))
     return next(groups for groups in range(1, size + 1) if size % groups == 0 and size / groups <= fitting)
 
 
@@ -195,7 +195,7 @@ def _in_turn(function: Callable, inputs, kernel, by_group=None) -> list[tuple]:
         inputs, kernel: u and W.
         by_group: [groups, …], or None.
     """
-    if not _is_tensorflow_on_cpu():
+    if not is_tensorflow_on_cpu():
         further = () if by_group is None else (by_group[0],)
         return [(result,) for result in function(inputs, kernel, *further)]
     import tensorflow as tf
@@ -208,11 +208,3 @@ def _in_turn(function: Callable, inputs, kernel, by_group=None) -> list[tuple]:
         further = () if by_group is None else (by_group[piece * by_group.shape[0] // pieces],)
         results.append(function(u, kernel[piece : piece + 1], *further))
     return list(zip(*results, strict=True))
-
-
-def _is_tensorflow_on_cpu() -> bool:
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return not tf.config.list_logical_devices("GPU")
