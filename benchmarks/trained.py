@@ -11,7 +11,6 @@ error of its last step on the held-out part is there too. `results/published.csv
 
 import argparse
 import csv
-import os
 import re
 import statistics
 import sys
@@ -21,9 +20,9 @@ from pathlib import Path
 from typing import get_type_hints
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from input_data.formats.files import atomic_write
+from runner.startup import use_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINED, PUBLISHED = (ROOT / "benchmarks" / "results" / f"{name}.csv" for name in ("trained", "published"))
@@ -208,6 +207,7 @@ def main() -> None:
     parser.add_argument("--network", help="its name there; runs of other seeds have the same")
     parser.add_argument("--curves", nargs="+", metavar="NAME=RUN", help="runs whose checkpoints have been evaluated")
     options = parser.parse_args()
+    use_tensorflow()
     if options.curves:
         runs = dict(each.split("=", 1) for each in options.curves)
         draw_curves({name: Path(folder) for name, folder in runs.items()}, CURVES)
