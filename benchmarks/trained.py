@@ -100,6 +100,7 @@ def describe(folder: Path, table: str, network: str) -> Run:
     from benchmarks.backends import device_name
     from explorer.findings import scalars
     from runner import config, results
+    from runner.ship import recipe
 
     saved = config.read(folder / "train")
     evaluated = {(row.split, row.step): row for row in results.read(folder / "test")}
@@ -122,26 +123,10 @@ def describe(folder: Path, table: str, network: str) -> Run:
         test_wrong=test.wrong,
         test_error=round(test.percent, 4),
         hparams=saved.flags["hparams_override"] or "",
-        command=command(saved.flags),
+        command=recipe(saved),
         commit=(saved.git_commit or "")[:7],
         machine=device_name(),
     )
-
-
-def command(flags: dict) -> str:
-    """The command of a run, without the folders of the one who made it."""
-    from runner.network_spec import NetworkSpec
-    from runner.run_config import RunConfig
-
-    defaults = {field.name: field.default for kind in (RunConfig, NetworkSpec) for field in fields(kind)}
-    left_out = {"summary_dir", "data_dir", "save_step", "max_to_keep"}
-    given = {
-        name: value
-        for name, value in flags.items()
-        if name not in left_out and value is not None and value != defaults[name]
-    }
-    given = {name: str(value).lower() if isinstance(value, bool) else value for name, value in given.items()}
-    return " ".join(["python experiment.py", *(f"--{name}={value}" for name, value in given.items())])
 
 
 def page(text: str, runs: list[Run], published: list[Published]) -> str:

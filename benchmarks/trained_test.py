@@ -58,7 +58,10 @@ def test_a_run_becomes_a_row_and_the_row_a_line(finished, tmp_path, monkeypatch)
     trained.add(finished, "mnist", "CapsNet")  # replaces the first
     (row,) = trained.read(trained.TRAINED, trained.Run)
     assert (row.seed, row.steps, row.test_wrong, row.test_error, row.minutes) == (3, 20, 3, 1.5, 0.2)
-    assert row.command == "python experiment.py --hparams_override=routing=2 --seed=3 --max_steps=20 --batch_size=16"
+    assert row.command == (
+        "python experiment.py --data_dir=D --summary_dir=S "
+        "--hparams_override=routing=2 --seed=3 --max_steps=20 --batch_size=16"
+    )
     text = "before\n<!-- table: mnist -->\nold\n<!-- end of table -->\nafter\n"
     page = trained.page(text, [row], [trained.Published("mnist", "CapsNet", "0.25", "the paper")])
     assert "| CapsNet | 20 × 16 | 0.2 | 1 | 3 of 200 | 1.50 |" in page and "*0.25*" in page and "old" not in page
