@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
+from keras.src.backend.common import global_state
 
 from input_data import Options, Split, open_split
 from input_data.progress import say
@@ -171,7 +172,8 @@ def build(saved: SavedConfig, check: Callable[[Classifier], None] = lambda model
                 outline.initialize_variables = False
                 raise
     except ValueError:
-        keras.utils.clear_session()  # forgets the weights that were never made
+        # Forgets the weights that were never made. `clear_session` would end a strategy's scope that this runs in.
+        global_state.set_global_attribute("uninitialized_variables", [])
         raise
     return model
 

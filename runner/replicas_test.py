@@ -1,17 +1,21 @@
-"""Two replicas train as one device does: statistics of normalisation are averaged over the whole batch."""
+"""Two replicas train as one device does: statistics of normalisation are averaged over the whole batch, without XLA."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 TWO_AND_ONE = """
+import sys
 import keras, numpy as np, tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 from models import make_model
 from models.hparams import HParams
 from models.optimizer import make_optimizer
-from runner.steps import make_train_step
+from runner import config
+from runner.config import NetworkSpec
+from runner.loader import build
+from runner.steps import check_xla, make_train_step
 random = np.random.RandomState(0)
 batch = {"images": random.uniform(size=(8, 14, 14, 1)).astype("float32"),
          "labels": random.randint(0, 10, (8, 1)).astype("int32")}
@@ -26,6 +30,12 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
     for _ in range(2):
         step([batch])
     results.append([model.norm1.moving_mean.numpy(), model.norm4.moving_variance.numpy()])
+try:
+    with strategy.scope():  # which is left as it should be, too
+        build(config.make(NetworkSpec("efficient"), (14, 14, 1), tuple("0123456789")), check_xla)
+    sys.exit("XLA would be tried on replicas that meet amid a step")
+except ValueError as error:
+    assert "Leave --xla out" in str(error)
 for one, other in zip(*results):
     np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 """

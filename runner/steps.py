@@ -40,7 +40,7 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
         metrics["almost"] = ops.sum(ops.cast(almost, "float32"))
         return tape.gradient(scaled, [v.value for v in model.trainable_variables]), metrics
 
-    # A function of its own is what XLA compiles; replicas that average their statistics cannot meet inside one.
+    # A function of its own is what XLA compiles.
     if jit or replicas == 1:
         gradients = tf.function(gradients, jit_compile=jit)
 
@@ -63,6 +63,15 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
         ]
 
     return lambda batches: steps([_spread(batch, strategy) for batch in batches])
+
+
+def check_xla(model: Classifier) -> None:
+    """Raises ValueError where the replicas of a network meet amid its step, which XLA cannot compile."""
+    if any(getattr(layer, "synchronized", False) for layer in model.layers):
+        raise ValueError(
+            f"--xla is not for {model.name} on several devices: within a step they average the statistics of its batch "
+            "normalisation, which XLA cannot compile. Leave --xla out, or train on one device."
+        )
 
 
 def _spread(batch: dict, strategy) -> dict:

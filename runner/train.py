@@ -27,7 +27,7 @@ from runner.loader import Data, build, describe
 from runner.naming import resolve
 from runner.run import download_data, make_folder, set_precision, share_devices, show_devices
 from runner.run_config import RunConfig, flag_lines
-from runner.steps import PendingMetrics, make_evaluation_step, make_train_step
+from runner.steps import PendingMetrics, check_xla, make_evaluation_step, make_train_step
 from runner.stopping import Lock, Stop, is_locked
 from runner.summaries import TrainSummaries, write_hparams
 
@@ -201,10 +201,17 @@ def _make_network(
     """A network with fresh weights of the run's seed and its optimizer; ValueError where they do not fit the memory."""
     keras.utils.set_random_seed(config.seed)
     set_precision(config.precision)
-    model = build(saved, lambda outline: say(_check_memory(config, strategy, outline)))
+    model = build(saved, lambda outline: _check(config, strategy, outline))
     optimizer = make_optimizer(saved.network.hparams, scale_loss=config.precision == "float16")
     optimizer.build(model.trainable_variables)
     return model, optimizer
+
+
+def _check(config: RunConfig, strategy: tf.distribute.Strategy, outline: Classifier) -> None:
+    """Raises ValueError where a network cannot be trained so, before its weights take memory."""
+    if config.xla:
+        check_xla(outline)
+    say(_check_memory(config, strategy, outline))
 
 
 def _check_memory(config: RunConfig, strategy: tf.distribute.Strategy, model: Classifier) -> str:
