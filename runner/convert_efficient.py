@@ -2,8 +2,10 @@
 
     python -m runner.convert_efficient efficient_capsnet_MNIST.h5 S --dataset=mnist
 
-The file has the groups CapsNet and Generator (the decoder), each with its weights under the attribute `weight_names`.
-Needs h5py. The checkpoint is S/train/model.ckpt-0.
+The file is one of `save_weights`, or of `save`, which has the same under `model_weights`. Its attribute `layer_names`
+lists groups, and the `weight_names` of each its weights, the trainable ones first. The network is the group CapsNet or
+Efficient_CapsNet, or else all layers, and the decoder is the group Generator. Needs h5py. The checkpoint is
+S/train/model.ckpt-0.
 """
 
 import argparse
@@ -24,11 +26,13 @@ NETWORKS = {  # by the data set: preset, image shape, class names, number of tar
     "multimnist": ("efficient_multimnist", (36, 36, 1), tuple("0123456789"), 2),
     "norb": ("efficient_norb", (48, 48, 2), ("animal", "human", "airplane", "truck", "car"), 1),
 }
+_LARGEST = 10**7  # numbers of a weight; the largest of the released ones has 1,327,104
+Weight = tuple[str, np.ndarray]  # a name and its values
 _KINDS = {"weights": "kernel", "biases": "bias"}  # what Keras calls them; the others have one name
 
 
-def read(path: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
-    """The weights in each group, with their names, in the file's order.
+def read(path: Path) -> dict[str, list[Weight]]:
+    """The weights of the network (CapsNet) and of its decoder (Generator), with their names, in the file's order.
 
     Raises:
         ValueError: not such a file.
@@ -37,23 +41,48 @@ def read(path: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
 
     try:
         with h5py.File(path, "r") as file:
-            groups = {}
-            for name in ("CapsNet", "Generator"):
-                group: Any = next((file[key] for key in file if key.replace("Efficient_", "") == name), None)
-                names = [] if group is None else [_text(each) for each in group.attrs.get("weight_names", [])]
-                groups[name] = [(each.removesuffix(":0"), np.asarray(group[each])) for each in names]
-    except (OSError, KeyError) as error:
+            root: Any = file.get("model_weights", file)
+            layers = _names(root, "layer_names")
+            decoder = [name for name in layers if name == "Generator"]
+            network = [name for name in layers if name in ("CapsNet", "Efficient_CapsNet")]
+            groups = {
+                "CapsNet": _weights(root, network or [name for name in layers if name not in decoder]),
+                "Generator": _weights(root, decoder),
+            }
+    except (OSError, LookupError, RuntimeError, TypeError, UnicodeError) as error:
         raise ValueError(f"{path} is no file of weights that can be read: {error}") from None
     if not groups["CapsNet"]:
-        raise ValueError(f"{path} has no weights of a group CapsNet. Give a .h5 file of Efficient-CapsNet's authors.")
+        raise ValueError(
+            f"{path} has no weights in the form of Keras 2, with layer_names and weight_names. "
+            "Give a .h5 file of Efficient-CapsNet's authors."
+        )
     return groups
 
 
-def _text(name) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
+def _names(group: Any, attribute: str) -> list[str]:
+    """The text in an attribute, or in those called attribute0, attribute1, … into which Keras 2 cuts a long one."""
+    pieces = [attribute] if attribute in group.attrs else []
+    while f"{attribute}{len(pieces)}" in group.attrs:
+        pieces.append(f"{attribute}{len(pieces)}")
+    names = [name for piece in pieces for name in group.attrs[piece]]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
-def fill(model: Classifier, groups: dict[str, list[tuple[str, np.ndarray]]]) -> None:
+def _weights(root: Any, layers: list[str]) -> list[Weight]:
+    import h5py
+
+    weights = []
+    for layer in layers:
+        group = root[layer]
+        for name in _names(group, "weight_names"):
+            values = group[name]
+            if not isinstance(values, h5py.Dataset) or values.dtype.kind != "f" or values.size > _LARGEST:
+                raise TypeError(f"{layer}/{name} should be at most {_LARGEST:,} real numbers")
+            weights.append((name.split(":")[0], np.asarray(values, np.float32)))
+    return weights
+
+
+def fill(model: Classifier, groups: dict[str, list[Weight]]) -> None:
     """Sets the weights of a network, or none where one does not fit; a kind of weight comes in the order of the layers.
 
     Raises:
@@ -82,9 +111,13 @@ def fill(model: Classifier, groups: dict[str, list[tuple[str, np.ndarray]]]) -> 
             value = value.transpose(1, 2, 0, 3).reshape(*value.shape[1:3], -1)
         if kind == "b" and value.ndim == 3:
             value = value[..., 0]
-        if value.shape != tuple(variable.shape) or not np.isfinite(value).all():
-            raise ValueError(f"{name} should be finite numbers {list(variable.shape)}. Received: {list(value.shape)}")
+        if value.shape != tuple(variable.shape):
+            raise ValueError(f"{name} should be numbers {list(variable.shape)}. Received: {list(value.shape)}")
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} should be finite numbers. Received NaN or infinite ones.")
         values[name] = value
+    if (received := sum(map(len, groups.values()))) > len(values):
+        raise ValueError(f"The file should have the {len(values)} weights of the network. Received: {received}")
     for name, value in values.items():
         named[name].assign(value)
 

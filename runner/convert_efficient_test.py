@@ -1,5 +1,7 @@
 """A file in the form of the authors' `.h5` becomes a run's checkpoint with the same weights."""
 
+from itertools import chain
+
 import h5py
 import numpy as np
 import pytest
@@ -10,23 +12,58 @@ from runner import convert_efficient
 from runner.loader import load
 
 
-def write(path, model):
-    """The network's weights as Keras 2 saved them: the statistics of normalisation after all others."""
-    named = {name: variable.numpy() for name, variable in model.named_variables().items()}
-    ordered = sorted(named, key=lambda name: "moving" in name)
+def in_keras_2(model):
+    """The network's weights with the names and shapes of Keras 2: of each layer in turn, a list."""
+    layers = {}
+    for name, variable in model.named_variables().items():
+        layer, kind = name.rsplit("/", 1)
+        value = variable.numpy()
+        kind = {"weights": "kernel", "biases": "bias"}.get(kind, kind)
+        if layer == "classes":
+            kind = {"kernel": "W", "bias": "b"}[kind]
+            value = value.reshape(16, 8, 10, 16).transpose(2, 0, 1, 3) if kind == "W" else value[..., None]
+        layers.setdefault(layer, []).append((f"{layer}/{kind}:0", value))
+    return layers
+
+
+def write_group(parent, layer, weights):
+    """As `save_weights_to_hdf5_group` of Keras 2 wrote a layer; the slashes in names make groups in the group."""
+    group = parent.create_group(layer)
+    ordered = sorted(weights, key=lambda weight: "moving" in weight[0])  # what is not trained comes last
+    group.attrs["weight_names"] = np.array([name.encode() for name, _ in ordered], "S")
+    for name, value in ordered:
+        group.create_dataset(name, data=value)
+
+
+def write(path, model, whole=False, nested="Efficient_CapsNet", cut=False):
+    """A file of Keras 2.
+
+    Args:
+        path: the file.
+        model: the network.
+        whole: as `save` writes it and not `save_weights`.
+        nested: the network's name in the model that trained it; "": it is saved alone, without its decoder.
+        cut: the attribute of names is cut into several, as a long one is.
+    """
+    layers = in_keras_2(model)
+    decoder = [weight for layer, weights in layers.items() if layer.startswith("recons/") for weight in weights]
+    network = {layer: weights for layer, weights in layers.items() if not layer.startswith("recons/")}
+    if nested:
+        groups = {nested: list(chain(*network.values())), "mask": [], "Generator": decoder}
+    else:
+        groups = network
+    groups = {"input_1": []} | groups
     with h5py.File(path, "w") as file:
-        for group, chosen in (("CapsNet", False), ("Generator", True)):
-            names = []
-            file.create_group(group)
-            for name in (name for name in ordered if name.startswith("recons/") == chosen):
-                layer, kind = name.rsplit("/", 1)
-                value = named[name]
-                if layer == "classes":
-                    kind = {"weights": "W", "biases": "b"}[kind]
-                    value = value.reshape(16, 8, 10, 16).transpose(2, 0, 1, 3) if kind == "W" else value[..., None]
-                names.append(f"{layer}/{ {'weights': 'kernel', 'biases': 'bias'}.get(kind, kind) }:0")
-                file[group][names[-1]] = value
-            file[group].attrs["weight_names"] = [name.encode() for name in names]
+        root = file.create_group("model_weights") if whole else file
+        root.attrs["backend"], root.attrs["keras_version"] = b"tensorflow", b"2.4.0"
+        names = np.array([name.encode() for name in groups], "S")
+        for index, piece in enumerate(np.array_split(names, 2 if cut else 1)):
+            root.attrs[f"layer_names{index}" if cut else "layer_names"] = piece
+        for layer, weights in groups.items():
+            write_group(root, layer, weights)
+        if whole:
+            file.attrs["model_config"] = b"{}"
+            file.create_group("optimizer_weights")
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +75,63 @@ def model():
     return made
 
 
-def test_the_checkpoint_has_the_files_weights(model, tmp_path, capsys):
-    write(tmp_path / "w.h5", model)
+@pytest.mark.parametrize("form", [{}, {"whole": True, "nested": "CapsNet", "cut": True}, {"nested": ""}], ids=str)
+def test_the_checkpoint_has_the_files_weights(form, model, tmp_path, capsys):
+    write(tmp_path / "w.h5", model, **form)
     assert convert_efficient.main([str(tmp_path / "w.h5"), str(tmp_path / "run"), "--dataset=mnist"]) == 0
     trained = load(capsys.readouterr().out.split()[-1])
-    for name, variable in trained.model.named_variables().items():
+    named = trained.model.named_variables()
+    for name, variable in named.items():
         np.testing.assert_array_equal(variable, model.named_variables()[name], err_msg=name)
+    assert len(named) == len(model.named_variables()) or form.get("nested") == ""
     assert trained.model.hparams.preparation == "efficient" and trained.step == 0
 
 
-def test_what_does_not_fit_gets_a_sentence_and_leaves_nothing(model, tmp_path, capsys):
+def remove(file):
+    del file["Generator/recons/recons_1/kernel:0"]
+
+
+def replace(name, value):
+    def change(file):
+        del file[name]
+        file[name] = value
+
+    return change
+
+
+def add(file):
+    file["Efficient_CapsNet/conv9/kernel:0"] = np.ones((2, 2))
+    names = file["Efficient_CapsNet"].attrs["weight_names"]
+    file["Efficient_CapsNet"].attrs["weight_names"] = [*names, b"conv9/kernel:0"]
+
+
+CONV, BIAS = "Efficient_CapsNet/conv1/kernel:0", "Efficient_CapsNet/conv1/bias:0"
+FAULTS = {
+    "a weight that is listed and missing": (remove, "no file of weights that can be read"),
+    "whole numbers": (replace(BIAS, np.ones(32, int)), "should be at most 10,000,000 real numbers"),
+    "text": (replace(BIAS, "weights"), "real numbers"),
+    "a group where a weight should be": (lambda file: (file.pop(BIAS), file.create_group(BIAS)), "real numbers"),
+    "NaN": (replace(BIAS, np.full(32, np.nan)), "conv1/biases should be finite numbers"),
+    "another shape": (replace(CONV, np.ones((3, 3, 1, 32))), r"conv1/weights should be numbers [5, 5, 1, 32]"),
+    "a weight too many": (add, "should have the 34 weights of the network. Received: 35"),
+    "Keras 3": (lambda file: file.attrs.pop("layer_names"), "in the form of Keras 2"),
+    "a network that is listed and missing": (lambda file: file.pop("Efficient_CapsNet"), "no file of weights"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_does_not_fit_gets_a_sentence_and_leaves_nothing(fault, model, tmp_path, capsys):
+    change, words = FAULTS[fault]
+    write(tmp_path / "w.h5", model)
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        change(file)
+    code = convert_efficient.main([str(tmp_path / "w.h5"), str(tmp_path / "run"), "--dataset=mnist"])
+    error = capsys.readouterr().err
+    assert code == 1 and words in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_of_other_kinds_and_networks_are_refused(model, tmp_path, capsys):
     write(tmp_path / "w.h5", model)
     (tmp_path / "text.h5").write_text("no weights")
     for name, dataset, words in (("w.h5", "norb", "should be"), ("text.h5", "mnist", "no file of weights"),

@@ -7,6 +7,8 @@ The estimate counts the arrays that are there at the same time; what each count 
 import math
 from pathlib import Path
 
+import keras
+
 from capsules import Capsules, PrimaryCapsules
 from capsules.convolution import transformed_numbers
 from capsules.layers import Conv2D
@@ -17,6 +19,7 @@ MOST = 1e12  # bytes: more than any one GPU has, for those whose memory is not k
 _COPIES_OF_WEIGHTS = 4  # value, gradient, Adam's two averages
 _ADAM_TEMPORARIES = 3  # as large as the largest variable
 _COPIES_OF_OUTPUTS = 3  # of a layer: value, gradient, one at work
+_COPIES_NORMALISED = 1  # of a layer of batch normalisation, which is one operation: value
 
 
 def estimate(model: Classifier, batch_size: int) -> float:
@@ -30,7 +33,9 @@ def estimate(model: Classifier, batch_size: int) -> float:
     numbers = _COPIES_OF_WEIGHTS * sum(sizes) + _ADAM_TEMPORARIES * max(sizes)
     for layer in model.layers:
         shape = layer.get_build_config()["input_shape"]
-        numbers += _COPIES_OF_OUTPUTS * batch_size * math.prod(layer.compute_output_shape(shape)[1:])
+        is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
+        copies = _COPIES_NORMALISED if is_batch_norm else _COPIES_OF_OUTPUTS
+        numbers += copies * batch_size * math.prod(layer.compute_output_shape(shape)[1:])
         if isinstance(layer, Conv2D | PrimaryCapsules) and layer.compute_dtype == "float32":
             kernel = tuple(layer.kernel.shape)
             numbers += transformed_numbers(batch_size, shape[1:3], kernel, layer.strides, layer.padding)
@@ -38,7 +43,18 @@ def estimate(model: Classifier, batch_size: int) -> float:
             pairs = batch_size * shape[1] * layer.num_capsules  # as large as one atom of all votes
             numbers += (8 * layer.routing + 2) * pairs
             numbers += (2 * layer.routing + 1) * math.prod(layer.kernel.shape)  # a gradient for each use of the kernel
-    return 4 * numbers
+    return 4 * (numbers + _COPIES_OF_OUTPUTS * batch_size * _drawn(model))
+
+
+def _drawn(model: Classifier) -> int:
+    """Numbers that the layers in a network's decoder make of one image, and the maps that are enlarged between them."""
+    numbers, last = 0, None
+    for layer in model.decoder.stack if model.decoder else ():
+        shape = layer.get_build_config()["input_shape"]
+        numbers += math.prod(shape[1:]) if shape != last else 0
+        last = layer.compute_output_shape(shape)
+        numbers += math.prod(last[1:])
+    return numbers
 
 
 def available() -> float | None:
