@@ -12,7 +12,7 @@ page: $(VENV)/ready
 	$(RUN) explore.py --serve
 
 page-files: $(VENV)/ready
-	for name in $(notdir $(wildcard pretrained/*_*)); do \
+	for name in $(patsubst pretrained/%/SHA256SUMS,%,$(wildcard pretrained/*/SHA256SUMS)); do \
 		$(RUN) explore.py --checkpoint=pretrained:$$name --export_page=dist/page/$$name.html || exit 1; \
 	done
 
