@@ -38,12 +38,14 @@ class Rounded:
         before: result of the weights that were trained.
         after: result of these.
         changed: how many examples are predicted otherwise.
+        changed_by_half: how many would be if all weights were float16.
     """
 
     weights: dict[str, np.ndarray]
     before: evaluation.Result
     after: evaluation.Result
     changed: int
+    changed_by_half: int
 
     @property
     def in_words(self) -> str:
@@ -104,10 +106,13 @@ def round_weights(model: Classifier, split: Split, max_changed: int) -> Rounded:
             variable.assign(weights[name].astype(np.float32))
         after = evaluate()
         classes = [np.sort(result.predictions["predictions"], axis=1) for result in (before, after)]
-        return Rounded(weights, before, after, int((classes[0] != classes[1]).any(axis=1).sum()))
+        changed = int((classes[0] != classes[1]).any(axis=1).sum())
+        return Rounded(weights, before, after, changed, changed)
 
     everything = rounded(lambda name: True)
-    return everything if everything.changed <= max_changed else rounded(lambda name: name.startswith("recons/"))
+    if everything.changed <= max_changed:
+        return everything
+    return replace(rounded(lambda name: name.startswith("recons/")), changed_by_half=everything.changed)
 
 
 def _to_half(name: str, values: np.ndarray) -> np.ndarray:
@@ -149,6 +154,7 @@ def card(name: str, trained: Trained, saved: SavedConfig, split: Split, rounded:
         "Test error, float32": _error(rounded.before),
         "Test error of this file": f"{_error(rounded.after)}; {rounded.changed} predictions differ from float32's",
         "Weights in the file": f"{rounded.in_words}; float32 when they are loaded",
+        "If all were float16": f"{rounded.changed_by_half} predictions would differ",
         "Size": f"`{pretrained.WEIGHTS}` has {size / 1e6:.2f} MB",
         "Checksums": f"`{pretrained.SUMS}`, checked by every loading",
         "Licence": "Apache 2.0, as the code",
@@ -180,7 +186,10 @@ def main(arguments: list[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"runner.ship: error: {error}", file=sys.stderr)
         return 1
-    print(f"{flags.folder}: {rounded.in_words}, {rounded.changed} predictions differ")
+    print(
+        f"{flags.folder}: {rounded.in_words}, {rounded.changed} predictions differ; "
+        f"if all weights were float16, {rounded.changed_by_half} would"
+    )
     return 0
 
 

@@ -108,6 +108,7 @@ def test_weights_on_which_predictions_depend_stay_float32_where_float16_changes_
         variable.assign(own[name])
     rounded = ship.round_weights(trained.model, split, max_changed=changed - 1)
     assert rounded.changed == 0 and rounded.in_words == "float32, those of the decoder float16"
+    assert rounded.changed_by_half == changed
     for name, values in rounded.weights.items():
         assert values.dtype == (np.float16 if name.startswith("recons/") else np.float32)
         np.testing.assert_array_equal(trained.model.named_variables()[name], values)
