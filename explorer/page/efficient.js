@@ -1,6 +1,22 @@
-// Efficient-CapsNet's arithmetic: its convolutions, depthwise primary capsules and self-attention routing.
+// Efficient-CapsNet's arithmetic: its convolutions, depthwise primary capsules and self-attention routing, and the decoder
+// of its network for smallNORB.
 
-import { asLists, convolve, lengthOf, rectify, votesOf } from "./network.js";
+import { asLists, convolve, dense, lengthOf, votesOf } from "./network.js";
+
+// LeakyReLU in place.
+function leak(values, slope) {
+  for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] *= slope;
+}
+
+// Each channel of a map less its mean, over its deviation, in place.
+function standardise({ channels, data }) {
+  const count = data.length / channels, mean = new Float64Array(channels), variance = new Float64Array(channels);
+  data.forEach((value, place) => { mean[place % channels] += value / count; });
+  data.forEach((value, place) => { variance[place % channels] += (value - mean[place % channels]) ** 2 / count; });
+  data.forEach((value, place) => {
+    data[place] = (value - mean[place % channels]) / Math.sqrt(variance[place % channels] + 1e-3);
+  });
+}
 
 function exponentialSquash(vectors, atoms) {
   for (let start = 0; start < vectors.length; start += atoms) {
@@ -49,8 +65,10 @@ export function runEfficient(network, image) {
   let hidden = image;
   for (const layer of network.convolutions) {
     hidden = convolve(hidden, layer);
+    leak(hidden.data, layer.slope);
+    if (layer.own) standardise(hidden);
     const { channels, data } = hidden, { factor, offset } = layer; // of the normalisation, by channel
-    rectify(data).forEach((value, place) => {
+    data.forEach((value, place) => {
       data[place] = value * factor[place % channels] + offset[place % channels];
     });
   }
@@ -58,4 +76,28 @@ export function runEfficient(network, image) {
   const capsules = attended(depthwiseCapsules(hidden, network.primary), network.primary.atoms, network.classes);
   const scores = Array.from({ length: classes }, (_, label) => Math.sqrt(lengthOf(capsules, label * atoms, atoms) ** 2 + 1e-7));
   return { scores, capsules: asLists(capsules, classes, atoms) };
+}
+
+// A map twice as large, bilinear: each new pixel lies a quarter of a pixel from an old one, and the edges are held.
+function doubled({ rows, columns, channels, data }) {
+  const larger = new Float32Array(4 * data.length);
+  const pair = (place, size) => [place >> 1, Math.min(size - 1, Math.max(0, (place >> 1) + (place % 2 ? 1 : -1)))];
+  for (let row = 0; row < 2 * rows; row++) for (let column = 0; column < 2 * columns; column++)
+    pair(row, rows).forEach((y, farDown) => pair(column, columns).forEach((x, farAcross) => {
+      const share = (farDown ? 0.25 : 0.75) * (farAcross ? 0.25 : 0.75);
+      const from = (y * columns + x) * channels, to = (row * 2 * columns + column) * channels;
+      for (let channel = 0; channel < channels; channel++) larger[to + channel] += share * data[from + channel];
+    }));
+  return { rows: 2 * rows, columns: 2 * columns, channels, data: larger };
+}
+
+// What the enlarging decoder draws of one class's capsule: an image.
+export function enlarge({ decoder: { side, first, convolutions } }, label, capsule) {
+  let hidden = { rows: side, columns: side, channels: 1, data: dense(capsule, first, label * capsule.length) };
+  convolutions.forEach((layer, index) => {
+    const last = index === convolutions.length - 1;
+    hidden = convolve(last ? hidden : doubled(hidden), layer);
+    if (!last) leak(hidden.data, 0.2);
+  });
+  return { ...hidden, data: hidden.data.map((value) => 1 / (1 + Math.exp(-value))) };
 }

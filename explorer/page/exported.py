@@ -26,6 +26,7 @@ from models.baseline import Baseline, PaperBaseline
 from models.capsnet import CapsNet
 from models.capsule_network import CapsuleNetwork
 from models.efficient import EfficientCapsNet
+from models.upsampling_decoder import UpsamplingDecoder
 from runner.evaluation import hits, top_labels
 from runner.loader import Trained
 
@@ -247,26 +248,31 @@ def _capsules(model: CapsNet, weights: Weights) -> dict[str, Any]:
     }
 
 
-def _decoder(model: CapsuleNetwork, weights: Weights) -> list[dict[str, Any]] | None:
+def _decoder(model: CapsuleNetwork, weights: Weights) -> list[dict[str, Any]] | dict[str, Any] | None:
     if model.decoder is None:
         return None
+    if isinstance(model.decoder, UpsamplingDecoder):
+        first, *convolutions = model.decoder.stack
+        return {
+            "side": model.decoder.SIDE,
+            "first": _dense(first, weights, relu=False),
+            "convolutions": [_convolution(layer, weights) for layer in convolutions],
+        }
     stack = model.decoder.stack
     return [_dense(layer, weights, relu=layer is not stack[-1]) for layer in stack]
 
 
 def _efficient(model: EfficientCapsNet, weights: Weights) -> dict[str, Any]:
-    if model.instance:
-        raise ValueError(
-            "The page as a file cannot run Efficient-CapsNet for smallNORB, which normalises each image and draws with "
-            "a decoder of convolutions: use --serve."
-        )
     primary, classes = model.primary, model.classes
     convolutions = []
     for index in range(1, 5):
         norm = getattr(model, f"norm{index}")
-        factor = np.asarray(norm.gamma) / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
-        offset = np.asarray(norm.beta) - np.asarray(norm.moving_mean) * factor
-        normalisation = {"factor": weights.add(factor), "offset": weights.add(offset)}
+        factor, offset = np.asarray(norm.gamma), np.asarray(norm.beta)
+        if not model.instance:
+            factor = factor / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+            offset = offset - np.asarray(norm.moving_mean) * factor
+        normalisation = {"factor": weights.add(factor), "offset": weights.add(offset), "own": model.instance}
+        normalisation["slope"] = 0.3 if model.instance else 0
         convolutions.append(_convolution(getattr(model, f"conv{index}"), weights) | normalisation)
     return {
         "kind": "efficient",

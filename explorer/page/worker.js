@@ -1,7 +1,7 @@
 // The network at work beside the page, so that the page follows the pen meanwhile. Its messages: the exported file's
 // content first, then { id, question, given }; it answers { id, answer } or { id, error }.
 
-import { runEfficient } from "./efficient.js";
+import { enlarge, runEfficient } from "./efficient.js";
 import { decode, runCapsules, runConvolutions } from "./network.js";
 import { drawStrokes } from "./strokes.js";
 import { prepareDigit } from "./upload.js";
@@ -10,6 +10,7 @@ let content, network, compared, images;
 
 const RUNS = { capsules: runCapsules, convolutions: runConvolutions, efficient: runEfficient };
 const run = (each, image) => RUNS[each.kind](each, image);
+const draw = (label, capsule) => (Array.isArray(network.decoder) ? decode : enlarge)(network, label, capsule);
 const KINDS = { float16: Uint16Array, float32: Float32Array, uint8: Uint8Array };
 
 function unpack(text, kind) {
@@ -58,7 +59,7 @@ function look(data, facts) {
   const labels = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b);
   const chosen = labels.slice(0, content.facts.targets);
   const drawn = network.decoder
-    ? chosen.map((label) => picture(decode(network, label, Float32Array.from(inside.capsules[label])))) : [];
+    ? chosen.map((label) => picture(draw(label, Float32Array.from(inside.capsules[label])))) : [];
   const beside = compared ? { compared: [...run(compared, image).scores] } : {};
   return { ...facts, scores: [...scores], ...inside, chosen, drawn, ...beside, input: picture(image), image: [...data] };
 }
@@ -91,7 +92,7 @@ const questions = {
     return look(image, { notes });
   },
   pixels: (pixels) => look(Float32Array.from(pixels), { notes: [] }),
-  capsule: (label, capsule) => ({ drawn: picture(decode(network, label, Float32Array.from(capsule))) }),
+  capsule: (label, capsule) => ({ drawn: picture(draw(label, Float32Array.from(capsule))) }),
 };
 
 function receive({ data }) {
