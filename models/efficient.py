@@ -15,6 +15,7 @@ from .upsampling_decoder import UpsamplingDecoder, leaky_relu
 
 CHANNELS = (32, 64, 64, 128)
 ATOMS = 8  # of a primary capsule
+SMALLEST = 11  # side of an image that the four convolutions leave something of
 LARGEST_MAP = 9  # smaller side of the feature map that the primary capsules of a derived network should see
 
 
@@ -54,10 +55,13 @@ def architecture(image_shape: tuple[int, int, int]) -> Architecture:
     covers that map, whatever its size.
 
     Raises:
-        ValueError: images too small for the kernels.
+        ValueError: images smaller than 11x11.
     """
     if image_shape in PAPER:
         return PAPER[image_shape]
+    if min(image_shape[:2]) < SMALLEST:
+        received = "x".join(map(str, image_shape[:2]))
+        raise ValueError(f"EfficientCapsNet takes images of {SMALLEST}x{SMALLEST} or larger. Received: {received}")
     kernels = (5, 3, 3, 3)
     for halved in (1, 2, 3, 4):
         first, second, third, fourth = (1,) * (4 - halved) + (2,) * halved
@@ -84,7 +88,7 @@ class EfficientCapsNet(CapsuleNetwork):
     Scientific Reports 11:14634, 2021 (arXiv:2101.12491).
 
     Raises:
-        ValueError: images too small for the kernels.
+        ValueError: images smaller than 11x11.
 
     Example:
         >>> model = EfficientCapsNet((28, 28, 1), 10)
@@ -120,8 +124,6 @@ class EfficientCapsNet(CapsuleNetwork):
         self.decoder = self._decoder(sizes.upsampling) if self.hparams.remake else None
         shape = (None, *self.image_shape)
         for layer in self._layers_in_order:
-            if isinstance(layer, keras.layers.Conv2D):
-                convolved_size(layer.name, shape[1:3], layer.kernel_size, layer.strides, "valid")
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
         if self.decoder is not None:

@@ -114,6 +114,12 @@ def test_every_network_is_the_papers_formula(shape):
     np.testing.assert_allclose(outputs["logits"], np.sqrt((expected**2).sum(-1) + 1e-7), atol=1e-5)
 
 
+def test_images_that_nothing_would_be_left_of_are_refused():
+    assert make_model("efficient", (11, 11, 1), 2, HParams(remake=False)).primary.kernel_size == (1, 1)
+    with pytest.raises(ValueError, match="images of 11x11 or larger. Received: 28x10"):
+        make_model("efficient", (28, 10, 1), 2, HParams(remake=False))
+
+
 def test_the_decoder_of_smallnorb_doubles_and_convolves():
     model = varied(make_model("efficient", (48, 48, 2), 5, HParams()))
     images = RNG.uniform(size=(2, 48, 48, 2)).astype(np.float32)
