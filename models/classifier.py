@@ -57,11 +57,12 @@ class Classifier(keras.Model):
     """
 
     has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`
-    decoder: Any = None  # the layer that draws an image from them, where there is one
     score_name = "score"  # what to call what `scores` gives
 
     def __init__(self, image_shape, num_classes: int, hparams: HParams | dict | None = None, **kwargs):
         super().__init__(**kwargs)
+        # The layer that draws an image from capsules, where there is one; on PyTorch a class's attribute would hide it.
+        self.decoder: Any = None
         kind = type(self).__name__
         rows, columns, depth = counts(f"{kind}: image_shape", image_shape, "(rows, columns, depth)")
         self.image_shape = rows, columns, depth

@@ -1,6 +1,5 @@
-"""The networks: their sizes, gradients, saving, hparams, and the same losses on two backends."""
+"""The networks: their sizes, gradients, saving, hparams, and the same losses on every backend."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -202,35 +201,34 @@ def test_the_loss_of_efficient_capsnet_suits_every_capsule_network(name, preset,
 
 
 ON_ANOTHER_BACKEND = """
-import sys, numpy as np, keras
-from models import make_model
-from models.hparams import HParams
-data = np.load(sys.argv[1] + "/data.npz")
-model = make_model("capsule", data["images"].shape[1:], 10, HParams(num_prime_capsules=2, conv_channels=8))
-model.load_weights(sys.argv[1] + "/start.weights.h5")
-model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8))
-losses = [model.train_on_batch(data["images"], data["labels"], return_dict=True)["loss"] for _ in range(4)]
-print(keras.backend.backend(), *(f"{float(loss):.9f}" for loss in losses))
+import sys, keras
+from models.models_test import losses
+print(keras.backend.backend(), *(f"{loss:.9f}" for loss in losses(sys.argv[1])))
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX, the second backend, is not installed")
-def test_tensorflow_and_jax_compute_equal_losses(tmp_path):
+def losses(folder):
+    """The losses of four steps from the weights in a folder."""
     images, labels = batch()
-    np.savez(tmp_path / "data.npz", images=images, labels=labels)
-    make_model("capsule", images.shape[1:], 10, TINY).save_weights(tmp_path / "start.weights.h5")
-    losses = {}
-    for backend in ("tensorflow", "jax"):
-        done = subprocess.run(
-            [sys.executable, "-c", ON_ANOTHER_BACKEND, str(tmp_path)],
-            env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
-            cwd=Path(__file__).parents[1],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        name, *values = done.stdout.split()
-        assert name == backend
-        losses[backend] = [float(value) for value in values]
-    assert losses["jax"][3] < losses["jax"][0]
-    np.testing.assert_allclose(losses["jax"], losses["tensorflow"], rtol=1e-5)
+    model = make_model("capsule", images.shape[1:], 10, TINY)
+    model.load_weights(f"{folder}/start.weights.h5")
+    model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8))
+    return [float(model.train_on_batch(images, labels, return_dict=True)["loss"]) for _ in range(4)]
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_another_backend_computes_the_losses_that_tensorflow_computes(backend, tmp_path):
+    pytest.importorskip(backend)
+    make_model("capsule", batch()[0].shape[1:], 10, TINY).save_weights(tmp_path / "start.weights.h5")
+    done = subprocess.run(
+        [sys.executable, "-c", ON_ANOTHER_BACKEND, str(tmp_path)],
+        env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    name, *received = done.stdout.split()
+    expected = losses(tmp_path)
+    assert name == backend and expected[3] < expected[0]
+    np.testing.assert_allclose(np.array(received, float), expected, rtol=1e-5)
