@@ -156,7 +156,7 @@ def card(name: str, trained: Trained, saved: SavedConfig, split: Split, rounded:
         "Weights in the file": f"{rounded.in_words}; float32 when they are loaded",
         "If all were float16": f"{rounded.changed_by_half} predictions would differ",
         "Size": f"`{pretrained.WEIGHTS}` has {size / 1e6:.2f} MB",
-        "Checksums": f"`{pretrained.SUMS}`, checked by every loading",
+        "Checksums": f"`{pretrained.SUMS}`, checked at each load",
         "Licence": "Apache 2.0, as the code",
     }
     table = "".join(f"| {what} | {text} |\n" for what, text in rows.items())
