@@ -94,13 +94,11 @@ def open_split(
         _note_overlap(pairs)
         pairs.note += f" Training and evaluation both take them from {data_dir}: evaluate with the test pairs' files."
         return pairs
-    with_records = options.num_targets == 1 and options.preparation == "2017"
-    for name in record_names(split) if with_records else ():
-        path = plain_or_packed(folder, name)
-        if path is not None:
-            return RecordDigits(path)
+    records = next(filter(None, (plain_or_packed(folder, name) for name in record_names(split))), None)
+    if records and options.num_targets == 1 and options.preparation == "2017":
+        return RecordDigits(records)
     if sources.locate(folder) is None:
-        raise DataError(_nothing_there(folder, split))
+        raise DataError(_only_records(records) if records else _nothing_there(folder, split))
     examples = load(folder, split, relative)
     images, labels = examples.images, examples.labels
     info = _info(examples.relative, *images.shape[1:])
@@ -121,6 +119,13 @@ def open_split(
         notes.insert(0, f"{folder} holds {examples.relative.name}, {len(info.class_names)} classes.")
     opened.note = " ".join(filter(None, notes))
     return opened
+
+
+def _only_records(path: Path) -> str:
+    return (
+        f"{path} holds digits in the form of 2017, for one digit an image. Pairs (--num_targets=2) and "
+        "preparation=efficient need the plain digits beside it, such as MNIST's IDX files: --download fetches them."
+    )
 
 
 def _nothing_there(folder: Path, split_name: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_data import DataError, evaluation_batches, open_split, training_batches
+from input_data import DataError, Options, evaluation_batches, open_split, training_batches
 from input_data.formats import idx
 from input_data.images import integers, shift
 from input_data.mnist.mnist_input import SAMPLE
@@ -68,6 +68,13 @@ def test_records_of_2017_give_the_same_as_idx(tmp_path):
     for ours, theirs in zip(evaluation_batches(one, 7), evaluation_batches(other, 7), strict=True):
         np.testing.assert_array_equal(ours["images"], theirs["images"])
         np.testing.assert_array_equal(ours["labels"], theirs["labels"])
+
+
+@pytest.mark.parametrize("options", [Options(num_targets=2), Options(preparation="efficient")], ids=str)
+def test_records_alone_are_not_enough_for_what_is_made_from_plain_digits(options, tmp_path):
+    write_records(tmp_path / "test_0shifted_mnist.tfrecords", *digits(4))
+    with pytest.raises(DataError, match="need the plain digits beside it, such as MNIST's IDX files"):
+        open_split("mnist", "test", str(tmp_path), options)
 
 
 @pytest.mark.parametrize("name", ["valid_test_0shifted_mnist.tfrecords", "test_0shifted_mnist_valid.tfrecords"])
