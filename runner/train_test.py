@@ -2,10 +2,13 @@
 
 import csv
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from runner.bundle import Bundle
 from runner.run_config import RunConfig
 from runner.train import _evaluation_is_due, _to_next_checkpoint, train
 
@@ -49,3 +52,20 @@ def test_training_evaluates_as_it_goes_and_tensorboard_shows_both(tmp_path):
         assert {("accuracy", step), ("total_loss", step)} <= tags["train"] & tags["test"]
         assert {("learning_rate", step), ("images_per_second", step)} <= tags["train"]
     assert ("_hparams_/session_start_info", 0) in tags[tmp_path.name]
+
+
+def test_moving_statistics_resume_bit_for_bit_and_several_steps_in_a_call_keep_them(tmp_path):
+    config = RunConfig(
+        model="efficient", preset="efficient_mnist", hparams_override="remake=false", batch_size=2, save_step=2,
+        eval_size=4,
+    )  # fmt: skip
+    for folder, changes in (
+        ("whole", {"max_steps": 4, "steps_per_call": 4, "save_step": 4}),
+        ("parts", {"max_steps": 2}),
+        ("parts", {"max_steps": 4}),
+    ):
+        assert train(replace(config, summary_dir=str(tmp_path / folder), **changes))[0] == 0
+    whole, parts = (Bundle(str(tmp_path / folder / "train/model.ckpt-4")) for folder in ("whole", "parts"))
+    assert whole.entries.keys() == parts.entries.keys() >= {"norm1/moving_mean", "norm4/moving_variance"}
+    for name in whole.entries:
+        np.testing.assert_array_equal(whole.read(name), parts.read(name), err_msg=name)
