@@ -16,6 +16,7 @@ import statistics
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import get_type_hints
 
@@ -98,7 +99,6 @@ def add(folder: Path, table: str, network: str) -> None:
 def describe(folder: Path, table: str, network: str) -> Run:
     """The row of a finished run, from what it left in its folder."""
     from benchmarks.backends import device_name
-    from explorer.findings import scalars
     from runner import config, results
     from runner.ship import recipe
 
@@ -108,15 +108,13 @@ def describe(folder: Path, table: str, network: str) -> Run:
     if saved is None or last != saved.flags["max_steps"]:
         raise ValueError(f"{folder} has no result of its last step on the test set. Let experiment.py finish it first.")
     test, held_out = evaluated["test", last], evaluated.get(("validation", last))
-    speed = statistics.median(scalars(folder, ("images_per_second",))["images_per_second"][1])
-    batch_size = saved.flags["batch_size"]
     return Run(
         table=table,
         network=network,
         seed=saved.flags["seed"],
         steps=last,
-        batch_size=batch_size,
-        minutes=round(last * batch_size / speed / 60, 1),
+        batch_size=saved.flags["batch_size"],
+        minutes=round(last * seconds_per_step(folder) / 60, 1),
         validation_error=f"{held_out.percent:.2f}" if held_out else "",
         test_set=saved.flags["dataset"],
         test_size=test.size,
@@ -127,6 +125,15 @@ def describe(folder: Path, table: str, network: str) -> Run:
         commit=(saved.git_commit or "")[:7],
         machine=device_name(),
     )
+
+
+def seconds_per_step(folder: Path) -> float:
+    """The median time of a step of a run, by the clock of its summaries. Pauses do not count."""
+    from explorer.findings import events
+
+    times = [(event.step, event.wall_time) for event in events(folder) if event.summary.value]
+    times = sorted(dict(times).items())
+    return statistics.median((after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(times))
 
 
 def page(text: str, runs: list[Run], published: list[Published]) -> str:

@@ -1,6 +1,7 @@
 """What is inside a trained network, as arrays; `pictures` draws them."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,14 +186,19 @@ def scalars(run: Path, tags: tuple[str, ...] = LOSSES) -> dict[str, np.ndarray]:
         float [2, steps] of each tag that was written.
     """
     found: dict[str, dict[int, float]] = {}
+    for event in events(run):
+        for value in event.summary.value:
+            if value.tag in tags:
+                found.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+    return {tag: np.array(sorted(found[tag].items())).T for tag in tags if tag in found}
+
+
+def events(run: Path) -> Iterator[tf.compat.v1.Event]:
+    """TensorBoard's events in `train/` of a run's folder, in the order in which they were written."""
     for path in sorted((run / "train").glob("events.*")):  # later files hold what was trained again
         records = iter(tf.data.TFRecordDataset(str(path)))
         while True:
             try:
-                event = tf.compat.v1.Event.FromString(next(records).numpy())
+                yield tf.compat.v1.Event.FromString(next(records).numpy())
             except (StopIteration, tf.errors.DataLossError):  # the end, or a record that is being written
                 break
-            for value in event.summary.value:
-                if value.tag in tags:
-                    found.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
-    return {tag: np.array(sorted(found[tag].items())).T for tag in tags if tag in found}
