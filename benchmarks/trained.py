@@ -30,7 +30,7 @@ TRAINED, PUBLISHED = (ROOT / "benchmarks" / "results" / f"{name}.csv" for name i
 PAGE = ROOT / "docs" / "results.md"
 CURVES = ROOT / "docs" / "curves.png"
 _USUAL_SIZE = 10_000  # examples of a test set; others are shown
-_SMOOTH = 10  # scalars that make a point of the loss curve
+_SMOOTH = 10  # scalars of training that make a point of a curve
 # The block of the page that a table fills.
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -169,24 +169,24 @@ def _line(cells: Iterable) -> str:
 
 
 def draw_curves(runs: dict[str, Path], path: Path) -> None:
-    """Draws the learning curves of runs by their names: test error of each evaluated checkpoint, and training loss."""
+    """Draws the errors of runs by their names: of each evaluated checkpoint on the test set, and in training."""
     from matplotlib.figure import Figure
 
     from explorer.findings import errors, scalars
     from explorer.sheets import write
 
     figure = Figure(figsize=(10, 4), layout="constrained")
-    error_axes, loss_axes = figure.subplots(1, 2)
+    test_axes, training_axes = figure.subplots(1, 2, sharey=True)
     for name, folder in runs.items():
-        error_axes.plot(*errors(folder)["test"], marker="o", markersize=3, label=name)
-        steps, losses = scalars(folder, ("batch_classification_cost",))["batch_classification_cost"]
+        test_axes.plot(*errors(folder)["test"], marker="o", markersize=3, label=name)
+        steps, right = scalars(folder, ("accuracy",))["accuracy"]
         count = len(steps) // _SMOOTH * _SMOOTH
-        blocks = (array[:count].reshape(-1, _SMOOTH).mean(axis=1) for array in (steps, losses))  # [count/n, n] → mean
-        loss_axes.plot(*blocks, label=name)
-    error_axes.set(xlabel="step", title="Error on the test set in %", yscale="log")
-    loss_axes.set(xlabel="step", title=f"Classification loss in training, mean of {_SMOOTH} values", yscale="log")
-    for axes in (error_axes, loss_axes):
-        axes.grid(alpha=0.3, which="both")
+        steps, right = (array[:count].reshape(-1, _SMOOTH).mean(axis=1) for array in (steps, right))
+        training_axes.plot(steps, 100 * (1 - right), label=name)
+    test_axes.set(xlabel="step", title="Error on the test set in %", ylim=(0, 3))
+    training_axes.set(xlabel="step", title=f"Error in training in %, mean of {_SMOOTH} batches")
+    for axes in (test_axes, training_axes):
+        axes.grid(alpha=0.3)
         axes.legend()
     write(path, figure)
 
