@@ -1,6 +1,6 @@
-"""Looks inside a trained network: pictures, a page to try it on, how robust it is, and what its routing does.
+"""Looks inside a trained network: pictures, a page to try it on, its robustness, and what its routing does.
 
-    python explore.py                            # pictures of a network that ships, on the embedded digits
+    python explore.py                            # pictures of a pretrained network, on the embedded digits
     python explore.py --serve                    # a page to try it on
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D                     # PNG files in S/pictures
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --serve             # a page
@@ -26,7 +26,7 @@ PROGRAM = "explore.py"
 
 @dataclass(frozen=True, kw_only=True)
 class ExploreConfig(NetworkFlags):
-    """What is asked of a trained network.
+    """The flags of `explore.py`.
 
     Raises:
         ValueError: flags that contradict one another.
@@ -34,44 +34,46 @@ class ExploreConfig(NetworkFlags):
 
     checkpoint: str | None = flag(
         None,
-        "the network: a run's folder, S/best, S/train/model.ckpt-STEP or pretrained:NAME, a folder of pretrained/ "
+        "the network: a run's folder, S/best, S/train/model.ckpt-STEP, or pretrained:NAME for a folder in pretrained/ "
         f"(default: {DEFAULT_NETWORK})",
         path=True,
     )
     data_dir: str | None = flag(
-        None, "its data set's files; none: the embedded sample of MNIST", path=True, metavar="DIR"
+        None, "files of its data set (default: the embedded sample of MNIST)", path=True, metavar="DIR"
     )
     out: str | None = flag(
         None,
-        "where pictures go (default: pictures/ beside train/; of pretrained:NAME runs/pretrained/NAME/pictures)",
+        "folder for pictures (default: pictures/ beside train/; for pretrained:NAME runs/pretrained/NAME/pictures)",
         path=True,
         metavar="DIR",
     )
-    format: str = flag("png", "of the pictures", choices=("png", "svg", "pdf"))
-    dpi: int = flag(100, "pixels to the inch of the pictures", low=50, high=1200)
-    eval_size: int | None = flag(None, "test examples to use (default: all; 1000 with --robustness)", low=1, high=10**9)
-    serve: bool = flag(False, "a page to try the network on, at 127.0.0.1")
-    port: int = flag(8000, "of the page", low=0, high=65535)
+    format: str = flag("png", "file format of the pictures", choices=("png", "svg", "pdf"))
+    dpi: int = flag(100, "pixels per inch of the pictures", low=50, high=1200)
+    eval_size: int | None = flag(
+        None, "number of test examples to use (default: all; 1000 with --robustness)", low=1, high=10**9
+    )
+    serve: bool = flag(False, "serve a page to try the network on, at 127.0.0.1")
+    port: int = flag(8000, "port of the page; 0 picks a free one", low=0, high=65535)
     export_page: str | None = flag(
         None,
-        "that page as a file, or a folder of files, which holds the network and needs no server",
+        "write that page to a file, or a folder of files, that holds the network and needs no server",
         path=True,
         metavar="DIR|FILE.html",
     )
-    robustness: bool = flag(False, "accuracy under rotation, shift, scale, shear and noise instead")
-    diagnose: bool = flag(False, "whether the routing does anything and which capsules do, instead")
+    robustness: bool = flag(False, "measure accuracy under rotation, shift, scale, shear and noise")
+    diagnose: bool = flag(False, "measure whether the routing does anything, and which capsules do")
     compare: str | None = flag(
         None,
-        "with --robustness, --diagnose, --serve or --export_page: another network of the same images, as a baseline",
+        "with --robustness, --diagnose, --serve or --export_page: another network for the same images, as a baseline",
         path=True,
     )
 
     def __post_init__(self):
         jobs = [name for name in ("robustness", "diagnose", "serve", "export_page") if getattr(self, name)]
         if self.compare and not jobs:
-            raise ValueError("--compare goes with --robustness, --diagnose, --serve or --export_page")
+            raise ValueError("--compare needs --robustness, --diagnose, --serve or --export_page")
         if len(jobs) > 1:
-            raise ValueError(f"--{jobs[0]} is not allowed with --{jobs[1]}")
+            raise ValueError(f"--{jobs[0]} is not allowed with --{jobs[1]}. Give one of them.")
 
 
 def main(arguments: list[str]) -> int:
@@ -80,17 +82,17 @@ def main(arguments: list[str]) -> int:
         ExploreConfig,
         arguments,
         PROGRAM,
-        "Draws what is inside a trained network: reconstructions, what the dimensions of a capsule mean, "
-        "two digits in two colours, routing, confusion and training curves, as far as they fit the network.",
+        "Draws what is inside a trained network: reconstructions, the dimensions of a capsule, two digits in two "
+        "colours, routing, confusion and training curves, as far as they apply to the network.",
     )
     return exit_code(PROGRAM, lambda: explore(config))
 
 
 def explore(config: ExploreConfig) -> int:
-    """Loads the network and its test split and does one of the four jobs."""
+    """Loads the network and its test split, and runs the job that the flags ask for."""
     missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
     if missing and not (config.serve or config.export_page):
-        raise ValueError(f"Pictures need {' and '.join(missing)}, not installed here: pip install {' '.join(missing)}")
+        raise ValueError(f"Pictures need {' and '.join(missing)}: pip install {' '.join(missing)}")
     use_tensorflow()
     from runner.loader import Data, describe, load, load_described
     from runner.naming import resolve
@@ -99,7 +101,7 @@ def explore(config: ExploreConfig) -> int:
     show_devices(None, None)
     data = Data(config.data_dir)
     if not config.checkpoint:
-        say(f"No --checkpoint given: the network is {DEFAULT_NETWORK}")
+        say(f"No --checkpoint given: using {DEFAULT_NETWORK}")
     checkpoint = resolve(config.checkpoint or DEFAULT_NETWORK)
     saved = describe(checkpoint, config, data)
     split = data.for_network(saved)

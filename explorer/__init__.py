@@ -1,1 +1,1 @@
-"""What one does with a trained network."""
+"""Tools for a trained network: predictions, exports, pictures, measurements and a page."""

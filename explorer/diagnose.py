@@ -1,7 +1,6 @@
-"""Whether the routing of a capsule network does anything, and which of its capsules do: measured on a test split.
+"""Measures on a test split whether the routing of a capsule network does anything, and which of its capsules do.
 
-What the measures mean is told in docs/diagnosis.md. Everything is added up batch by batch, so that memory does not grow
-with the split.
+docs/diagnosis.md explains the measures. Everything is added up batch by batch, so memory does not grow with the split.
 """
 
 import itertools
@@ -24,28 +23,30 @@ from runner.loader import Trained
 
 BATCH = 100
 EPSILON = 0.01  # a primary capsule whose length never exceeds this is dead
-ITERATIONS = (1, 2, 3, 5)  # of routing by agreement, that a network is evaluated with
+ITERATIONS = (1, 2, 3, 5)  # numbers of routing iterations that a network is evaluated with
 BINS = 10  # of the calibration
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was measured of one network. Shares are in [0, 1], errors in percent.
+    """The measures of one network. Shares are in [0, 1], errors in percent.
 
     Attributes:
         size: number of test images.
-        entropy: of the coupling coefficients of a primary capsule over the classes, 1 where they are uniform; one
+        entropy: entropy of the coupling coefficients of a primary capsule over the classes, 1 if they are uniform; one
             number for each routing iteration.
         logit_change: mean absolute change of the routing logits from each iteration to the next.
         between_classes, within_classes: standard deviation of a coupling coefficient of the last iteration between the
             means of the classes, and around them.
-        dead, always_on: shares of primary capsules whose length exceeds `EPSILON` never, and in every image.
-        primary_lengths: the largest length of each primary capsule over the images, rising.
-        errors: percent of images wrong by way to route: "learnt", "uniform" coefficients, "1 iteration", ….
-        length_right, length_wrong: mean score of right and of wrong answers; None: there are none.
-        calibration_error: expected difference between the score of an answer and the share of right ones among its
-            like.
-        calibration: for each of `BINS` ranges of the score: answers, their mean score, the share of right ones.
+        dead: share of primary capsules whose length never exceeds `EPSILON`.
+        always_on: share of primary capsules whose length exceeds `EPSILON` in every image.
+        primary_lengths: the largest length of each primary capsule over the images, in ascending order.
+        errors: percentage of wrong images for each way to route: "learnt", "uniform" coefficients, "1 iteration", ….
+        length_right, length_wrong: mean score of right and of wrong answers; None if there are none.
+        calibration_error: expected difference between the score of an answer and the share of right answers with about
+            the same score.
+        calibration: for each of `BINS` ranges of the score, the number of answers, their mean score and the share of
+            right ones.
     """
 
     size: int
@@ -64,7 +65,7 @@ class Diagnosis:
 
 
 class _WithoutAgreement:
-    """Votes that agree with nothing, so that every routing that asks for agreement weighs them alike."""
+    """Votes that agree with nothing, so that a routing by agreement gives them all the same weight."""
 
     def __init__(self, votes: Any):
         self.sum, self.weighted_sum = votes.sum, votes.weighted_sum
@@ -75,7 +76,7 @@ class _WithoutAgreement:
 
 
 def ways_to_route(layer: Capsules) -> dict[str, Callable]:
-    """For each other way to route the votes of a layer a function of votes and bias, by the way's name."""
+    """The other ways to route the votes of a layer: functions of votes and bias, by name."""
     routing = layer.make_routing()
     ways: dict[str, Callable] = {"uniform": lambda votes, bias: routing(_WithoutAgreement(votes), bias)}
     if isinstance(routing, DynamicRouting):
@@ -85,7 +86,7 @@ def ways_to_route(layer: Capsules) -> dict[str, Callable]:
 
 
 def _look(model: Classifier) -> Callable:
-    """A compiled function of images that gives what is added up."""
+    """A compiled function that computes from images the values that `diagnose` adds up."""
     layer, ways = model.classes, ways_to_route(model.classes)
 
     @tf.function(reduce_retracing=True)
@@ -118,10 +119,10 @@ def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagno
     Args:
         trained: the network.
         split: test images.
-        limit: how many of the first to use; None: all.
+        limit: number of images to use, from the first; None: all.
 
     Raises:
-        ValueError: a network without capsules.
+        ValueError: the network has no capsules.
     """
     model = trained.model
     if not model.has_capsules:
@@ -138,7 +139,7 @@ def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagno
             labels, count = batch["labels"], len(batch["labels"])
             sums["entropies"] += count * seen["entropies"].astype(float)
             sums["changes"] += count * seen["changes"].astype(float)
-            own = np.eye(model.num_classes)[labels[:, 0]]  # [n, classes]; of two digits the first
+            own = np.eye(model.num_classes)[labels[:, 0]]  # [n, classes]; with two digits, the first one counts
             last = seen["last"].astype(float)  # [out, n, in]
             classes += own.sum(axis=0)
             sums["first"] += np.einsum("nk,oni->koi", own, last, optimize=True)
@@ -188,7 +189,7 @@ def deviations(counts: np.ndarray, first: np.ndarray, second: np.ndarray) -> tup
 
 
 def calibrate(scores: np.ndarray, right: np.ndarray) -> list[tuple[int, float, float]]:
-    """Answers, their mean score and the share of right ones, for each of `BINS` ranges of the score in [0, 1]."""
+    """The number of answers, their mean score and the share of right ones for each of `BINS` ranges of the score."""
     places = np.clip((scores * BINS).astype(int), 0, BINS - 1)
     rows = []
     for index in range(BINS):

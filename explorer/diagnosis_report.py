@@ -1,4 +1,4 @@
-"""The diagnosis of networks as a table, a JSON file and a figure."""
+"""Reports the diagnosis of networks as a table, a JSON file and a figure."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from runner.loader import Trained
 
 
 def rows(diagnosis: Diagnosis) -> dict[str, str]:
-    """The measures as text, by their names."""
+    """The measures as text, by name."""
     own = {"test images": f"{diagnosis.size:,}"}
     for index, value in enumerate(diagnosis.entropy, start=1):
         own[f"entropy of the couplings, iteration {index} (1: uniform)"] = f"{value:.4f}"
@@ -69,7 +69,7 @@ def plot(diagnoses: list[Diagnosis], names: list[str]) -> Figure:
     error.set(title="Error in % by way to route", xticks=range(len(ways)))
     error.set_xticklabels(ways, rotation=30, ha="right")
     primary.axhline(EPSILON, color="grey", linewidth=0.8, linestyle=":")
-    primary.set(title="Largest length of each primary capsule", xlabel="capsules in %, rising", ylim=(0, 1.05))
+    primary.set(title="Largest length of each primary capsule", xlabel="capsules in %, by length", ylim=(0, 1.05))
     calibration.plot((0, 1), (0, 1), color="grey", linewidth=0.8, linestyle=":")
     calibration.set(title=f"Share of right answers in {BINS} ranges of the score", xlabel="score", ylim=(0, 1.05))
     for axes in (entropy, change):
@@ -89,7 +89,7 @@ def report(
     ending: str = "png",
     dpi: int = DPI,
 ) -> None:
-    """Measures networks, says the table and writes `diagnosis.json` and a figure, `diagnosis.png`, into `out`."""
+    """Measures networks, prints the table and writes `diagnosis.json` and a figure, `diagnosis.png`, into `out`."""
     diagnoses = [diagnose(each, split, size) for each in networks]
     names = network_names(networks)
     say(table(diagnoses, names))

@@ -1,8 +1,8 @@
-"""A trained network in the file formats of other programs, each checked against the network before it is kept.
+"""Exports a trained network to the file formats of other programs, and checks each file against the network.
 
-What is exported takes images, float32 [batch, rows, columns, depth] by the name "images", and gives "logits"
-[batch, classes] and, of a CapsNet, "capsules" [batch, classes, atoms]. It knows no labels, has no decoder, and is
-made of Keras' layers and those of `capsules` alone.
+The exported network takes images, float32 [batch, rows, columns, depth], as "images" and gives "logits"
+[batch, classes] and, if it has capsules, "capsules" [batch, classes, atoms]. It takes no labels and has no decoder. It
+consists only of layers of Keras and of `capsules`.
 """
 
 import json
@@ -20,7 +20,7 @@ import numpy as np
 from capsules.convolution import convolution_method
 from runner.loader import Trained
 
-TOLERANCE = 1e-4  # largest difference from the live network, of its largest output where that is above 1
+TOLERANCE = 1e-4  # largest difference from the live network, as a share of its largest output if that is above 1
 _BATCHES = (1, 3)  # sizes of the batches that are compared
 
 
@@ -29,11 +29,11 @@ class Format:
     """A file format.
 
     Attributes:
-        name: what it is called.
+        name: its name.
         write: takes (functional model, path, facts).
-        run: takes (path, batches of images) and gives the outputs by name for each, as the format's own runtime does.
+        run: takes (path, batches of images) and gives the outputs of each batch by name, from the format's own runtime.
         extra: the extra of setup.py that it needs, if any.
-        modules: what that installs.
+        modules: the modules that this extra installs.
     """
 
     name: str
@@ -114,32 +114,33 @@ SAVED_MODEL = Format("TensorFlow SavedModel", _write_saved_model, _run_saved_mod
 def export(trained: Trained, path: Path) -> str:
     """Writes a network to a file `.keras`, `.onnx` or `.tflite`, or else to a folder with a TensorFlow SavedModel.
 
-    It is written and checked under a temporary name, so that `path` is either a right export or as it was.
+    The export is written and checked under a temporary name. If it fails, `path` stays as it was.
 
     Returns:
         A line that says what was written, and how far its outputs are from the live network's.
 
     Raises:
-        ValueError: packages that are missing, a folder in the way that holds something else, or outputs that
-            differ from the live network's by more than `TOLERANCE`.
+        ValueError: packages are missing, `path` is a folder that holds something else, or the outputs differ from the
+            live network's by more than `TOLERANCE`.
     """
     ending = path.suffix.lower()
     if ending and ending not in FORMATS:
         raise ValueError(
-            f"--export takes a name that ends in {', '.join(FORMATS)}, or has no ending for a SavedModel. "
+            f"--export takes a name that ends in {', '.join(FORMATS)}, or a name without an ending for a SavedModel. "
             f"Received: {path}"
         )
     form = FORMATS.get(ending, SAVED_MODEL)
     _check_installed(form)
     if form is SAVED_MODEL and path.exists() and not _may_replace(path):
         raise ValueError(
-            f"{path} exists and is no SavedModel. Give the name of a new folder, or a file {', '.join(FORMATS)}."
+            f"{path} exists and is not a SavedModel. Give the name of a new folder, or of a file with the ending "
+            f"{', '.join(FORMATS)}."
         )
     facts = {"class_names": json.dumps(trained.class_names), "dataset": trained.dataset}
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         draft = Path(folder) / path.name
-        with convolution_method("direct"):  # other runtimes know an ordinary convolution
+        with convolution_method("direct"):  # other runtimes get an ordinary convolution
             form.write(functional(trained), draft, facts)
         difference = _difference(form, draft, trained)
         if not difference <= TOLERANCE:

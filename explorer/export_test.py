@@ -137,7 +137,7 @@ def test_a_saved_model_is_replaced_and_other_folders_are_not(tmp_path):
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     (tmp_path / "file").write_text("dear")
     for name in ("mine", "file"):
-        with pytest.raises(ValueError, match="exists and is no SavedModel"):
+        with pytest.raises(ValueError, match="exists and is not a SavedModel"):
             export(trained, tmp_path / name)
     assert (tmp_path / "mine" / "letter.txt").exists() and (tmp_path / "file").read_text() == "dear"
 

@@ -1,4 +1,4 @@
-"""What is inside a trained network, as arrays; `pictures` draws them."""
+"""Computes what is inside a trained network, as arrays that `pictures` draws."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ LOSSES = ("total_loss", "batch_classification_cost", "reconstruction_error")  # 
 
 @dataclass(frozen=True)
 class Examined:
-    """A network and what it makes of a test split.
+    """A network and its outputs on a test split.
 
     Attributes:
         trained: the network.
         split: the test split.
-        logits: [n, classes], of the split's first n examples.
+        logits: [n, classes], those of the split's first n examples.
         labels: int [n, num_targets].
         predictions: int [n, num_targets], largest logit first.
     """
@@ -49,14 +49,14 @@ class Examined:
         return self.split.batch(indices, np.zeros((len(indices), self.split.noise)))["images"]
 
     def some(self, wanted: np.ndarray, count: int) -> np.ndarray:
-        """The first `count` of the wanted examples, taken in turn from each class: own images lie sorted by class.
+        """The first `count` of the wanted examples, taken in turn from each class, because some splits are sorted.
 
         Args:
             wanted: bool [n].
             count: how many.
 
         Returns:
-            Their indices, ascending, int [at most count]. Of several labels the first counts.
+            Their indices, ascending, int [at most count]. The class of an example is its first label.
         """
         indices = np.flatnonzero(wanted)
         seen: Counter[int] = Counter()
@@ -67,11 +67,11 @@ class Examined:
         return np.sort(indices[np.argsort(np.array(turns, int), kind="stable")[:count]])
 
     def example(self, label: int) -> int | None:
-        """The first example with this label, if there is one a right one; None: there is none."""
+        """The first example with this label, preferably one that the network gets right; None if there is none."""
         with_label = (self.labels == label).any(axis=1)
-        found = np.flatnonzero(with_label & self.right)
-        found = found if found.size else np.flatnonzero(with_label)
-        return int(found[0]) if found.size else None
+        indices = np.flatnonzero(with_label & self.right)
+        indices = indices if indices.size else np.flatnonzero(with_label)
+        return int(indices[0]) if indices.size else None
 
 
 def examine(trained: Trained, split: Split, limit: int | None = None) -> Examined:
@@ -87,7 +87,7 @@ def reconstructions(model: Classifier, images: np.ndarray, labels: np.ndarray) -
     Args:
         model: a network with a decoder.
         images: [n, rows, columns, depth].
-        labels: int [n, targets], any number of them.
+        labels: int [n, targets], any number for each image.
 
     Returns:
         [n, targets, rows, columns, depth].
@@ -101,7 +101,7 @@ def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
     Args:
         model: a network with a decoder.
         image: [rows, columns, depth].
-        label: whose capsule.
+        label: the class whose capsule is changed.
 
     Returns:
         [atoms, len(SWEEP), rows, columns, depth].
@@ -120,31 +120,31 @@ def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
 def confusion(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
     """How often each label (row) is taken for each class (column), float [classes, classes].
 
-    With several labels an image, each label that is found counts on the diagonal, and each that is missed
-    is shared evenly among the wrong predictions of its image, so that a row always sums to its label's count.
+    If an image has several labels, each predicted label counts on the diagonal, and each missed label is shared evenly
+    among the wrong predictions of its image. A row therefore always sums to its label's count.
     """
     eye = np.eye(num_classes)
-    there, said = eye[labels].sum(axis=1), eye[predictions].sum(axis=1)  # [n, classes]
-    missed, wrong = there * (1 - said), said * (1 - there)
+    present, predicted = eye[labels].sum(axis=1), eye[predictions].sum(axis=1)  # [n, classes]
+    missed, wrong = present * (1 - predicted), predicted * (1 - present)
     shares = wrong / np.maximum(wrong.sum(axis=1, keepdims=True), 1)
-    return np.diag((there * said).sum(axis=0)) + missed.T @ shares
+    return np.diag((present * predicted).sum(axis=0)) + missed.T @ shares
 
 
 def aligned(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """Pairs of predictions [n, 2], swapped where a prediction is then at the place of the same label."""
+    """Pairs of predictions [n, 2], swapped where this puts a prediction in the position of the same label."""
     swap = (labels[:, 0] == predictions[:, 1]) | (labels[:, 1] == predictions[:, 0])
     return np.where(swap[:, None], predictions[:, ::-1], predictions)
 
 
 def absent(examined: Examined, indices: np.ndarray) -> np.ndarray:
-    """For right pairs [n]: the digit that the network finds likeliest of those that are not there, int [n]."""
+    """For correctly predicted pairs [n]: the likeliest digit that is not in the image, int [n]."""
     return top_labels(examined.logits[indices], 3)[:, 2]
 
 
 def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Two reconstructions in orange and blue over the dimmed input; where both draw it is white (paper, figure 5).
+    """Two reconstructions in orange and blue over the dimmed input, white where both draw (paper, figure 5).
 
-    The paper's red and green are one colour to a man in twelve; these two are the page's as well.
+    One man in twelve cannot tell the paper's red from its green; the page has the same two colours as here.
 
     Args:
         images: [n, rows, columns, 1].
@@ -160,7 +160,7 @@ def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 def run_folder(checkpoint: str) -> Path:
     """The run's folder (`summary_dir`) that a checkpoint is in: the one with `train/`, or the checkpoint's own.
 
-    A network that ships has none; what is made of it goes to `runs/pretrained/NAME`.
+    A pretrained network has no run; its outputs go to `runs/pretrained/NAME`.
     """
     if Shipped.is_named(checkpoint):
         return Path("runs/pretrained") / Path(checkpoint).parent.name
@@ -169,33 +169,33 @@ def run_folder(checkpoint: str) -> Path:
 
 
 def errors(run: Path) -> dict[str, np.ndarray]:
-    """Percent wrong against step from `test/results.csv`: float [2, evaluations] of each split in it."""
+    """The error in percent by step from `test/results.csv`: float [2, evaluations] for each split in it."""
     rows = sorted((row.split, row.step, row.percent) for row in results.read(run / "test"))
     splits = sorted({row[0] for row in rows})
     return {split: np.array([row[1:] for row in rows if row[0] == split]).T for split in splits}
 
 
 def scalars(run: Path, tags: tuple[str, ...] = LOSSES) -> dict[str, np.ndarray]:
-    """What training wrote for TensorBoard into `train/`, against the step.
+    """The scalars that training wrote for TensorBoard into `train/`, by step.
 
     Args:
-        run: its folder.
+        run: the run's folder.
         tags: of the scalars.
 
     Returns:
-        float [2, steps] of each tag that was written.
+        float [2, steps] for each tag that was written.
     """
-    found: dict[str, dict[int, float]] = {}
+    values_by_tag: dict[str, dict[int, float]] = {}
     for event in events(run):
         for value in event.summary.value:
             if value.tag in tags:
-                found.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
-    return {tag: np.array(sorted(found[tag].items())).T for tag in tags if tag in found}
+                values_by_tag.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+    return {tag: np.array(sorted(values_by_tag[tag].items())).T for tag in tags if tag in values_by_tag}
 
 
 def events(run: Path) -> Iterator[tf.compat.v1.Event]:
     """TensorBoard's events in `train/` of a run's folder, in the order in which they were written."""
-    for path in sorted((run / "train").glob("events.*")):  # later files hold what was trained again
+    for path in sorted((run / "train").glob("events.*")):  # later files overwrite steps that were trained again
         records = iter(tf.data.TFRecordDataset(str(path)))
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The pictures of the paper, drawn from a trained network into PNG files."""
+"""Draws the pictures of the paper from a trained network and writes them to PNG, SVG or PDF files."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +16,8 @@ from explorer.sheets import DPI, Sheet, write
 from runner.evaluation import top_labels
 
 SHOWN = 10  # examples in a row, and classes that get a picture of their own
-PAIRS = 8  # the same of pairs of digits, which are larger
-ROUTED = 3  # right examples whose routing is shown, and a wrong one
+PAIRS = 8  # pairs of digits in a row: they are larger
+ROUTED = 3  # right examples whose routing is shown, besides a wrong one
 COLOURS = "viridis"
 
 
@@ -29,13 +29,13 @@ def draw_all(
     file_format: str = "png",
     dpi: int = DPI,
 ) -> None:
-    """Draws every picture that fits the network, and says a line for each file and for each that is left out.
+    """Draws every picture that fits the network, and prints a line for each file and for each picture left out.
 
     Args:
-        examined: the network and what it makes of the test split.
-        checkpoint: where it is from; the curves are those of its run.
-        out: the folder to draw into.
-        say: takes each line.
+        examined: the network and its outputs on the test split.
+        checkpoint: the network's checkpoint; the curves are those of its run.
+        out: the folder to write to.
+        say: prints a line.
         file_format: png, svg or pdf.
         dpi: see `sheets.write`.
     """
@@ -51,19 +51,19 @@ def draw_all(
 
 
 def left_out(examined: Examined, run: Path) -> dict[str, str]:
-    """Names of the pictures that do not fit a network or its run, with the reasons."""
+    """The pictures that do not fit a network or its run, with the reasons."""
     model, without = examined.trained.model, {}
     if model.decoder is None:
         names = ("reconstructions", "dimensions", "multimnist")
         without |= dict.fromkeys(names, f"this {model.name} has no decoder")
     elif examined.trained.num_targets == 2:
-        without["reconstructions"] = "the picture multimnist has those of two digits"
+        without["reconstructions"] = "the picture multimnist has the reconstructions of two digits"
     else:
         without["multimnist"] = "an image of this network has one label"
     if model.places() is None:
-        without["routing"] = f"{model.name} has no grid of primary capsules that is routed"
+        without["routing"] = f"{model.name} does not route a grid of primary capsules"
     if not findings.errors(run) and not findings.scalars(run):
-        without["curves"] = f"{run} has neither test/results.csv nor TensorBoard's losses in train"
+        without["curves"] = f"{run} has neither test/results.csv nor losses for TensorBoard in train/"
     return without
 
 
@@ -90,7 +90,7 @@ def _names(examined: Examined, labels: np.ndarray) -> str:
 
 
 def _headings(examined: Examined, **lines: np.ndarray) -> list[str]:
-    """Headings of columns: for each name a line with its labels [n, targets]."""
+    """Headings of columns, with a line for each name and its labels [n, targets]."""
     return [
         "\n".join(f"{name} {_names(examined, row)}" for name, row in zip(lines, rows, strict=True))
         for rows in zip(*lines.values(), strict=True)
@@ -106,7 +106,7 @@ def _wrong_title(examined: Examined) -> str:
 
 
 def reconstructions(examined: Examined) -> Figure:
-    """Test images and their reconstructions, right ones and wrong ones, of a network with one label an image."""
+    """Test images, right and wrong, and their reconstructions by a network with one label per image."""
     model = examined.trained.model
     sheet = Sheet(f"Reconstructions from a class capsule ({_network(examined)})", tile=84, left=130)
     for right, title in ((True, "Right"), (False, _wrong_title(examined))):
@@ -167,7 +167,7 @@ def multimnist(examined: Examined) -> Figure:
     if right.size:
         asked = np.stack([labels[:, 0], findings.absent(examined, right)], axis=1)
         sheet.add(
-            "A digit that is not there, drawn in blue: the likeliest of those that are neither label nor prediction",
+            "A digit that is absent, drawn in blue: the likeliest that is neither label nor prediction",
             rows(examined.images(right), capsules=asked),
             _headings(examined, labels=labels, drawn=asked),
         )
@@ -208,13 +208,13 @@ def routing(examined: Examined) -> Figure:
 
 
 def confusion(examined: Examined) -> Figure:
-    """How often each label is taken for each class; with two labels an image, see `findings.confusion`."""
+    """How often each label is taken for each class; for two labels per image see `findings.confusion`."""
     names = [_names(examined, [label]) for label in range(len(examined.trained.class_names))]
     counts = findings.confusion(examined.labels, examined.predictions, len(names))
     side = np.clip(0.5 * len(names) + 2, 4, 12)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
-    shades = np.log1p(counts)  # errors are few beside the diagonal
+    shades = np.log1p(counts)  # errors are few compared with the diagonal
     axes.imshow(shades, cmap="Blues")
     axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 3 else 0)
     axes.set_yticks(range(len(names)), names)
@@ -229,7 +229,7 @@ def confusion(examined: Examined) -> Figure:
 
 
 def curves(errors: dict[str, np.ndarray], losses: dict[str, np.ndarray]) -> Figure:
-    """Error of each evaluated split, and the training losses, against the step.
+    """The error of each evaluated split and the training losses, by step.
 
     Args:
         errors: of `findings.errors`.

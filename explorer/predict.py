@@ -1,4 +1,4 @@
-"""What a trained network says of a user's pictures, one line a picture."""
+"""Classifies a user's pictures with a trained network and prints a line for each."""
 
 import glob
 import os
@@ -17,13 +17,13 @@ from runner.predictions import write as write_predictions
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a picture.
+    """The network's answer to a picture.
 
     Attributes:
         name: the file.
         notes: what was done to the picture, in words.
         logits: float32 [classes], or None for a picture that could not be read.
-        error: why it could not.
+        error: the reason if it could not be read.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Answer:
 
 
 def locate(where: str) -> list[Path]:
-    """Returns the pictures that a file's name, a folder (with all below it) or a glob pattern means, sorted.
+    """Returns the pictures that a file name, a folder (with all folders below it) or a glob pattern names, sorted.
 
-    Files and folders whose names begin with a dot, such as a Mac's companion files, are passed over.
+    Files and folders whose names begin with a dot, such as a Mac's companion files, are skipped.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are no such pictures.
     """
     path = Path(where).expanduser()
     if os.path.isdir(path):
@@ -51,7 +51,7 @@ def locate(where: str) -> list[Path]:
     if not located:
         raise ValueError(
             f"--predict takes a picture, a folder with pictures ({', '.join(ENDINGS)}) or a glob pattern. "
-            f"Nothing found: {where}"
+            f"No picture was found at: {where}"
         )
     return located
 
@@ -90,19 +90,19 @@ def line(answer: Answer, trained: Trained) -> str:
 
 
 def predict(where: str, trained: Trained, batch_size: int, say, predictions: str | None = None) -> None:
-    """Says the network's answer to each picture, and writes them all to a file if asked to.
+    """Prints the network's answer to each picture, and writes all answers to a file if one is given.
 
     Args:
         where: see `locate`.
         trained: the network.
         batch_size: pictures at a time.
-        say: takes a line.
+        say: prints a line.
         predictions: a file for names, predictions and logits of the pictures that could be read, see
             `runner.predictions`.
 
     Raises:
-        ValueError: no pictures, a file for the predictions that is neither, or, when all is done, pictures that
-            could not be read.
+        ValueError: there are no pictures, the file for the predictions has another ending, or (after all answers) some
+            pictures could not be read.
     """
     paths = locate(where)
     names, logits = [], []

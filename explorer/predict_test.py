@@ -45,7 +45,7 @@ def test_files_folders_and_patterns_are_taken(pictures, tmp_path):
     odd.write_bytes(b"")
     assert locate(str(odd)) == [odd]
     for nothing in (f"{tmp_path}/none", f"{pictures}/*.jpg"):
-        with pytest.raises(ValueError, match="Nothing found"):
+        with pytest.raises(ValueError, match="No picture was found"):
             locate(nothing)
 
 
@@ -104,12 +104,10 @@ def test_unreadable_pictures_are_named_and_do_not_stop_the_others(checkpoint, pi
 
 
 def test_wrong_flags_are_refused_before_any_work(checkpoint, pictures, capsys, tmp_path):
-    code, _, err = run(capsys, f"--predict={pictures}")
-    assert code == 2 and "--checkpoint" in err
     code, _, err = run(capsys, f"--checkpoint={checkpoint}", f"--predict={pictures}", "--predictions=out.txt")
     assert code == 2 and "ends in .npz or .csv, received 'out.txt'" in err
     code, out, err = run(capsys, f"--checkpoint={checkpoint}", f"--predict={tmp_path}/none")
-    assert code == 1 and "Nothing found" in err and "runner-up" not in out
+    assert code == 1 and "No picture was found" in err and "runner-up" not in out
     code, _, err = run(capsys, f"--checkpoint={tmp_path}/train/model.ckpt-1", f"--predict={pictures}")
     assert code == 1 and "model.ckpt-1" in err
 

@@ -1,4 +1,4 @@
-"""A user's picture as a trained network expects it."""
+"""Reads a user's picture and prepares it for a trained network."""
 
 from pathlib import Path
 
@@ -16,23 +16,23 @@ def read_image(source: Path | bytes) -> np.ndarray:
         source: a PNG, JPEG, BMP, GIF, WebP, TIFF or PPM file, or its content.
 
     Raises:
-        ValueError: a file that cannot be read, content that is no picture, or more pixels than are read.
+        ValueError: the file cannot be read, its content is not a picture, or it has too many pixels.
     """
     return pictures.decode(source) if isinstance(source, bytes) else pictures.read(Path(source))
 
 
 def prepare(image: np.ndarray, trained: Trained) -> tuple[np.ndarray, list[str]]:
-    """A picture as a test image of the data set that a network was trained on.
+    """Prepares a picture like a test image of the data set that a network was trained on.
 
     Args:
-        image: of `read_image`.
+        image: the result of `read_image`.
         trained: the network.
 
     Returns:
-        float32 [rows, columns, depth] of the network's images, and what was done, in words.
+        The image, float32 [rows, columns, depth] in the shape of the network's images, and a list of what was done.
 
     Raises:
-        ValueError: not such a picture.
+        ValueError: the picture cannot be prepared for this data set.
     """
     shape, names = trained.model.image_shape, trained.class_names
     return input_data.prepare(trained.dataset, image, shape, names, trained.options)

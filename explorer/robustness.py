@@ -1,4 +1,4 @@
-"""How a network's accuracy bears rotation, shift, scale, shear and noise of the test images (paper, section 5.2)."""
+"""Measures accuracy under rotation, shift, scale, shear and noise of the test images (paper, section 5.2)."""
 
 import csv
 from collections.abc import Callable
@@ -21,14 +21,15 @@ BATCH = 100
 
 
 def moved(images: np.ndarray, matrix: np.ndarray, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
-    """An affine change about the centre, bilinear; what comes in from outside has the colour of the image's border.
+    """Transforms images about their centre by an affine map, with bilinear interpolation.
 
-    The border's median is what is filled with, so that a report on light pictures is not one on black frames.
+    What moves in from outside is filled with the median of the image's border. With black, a report on light pictures
+    would measure the effect of black frames.
 
     Args:
         images: float32 [n, rows, columns, depth].
-        matrix: [2, 2] over (down, right): where a point goes, relative to the centre.
-        shift: pixels (down, right) added to that.
+        matrix: [2, 2] over (down, right), which maps a point relative to the centre to its new position.
+        shift: pixels (down, right) added to the new position.
     """
     inverse = np.eye(4)
     inverse[1:3, 1:3] = np.linalg.inv(matrix)  # SciPy asks where a point comes from
@@ -45,33 +46,33 @@ def _border_colour(images: np.ndarray) -> np.ndarray:
 
 
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
-    """Turned counter-clockwise."""
+    """The images turned counter-clockwise."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return moved(images, np.array([[cos, -sin], [sin, cos]]))
 
 
 def shifted(images: np.ndarray, pixels: float) -> np.ndarray:
-    """Moved to the right; negative: to the left."""
+    """The images moved to the right, or to the left if `pixels` is negative."""
     return moved(images, np.eye(2), (0, pixels))
 
 
 def scaled(images: np.ndarray, factor: float) -> np.ndarray:
-    """Larger or smaller."""
+    """The images enlarged or reduced by `factor`."""
     return moved(images, np.eye(2) * factor)
 
 
 def sheared(images: np.ndarray, slope: float) -> np.ndarray:
-    """Slanted to the right above the centre and to the left below it by `slope` pixels a row."""
+    """The images slanted to the right above the centre and to the left below it, by `slope` pixels per row."""
     return moved(images, np.array([[1, 0], [-slope, 1]]))
 
 
 def noisy(images: np.ndarray, deviation: float) -> np.ndarray:
-    """With Gaussian noise of a fixed seed, kept within the values that there were."""
+    """The images with Gaussian noise of a fixed seed, clipped to their range of values."""
     noise = np.random.default_rng(2017).standard_normal(images.shape, np.float32)
     return np.clip(images + np.float32(deviation) * noise, images.min(), images.max())
 
 
-# For each name: the change, the unit of its amount, and the amounts.
+# The changes by name: the function, the unit of its amount, and the amounts.
 CHANGES: dict[str, tuple[Callable, str, tuple[float, ...]]] = {
     "rotation": (rotated, "degrees", (-45, -30, -15, 0, 15, 30, 45)),
     "shift": (shifted, "pixels", (-6, -4, -2, 0, 2, 4, 6)),
@@ -83,7 +84,7 @@ CHANGES: dict[str, tuple[Callable, str, tuple[float, ...]]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """Right answers under one change: `correct` has one number for each network."""
+    """Numbers of right answers under one change, one in `correct` for each network."""
 
     change: str
     amount: float
@@ -95,9 +96,9 @@ def measure(networks: list[Trained], split: Split, size: int) -> list[Row]:
     """Counts the right answers of networks on the same changed test images.
 
     Args:
-        networks: of the same images and classes.
+        networks: networks for the same images and classes.
         split: test images.
-        size: how many of the first to use.
+        size: number of images to use, from the first.
 
     Returns:
         A row for each change and amount in `CHANGES`. An image is right when all its labels are predicted.
@@ -121,7 +122,7 @@ def _correct(trained: Trained, images: np.ndarray, labels: np.ndarray) -> int:
 
 
 def table(rows: list[Row], names: list[str]) -> str:
-    """The accuracies in % as text, a line for each change and amount."""
+    """The accuracies in % as text, with a line for each change and amount."""
     wide = [max(len(name), 8) for name in names]
     heads = "  ".join(name.rjust(width) for name, width in zip(names, wide, strict=True))
     lines = [f"{'accuracy in %':<24}{heads}"]
@@ -132,7 +133,7 @@ def table(rows: list[Row], names: list[str]) -> str:
 
 
 def write_csv(path: Path, rows: list[Row], names: list[str]) -> None:
-    """Writes a line for each network, change and amount: whole or not at all."""
+    """Writes a file with a line for each network, change and amount, completely or not at all."""
     with atomic_write(path) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("network", "change", "amount", "unit", "size", "correct", "percent"))
@@ -144,11 +145,11 @@ def write_csv(path: Path, rows: list[Row], names: list[str]) -> None:
 
 
 def plot(rows: list[Row], names: list[str], image: np.ndarray) -> Figure:
-    """Accuracy against the amount of each change, above what the change does to an image.
+    """Plots the accuracy by the amount of each change, above images that show the change.
 
     Args:
-        rows: of `measure`.
-        names: of the networks.
+        rows: the result of `measure`.
+        names: the names of the networks.
         image: a test image [rows, columns, depth].
     """
     figure = Figure(figsize=(15, 4.4), layout="constrained")
@@ -167,7 +168,7 @@ def plot(rows: list[Row], names: list[str], image: np.ndarray) -> Figure:
 
 
 def report(networks: list[Trained], split: Split, size: int, out: Path, say: Callable[[str], None] = print) -> None:
-    """Measures networks, says the table and writes `robustness.csv` and `robustness.png` into `out`."""
+    """Measures networks, prints the table and writes `robustness.csv` and `robustness.png` into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     names = network_names(networks)
     rows = measure(networks, split, size)

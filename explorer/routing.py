@@ -1,4 +1,4 @@
-"""What the routing of a capsule network does to images, iteration by iteration."""
+"""Computes each iteration of a capsule network's routing on images."""
 
 from typing import Any
 
@@ -9,20 +9,21 @@ from models.classifier import Classifier
 
 
 def routing_steps(model: Classifier, images) -> dict[str, Any]:
-    """How the routing by agreement of a network that has `places()` comes to its class capsules.
+    """Runs the routing by agreement of a network that has `places()`, and keeps each iteration.
 
-    Maps are over the grid of primary capsules: at each place the mean over the capsule types, weighted by the lengths
-    of the primary capsules, since those near zero length have a coefficient but no say. Coefficients so averaged
-    still sum to 1 over the classes (to less with leaky routing).
+    Maps are over the grid of primary capsules. At each place they have the mean over the capsule types, weighted by the
+    lengths of the primary capsules, because capsules of almost zero length have coefficients but no influence. These
+    averages still sum to 1 over the classes (to less with leaky routing).
 
     Args:
         model: the network.
         images: float [n, rows, columns, depth].
 
     Returns:
-        "capsules" [n, classes, atoms], and for each iteration "coupling" [n, iterations, classes, grid rows, grid
-        columns], the coefficients that it sums the votes with; "lengths" [n, iterations, classes], of the capsules
-        that this gives; "agreement" (the shape of "coupling"), of the votes with these capsules, their scalar product.
+        A dict with "capsules" [n, classes, atoms] and for each iteration
+        "coupling" [n, iterations, classes, grid rows, grid columns], the coefficients of the votes in the sum;
+        "lengths" [n, iterations, classes], the lengths of the resulting capsules;
+        "agreement", in the shape of "coupling", the scalar products of the votes with these capsules.
     """
     layer, classes = model.primary, model.classes
     primary = layer(model.conv1(images))  # [n, in, atoms]

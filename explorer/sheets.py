@@ -1,4 +1,4 @@
-"""Sheets of small images with names and headings, at whole pixels, and figures written as PNG."""
+"""Lays out sheets of small images with names and headings, and writes figures to files."""
 
 from math import ceil
 from pathlib import Path
@@ -12,22 +12,22 @@ from matplotlib.figure import Figure
 from input_data.formats.files import atomic_write
 from runner.summaries import grid, write_png
 
-DPI = 100  # Matplotlib's default, in which figures are written
+DPI = 100  # Matplotlib's default, at which figures are written
 LINE = 15  # pixels of a line of text
 GAP = 10  # pixels between blocks
-BESIDE = 90  # pixels of an image beside a strip
+BESIDE = 90  # side in pixels of an image to the left of a strip
 _FONT = 8  # of headings; smaller where they would not fit above their images
 _TITLE = {"fontsize": 11}
 _HEADING = {"fontsize": 9, "weight": "bold"}
 
 
 def strip(axes: Axes, rows: dict[str, np.ndarray], headings: list[str], fontsize: float = _FONT) -> None:
-    """Shows rows of images in one axes: the name of each row at its left, a heading above each column.
+    """Shows rows of images in one axes, with the name of each row at its left and a heading above each column.
 
     Args:
-        axes: where.
+        axes: the axes to draw in.
         rows: images [columns, rows, columns, depth] in [0, 1] by the row's name; all of the same size.
-        headings: one a column.
+        headings: one for each column.
         fontsize: of the headings.
     """
     picture = grid(list(rows.values()))
@@ -40,11 +40,11 @@ def strip(axes: Axes, rows: dict[str, np.ndarray], headings: list[str], fontsize
 
 
 class Sheet:
-    """Strips below one another, each under a title, so placed that an image's pixel is a square of whole pixels.
+    """Strips below one another, each under a title, placed so that each image pixel is a square of whole pixels.
 
     Args:
-        title: of the whole.
-        tile: about how many pixels high an image should be.
+        title: the title of the sheet.
+        tile: approximate height of an image in pixels.
         left: pixels for the names of rows.
         right: pixels left empty at the right.
     """
@@ -56,11 +56,11 @@ class Sheet:
     def add(
         self, title: str, rows: dict[str, np.ndarray], headings: list[str], beside: np.ndarray | None = None
     ) -> None:
-        """Adds a strip (see `strip`), and an image [rows, columns, depth] at its left; without rows the title alone."""
+        """Adds a strip (see `strip`) and an image [rows, columns, depth] at its left; without rows, only the title."""
         self.blocks.append((title, rows, headings, beside))
 
     def _size(self, rows: dict[str, np.ndarray], headings: list[str]) -> tuple[int, int, int]:
-        """Pixels of a strip: its height, its width and the height of the headings above it."""
+        """Height and width of a strip, and height of the headings above it, in pixels."""
         if not headings:
             return 0, 0, 0
         _, tall, wide, _ = next(iter(rows.values())).shape
@@ -95,7 +95,7 @@ class Sheet:
 
 
 def _width(text: str, fontsize: float = _FONT, weight: str = "normal") -> int:
-    """Pixels that a text takes across."""
+    """The width of a text in pixels."""
     figure = Figure(dpi=DPI)
     extent = figure.text(0, 0, text, fontsize=fontsize, weight=weight).get_window_extent(
         FigureCanvasAgg(figure).get_renderer()
@@ -104,15 +104,15 @@ def _width(text: str, fontsize: float = _FONT, weight: str = "normal") -> int:
 
 
 def write(path: Path, figure: Figure, dpi: int = DPI) -> None:
-    """Writes a figure, whole or not at all, in the format that the file's ending says: `.png`, `.svg` or `.pdf`.
+    """Writes a figure, completely or not at all, in the format of the file's ending: `.png`, `.svg` or `.pdf`.
 
-    A PNG has no colour channels where all is grey. The same figure gives the same bytes.
+    A PNG without colours is written in grey. The same figure gives the same bytes.
 
     Args:
         path: the file.
-        figure: what to write.
-        dpi: pixels of a PNG to the inch; of the others only what is made of pixels within them. At the default each
-            pixel of a sheet's images is a square of whole pixels.
+        figure: the figure.
+        dpi: pixels per inch of a PNG, or of the images inside the other formats. At the default, each pixel of a
+            sheet's images is a square of whole pixels.
     """
     figure.set_dpi(dpi)
     ending = path.suffix.lower()

@@ -1,4 +1,4 @@
-"""What one asks of a trained network: what pictures show, and a file that takes it elsewhere."""
+"""Runs the jobs `--predict` and `--export` of `experiment.py`."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from runner.run_config import RunConfig
 
 
 def use(config: RunConfig) -> int:
-    """Exports a network (`--export`) and asks it about pictures (`--predict`); see `RunConfig.used_network`.
+    """Exports a network (`--export`) and classifies pictures (`--predict`); see `RunConfig.used_network`.
 
     Raises:
-        ValueError: a checkpoint that cannot be used, an export or a picture that fails.
+        ValueError: the checkpoint cannot be used, or an export or a picture fails.
     """
     show_devices(config.gpus, config.gpu_memory)
     if not config.checkpoint:
-        say(f"No --checkpoint given: the network is that of {config.used_network}")
+        say(f"No --checkpoint given: using {config.used_network}")
     trained = load(config.used_network, config, Data(config.data_dir), config.root)
     if config.export:
         say(export(trained, Path(config.export)))

@@ -1,1 +1,1 @@
-"""The page: draw a digit and look inside the capsules of a trained network."""
+"""The page on which one draws a digit and looks inside the capsules of a trained network."""

@@ -1,4 +1,4 @@
-// The card of the answer: what the network sees, and a bar for each class.
+// The card with the answer: what the network sees, and a bar for each class.
 
 import { focus, name, PLACES, state, words } from "./state.js";
 import { announce, el, make } from "./tools.js";
@@ -7,8 +7,8 @@ export function buildAnswer(choose) {
   const { network } = state, capsules = network.score === "length";
   el("bars").setAttribute("aria-label", capsules ? "Lengths of the capsules: choose one to look into" : "Scores");
   el("bars-about").textContent = capsules
-    ? "The length of each class's capsule is how sure the network is that the class is there. Choose a bar to look into its capsule."
-    : "How sure the network is of each class.";
+    ? "The length of a class's capsule says how sure the network is that the class is present. Choose a bar to look into its capsule."
+    : "Each bar shows how sure the network is of a class.";
   el("bars").className = network.compared ? "compared" : "";
   el("bars").append(...network.classes.map((text, label) => {
     const track = make("span", { className: "track" }, make("span", { className: "fill" }));

@@ -1,6 +1,6 @@
-"""What the page's addresses give: JSON of what the network computes, or a refusal in a sentence.
+"""Answers the page's requests: with JSON of what the network computes, or with a sentence that refuses.
 
-`local.js` gives the same answers to the page that is a file.
+`local.js` gives the same answers when the page is a file.
 """
 
 import json
@@ -63,10 +63,10 @@ class Answers:
             file = HERE / FILES[path]
             return KINDS[file.suffix], file.read_bytes()
         if (method, path) not in self._routes:
-            raise Refused(404, f"There is no {method} {path} here.")
+            raise Refused(404, f"There is no {method} {path} on this server.")
         try:
             value = self._routes[method, path](query, body)
-        except ValueError as error:  # the network, the data set or the reading of a picture says what is wrong
+        except ValueError as error:  # from the network, the data set or the reader of pictures
             raise Refused(400, str(error)) from None
         return "application/json", json.dumps(value, allow_nan=False).encode()
 
@@ -87,7 +87,7 @@ class Answers:
         rows, columns, _ = self.inspector.model.image_shape
         box = BOXES[self.inspector.trained.num_targets]
         image, facts = self._prepared(draw(strokes, rows, columns, box)[..., None])
-        facts["notes"].insert(0, f"Fitted into {box}×{box} pixels around its centre of mass, as MNIST's digits are.")
+        facts["notes"].insert(0, f"Fitted into {box}×{box} pixels and centred by its mass, like MNIST's digits.")
         return self._look(image, facts)
 
     def _image(self, query: str, body: bytes) -> dict:
@@ -99,7 +99,7 @@ class Answers:
         shape = self.inspector.model.image_shape
         pixels = _floats(_received(body, "pixels"))
         if pixels.shape != (np.prod(shape),) or np.abs(pixels).max() > 1000:
-            raise Refused(400, f"pixels is a list of {np.prod(shape)} numbers from -1000 to 1000.")
+            raise Refused(400, f"pixels must be a list of {np.prod(shape)} numbers from -1000 to 1000.")
         return self._look(pixels.astype(np.float32).reshape(shape), {"notes": []})
 
     def _capsule(self, query: str, body: bytes) -> dict:
@@ -108,9 +108,9 @@ class Answers:
             raise Refused(400, "This network has no decoder.")
         label, capsule = _received(body, "class"), _floats(_received(body, "capsule"))
         if type(label) is not int or not 0 <= label < model.num_classes:
-            raise Refused(400, f"class is a whole number from 0 to {model.num_classes - 1}.")
+            raise Refused(400, f"class must be a whole number from 0 to {model.num_classes - 1}.")
         if capsule.shape != (self.inspector.atoms,) or np.abs(capsule).max() > 10:
-            raise Refused(400, f"capsule is a list of {self.inspector.atoms} numbers from -10 to 10.")
+            raise Refused(400, f"capsule must be a list of {self.inspector.atoms} numbers from -10 to 10.")
         return {"drawn": picture(self.inspector.draw(label, capsule))}
 
     def _prepared(self, image: np.ndarray) -> tuple[np.ndarray, dict]:
@@ -134,11 +134,11 @@ def picture(image: np.ndarray) -> dict:
 
 
 def _numbers(query: str, first: str, *others: str) -> list[int | None]:
-    """Whole numbers from an address: the first has to be given, the others may be missing."""
+    """Whole numbers from an address: the first is required, the others may be missing."""
     given = parse_qs(query)
     texts = [given.get(name, [None])[0] for name in (first, *others)]
     if texts[0] is None or any(text is not None and not re.fullmatch("[0-9]{1,9}", text) for text in texts):
-        raise Refused(400, f"An example is chosen by {first}=N, a whole number, and of pairs by second=N.")
+        raise Refused(400, f"An example is chosen by {first}=N, a whole number; a pair's second digit by second=N.")
     return [text if text is None else int(text) for text in texts]
 
 
@@ -156,21 +156,21 @@ def _floats(values: Any) -> np.ndarray:
     except (ValueError, TypeError, OverflowError):
         array = np.array(np.nan)
     if not np.isfinite(array).all():
-        raise Refused(400, "A list of numbers was expected, each finite.")
+        raise Refused(400, "Expected a list of finite numbers.")
     return array
 
 
 def _strokes(received: Any) -> list[np.ndarray]:
     """Strokes from the browser, each [n, 2]."""
     if not isinstance(received, list) or not received:
-        raise Refused(400, "strokes is a list with at least one stroke.")
+        raise Refused(400, "strokes must be a list with at least one stroke.")
     if len(received) > MOST_POINTS:
-        raise Refused(400, f"A drawing has up to {MOST_POINTS} points. Clear it and draw a simpler one.")
+        raise Refused(400, f"A drawing may have up to {MOST_POINTS} points. Clear it and draw a simpler one.")
     strokes = [_floats(stroke) for stroke in received]
     if any(stroke.ndim != 2 or stroke.shape[1:] != (2,) or not len(stroke) for stroke in strokes):
-        raise Refused(400, "A stroke is a list of points [x, y].")
+        raise Refused(400, "A stroke must be a list of points [x, y].")
     if sum(map(len, strokes)) > MOST_POINTS:
-        raise Refused(400, f"A drawing has up to {MOST_POINTS} points. Clear it and draw a simpler one.")
+        raise Refused(400, f"A drawing may have up to {MOST_POINTS} points. Clear it and draw a simpler one.")
     if any(np.abs(stroke - 0.5).max() > 1 for stroke in strokes):
-        raise Refused(400, "The points of a drawing lie from 0 to 1, a little beside at most.")
+        raise Refused(400, "The points of a drawing must lie from 0 to 1, or slightly outside.")
     return strokes

@@ -4,7 +4,7 @@ import { COLOURS, paintPair, paintPicture } from "./pictures.js";
 import { complain, name, PLACES, state } from "./state.js";
 import { el, make, newest } from "./tools.js";
 
-const REACH = 0.25; // of a slider each way, as in the paper
+const REACH = 0.25; // how far a slider moves each way, as in the paper
 
 export const redraw = newest(complain, async (slot) => {
   const start = performance.now(), { answers, seen } = state;

@@ -1,11 +1,11 @@
-"""The page as a file: with a network, its decoder and test images in it, for a browser that asks no server.
+"""Writes the page as a file that holds a network, its decoder and test images and needs no server.
 
-The HTML, CSS and JavaScript are the server's page; in place of `main.js` and `server.js`, `local.js` starts it and a
-worker answers. Browsers load no modules and fetch no data from `file:`, so the modules become one plain script each for
-page and worker, and all data are text in a script. The inference is our own, 200 lines of JavaScript on typed arrays:
-onnxruntime-web would add 11 to 25 MB of WebAssembly, which no browser loads from `file:`, to a network that answers
-within some tens of milliseconds without. Weights are float16 where that is what they are, as those of most networks
-that ship, and else float32: rounding them would change a length by more than 1e-4.
+The HTML, CSS and JavaScript are those of the served page, but `local.js` and a worker replace `main.js` and
+`server.js`. Browsers neither load modules nor fetch data from `file:`. The modules are therefore joined into one plain
+script for the page and one for the worker, and all data are text in a script. Inference is 200 lines of JavaScript on
+typed arrays. onnxruntime-web would add 11 to 25 MB of WebAssembly, which no browser loads from `file:`, and the network
+answers within tens of milliseconds without it. Weights that are exact in float16, such as most of those in
+`pretrained/`, are stored as float16, and all others as float32: rounding them would change a length by more than 1e-4.
 """
 
 import base64
@@ -32,13 +32,13 @@ from runner.loader import Trained
 
 HERE = Path(__file__).parent
 EXAMPLES = 200  # test images in the file
-SEARCHED = 2000  # test images among which wrong ones are looked for
-WRONG = 20  # of the examples, so many are wrong answers where there are
+SEARCHED = 2000  # test images in which wrong answers are searched for
+WRONG = 20  # wrong answers among the examples, if there are so many
 LARGEST = 64 * 2**20  # bytes of a picture to upload
 LARGEST_SIDE = 600  # pixels to which it is reduced
 PAGE = ("tools", "state", "pictures", "charts", "pad", "warp", "answer", "capsule", "moves", "routing", "page", "local")
 WORKER = ("network", "efficient", "strokes", "upload", "worker")
-# Nothing is asked of any other place, whatever the page does.
+# The page can request nothing from anywhere else.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'self' file: blob:; worker-src blob:; "
     "style-src 'unsafe-inline' 'self' file:; img-src data: blob:"
@@ -82,7 +82,7 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
         A line that says what was written.
 
     Raises:
-        ValueError: a kind of network that the page cannot run, or a folder that holds something else.
+        ValueError: the page cannot run this kind of network, or the folder holds something else.
     """
     data = f"globalThis.exportedNetwork = {_as_script(content(trained, split, compared))};\n"
     page, style = bundle(PAGE), (HERE / "page.css").read_text(encoding="utf-8")
@@ -98,7 +98,7 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
         files = {path: html}
     else:
         if path.exists() and not (path.is_dir() and ((path / "index.html").exists() or not any(path.iterdir()))):
-            raise ValueError(f"{path} exists and is no page. Give the name of a new folder, or a file NAME.html.")
+            raise ValueError(f"{path} exists and is not a page. Give the name of a new folder, or a file NAME.html.")
         path.mkdir(parents=True, exist_ok=True)
         html = html.replace(style_link, '<link rel="stylesheet" href="page.css">')
         html = html.replace(script_link, '<script src="network.js"></script>\n  <script src="page.js"></script>')
@@ -109,7 +109,7 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
             draft.write_text(text, encoding="utf-8")
     start = path if path in files else path / "index.html"
     size = sum(file.stat().st_size for file in files) / 2**20
-    return f"{start} ({size:.1f} MB) shows the network in any browser, without a server: open it by a double click."
+    return f"{start} ({size:.1f} MB) shows the network in any browser, without a server: open it with a double click."
 
 
 def content(trained: Trained, split: Split, compared: Trained | None = None) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
         "facts": page_facts
         | {
             "examples": len(indices),
-            "uploads": page_facts["drawing"],  # other data sets prepare a picture in ways of their own
+            "uploads": page_facts["drawing"],  # `upload.js` prepares only digits
             "largest": LARGEST,
             "largestSide": LARGEST_SIDE,
             "box": BOXES[trained.num_targets],
@@ -143,14 +143,14 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
 
 
 def _unit(pixels: np.ndarray) -> int | None:
-    """What bytes were divided by to give these pixels: 255, or 256 for Efficient-CapsNet; None: they are no bytes."""
+    """The divisor that made these pixels from bytes: 255, or 256 for Efficient-CapsNet; None if they are not bytes."""
     if pixels.min() < 0 or pixels.max() > 1:
         return None
     return next((unit for unit in (255, 256) if np.abs(pixels * unit - np.round(pixels * unit)).max() < 1e-3), None)
 
 
 def _choose(trained: Trained, split: Split) -> tuple[np.ndarray, list[int]]:
-    """Which examples go into the page, and the places among them of those that the network gets wrong."""
+    """Indices of the examples for the page, and the positions among them of those that the network gets wrong."""
     indices = np.arange(min(len(split), SEARCHED))
     right = np.zeros(len(indices), bool)
     for start in range(0, len(indices), 100):
@@ -185,7 +185,7 @@ def bundle(names: tuple[str, ...]) -> str:
     return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
 
 
-# What `network.js` is told of each kind of network.
+# Descriptions of each kind of network for `network.js`.
 
 
 def describe(trained: Trained, weights: Weights) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def describe(trained: Trained, weights: Weights) -> dict[str, Any]:
     model = trained.model
     if type(model) not in _DESCRIPTIONS:
         raise ValueError(
-            f"The page as a file runs {', '.join(kind.__name__ for kind in _DESCRIPTIONS)}. Received a "
+            f"--export_page supports {', '.join(kind.__name__ for kind in _DESCRIPTIONS)}. Received a "
             f"{type(model).__name__}: use --serve."
         )
     rows, columns, depth = model.image_shape

@@ -241,11 +241,11 @@ def test_what_it_cannot_run_or_would_overwrite_is_refused(taught, digits, tmp_pa
     class Other:
         image_shape = (28, 28, 1)
 
-    with pytest.raises(ValueError, match="runs CapsNet, EfficientCapsNet.*Received a Other: use --serve"):
+    with pytest.raises(ValueError, match="supports CapsNet, EfficientCapsNet.*Received a Other: use --serve"):
         describe(Trained(Other(), 0, "mnist", 1, ()), None)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("dear")
-    with pytest.raises(ValueError, match="exists and is no page"):
+    with pytest.raises(ValueError, match="exists and is not a page"):
         export_page(taught, digits, tmp_path / "mine")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
 

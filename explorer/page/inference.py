@@ -1,4 +1,4 @@
-"""What the page shows of a network, as arrays: scores, capsules, routing, reconstructions."""
+"""Computes what the page shows of a network, as arrays: scores, capsules, routing, reconstructions."""
 
 import threading
 from typing import Any
@@ -17,7 +17,7 @@ BATCH = 100  # images at a time in the search for a wrong answer
 
 
 def facts(trained: Trained, split: Split, compared: Trained | None = None) -> dict[str, Any]:
-    """What the page has to know of a network and its data, ready for JSON. Arguments and errors as `Inspector`."""
+    """What the page must know about a network and its data, ready for JSON. Arguments and errors as `Inspector`."""
     model = trained.model
     if tuple(split.info.image_shape) != model.image_shape or split.info.num_targets != trained.num_targets:
         raise ValueError(
@@ -53,12 +53,12 @@ class Inspector:
     Args:
         trained: the network and its facts.
         split: the examples to choose from.
-        compared: another network, of the same images and classes, that gives its scores beside; None: there is none.
+        compared: another network of the same images and classes, whose scores are shown too; None: no other network.
 
     Attributes:
         facts: see the function of that name.
         places: see `Classifier.places`.
-        atoms: length of a class capsule; 0: there are none.
+        atoms: length of a class capsule; 0 if the network has no capsules.
 
     Raises:
         ValueError: the examples are not of the network's size, or the networks are not comparable.
@@ -102,11 +102,11 @@ class Inspector:
         """What the network makes of an image, float32 [rows, columns, depth] in its input's range.
 
         Returns:
-            "scores" [classes] in [0, 1] (lengths of capsules; shares of a baseline) and "chosen" [num_targets], the
-            classes with the highest, highest first. Of capsules also "capsules" [classes, atoms]; where they are
-            routed from a grid also "coupling", "agreement" and "lengths" (see `routing_steps`); with a decoder
-            "drawn" [num_targets, rows, columns, depth], what it makes of the chosen capsules. With a network to
-            compare "compared" [classes], its scores.
+            A dict with "scores" [classes] in [0, 1] (see `Classifier.scores`) and "chosen" [num_targets], the classes
+            with the highest scores, highest first. A network with capsules adds "capsules" [classes, atoms]; if they
+            are routed from a grid, also "coupling", "agreement" and "lengths" (see `routing_steps`). A decoder adds
+            "drawn" [num_targets, rows, columns, depth], its images of the chosen capsules. A network to compare with
+            adds "compared" [classes], its scores.
         """
         with self._lock:
             return {name: value.numpy() for name, value in self._look(tf.constant(image[None], tf.float32)).items()}
@@ -120,8 +120,8 @@ class Inspector:
         """The image of an example and its labels.
 
         Args:
-            index: which example; of pairs of digits, the one whose first digit is taken.
-            second: of pairs, the one whose second digit is added to it; None: the same pair.
+            index: which example; for pairs of digits, the pair whose first digit is taken.
+            second: for pairs of digits, the pair whose second digit is added to it; None: the same pair.
 
         Raises:
             ValueError: no such example.
@@ -137,7 +137,7 @@ class Inspector:
         return merged, [int(batch["labels"][0, 0]), int(batch["labels"][1, 1])]
 
     def next_wrong(self, after: int) -> int | None:
-        """The first example after `after`, from the start again at the end, that the network gets wrong; None: none."""
+        """The next example after `after`, wrapping around, that the network gets wrong; None if it gets all right."""
         size = len(self.split)
         order = np.roll(np.arange(size), -(after + 1) % size)
         for start in range(0, size, BATCH):

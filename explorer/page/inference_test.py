@@ -114,7 +114,7 @@ def test_another_networks_scores_stand_beside(taught, digits):
     expected = baseline.model.scores(baseline.model(image[None])["logits"])[0]
     np.testing.assert_allclose(inspector.look(image)["compared"], expected, atol=1e-5)
     assert inspector.facts["compared"] == "baseline, 0 steps"
-    with pytest.raises(ValueError, match="of the same images and classes"):
+    with pytest.raises(ValueError, match="for the same images and classes"):
         Inspector(taught, digits, untrained("baseline", (20, 20, 1)))
 
 

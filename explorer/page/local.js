@@ -1,4 +1,4 @@
-// The page that is a file: its answers come from the network that the file holds.
+// The page as a file: its answers come from the network in the file.
 
 import { start } from "./page.js";
 
@@ -34,13 +34,13 @@ function makeLocalAnswers() {
   };
 }
 
-// The pixels of a picture's file, made smaller where it is large: { rows, columns, data: RGBA }.
+// The pixels of a picture file, reduced if it is large: { rows, columns, data: RGBA }.
 async function pixelsOf(file, largestSide) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    throw new Error("Expected a readable picture, such as PNG or JPEG. Received something else or a damaged one.");
+    throw new Error("Expected a readable picture, such as a PNG or JPEG file. Received another kind of file or a damaged one.");
   }
   const scale = Math.min(1, largestSide / Math.max(bitmap.width, bitmap.height));
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));

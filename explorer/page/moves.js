@@ -1,4 +1,4 @@
-// The card that moves the input: its sliders, how the lengths follow, and how a capsule's numbers follow.
+// The card that moves the input: its sliders, and how the lengths and the numbers of a capsule follow.
 
 import { barChart, lineChart } from "./charts.js";
 import { complain, focus, name, state } from "./state.js";
@@ -11,7 +11,7 @@ let kinds, amounts, kind = "turn", sweep = null;
 const still = () => Object.entries(kinds).every(([key, { none }]) => amounts[key] === none);
 const moved = (change) => warp(Float32Array.from(state.base.image), state.network, { ...amounts, ...change });
 
-// The input as the sliders have it: what the network makes of it, or of the base itself.
+// What the network makes of the input as the sliders move it.
 export async function seenAfterMoves() {
   if (!state.base || still()) return state.base;
   const { labels, notes } = state.base;
@@ -37,15 +37,15 @@ export function buildMoves(change) {
   el("unmove").addEventListener("click", () => { reset(); sweep = null; paintMoves(); change(); });
   el("poses-figure").hidden = !state.network.atoms;
   el("moves-about").textContent = state.network.atoms
-    ? "A capsule should keep its length while the input changes its pose, and show the pose in its numbers: that is equivariance."
-    : "A network that knows a digit in any pose should stay sure of it.";
+    ? "When the pose of the input changes, a capsule should keep its length, and its numbers should follow the pose. This is equivariance."
+    : "A network that recognises a digit in any pose should stay sure of it.";
 }
 
 export function forgetSweep() {
   sweep = null;
 }
 
-// The lengths over all amounts of the last moved slider, the others as they are; taken when the page has come to rest.
+// The lengths over the whole range of the slider that was moved last; measured when the page is idle.
 const takeSweep = newest(complain, async (base, key) => {
   const { low, high } = kinds[key], points = [];
   for (let index = 0; index < PLACES_OF_A_SWEEP; index++) {
@@ -76,11 +76,11 @@ export function paintMoves() {
     return;
   }
   sweepAtRest();
-  const { low, high, none, text, unit } = kinds[kind];
+  const { low, high, none, noun, unit } = kinds[kind];
   const points = sweep ? sweep.points : [], of = (key) => points.map((point) => [point.amount, point[key][label]]);
   const lines = [...(network.compared ? [{ className: "rival", points: points.length ? of("compared") : [] }] : []),
     { className: "ours", points: of("scores") }];
-  const what = `${network.score} of ${name(label)} against: ${text.toLowerCase()}`;
+  const what = `${network.score} of ${name(label)} against ${noun}`;
   const spoken = points.map(({ amount, scores }) => `${amount.toFixed(1)}: ${scores[label].toFixed(2)}`).join(", ");
   el("sweep").replaceChildren(lineChart(`The ${what}. ${spoken}`, lines,
     [low, none, high].map((value) => [value, `${value}${unit}`]), amounts[kind]));
@@ -88,5 +88,5 @@ export function paintMoves() {
   if (!network.atoms) return;
   const [now, before] = [seen, base].map((each) => each.capsules[label]);
   el("poses").replaceChildren(barChart(`The numbers of the capsule of ${name(label)}: ${now.map((x) => x.toFixed(2)).join(", ")}`, now, before));
-  el("poses-caption").textContent = `The numbers of the capsule of ${name(label)}; a line where each was before the move`;
+  el("poses-caption").textContent = `The numbers of the capsule of ${name(label)}; a line marks each value before the move`;
 }

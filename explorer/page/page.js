@@ -1,5 +1,5 @@
-// The page: where the input comes from, and what follows from it on the other cards. Where the answers come from,
-// a server or the file itself, is for the caller of `start` to say.
+// The page: it takes the input and updates the other cards. The caller of `start` decides where the answers come from,
+// a server or the file itself.
 
 import { buildAnswer, paintAnswer } from "./answer.js";
 import { buildCapsule, paintCapsule, redraw } from "./capsule.js";
@@ -12,13 +12,13 @@ import { announce, el, newest } from "./tools.js";
 
 let mode = "", pad = null, uploaded = null;
 
-function fail(error) { // an answer to another input must not stay
+function fail(error) { // removes the answer to an earlier input
   Object.assign(state, { base: null, seen: null, slots: [], active: 0 });
   paintAll();
   complain(error);
 }
 
-// The input: `ask` gives what the network makes of it; null where there is none.
+// Shows a new input: `ask` gives what the network makes of it; null if there is no input.
 const look = newest(fail, async (ask) => {
   state.base = ask ? await ask() : null;
   state.seen = await seenAfterMoves();
@@ -29,7 +29,7 @@ const look = newest(fail, async (ask) => {
   paintAll();
 });
 
-// The same input, moved: the capsules that are looked into stay.
+// Shows the same input after a move: the capsules that are shown stay.
 const lookAgain = newest(complain, async () => {
   const base = state.base, seen = await seenAfterMoves();
   if (state.base !== base) return;
@@ -67,7 +67,7 @@ function setMode(chosen) {
   }
   el("pad").hidden = mode !== "draw";
   el("shown").hidden = mode === "draw";
-  const what = state.network.targets === 2 ? "two digits over each other" : "a digit";
+  const what = state.network.targets === 2 ? "two overlapping digits" : "a digit";
   el("hint").textContent = mode === "draw" ? `Draw ${what} here` : "Choose an image file";
   el("hint").hidden = mode === "test" || (mode === "upload" && uploaded !== null);
   if (mode === "draw") lookAtDrawing();
@@ -83,7 +83,7 @@ function lookAtDrawing() {
 
 function lookAtFile(file) {
   const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`, { largest } = state.network;
-  if (file.size > largest) // a server would hang up before it has read so much
+  if (file.size > largest) // the server would close the connection before it has read so much
     throw new Error(`An image may have up to ${megabytes(largest)}. This one has ${megabytes(file.size)}.`);
   return state.answers.image(file);
 }
@@ -93,7 +93,7 @@ function lookAtExample() {
   look(() => state.answers.example(index, state.network.targets === 2 ? second : null));
 }
 
-function goTo(index) { // of pairs both digits: the test set's own pair
+function goTo(index) { // a network for pairs gets both digits of the test set's own pair
   el("index").value = el("second").value = (index + state.network.examples) % state.network.examples;
   lookAtExample();
 }
@@ -101,7 +101,7 @@ function goTo(index) { // of pairs both digits: the test set's own pair
 const goToWrong = newest(complain, async () => {
   el("wrong").disabled = true;
   const { index } = await state.answers.wrong(Number(el("index").value)).finally(() => { el("wrong").disabled = false; });
-  if (index === null) announce(el("truth").textContent = `None of the ${state.network.examples} examples is wrong.`);
+  if (index === null) announce(el("truth").textContent = `The network gets all ${state.network.examples} examples right.`);
   else goTo(index);
 });
 
@@ -146,8 +146,8 @@ function build() {
   buildMoves(lookAgain);
 }
 
-// Answers: { network, example, wrong, drawing, image, pixels, capsule }, each a function that gives a promise; see
-// `server.js` for what they are given and `answers.py` for what they give.
+// Answers: { network, example, wrong, drawing, image, pixels, capsule }, each a function that returns a promise; see
+// `server.js` for their arguments and `answers.py` for their results.
 export async function start(answers) {
   try {
     state.answers = answers;

@@ -1,4 +1,4 @@
-// The card of the routing: where each iteration looks, where the votes agree, and how the class capsules grow.
+// The card for the routing: where each iteration looks, where the votes agree, and how the class capsules grow.
 
 import { lineChart } from "./charts.js";
 import { paintMap } from "./pictures.js";
@@ -11,9 +11,9 @@ export function buildRouting() {
   const { routing } = state.network;
   el("routing").hidden = !routing;
   if (!routing) return;
-  el("routing-about").textContent = "Each primary capsule votes for every class and sends more of its vote to where the " +
-    "others' votes agree with it. Orange is more than an equal share (in the second row: agreement), blue less; a square " +
-    `stands in the middle of the ${routing.sees}×${routing.sees} pixels that its capsules see.`;
+  el("routing-about").textContent = "Each primary capsule votes for every class, and gives more weight to the classes where " +
+    "the other votes agree with its own. First row: orange is more than an equal share, blue is less. Second row: orange is " +
+    `agreement, blue disagreement. A square marks the centre of the ${routing.sees}×${routing.sees} pixels that its capsules see.`;
   const go = (change) => { clearInterval(timer); step = Math.min(Math.max(shown() + change, 0), last()); paintRouting(); };
   el("step-back").addEventListener("click", () => go(-1));
   el("step-on").addEventListener("click", () => go(1));
@@ -46,8 +46,8 @@ export function paintRouting() {
   el("step-back").disabled = now === 0;
   el("step-on").disabled = now === last();
   el("step-story").textContent = now === 0
-    ? `At first every vote counts alike, a share of ${equal.toFixed(2)} for each class: the votes for ${name(label)} add up to a capsule of length ${lengths[0].toFixed(2)}.`
-    : `Where the votes agreed with the capsule, ${name(label)} gets more of them: its length goes from ${lengths[now - 1].toFixed(2)} to ${lengths[now].toFixed(2)}.`;
+    ? `At first every class gets an equal share of ${equal.toFixed(2)} of each vote. The votes for ${name(label)} add up to a capsule of length ${lengths[0].toFixed(2)}.`
+    : `${name(label)} now gets a larger share of the votes that agreed with its capsule. Its length goes from ${lengths[now - 1].toFixed(2)} to ${lengths[now].toFixed(2)}.`;
   el("maps").replaceChildren(...coupling.map((map, index) => {
     const canvas = (what) => make("canvas", { role: "img", ariaLabel: `${what} in iteration ${index + 1}` });
     const [where, agreed] = [canvas("Coupling coefficients"), canvas("Agreement of the votes")];

@@ -1,4 +1,4 @@
-// Answers from the server that gave the page.
+// Answers from the server that the page was loaded from.
 
 async function ask(path, body) {
   let answer;

@@ -1,11 +1,11 @@
-"""The page's server: a few files, and a trained network behind a few JSON addresses.
+"""Serves the page: a few files, and a trained network behind a few JSON addresses.
 
-It is Python's own `http.server` and the page is plain HTML and JavaScript, because that is all it takes. Gradio would
-bring some forty more packages, and a canvas that follows the pen, a decoder that follows 16 sliders and routing maps
-would have to be written all the same.
+It uses Python's own `http.server`, and the page is plain HTML and JavaScript, because nothing more is needed. Gradio
+would add some forty packages, and the canvas, the sliders of the decoder and the routing maps would still have to be
+written.
 
-It answers the browser of this machine and pages of its own alone: a page of another site can send requests to
-127.0.0.1, and a browser says in `Host`, `Origin` and `Sec-Fetch-Site` where they come from.
+It answers only requests from its own page in a browser on this machine. A page of another site can also send requests
+to 127.0.0.1; the browser says in `Host`, `Origin` and `Sec-Fetch-Site` where they come from.
 """
 
 import errno
@@ -25,7 +25,7 @@ from input_data import Split
 from runner.loader import Trained
 
 IDLE = 60  # seconds that a connection may stay open without a request
-SLOWEST = 20  # seconds that a request may take to arrive, and its answer to be taken
+SLOWEST = 20  # seconds that a request may take to arrive, and its answer to be received
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'",
@@ -36,7 +36,7 @@ HEADERS = {
 
 
 def serve(trained: Trained, split: Split, port: int, compared: Trained | None = None) -> None:
-    """Serves the page for this machine alone and blocks until Ctrl-C.
+    """Serves the page to this machine only, and blocks until Ctrl-C.
 
     Args:
         trained: the network and its facts.
@@ -48,7 +48,7 @@ def serve(trained: Trained, split: Split, port: int, compared: Trained | None = 
         ValueError: the port is taken or not allowed, or the examples are not of the network's size.
     """
     with Server(trained, split, port, compared) as server:
-        print(f"http://127.0.0.1:{server.server_port} shows the network. Ctrl-C ends.", flush=True)
+        print(f"http://127.0.0.1:{server.server_port} shows the network. Press Ctrl-C to stop.", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
@@ -66,7 +66,7 @@ class Server(ThreadingHTTPServer):
             super().__init__(("127.0.0.1", port), Handler)
         except (OSError, OverflowError) as error:
             taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-            reason = "is taken by another program" if taken else f"cannot be listened on ({error})"
+            reason = "is taken by another program" if taken else f"cannot be used ({error})"
             raise ValueError(
                 f"Port {port} of 127.0.0.1 {reason}. Give another one, or 0 for any that is free."
             ) from None
@@ -77,12 +77,12 @@ class Server(ThreadingHTTPServer):
             raise
 
     def handle_error(self, request, client_address):
-        if not isinstance(sys.exc_info()[1], OSError):  # a browser that went away is no news
+        if not isinstance(sys.exc_info()[1], OSError):  # a browser that has disconnected is not an error
             super().handle_error(request, client_address)
 
 
 class _UntilDeadline(io.RawIOBase):
-    """A connection's bytes, until a time: a socket's own timeout starts anew with each byte that arrives."""
+    """Reads a connection's bytes until a deadline: a socket's own timeout starts again with each byte that arrives."""
 
     def __init__(self, connection: socket.socket):
         self.connection = connection
@@ -134,10 +134,10 @@ class Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def send_error(self, code, message=None, explain=None):
-        """What the base class refuses, such as an unknown method, in the form of our own refusals."""
+        """Sends what the base class refuses, such as an unknown method, in the form of our own refusals."""
         self.close_connection = True
-        self.request_version = self.protocol_version  # what is no HTTP at all counts as version 0.9, without headers
-        sentence = message or self.responses.get(code, ("The request is not understood",))[0]
+        self.request_version = self.protocol_version  # what is not HTTP counts as version 0.9, without headers
+        sentence = message or self.responses.get(code, ("The request was not understood",))[0]
         self._send(code, *_error(f"{sentence.rstrip('.')}."))
 
     def _answer(self) -> None:
@@ -152,8 +152,8 @@ class Handler(BaseHTTPRequestHandler):
             status, (kind, content) = refused.status, _error(str(refused))
         except TimeoutError:
             self.close_connection = True
-            status, (kind, content) = 408, _error(f"A request has to arrive within {SLOWEST} seconds.")
-        except Exception as error:  # a fault of ours: the page gets a sentence, the terminal the whole story
+            status, (kind, content) = 408, _error(f"A request must arrive within {SLOWEST} seconds.")
+        except Exception as error:  # a fault of ours: the page gets a sentence, the terminal the traceback
             traceback.print_exc()
             status, (kind, content) = 500, _error(f"The server failed ({type(error).__name__}): see its terminal.")
         self._send(status, kind, content)
@@ -165,25 +165,25 @@ class Handler(BaseHTTPRequestHandler):
         own = {f"http://{name}" for name in (host, *(f"{each}:{self.server.server_port}" for each in _NAMES))}
         origin = self.headers.get("Origin")
         if origin is not None and origin not in own:
-            raise Refused(403, f"This server answers its own page alone. Received a request of {origin[:100]!r}.")
+            raise Refused(403, f"This server answers only its own page. Received a request from {origin[:100]!r}.")
         site = self.headers.get("Sec-Fetch-Site", "none")
         if site not in ("same-origin", "none"):
-            raise Refused(403, f"This server answers its own page alone. Received a {site[:30]!r} request.")
+            raise Refused(403, f"This server answers only its own page. Received a {site[:30]!r} request.")
 
     def _address(self):
         try:
             return urlsplit(self.path)
         except ValueError:
-            raise Refused(400, "The address of the request is not understood.") from None
+            raise Refused(400, "The address of the request was not understood.") from None
 
     def _body(self) -> bytes:
         sizes = self.headers.get_all("Content-Length", [])
         if self.command == "GET":
             if sizes or "Transfer-Encoding" in self.headers:
-                raise Refused(400, "A GET request has no body here.")
+                raise Refused(400, "A GET request must have no body.")
             return b""
         if len(sizes) != 1 or not re.fullmatch("[0-9]+", sizes[0]) or "Transfer-Encoding" in self.headers:
-            raise Refused(411, f"A request needs its length in bytes. Received: {', '.join(sizes)[:30] or None}.")
+            raise Refused(411, f"A request must state its length in bytes. Received: {', '.join(sizes)[:30] or None}.")
         digits = sizes[0].lstrip("0")
         if len(digits) > 15 or int(digits or 0) > LARGEST:
             size = f"{int(digits) / 2**20:.1f} MB" if len(digits) <= 15 else f"a number of {len(digits)} digits"

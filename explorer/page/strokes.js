@@ -1,4 +1,4 @@
-// A hand-drawn digit as MNIST would have it, as `strokes.py` makes it.
+// Draws a hand-drawn digit as in MNIST, like `strokes.py`.
 
 const PEN = 1.6, SOFT = 0.5, SMALLEST = 0.15;
 

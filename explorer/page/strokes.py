@@ -1,23 +1,23 @@
-"""A hand-drawn digit as MNIST would have it: its size, its place and the width of its pen.
+"""Draws a hand-drawn digit as in MNIST: with its size, its position and its width of pen.
 
-The page sends where the pen went, not pixels: a small drawing so gets the same pen as a large one.
+The page sends the path of the pen, not pixels, so a small drawing gets the same pen as a large one.
 """
 
 from itertools import pairwise
 
 import numpy as np
 
-PEN = 1.6  # half the width of a stroke, in pixels: gives the ink of MNIST's digits (102 full pixels on average)
-SOFT = 0.5  # and its edge, each way
-BOXES = {1: 20, 2: 24}  # pixels, by the number of digits: two of 20 pixels do not lie exactly on each other
-SMALLEST = 0.15  # part of the canvas; a smaller drawing, such as a dot, stays small
+PEN = 1.6  # half the width of a stroke, in pixels: gives as much ink as MNIST's digits have (102 pixels on average)
+SOFT = 0.5  # width of its soft edge on each side, in pixels
+BOXES = {1: 20, 2: 24}  # side in pixels by the number of digits: two overlapping digits need more room than one
+SMALLEST = 0.15  # as a share of the canvas: a smaller drawing, such as a dot, stays small
 
 
 def draw(strokes: list[np.ndarray], rows: int, columns: int, box: int) -> np.ndarray:
     """Draws strokes fitted into a square box and moved so that their centre of mass is in the middle, as in MNIST.
 
     Args:
-        strokes: for each its points (x right, y down), float [n, 2] with n >= 1; the canvas is 1 wide and high.
+        strokes: the points (x right, y down) of each, float [n, 2] with n >= 1; the canvas is 1 wide and 1 high.
         rows: of the image.
         columns: of the image.
         box: side of the box that holds all ink, in pixels: 20 for a digit of MNIST.

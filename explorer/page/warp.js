@@ -1,17 +1,20 @@
-// The input turned, shifted, scaled and sheared: what a viewpoint does to a flat figure.
+// Turns, shifts, scales and shears the input, as a change of viewpoint does to a flat figure.
 
 const byPixels = (sides) => Math.round(Math.max(...sides) / 4);
 
-// The sliders: a name, what it does, its reach each way, its step, and what stands for nothing.
-export const makeMoves = (rows, columns) => ({
-  turn: { text: "Turn", unit: "°", low: -60, high: 60, step: 1, none: 0 },
-  right: { text: "Shift right", unit: " px", low: -byPixels([rows, columns]), high: byPixels([rows, columns]), step: 0.5, none: 0 },
-  down: { text: "Shift down", unit: " px", low: -byPixels([rows, columns]), high: byPixels([rows, columns]), step: 0.5, none: 0 },
-  scale: { text: "Scale", unit: "×", low: 0.5, high: 1.5, step: 0.02, none: 1 },
-  shear: { text: "Shear", unit: "", low: -0.6, high: 0.6, step: 0.02, none: 0 },
-});
+// The sliders by name: label, what a chart calls the amount, unit, range, step, and the amount that changes nothing.
+export const makeMoves = (rows, columns) => {
+  const reach = byPixels([rows, columns]);
+  return {
+    turn: { text: "Turn", noun: "rotation", unit: "°", low: -60, high: 60, step: 1, none: 0 },
+    right: { text: "Shift right", noun: "shift to the right", unit: " px", low: -reach, high: reach, step: 0.5, none: 0 },
+    down: { text: "Shift down", noun: "shift down", unit: " px", low: -reach, high: reach, step: 0.5, none: 0 },
+    scale: { text: "Scale", noun: "scale", unit: "×", low: 0.5, high: 1.5, step: 0.02, none: 1 },
+    shear: { text: "Shear", noun: "shear", unit: "", low: -0.6, high: 0.6, step: 0.02, none: 0 },
+  };
+};
 
-function borderOf(data, { rows, columns, depth }) { // the colour that comes in from outside: the border's median
+function borderOf(data, { rows, columns, depth }) { // the border's median, which fills what moves in from outside
   const colours = Array.from({ length: depth }, () => []);
   for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++)
     if (row === 0 || column === 0 || row === rows - 1 || column === columns - 1)

@@ -1,5 +1,5 @@
-// The network at work beside the page, so that the page follows the pen meanwhile. Its messages: the exported file's
-// content first, then { id, question, given }; it answers { id, answer } or { id, error }.
+// The network, in a worker so that the page keeps following the pen. The first message is the exported file's content,
+// each further one is { id, question, given }; the worker answers { id, answer } or { id, error }.
 
 import { enlarge, runEfficient } from "./efficient.js";
 import { decode, runCapsules, runConvolutions } from "./network.js";
@@ -18,7 +18,7 @@ function unpack(text, kind) {
   return new KINDS[kind](bytes.buffer);
 }
 
-// The numbers of which a Uint16Array has the bits as float16; none of them is infinite.
+// The numbers whose bits as float16 are in a Uint16Array; none of them is infinite.
 function fromHalves(halves) {
   const values = Float32Array.from({ length: 2 ** 16 }, (_, bits) => {
     const exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
@@ -28,7 +28,7 @@ function fromHalves(halves) {
   return Float32Array.from(halves, (bits) => values[bits]);
 }
 
-// The description of a network with its weights in their places: { kind, start, count } become parts of an array.
+// The description of a network with its weights: each { kind, start, count } becomes a part of an array.
 function withWeights(description, weights) {
   if (description === null || typeof description !== "object") return description;
   if (Array.isArray(description)) return description.map((each) => withWeights(each, weights));
@@ -41,7 +41,7 @@ function withWeights(description, weights) {
 
 const asImage = (data) => ({ rows: content.facts.rows, columns: content.facts.columns, channels: content.facts.depth, data });
 
-// As the page paints it; what lies outside [0, 1], as standardised images do, is stretched to fill it.
+// An image as the page paints it; values outside [0, 1], as in standardised images, are rescaled to fit.
 function picture({ rows, columns, channels, data }) {
   let low = Infinity, high = -Infinity;
   for (const value of data) { low = Math.min(low, value); high = Math.max(high, value); }
@@ -84,7 +84,7 @@ const questions = {
   },
   drawing(strokes) {
     const { rows, columns, box } = content.facts, pixels = drawStrokes(strokes, rows, columns, box);
-    const note = `Fitted into ${box}×${box} pixels around its centre of mass, as MNIST's digits are.`;
+    const note = `Fitted into ${box}×${box} pixels and centred by its mass, like MNIST's digits.`;
     return look(pixels.map((value) => value / content.unit), { notes: [note] });
   },
   image(rgba) {
