@@ -1,11 +1,11 @@
-"""Trains, evaluates, ensembles and uses capsule networks: one program, whose flags say the job.
+"""Trains, evaluates, ensembles and uses capsule networks; the flags select the job.
 
     python experiment.py                                             # a few minutes on the embedded digits
     python experiment.py --data_dir=D --summary_dir=S --max_steps=300000
     python experiment.py --data_dir=D --summary_dir=S --train=false --checkpoint=S/train/model.ckpt-300000
 
-`--help` lists the flags. Exit codes: 0 done, 1 a clear error, 2 wrong flags, 130 and 143 interrupted by
-Ctrl-C or SIGTERM after saving.
+`--help` lists the flags. Exit codes: 0 done, 1 a clear error, 2 wrong flags, 130 and 143 saved and ended after
+Ctrl-C or SIGTERM.
 """
 
 import json
@@ -20,7 +20,7 @@ from runner.run_config import RunConfig
 from runner.startup import use_tensorflow
 
 PROGRAM = "experiment.py"
-# With no flag at all: 8 types of primary capsules, which train four times as fast as the paper's 32.
+# The job when there are no flags: 8 types of primary capsules, which train four times as fast as the paper's 32.
 QUICK_JOB = ["--summary_dir=runs/quick", "--hparams_override=num_prime_capsules=8", "--max_steps=240"]
 
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
         arguments,
         PROGRAM,
         "Trains and evaluates capsule networks (Sabour, Frosst, Hinton 2017). "
-        "With no flag at all: a few minutes of training on the embedded digits, into runs/.",
+        "Without any flag, it trains for a few minutes on the embedded digits and writes to runs/.",
         _hparams_help(),
     )
     return exit_code(PROGRAM, lambda: run_job(config))
@@ -43,12 +43,12 @@ def main(arguments: list[str]) -> int:
 def _hparams_help() -> str:
     defaults = ", ".join(f"{field.name}={json.dumps(field.default)}" for field in fields(HParams))
     presets = "".join(f" --preset={name} is {override}." for name, override in PRESETS.items())
-    return f"hparams and their defaults, for --hparams_override: {defaults}.{presets}"
+    return f"Hparams for --hparams_override, with their defaults: {defaults}.{presets}"
 
 
 def run_job(config: RunConfig) -> int:
-    """Runs one job; TensorFlow is loaded only now, so that --help and wrong flags answer at once."""
-    if config.gpus == "cpu":  # before TensorFlow looks
+    """Runs one job; TensorFlow is imported only here, so that --help and errors in flags are immediate."""
+    if config.gpus == "cpu":  # must be set before TensorFlow is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     use_tensorflow()
     from runner.check_data import check_data

@@ -59,7 +59,7 @@ def test_a_watcher_evaluates_each_checkpoint_once_and_keeps_the_best(tmp_path):
     while not list(tmp_path.glob("train/model.ckpt-*.index")):
         time.sleep(0.05)
         assert training.poll() is None
-    assert "is at work in" in finish(start(*flags, TINY, "--max_steps=2000"), code=1)
+    assert "is running in" in finish(start(*flags, TINY, "--max_steps=2000"), code=1)
     watcher = start(*flags, "--train=false")
     finish(training)
     out = finish(watcher)

@@ -171,7 +171,7 @@ def test_every_job_takes_a_network_that_ships(shipped, tmp_path, capsys):
     answer = next(line for line in out.splitlines() if "seven.png: " in line)
     code, out = run(capsys, f"--predict={picture}")
     assert code == 0 and answer in out
-    assert "No --checkpoint given: the network is that of pretrained:capsnet_mnist_small\n" in out
+    assert "No --checkpoint given: using pretrained:capsnet_mnist_small\n" in out
     code, out = run(capsys, ships, "--max_steps=3", "--batch_size=8", "--eval_size=8", "--summary_dir=more")
     assert code == 0 and "Resuming at step 2 of 3" in out, out  # from the network that ships, as from any checkpoint
     code, out = run(capsys, f"--predict={picture}", "--summary_dir=more")
@@ -239,7 +239,7 @@ def _not_a_folder(tmp_path):
 
 
 def _nothing_to_watch(tmp_path):
-    return ["--train=false", f"--summary_dir={tmp_path}/s", "--eval_timeout=0.0001"], "No checkpoint came to"
+    return ["--train=false", f"--summary_dir={tmp_path}/s", "--eval_timeout=0.0001"], "No checkpoint appeared in"
 
 
 def _download(tmp_path):
@@ -297,8 +297,8 @@ BAD_FLAGS = [
     (["--max_steps=-1"], "1 or more, received '-1'"),
     (["--no_such_flag=1"], "unrecognized arguments"),
     (["--split=dev"], "unrecognized arguments"),
-    (["--train=false", "--checkpoint=a{}"], "--num_trials with --train=false takes"),
-    (["--train=false", "--num_trials=2", "--checkpoint=a"], "takes a --checkpoint with {}"),
+    (["--train=false", "--checkpoint=a{}"], "if, and only if, --train=false"),
+    (["--train=false", "--num_trials=2", "--checkpoint=a"], "must contain {} for the trial's number"),
 ]
 
 

@@ -1,10 +1,10 @@
 """Reads the checkpoint files of TensorFlow (V2 bundles), trusting no size and no number in them.
 
-TensorFlow's own reader takes a file's name for a pattern of names, and an index of odd content ends the process.
+TensorFlow's own reader takes a file name for a glob pattern, and a damaged index can crash the process.
 
-`PREFIX.index` is a LevelDB table: blocks of sorted keys and values with checksums, and at the end of the file where the
-block is that lists the others. Its keys are the variables' names, its values say type, shape and place in the files
-`PREFIX.data-SHARD-of-SHARDS`; the empty key has the number of shards.
+`PREFIX.index` is a LevelDB table: blocks of sorted keys and values with checksums. The end of the file points to the
+block that lists the others. A key is a variable's name, and its value gives the type, the shape and the position in the
+files `PREFIX.data-SHARD-of-SHARDS`. The empty key has the number of shards.
 """
 
 import math
@@ -21,11 +21,11 @@ from tensorflow.core.protobuf.tensor_bundle_pb2 import BundleEntryProto, BundleH
 from input_data.formats.records import checksums
 
 INDEX = ".index"
-_LARGEST_INDEX = 1 << 24  # bytes; ours have some kilobytes
+_LARGEST_INDEX = 1 << 24  # bytes; ours have a few kilobytes
 _LONGEST_NAME = 1024  # bytes
 _FOOTER = 48  # bytes: two handles, padded, and a magic number
 _MAGIC = 0xDB4775248B80FB57
-_TRAILER = 5  # bytes behind a block: kind of compression and checksum
+_TRAILER = 5  # bytes after a block: kind of compression and checksum
 
 
 class CheckpointError(ValueError):
@@ -37,7 +37,7 @@ class MissingCheckpoint(CheckpointError):
 
 
 class DamagedCheckpoint(CheckpointError):
-    """A checkpoint that is cut short, corrupted, or holds what no training writes."""
+    """A checkpoint that is cut short, corrupted, or has values that training never writes."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Entry:
     """A variable in a bundle.
 
     Attributes:
-        dtype: its NumPy type; None for one that holds no numbers, or is stored in slices.
+        dtype: its NumPy type; None if it holds no numbers or is stored in slices.
         shape: its shape.
         path: the file.
-        offset, size: where in the file, in bytes.
-        checksum: of these bytes.
+        offset, size: position and length in the file, in bytes.
+        checksum: checksum of these bytes.
     """
 
     dtype: np.dtype | None
@@ -70,7 +70,7 @@ class Bundle:
         entries: each variable's `Entry` by its name.
 
     Raises:
-        MissingCheckpoint: there is none of that name.
+        MissingCheckpoint: there is no such checkpoint.
         DamagedCheckpoint: it is cut short or damaged.
     """
 
@@ -88,15 +88,15 @@ class Bundle:
             raise self.damaged(f"its index is damaged ({error})") from None
 
     def damaged(self, reason: str) -> DamagedCheckpoint:
-        """The error that says so."""
+        """The error for a damaged checkpoint."""
         return DamagedCheckpoint(f"The checkpoint {self.prefix} is cut short or damaged: {reason}.")
 
     def read(self, name: str) -> np.ndarray:
         """A variable's value.
 
         Raises:
-            DamagedCheckpoint: it does not fit its checksum, its size or its file.
-            MissingCheckpoint: the files were deleted since.
+            DamagedCheckpoint: its checksum or size is wrong, or its file is missing or too short.
+            MissingCheckpoint: the files have been deleted.
         """
         entry = self.entries[name]
         if entry.dtype is None:
@@ -114,7 +114,7 @@ class Bundle:
         return np.frombuffer(content, entry.dtype).reshape(entry.shape)
 
     def _read_file(self, path: Path, offset: int, size: int | None) -> bytes:
-        """`size` bytes of a file from `offset` on; None: all of an index."""
+        """`size` bytes of a file from `offset`; with None the whole file, which must be an index."""
         try:
             with path.open("rb") as file:
                 end = file.seek(0, 2)
@@ -124,7 +124,7 @@ class Bundle:
                         raise self.damaged(f"an index of {size:,} bytes is larger than any")
                 if not 0 <= offset <= offset + size <= end:
                     raise self.damaged(
-                        f"{path.name} has {end:,} bytes, of which the {size:,} from {offset:,} on are due"
+                        f"{path.name} has {end:,} bytes and should have {size:,} from byte {offset:,} on"
                     )
                 file.seek(offset)
                 return file.read(size)
@@ -171,7 +171,7 @@ class Bundle:
 
 
 def _varint(content: bytes, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, low ones first, and the place behind it."""
+    """A number stored in seven bits per byte, low bits first, and the position after it."""
     number = 0
     for shift in range(0, 64, 7):
         byte = content[place]
@@ -189,7 +189,7 @@ def _skip_varints(content: bytes, place: int, count: int) -> int:
 
 
 def _block(content: bytes, handle: bytes) -> bytes:
-    """The block at a handle: offset and size."""
+    """The block at a handle, which is its offset and size."""
     offset, place = _varint(handle, 0)
     size, _ = _varint(handle, place)
     end = offset + size
@@ -204,7 +204,7 @@ def _block(content: bytes, handle: bytes) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The keys and values of a block; a key begins with some bytes of the key before it."""
+    """The keys and values of a block; a key shares its first bytes with the key before it."""
     (restarts,) = struct.unpack_from("<I", block, len(block) - 4)
     end = len(block) - 4 * (restarts + 1)
     key, place = b"", 0

@@ -36,9 +36,9 @@ def report(name: str, split: Split, batches: Iterable[dict]) -> str:
     """Reads a split once and reports counts, sizes and the range of values.
 
     Args:
-        name: what to call it.
-        split: of `input_data`.
-        batches: all of it; a bad record raises its own error, which names the file and the place.
+        name: the split's name in the report.
+        split: the split.
+        batches: all its batches; a bad record raises an error that names the file and the position.
     """
     counts, low, high, seen = np.zeros(split.info.num_classes, int), np.inf, -np.inf, 0
     with Progress(len(split), "read") as progress:

@@ -1,8 +1,8 @@
-"""Checkpoints `model.ckpt-STEP` in the format and with the names of 2017, read and written.
+"""Reads and writes checkpoints `model.ckpt-STEP` in the format and with the names of 2017.
 
 A checkpoint is a TF 1 Saver file (V2 bundle: `.index` and `.data-00000-of-00001`) with the weights under the names of
-2017, `global_step` and Adam's slots. So one reader serves ours and the released ones, and the code of 2017 could load
-ours. A file appears under its name only when it is whole, and only finite weights are saved.
+2017, `global_step` and Adam's slots. One reader therefore serves our checkpoints and the released ones, and the code of
+2017 could load ours. A file gets its name only when it is complete, and only finite weights are saved.
 """
 
 import os
@@ -28,21 +28,21 @@ _OUR_NAME = re.compile(r"model\.ckpt-(0|[1-9][0-9]*)")
 
 
 def prefix(folder: Path, step: int) -> str:
-    """What a checkpoint is called: the path of its files without their endings."""
+    """A checkpoint's prefix: the path of its files without their endings."""
     return str(Path(folder) / f"model.ckpt-{step}")
 
 
 def steps(folder: Path) -> list[int]:
-    """The steps that a folder has checkpoints of, rising."""
+    """The steps of a folder's checkpoints, in ascending order."""
     names = (_OUR_NAME.fullmatch(path.name.removesuffix(INDEX)) for path in Path(folder).glob(f"model.ckpt-*{INDEX}"))
     return sorted(int(name[1]) for name in names if name)
 
 
 def last_good(folder: Path, step: int) -> str:
-    """What to do after the numbers of a run went wrong: names its newest checkpoint of `step` steps or fewer."""
+    """Advice after a run has diverged: names its newest checkpoint of `step` steps or fewer."""
     good = [each for each in steps(folder) if each <= step]
     if not good:
-        return "No checkpoint from before was saved: lower learning_rate and begin again in another --summary_dir."
+        return "No earlier checkpoint was saved: lower learning_rate and start again in another --summary_dir."
     return (
         f"The last good checkpoint is {prefix(folder, good[-1])}: lower learning_rate and start from it with "
         "--checkpoint in another --summary_dir."
@@ -54,7 +54,7 @@ def _adam(optimizer) -> keras.optimizers.Adam:
 
 
 def state(model: Classifier, optimizer) -> dict:
-    """Every variable that training changes, by its name in the file; of the optimizer's number of steps see `save`."""
+    """Every variable that training changes, by its name in the file, except the optimizer's step count (see `save`)."""
     weights = model.named_variables()
     named = dict(weights)
     adam = _adam(optimizer)
@@ -74,21 +74,21 @@ def state(model: Classifier, optimizer) -> dict:
 
 
 def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000) -> str:
-    """Writes `model.ckpt-STEP` and deletes the oldest above `keep`.
+    """Writes `model.ckpt-STEP` and deletes the oldest checkpoints if there are more than `keep`.
 
     Args:
-        folder: where to.
+        folder: the folder to write to.
         step: number of training steps done.
         model: the network.
         optimizer: a built Adam, or one inside a LossScaleOptimizer.
-        keep: how many checkpoints stay.
+        keep: how many checkpoints to keep.
 
     Returns:
         The checkpoint's prefix.
 
     Raises:
-        CheckpointError: the weights are not finite, or they could not be written (a full disk); the older ones are
-            whole.
+        CheckpointError: the weights are not finite, or they could not be written (a full disk). Older checkpoints stay
+            intact.
     """
     adam = _adam(optimizer)
     tensors = {name: variable.numpy() for name, variable in state(model, optimizer).items()}
@@ -112,13 +112,13 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
                 tensors=[tf.convert_to_tensor(value) for value in tensors.values()],
             )
         os.replace(draft + _DATA, target + _DATA)
-        os.replace(draft + INDEX, target + INDEX)  # last: a checkpoint without an index is none
+        os.replace(draft + INDEX, target + INDEX)  # last: a checkpoint without an index does not count
         _write_state_file(folder, step)
     except (OSError, tf.errors.OpError) as error:
         reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", getattr(error, "message", None) or str(error))
         raise CheckpointError(
-            f"Cannot write the checkpoint {target}: {reason}. Older checkpoints are whole; "
-            "make room and start the same command again to go on from the last one."
+            f"Cannot write the checkpoint {target}: {reason}. Older checkpoints are intact: "
+            "free some space and run the same command again to resume from the last one."
         ) from None
     finally:
         if workshop:
@@ -130,7 +130,7 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
 
 
 def _up_to(folder: Path, step: int) -> list[int]:
-    """The steps of the run's checkpoints so far; any later one is of a time before the run was set back."""
+    """The steps of the run's checkpoints up to `step`; later ones are from before the run was set back."""
     return [each for each in steps(folder) if each <= step]
 
 
@@ -140,7 +140,7 @@ def _not_finite(tensors: dict[str, np.ndarray]) -> str | None:
 
 
 def _write_state_file(folder: Path, step: int) -> None:
-    """The file `checkpoint`, by which TF 1 and other tools find the newest."""
+    """Writes the file `checkpoint`, in which TF 1 and other tools look up the newest checkpoint."""
     names = [f"model.ckpt-{each}" for each in _up_to(folder, step)]
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
     with atomic_write(folder / "checkpoint") as (draft,):
@@ -148,7 +148,7 @@ def _write_state_file(folder: Path, step: int) -> None:
 
 
 def clean(folder: Path) -> None:
-    """Removes what a killed run left half-written; only for the one process that trains here."""
+    """Removes half-written files of a killed run; only for the one process that trains here."""
     for path in Path(folder).glob(".saving-*"):
         shutil.rmtree(path, ignore_errors=True)
     for path in Path(folder).glob(f"model.ckpt-*{_DATA}"):
@@ -157,23 +157,22 @@ def clean(folder: Path) -> None:
 
 
 def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
-    """Loads a checkpoint, ours or one of 2017, or a network that ships into a network, and Adam's slots, where it has
-    them, into an optimizer.
+    """Loads a checkpoint into a network, and Adam's slots, if the checkpoint has them, into an optimizer.
 
-    Nothing is changed unless everything fits.
+    The checkpoint may be ours, one from 2017 or a pretrained network. Nothing is changed unless everything fits.
 
     Args:
-        checkpoint: its prefix, `…/model.ckpt-STEP`, or `…/weights.npz` of a network that ships.
+        checkpoint: its prefix, `…/model.ckpt-STEP`, or `…/weights.npz` of a pretrained network.
         model: the network.
         optimizer: a built Adam to set as well, or None.
 
     Returns:
-        The number of training steps the checkpoint has seen.
+        The number of training steps of the checkpoint.
 
     Raises:
-        CheckpointError: it is of another network: names the variable and both shapes.
-        MissingCheckpoint: there is none of that name.
-        DamagedCheckpoint: it is cut short or corrupted, lacks a part of what training saved, or is not finite.
+        CheckpointError: it is of another network; the message names the variable and both shapes.
+        MissingCheckpoint: there is no such checkpoint.
+        DamagedCheckpoint: it is cut short or corrupted, lacks some of the saved variables, or is not finite.
     """
     bundle: Bundle | Shipped = Shipped(checkpoint) if Shipped.is_named(checkpoint) else Bundle(checkpoint)
     weights = model.named_variables()
@@ -204,7 +203,7 @@ def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
 
 
 def _check_whole(bundle: Bundle | Shipped, names: set[str]) -> None:
-    """Raises DamagedCheckpoint where Adam's slots, or what else belongs together, are there in part."""
+    """Raises DamagedCheckpoint if only some of Adam's slots, or of another group of variables, are in the bundle."""
     groups: dict[str, set[str]] = {}
     for name in names:
         kind = "Adam" if re.search("/Adam(_1)?$", name) else re.split("/|_[0-9]", name)[0]  # loss_scale, random_state
@@ -216,11 +215,11 @@ def _check_whole(bundle: Bundle | Shipped, names: set[str]) -> None:
 
 
 def _step(bundle: Bundle | Shipped) -> int:
-    """The number of training steps, which the name of a run's own checkpoint has, too."""
+    """The number of training steps, checked against the name of the checkpoint if a run of ours wrote it."""
     path = Path(bundle.prefix)
     name = _OUR_NAME.fullmatch(path.name) if (path.parent / "config.json").exists() else None
     if "global_step" not in bundle.entries and not name:
-        return 0  # one of 2017 that was saved for use alone
+        return 0  # a checkpoint from 2017 without training state
     entry = bundle.entries.get("global_step")
     if entry is None or entry.shape != () or entry.dtype is None or entry.dtype.kind not in "if":
         raise bundle.damaged("its global_step is no number")
@@ -245,13 +244,13 @@ def _missing(bundle: Bundle | Shipped, name: str, variable: Any) -> str:
 
 
 def restore_latest(folder: Path, model: Classifier, optimizer, say=print) -> int:
-    """Loads the newest good checkpoint of a folder and sets damaged ones aside, saying so.
+    """Loads the newest good checkpoint of a folder; damaged newer ones are reported and renamed.
 
     Returns:
-        Its step; 0 where there is no checkpoint.
+        Its step; 0 if there is no checkpoint.
 
     Raises:
-        CheckpointError: there are checkpoints and none is good, or the newest good one is of another network.
+        CheckpointError: all checkpoints are damaged, or the newest good one is of another network.
     """
     damaged: dict[int, DamagedCheckpoint] = {}
     for step in reversed(steps(folder)):
@@ -261,7 +260,7 @@ def restore_latest(folder: Path, model: Classifier, optimizer, say=print) -> int
             damaged[step] = error
             continue
         for bad, reason in damaged.items():
-            say(f"{reason} Passed over for the one before, and set aside as damaged-model.ckpt-{bad}.")
+            say(f"{reason} It was renamed to damaged-model.ckpt-{bad}, and the checkpoint before it is used.")
             for ending in (INDEX, _DATA):  # the index first: without it there is no checkpoint
                 path = Path(prefix(folder, bad) + ending)
                 if path.exists():
@@ -270,6 +269,6 @@ def restore_latest(folder: Path, model: Classifier, optimizer, say=print) -> int
     if damaged:
         raise CheckpointError(
             f"None of the {len(damaged)} checkpoints in {folder} can be read; nothing was changed. "
-            f"The newest: {damaged[max(damaged)]} Bring one back from a copy, or give another --summary_dir."
+            f"The newest: {damaged[max(damaged)]} Restore one from a backup, or give another --summary_dir."
         )
     return 0

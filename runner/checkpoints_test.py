@@ -126,7 +126,7 @@ def test_a_damaged_newest_checkpoint_is_reported_and_passed_over(ending, damage,
         checkpoints.restore(path, model, optimizer)
     said = []
     assert checkpoints.restore_latest(tmp_path, model, optimizer, said.append) == 1
-    assert len(said) == 1 and "Passed over" in said[0]
+    assert len(said) == 1 and "the checkpoint before it is used" in said[0]
     for old, new in zip(first, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -201,7 +201,7 @@ def test_a_whole_checkpoint_of_odd_content_is_passed_over_set_aside_and_never_ov
         checkpoints.restore(path, model, optimizer)
     said = []
     assert checkpoints.restore_latest(tmp_path, model, optimizer, said.append) == 1
-    assert len(said) == 1 and "Passed over" in said[0]
+    assert len(said) == 1 and "the checkpoint before it is used" in said[0]
     for old, new in zip(first, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     checkpoints.save(tmp_path, 2, model, optimizer, keep=1)
@@ -248,7 +248,7 @@ def test_weights_that_are_not_finite_are_not_saved_and_the_last_good_checkpoint_
     variable.assign(before)
     assert checkpoints.steps(tmp_path) == [3]
     assert "model.ckpt-3" in checkpoints.last_good(tmp_path, 3)
-    assert "No checkpoint from before was saved" in checkpoints.last_good(tmp_path, 2)
+    assert "No earlier checkpoint was saved" in checkpoints.last_good(tmp_path, 2)
 
 
 @pytest.mark.parametrize("name", ["lr[1e-3]", "a*b?", "run@4", "two words", "ä—日本", "x" * 200, "50%{}", "new\nline"])

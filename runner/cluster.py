@@ -1,4 +1,4 @@
-"""What the machines of one job agree on: what they train, the chief's weights, and after which step they leave."""
+"""Connects the machines of a job: they compare what they train, share the chief's weights, and stop together."""
 
 import functools
 import json
@@ -20,12 +20,12 @@ _LARGEST_VARIABLE = 1 << 40  # bytes
 
 
 class Cluster:
-    """The machines of a job and this one's connections to them; a single machine has none.
+    """The machines of a job and this machine's connections to them; a single machine has no connections.
 
     Args:
-        names: of the machines, the chief's first.
-        number: which of them this one is.
-        connections: the chief's to all others in order, or another machine's to the chief.
+        names: the names of the machines, the chief's first.
+        number: the number of this machine.
+        connections: on the chief, the connections to all others in order; on another machine, the one to the chief.
     """
 
     def __init__(self, names: list[str], number: int = 0, connections: list[socket.socket] | None = None):
@@ -34,13 +34,13 @@ class Cluster:
         self._connections = dict(zip(machines, connections or [], strict=True))
 
     def gather(self, value: Any) -> list:
-        """The values that all machines give, in their order, on every machine. All must call it equally often.
+        """Returns on every machine the values from all machines, in their order. All must call it equally often.
 
         Args:
-            value: anything that JSON holds.
+            value: any value that JSON can represent.
 
         Raises:
-            ConnectionError: a machine has gone; it is named.
+            ConnectionError: a machine has stopped; the message names it.
         """
         if self.number:
             self._send(0, {"value": value})
@@ -83,7 +83,7 @@ class Cluster:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Ends this process with a message if a machine goes away within the block, in which TensorFlow would wait."""
+        """Ends this process with a message if a machine stops during the block, where TensorFlow would wait forever."""
         sockets = {connection.fileno(): self.names[machine] for machine, connection in self._connections.items()}
         command = [sys.executable, str(Path(__file__).with_name("start_guard.py")), str(os.getpid())]
         command += [text for descriptor, name in sockets.items() for text in (str(descriptor), name)]
@@ -99,7 +99,7 @@ class Cluster:
             try:
                 self._send(machine, message)
             except ConnectionError:
-                continue  # this one has gone, too
+                continue  # this one has stopped, too
 
     def _send(self, machine: int, message: dict) -> None:
         self._send_bytes(machine, json.dumps(message).encode())
@@ -121,11 +121,11 @@ class Cluster:
 
 
 def join() -> Cluster:
-    """The cluster that TF_CONFIG names, once all its machines are there; a single machine without it.
+    """The cluster in TF_CONFIG, once all its machines have connected; without TF_CONFIG, a single machine.
 
     Raises:
         ValueError: TF_CONFIG is not as TensorFlow expects.
-        ConnectionError: a machine did not come, or this one's port is taken.
+        ConnectionError: a machine did not connect, or this machine's port is taken.
     """
     return _join(os.environ.get("TF_CONFIG", ""))
 
@@ -144,14 +144,14 @@ def _join(tf_config: str) -> Cluster:
 
 
 def check_same(cluster: Cluster, facts: dict[str, Any]) -> None:
-    """Compares over the cluster what each machine is about to train.
+    """Compares what the machines are about to train.
 
     Args:
         cluster: the machines.
-        facts: by name, the same names on each machine.
+        facts: values by name, with the same names on each machine.
 
     Raises:
-        ValueError: on every machine, naming what differs and where.
+        ValueError: something differs; raised on every machine, with what differs and where.
     """
     chief, *others = cluster.gather(facts)
     differences = [

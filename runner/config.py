@@ -1,6 +1,7 @@
-"""`config.json` beside the checkpoints of a run: what the network is, so that no other flag is needed to use it.
+"""Reads and writes `config.json` beside the checkpoints of a run, which describes the network and the run.
 
-One reader checks every field once. It is written whole or not at all.
+The network can be used without further flags. One reader checks every field; the file is written completely or not at
+all.
 """
 
 import json
@@ -22,7 +23,7 @@ _NAME = "config.json"
 _LIMIT = 2**22  # bytes of a file
 _MOST = {"rows": 4096, "columns": 4096, "depth": 64, "classes": 10_000, "letters": 200}
 _REQUIRED_FLAGS = ("model", "dataset", "num_targets")
-# The hparams of the first version that wrote a config. Later ones may be missing: their default is what was before.
+# The hparams of the first version that wrote a config. Later ones may be missing: the defaults keep the old behaviour.
 _REQUIRED_HPARAMS = (
     *("decay_rate", "decay_steps", "leaky", "learning_rate", "loss_type", "num_prime_capsules", "padding", "remake"),
     *("routing", "verbose", "conv_channels", "primary_atoms", "class_atoms", "routing_gradient"),
@@ -37,15 +38,15 @@ def make(
     data: Mapping[str, int] = {},
     statistics: tuple[float, ...] = (),
 ) -> SavedConfig:
-    """The config of a run that begins now.
+    """The config of a run that starts now.
 
     Args:
-        network: what is trained.
+        network: the description of the network.
         image_shape: (rows, columns, depth) of its images.
-        class_names: one name a class.
-        flags: those of the run; what the network knows better is set from it.
-        data: numbers by which the training data is known again, by name.
-        statistics: of the training images.
+        class_names: one name for each class.
+        flags: the flags of the run; those that `network` also has are taken from there.
+        data: numbers that identify the training data, by name.
+        statistics: statistics of the training images.
     """
     import keras
     import numpy
@@ -72,7 +73,7 @@ def _git_commit() -> str | None:
 
 
 def write(folder: Path, config: SavedConfig) -> None:
-    """Writes the config, whole or not at all."""
+    """Writes the config, completely or not at all."""
     content = {
         "flags": dict(config.flags),
         "hparams": asdict(config.network.hparams),
@@ -88,10 +89,10 @@ def write(folder: Path, config: SavedConfig) -> None:
 
 
 def read(folder: Path) -> SavedConfig | None:
-    """The config in a folder, None where there is none.
+    """The config in a folder; None if there is none.
 
     Raises:
-        ValueError: it is damaged, or of another version; names the file and the field.
+        ValueError: it is damaged or of another version; the message names the file and the field.
     """
     path = Path(folder) / _NAME
     if not path.is_file():
@@ -100,8 +101,8 @@ def read(folder: Path) -> SavedConfig | None:
         return _parse(_load(path))
     except ValueError as error:
         raise ValueError(
-            f"{path} is damaged or of another version: {error}. Mend it, or move it away and say by flags "
-            "what the network is."
+            f"{path} is damaged or of another version: {error}. Repair it, or move it away and describe the network "
+            "with flags."
         ) from None
 
 
@@ -113,23 +114,23 @@ def _load(path: Path) -> Any:
     try:
         return json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_no_number)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"{name!r} is there twice")
+            raise ValueError(f"it has the field {name!r} twice")
     return dict(pairs)
 
 
 def _no_number(text: str):
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _parse(content: Any) -> SavedConfig:
-    """Every field of a config, checked; ValueError naming the first that is wrong."""
+    """The config in JSON content; raises a ValueError that names the first wrong field."""
     required = {"flags": dict, "hparams": dict, "image_shape": list, "class_names": list}
     optional = {"versions": dict, "git_commit": str | None, "data": dict, "statistics": list}
     _check_object("it", content, {**required, **optional}, required)
@@ -173,15 +174,15 @@ def _check_names(where: str, content: dict, allowed, required) -> None:
 
 
 def _check_object(where: str, content: Any, types: dict, required) -> None:
-    """Checks that JSON content is an object with these fields of these types, those in `required` at least."""
+    """Checks that JSON content is an object with fields of these types only, and has at least those in `required`."""
     if not isinstance(content, dict):
-        raise ValueError(f"{where} should be an object, and is {_shown(content)}")
+        raise ValueError(f"{where} should be an object and is {_shown(content)}")
     _check_names(where, content, types, required)
     for name, value in content.items():
-        # In Python True is an int; in JSON it is no number. A whole number serves where any number does.
+        # In Python True is an int, but in JSON it is not a number. A whole number is accepted for any number.
         wrong = not isinstance(value, types[name]) or (isinstance(value, bool) and types[name] is not bool)
         if wrong and not (types[name] is float and type(value) is int):
-            raise ValueError(f"{where}.{name} should be {_TYPE_NAMES.get(types[name], 'text')}, and is {_shown(value)}")
+            raise ValueError(f"{where}.{name} should be {_TYPE_NAMES.get(types[name], 'text')} and is {_shown(value)}")
 
 
 _TYPE_NAMES = {
@@ -208,7 +209,7 @@ def _parse_statistics(content: list) -> tuple[float, ...]:
     # JSON may hold 1e999, which is infinite in Python.
     finite = all(type(value) is float and math.isfinite(value) for value in content)
     if content and not (len(content) == 4 and finite and min(content[2:]) > 0):
-        raise ValueError(f"statistics should be two means and two deviations above 0, and are {_shown(content)}")
+        raise ValueError(f"statistics should be two means and two deviations above 0 and are {_shown(content)}")
     return tuple(content)
 
 
@@ -217,27 +218,27 @@ def _parse_image_shape(content: list) -> tuple[int, int, int]:
     whole_numbers = len(content) == 3 and all(type(size) is int for size in content)
     if not whole_numbers or not all(1 <= n <= _MOST[side] for n, side in zip(content, sides, strict=True)):
         limits = ", ".join(f"{side} up to {_MOST[side]}" for side in sides)
-        raise ValueError(f"image_shape should be three whole numbers ({limits}), and is {_shown(content)}")
+        raise ValueError(f"image_shape should be three whole numbers ({limits}) and is {_shown(content)}")
     rows, columns, depth = content
     return rows, columns, depth
 
 
 def _parse_class_names(content: list) -> tuple[str, ...]:
     if not 2 <= len(content) <= _MOST["classes"]:
-        raise ValueError(f"class_names should be 2 to {_MOST['classes']:,} names, and are {len(content)}")
+        raise ValueError(f"class_names should have 2 to {_MOST['classes']:,} names and has {len(content)}")
     for index, name in enumerate(content):
         if not isinstance(name, str) or not 0 < len(name) <= _MOST["letters"] or not name.isprintable():
             raise ValueError(
-                f"class_names[{index}] should be a printable name of 1 to {_MOST['letters']} letters, "
+                f"class_names[{index}] should be a printable name of 1 to {_MOST['letters']} letters "
                 f"and is {_shown(name)}"
             )
     if len(set(content)) < len(content):
-        raise ValueError("class_names names a class twice")
+        raise ValueError("class_names has the same name twice")
     return tuple(content)
 
 
 def check_same_run(old: SavedConfig, new: SavedConfig, folder: Path) -> None:
-    """Raises ValueError, naming the differences, where a run would be resumed as another one."""
+    """Raises ValueError, naming the differences, if a run would be resumed with another config."""
     before, after = old.identity(), new.identity()
     different = [
         f"{name} was {before[name]} and is now {after[name]}"
@@ -246,6 +247,6 @@ def check_same_run(old: SavedConfig, new: SavedConfig, folder: Path) -> None:
     ]
     if different:
         raise ValueError(
-            f"The run in {folder} is another one: {'; '.join(different)}. "
+            f"The run in {folder} differs: {'; '.join(different)}. "
             "Resume it with the same flags, or give another --summary_dir."
         )

@@ -1,11 +1,12 @@
-"""Weights that the authors of Efficient-CapsNet released (Keras 2, `.h5`) as a run's checkpoint.
+"""Converts weights released by the authors of Efficient-CapsNet (Keras 2, `.h5`) to the checkpoint of a run.
 
     python -m runner.convert_efficient efficient_capsnet_MNIST.h5 S --dataset=mnist
 
-The file is one of `save_weights`, or of `save`, which has the same under `model_weights`. Its attribute `layer_names`
-lists groups, and the `weight_names` of each its weights, the trainable ones first. The network is the group CapsNet or
-Efficient_CapsNet, or else all layers, and the decoder is the group Generator. Needs h5py. The checkpoint is
-S/train/model.ckpt-0.
+The result is S/train/model.ckpt-0. The program needs h5py.
+
+The file was written by `save_weights`, or by `save`, which has the same content under `model_weights`. Its attribute
+`layer_names` lists groups, and the attribute `weight_names` of a group lists its weights, the trainable ones first. The
+network is the group CapsNet or Efficient_CapsNet, or else all layers; the decoder is the group Generator.
 """
 
 import argparse
@@ -21,12 +22,12 @@ from models.hparams import PRESETS, HParams
 from models.optimizer import make_optimizer
 from runner import checkpoints, config
 
-NETWORKS = {  # by the data set: preset, image shape, class names, number of targets
+NETWORKS = {  # by data set: preset, image shape, class names, number of targets
     "mnist": ("efficient_mnist", (28, 28, 1), tuple("0123456789"), 1),
     "multimnist": ("efficient_multimnist", (36, 36, 1), tuple("0123456789"), 2),
     "norb": ("efficient_norb", (48, 48, 2), ("animal", "human", "airplane", "truck", "car"), 1),
 }
-_LARGEST = 10**7  # numbers of a weight; the largest of the released ones has 1,327,104
+_LARGEST = 10**7  # numbers in a weight; the largest of the released ones has 1,327,104
 Weight = tuple[str, np.ndarray]  # a name and its values
 _KINDS = {"weights": "kernel", "biases": "bias"}  # what Keras calls them; the others have one name
 
@@ -35,7 +36,7 @@ def read(path: Path) -> dict[str, list[Weight]]:
     """The weights of the network (CapsNet) and of its decoder (Generator), with their names, in the file's order.
 
     Raises:
-        ValueError: not such a file.
+        ValueError: the file is not of this kind.
     """
     import h5py
 
@@ -50,7 +51,7 @@ def read(path: Path) -> dict[str, list[Weight]]:
                 "Generator": _weights(root, decoder),
             }
     except (OSError, LookupError, RuntimeError, TypeError, UnicodeError) as error:
-        raise ValueError(f"{path} is no file of weights that can be read: {error}") from None
+        raise ValueError(f"{path} cannot be read as a file of weights: {error}") from None
     if not groups["CapsNet"]:
         raise ValueError(
             f"{path} has no weights in the form of Keras 2, with layer_names and weight_names. "
@@ -60,7 +61,7 @@ def read(path: Path) -> dict[str, list[Weight]]:
 
 
 def _names(group: Any, attribute: str) -> list[str]:
-    """The text in an attribute, or in those called attribute0, attribute1, … into which Keras 2 cuts a long one."""
+    """The text in an attribute, or in attribute0, attribute1, … into which Keras 2 splits a long one."""
     pieces = [attribute] if attribute in group.attrs else []
     while f"{attribute}{len(pieces)}" in group.attrs:
         pieces.append(f"{attribute}{len(pieces)}")
@@ -83,10 +84,10 @@ def _weights(root: Any, layers: list[str]) -> list[Weight]:
 
 
 def fill(model: Classifier, groups: dict[str, list[Weight]]) -> None:
-    """Sets the weights of a network, or none where one does not fit; a kind of weight comes in the order of the layers.
+    """Sets the weights of a network, or none if one does not fit. Weights of one kind come in the order of the layers.
 
     Raises:
-        ValueError: weights of another network.
+        ValueError: the weights are of another network.
     """
     named, values = model.named_variables(), {}
     for name, variable in named.items():

@@ -107,7 +107,7 @@ def add(file):
 
 CONV, BIAS = "Efficient_CapsNet/conv1/kernel:0", "Efficient_CapsNet/conv1/bias:0"
 FAULTS = {
-    "a weight that is listed and missing": (remove, "no file of weights that can be read"),
+    "a weight that is listed and missing": (remove, "cannot be read as a file of weights"),
     "whole numbers": (replace(BIAS, np.ones(32, int)), "should be at most 10,000,000 real numbers"),
     "text": (replace(BIAS, "weights"), "real numbers"),
     "a group where a weight should be": (lambda file: (file.pop(BIAS), file.create_group(BIAS)), "real numbers"),
@@ -115,7 +115,7 @@ FAULTS = {
     "another shape": (replace(CONV, np.ones((3, 3, 1, 32))), r"conv1/weights should be numbers [5, 5, 1, 32]"),
     "a weight too many": (add, "should have the 34 weights of the network. Received: 35"),
     "Keras 3": (lambda file: file.attrs.pop("layer_names"), "in the form of Keras 2"),
-    "a network that is listed and missing": (lambda file: file.pop("Efficient_CapsNet"), "no file of weights"),
+    "a network that is listed and missing": (lambda file: file.pop("Efficient_CapsNet"), "cannot be read as a file"),
 }
 
 
@@ -134,8 +134,8 @@ def test_what_does_not_fit_gets_a_sentence_and_leaves_nothing(fault, model, tmp_
 def test_files_of_other_kinds_and_networks_are_refused(model, tmp_path, capsys):
     write(tmp_path / "w.h5", model)
     (tmp_path / "text.h5").write_text("no weights")
-    for name, dataset, words in (("w.h5", "norb", "should be"), ("text.h5", "mnist", "no file of weights"),
-                                 ("none.h5", "mnist", "no file of weights")):  # fmt: skip
+    for name, dataset, words in (("w.h5", "norb", "should be"), ("text.h5", "mnist", "cannot be read as a file"),
+                                 ("none.h5", "mnist", "cannot be read as a file of weights")):  # fmt: skip
         assert convert_efficient.main([str(tmp_path / name), str(tmp_path / "run"), f"--dataset={dataset}"]) == 1
         assert words in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

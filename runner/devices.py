@@ -1,4 +1,4 @@
-"""Which devices a process uses and how several of them share the training."""
+"""Chooses the devices of a process and the strategy by which several of them share the training."""
 
 import tensorflow as tf
 
@@ -6,16 +6,16 @@ from runner import cluster
 
 
 def choose_devices(gpus: str | None, gpu_memory: int | None) -> None:
-    """Shows TensorFlow only the chosen GPUs and lets their memory grow by need, or caps it.
+    """Restricts TensorFlow to the given GPUs, and lets their memory grow as needed or limits it.
 
     Must run before TensorFlow first uses a device.
 
     Args:
         gpus: "cpu", numbers such as "0,1", or None for all.
-        gpu_memory: MiB of each GPU that this process may take; None: by need.
+        gpu_memory: MiB of each GPU that this process may take; None: as needed.
 
     Raises:
-        ValueError: a GPU that is not there.
+        ValueError: a GPU does not exist.
     """
     devices = tf.config.list_physical_devices("GPU")
     if gpus == "cpu":
@@ -28,7 +28,7 @@ def choose_devices(gpus: str | None, gpu_memory: int | None) -> None:
         if not set(numbers) <= set(by_number) or len(set(numbers)) < len(numbers):
             choice = {0: "cpu", 1: "cpu or 0"}.get(len(devices), f"cpu or numbers 0 to {len(devices) - 1}")
             raise ValueError(
-                f"--gpus is {choice}: this machine has {len(devices) or 'no'} GPU{'' if len(devices) == 1 else 's'}"
+                f"--gpus takes {choice}: this machine has {len(devices) or 'no'} GPU{'' if len(devices) == 1 else 's'}"
                 f"{', each named once' if devices else ''}. Received: {gpus}"
             )
         visible = [by_number[number] for number in numbers]
@@ -42,13 +42,13 @@ def choose_devices(gpus: str | None, gpu_memory: int | None) -> None:
 
 
 def make_strategy(num_gpus: int) -> tf.distribute.Strategy:
-    """The strategy for `--num_gpus`, and for several machines where TF_CONFIG names them.
+    """The strategy for `--num_gpus`, or for several machines if TF_CONFIG names them.
 
     Without GPUs the devices are the logical CPUs, so that the same code can be tried anywhere.
 
     Raises:
-        ValueError: fewer devices than asked for, or a TF_CONFIG that is not as TensorFlow expects.
-        ConnectionError: a machine did not come.
+        ValueError: there are fewer devices than requested, or TF_CONFIG is not as TensorFlow expects.
+        ConnectionError: a machine did not connect.
     """
     machines = cluster.join()
     if len(machines.names) > 1:

@@ -1,4 +1,4 @@
-"""Evaluation: of one checkpoint, of an ensemble, or of each checkpoint of a run that is trained by another process."""
+"""Evaluates one checkpoint, an ensemble, or each checkpoint of a run that another process trains."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ from runner.watching import new_checkpoints
 
 
 def report(config: RunConfig, run_batch: Callable, step: int, split: Split, record: bool) -> evaluation.Result:
-    """Evaluates a network by its evaluation step, says the result and, if asked to, records it."""
+    """Evaluates a network with its evaluation step, prints the result and, if `record` is true, records it."""
     make_folder(config.test_dir)
     size = min(config.eval_size or len(split), len(split))
     result = evaluation.evaluate(run_batch, evaluation_batches(split, config.eval_batch_size, size), size)
@@ -32,7 +32,7 @@ def report(config: RunConfig, run_batch: Callable, step: int, split: Split, reco
 
 
 def write_predictions(path: str | None, result: evaluation.Result, class_names: tuple[str, ...]) -> None:
-    """Writes what --predictions asks for."""
+    """Writes the file of --predictions, if the flag is given."""
     if path:
         answers = result.predictions
         predictions.write(Path(path), class_names, answers["logits"], answers["predictions"], answers["labels"])
@@ -40,14 +40,14 @@ def write_predictions(path: str | None, result: evaluation.Result, class_names: 
 
 
 def draw(folder: Path, model: Classifier, step: int, split: Split) -> None:
-    """Writes the picture of reconstructions into a folder, where the network has a decoder."""
+    """Writes the picture of reconstructions into a folder if the network has a decoder."""
     picture = folder / f"reconstructions-{step}.png"
     if write_reconstructions(picture, model, next(evaluation_batches(split, 16, 16))):
         say(f"Test images above their reconstructions: {picture}")
 
 
 def _data(config: RunConfig) -> Data:
-    """Prepares the process for evaluation and gives what it is done on."""
+    """Prepares the process for evaluation and returns its data."""
     show_devices(config.gpus, config.gpu_memory)
     download_data(config)
     set_precision(config.precision)
@@ -76,7 +76,7 @@ def evaluate_ensemble(config: RunConfig) -> int:
     saved = [describe(prefix, config, data) for prefix in prefixes]
     for each, prefix in zip(saved, prefixes, strict=True):
         if _data_of(each) != _data_of(saved[0]):
-            raise ValueError(f"The ensemble's members {prefixes[0]} and {prefix} are of different data or classes.")
+            raise ValueError(f"The ensemble's members {prefixes[0]} and {prefix} have different data or classes.")
     split = data.for_network(saved[0])
     size = min(config.eval_size or len(split), len(split))
 
@@ -117,19 +117,19 @@ def _members(prefixes: list[str], saved: list[SavedConfig]) -> Iterator[Callable
 
 
 def watch(config: RunConfig) -> int:
-    """Evaluates each checkpoint of a training job once, in order, until that has ended."""
+    """Evaluates each checkpoint of a training job once, in order, until the training ends."""
     data = _data(config)
     make_folder(config.test_dir)
     lock = Lock(config.test_dir)
     results.repair_best(config.test_dir, config.train_dir)
     evaluated = results.Results(config.test_dir, config.part).steps()
-    say(f"Watching {config.train_dir}, of which {len(evaluated)} checkpoints are evaluated")
-    watched: tuple[Classifier, Split, Callable] | None = None  # the network, made with its first checkpoint
+    say(f"Watching {config.train_dir}: {len(evaluated)} checkpoints are already evaluated")
+    watched: tuple[Classifier, Split, Callable] | None = None  # the network, which is built at the first checkpoint
     refused = 0
     for step in new_checkpoints(config.train_dir, evaluated, config.eval_timeout * 3600):
         prefix = checkpoints.prefix(config.train_dir, step)
         try:
-            if watched is None:  # the run's config is there with its first checkpoint
+            if watched is None:  # the run's config exists once there is a checkpoint
                 saved = describe(prefix, config, data)
                 split = data.for_network(saved)
                 model = load_described(prefix, saved).model
@@ -145,7 +145,7 @@ def watch(config: RunConfig) -> int:
             refused += 1
     lock.release()
     if not checkpoints.steps(config.train_dir):
-        raise ValueError(f"No checkpoint came to {config.train_dir} in {config.eval_timeout:g} hours.")
+        raise ValueError(f"No checkpoint appeared in {config.train_dir} within {config.eval_timeout:g} hours.")
     total = len(results.Results(config.test_dir, config.part).steps())
     if not total:
         raise ValueError(f"None of the checkpoints in {config.train_dir} could be evaluated.")

@@ -46,7 +46,7 @@ def test_members_of_an_ensemble_may_be_networks_of_different_shape(runs, tmp_pat
 
 
 def test_members_that_learned_other_classes_are_refused(runs, tmp_path):
-    with pytest.raises(ValueError, match="are of different data or classes"):
+    with pytest.raises(ValueError, match="have different data or classes"):
         evaluate_ensemble(config(runs, tmp_path, "odd{}", num_trials=2))
 
 

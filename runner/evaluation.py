@@ -1,4 +1,4 @@
-"""Evaluation of a network, or of several as an ensemble, over a stream of batches in bounded memory."""
+"""Evaluates a network, or several as an ensemble, over a stream of batches in bounded memory."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from input_data.progress import Progress
 
 
 class NotFinite(ValueError):
-    """A network that cannot be evaluated, since its outputs are NaN or infinite."""
+    """A network cannot be evaluated because its outputs are NaN or infinite."""
 
 
 @dataclass
@@ -18,9 +18,9 @@ class Result:
     """Counts over a test set.
 
     Attributes:
-        size: examples seen.
-        wrong: examples of which some label is not among the top logits.
-        almost_wrong: examples of which none is.
+        size: number of examples.
+        wrong: examples with some label that is not among the top logits.
+        almost_wrong: examples with no label among the top logits.
         loss: mean total loss; NaN for an ensemble, which has none.
         predictions: "logits" [size, classes], "labels" and "predictions" [size, num_targets].
     """
@@ -33,7 +33,7 @@ class Result:
 
     @property
     def percent(self) -> float:
-        """Wrong examples in a hundred."""
+        """Percentage of wrong examples."""
         return 100.0 * self.wrong / self.size
 
     def __str__(self):
@@ -59,11 +59,11 @@ def _result(logits: list, labels: list, loss: float) -> Result:
             "its weights have grown too large."
         )
     predicted = top_labels(all_logits, all_labels.shape[1])
-    found = hits(all_labels, predicted)
+    right = hits(all_labels, predicted)
     return Result(
         size=len(all_labels),
-        wrong=int((~found.all(axis=1)).sum()),
-        almost_wrong=int((~found.any(axis=1)).sum()),
+        wrong=int((~right.all(axis=1)).sum()),
+        almost_wrong=int((~right.any(axis=1)).sum()),
         loss=loss / len(all_labels),
         predictions={"logits": all_logits, "labels": all_labels, "predictions": predicted},
     )
@@ -74,7 +74,7 @@ def evaluate(step: Callable, batches: Iterable[dict], total: int) -> Result:
 
     Args:
         step: from `make_evaluation_step`.
-        batches: of `input_data.evaluation_batches`.
+        batches: from `input_data.evaluation_batches`.
         total: number of examples, for the progress line.
     """
     logits, labels, loss = [], [], 0.0
@@ -94,8 +94,8 @@ def evaluate_ensemble(members: Iterable[Callable], batches: Callable[[], Iterabl
     """Sums the logits of several networks, one network in memory at a time (2017's `--num_trials`).
 
     Args:
-        members: gives the step of each network in turn.
-        batches: a function that starts the test set anew.
+        members: the step of each network in turn.
+        batches: a function that starts the test set from the beginning.
         total: number of examples.
         say: takes (member's index, its Result).
     """

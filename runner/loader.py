@@ -1,4 +1,4 @@
-"""The one way from a checkpoint to a network: what `config.json` says, and flags where there is none or on purpose."""
+"""Loads a network from a checkpoint as its `config.json` describes it, or by flags where there is no config."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,15 +20,15 @@ from runner.run_config import NetworkFlags
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with its weights, and its facts.
+    """A trained network and its facts.
 
     Attributes:
         model: the network.
-        step: training steps that it has seen.
+        step: number of training steps.
         dataset: the data set it was trained on, a name that `--dataset` takes.
         num_targets: labels of an image, 1 or 2.
-        class_names: one name a class.
-        statistics: of the training images, see `input_data.Split`.
+        class_names: one name for each class.
+        statistics: statistics of the training images, see `input_data.Split`.
     """
 
     model: Classifier
@@ -40,17 +40,17 @@ class Trained:
 
     @property
     def options(self) -> Options:
-        """How an image of its data set is prepared for it."""
+        """How the images of its data set are prepared for it."""
         return Options(self.num_targets, preparation=self.model.hparams.preparation, statistics=self.statistics)
 
 
 class Data:
-    """The split that a network is evaluated on, opened when it is first needed, and once.
+    """The split that a network is evaluated on. It is opened once, when it is first needed.
 
     Args:
-        data_dir: its files; None: as the data set says.
-        split_name: test, or valid_test.
-        num_pairs: MultiMNIST: test pairs of each digit.
+        data_dir: its files; None: the data set's default.
+        split_name: "test" or "valid_test".
+        num_pairs: MultiMNIST: number of test pairs for each digit.
     """
 
     def __init__(self, data_dir: str | None, split_name: str = "test", num_pairs: int = 1):
@@ -58,7 +58,7 @@ class Data:
         self._opened: tuple[tuple, Split] | None = None
 
     def open(self, network: NetworkSpec, statistics: tuple[float, ...] = ()) -> Split:
-        """The split for a network of this data set and these options, and of its training images' statistics."""
+        """The split for a network, whose training images have these statistics."""
         wanted = network.dataset, network.options(self.num_pairs, statistics)
         if self._opened is None or self._opened[0] != wanted:
             dataset, options = wanted
@@ -69,7 +69,7 @@ class Data:
         return self._opened[1]
 
     def for_network(self, saved: SavedConfig) -> Split:
-        """The split for a network, checked.
+        """The split for a network, after a check that it fits.
 
         Raises:
             ValueError: its images or its classes are not the network's.
@@ -80,12 +80,12 @@ class Data:
 
 
 def check_fits(split: Split, saved: SavedConfig, data_dir: str | None) -> None:
-    """Raises ValueError where the images or the classes of a split are not those of a network."""
-    where = f"those of {split.info.name} in {data_dir}"
+    """Raises ValueError if the images or the classes of a split are not those of a network."""
+    where = f"those of {split.info.name} in {data_dir or 'the embedded sample'}"
     expected, received = ("x".join(map(str, shape)) for shape in (saved.image_shape, split.info.image_shape))
     if expected != received:
         raise ValueError(
-            f"The network takes images of {expected}, {where} are {received}. "
+            f"The network takes images of {expected}, but {where} are {received}. "
             "Give the --data_dir that it was trained on."
         )
     names = split.info.class_names
@@ -93,9 +93,9 @@ def check_fits(split: Split, saved: SavedConfig, data_dir: str | None) -> None:
         pairs = zip(saved.class_names, names, strict=False)
         index, (own, other) = next(((i, p) for i, p in enumerate(pairs) if p[0] != p[1]), (0, ("", "")))
         difference = (
-            f"class {index} is {own!r} there and {other!r} here"
+            f"class {index} is {own!r} in the network and {other!r} in the data"
             if own != other
-            else f"{len(saved.class_names)} classes there and {len(names)} here"
+            else f"{len(saved.class_names)} classes in the network and {len(names)} in the data"
         )
         raise ValueError(
             f"The network learned other classes than {where}: {difference}. Give the --data_dir that it was trained on."
@@ -103,30 +103,30 @@ def check_fits(split: Split, saved: SavedConfig, data_dir: str | None) -> None:
 
 
 def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> SavedConfig:
-    """What network a checkpoint is: as the `config.json` beside it says, or else as its shapes and the flags do.
+    """Describes the network of a checkpoint from the `config.json` beside it, or else from its shapes and the flags.
 
     Args:
         checkpoint: its prefix, `…/model.ckpt-STEP`.
-        flags: hparams on purpose; without a config, what its shapes leave open.
-        data: where class names come from, without a config.
+        flags: hparams to change; without a config, also what the shapes leave open.
+        data: the source of class names if there is no config.
 
     Raises:
-        ValueError: a damaged config, or flags that contradict it.
-        CheckpointError: a damaged checkpoint.
+        ValueError: the config is damaged, or flags contradict it.
+        CheckpointError: the checkpoint is damaged.
     """
     saved = config.read(Path(checkpoint).parent)
     if saved is None:
         return _describe_by_shapes(checkpoint, flags, data)
     network = saved.network.with_flags(flags)
     if network.hparams != saved.network.hparams:
-        say(f"hparams as in {Path(checkpoint).parent}/config.json, but for those of the flags")
+        say(f"The hparams are those of {Path(checkpoint).parent}/config.json, except for those given by flags")
     if different := saved.network.differences(network):
         conflicts = (
             f"--{name}={getattr(network, name)} and {getattr(saved.network, name)} in config.json" for name in different
         )
         raise ValueError(
             f"Flags contradict {Path(checkpoint).parent}/config.json: {'; '.join(conflicts)}. Leave the flag out: "
-            "the network is what its config says."
+            "the config describes the network."
         )
     return replace(saved, network=network)
 
@@ -141,13 +141,13 @@ def _describe_by_shapes(checkpoint: str, flags: NetworkFlags, data: Data) -> Sav
     inferred = shapes.infer(own, rows if rows == columns else None)
     hparams = inferred.hparams if inferred.model == model else {}
     if inferred.model:
-        say(f"No config.json beside {checkpoint}. What follows from its shapes: {inferred.words()}")
+        say(f"There is no config.json beside {checkpoint}. Its shapes imply: {inferred.words()}")
     network = replace(asked, hparams=replace(HParams(), **hparams)).with_flags(flags)
     image_shape = (inferred.size, inferred.size, depth) if inferred.size else split.info.image_shape
     described = config.make(network, image_shape, split.info.class_names)
     if inferred.depth not in (None, depth) or inferred.num_classes not in (None, split.info.num_classes):
         raise ValueError(
-            f"{checkpoint} is of a network for {inferred.num_classes} classes and images of depth {inferred.depth}; "
+            f"{checkpoint} is a network for {inferred.num_classes} classes and images of depth {inferred.depth}; "
             f"{split.info.name} has {split.info.num_classes} classes and depth {depth}. Check --dataset."
         )
     return described
@@ -157,9 +157,9 @@ def build(saved: SavedConfig, check: Callable[[Classifier], None] = lambda model
     """A network with fresh weights.
 
     Args:
-        saved: what network.
-        check: sees the network first as an outline, whose weights have shapes and no values; its error ends the
-            building before memory is taken.
+        saved: the network's description.
+        check: called first with an outline of the network, whose weights have shapes but no values. A ValueError from
+            it stops the build before memory is allocated.
     """
     outline = keras.StatelessScope()
     try:
@@ -172,14 +172,14 @@ def build(saved: SavedConfig, check: Callable[[Classifier], None] = lambda model
                 outline.initialize_variables = False
                 raise
     except ValueError:
-        # Forgets the weights that were never made. `clear_session` would end a strategy's scope that this runs in.
+        # Forgets the weights that were never created. `clear_session` would end the strategy's scope around this call.
         global_state.set_global_attribute("uninitialized_variables", [])
         raise
     return model
 
 
 def check_memory(model: Classifier) -> None:
-    """Raises ValueError where a network's weights do not fit the memory."""
+    """Raises ValueError if a network's weights do not fit into memory."""
     memory.check_weights(model, memory.available())
 
 
@@ -189,21 +189,21 @@ def load(
     """The network of a checkpoint.
 
     Args:
-        checkpoint: any name of it, see `runner.naming`.
+        checkpoint: any of its names, see `runner.naming`.
         flags: see `describe`.
         data: see `describe`.
-        run: the run that `latest` and `best` alone are of.
+        run: the run that the names `latest` and `best` refer to.
 
     Raises:
-        CheckpointError: no such checkpoint, a damaged one, or one of another network.
-        ValueError: a damaged config, or flags that contradict it.
+        CheckpointError: the checkpoint does not exist, is damaged, or is of another network.
+        ValueError: the config is damaged, or flags contradict it.
     """
     prefix = resolve(checkpoint, run)
     return load_described(prefix, describe(prefix, flags, data or Data(None)))
 
 
 def load_described(prefix: str, saved: SavedConfig) -> Trained:
-    """The network of a checkpoint of which is known what it is, see `describe`."""
+    """The network of a checkpoint that `describe` has described."""
     model = build(saved, check_memory)
     step = checkpoints.restore(prefix, model)
     return Trained(model, step, saved.network.dataset, saved.network.num_targets, saved.class_names, saved.statistics)

@@ -66,9 +66,9 @@ def test_resizing_and_grey_come_from_the_config(tmp_path):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["cat", "fox"], "class 1 is 'dog' there and 'fox' here"),
-        (["ant", "cat", "dog"], "class 0 is 'cat' there and 'ant' here"),
-        (["cat", "dog", "fox"], "2 classes there and 3 here"),
+        (["cat", "fox"], "class 1 is 'dog' in the network and 'fox' in the data"),
+        (["ant", "cat", "dog"], "class 0 is 'cat' in the network and 'ant' in the data"),
+        (["cat", "dog", "fox"], "2 classes in the network and 3 in the data"),
     ],
 )
 def test_other_classes_are_refused(names, words, own, tmp_path):
@@ -81,7 +81,7 @@ def test_other_classes_are_refused(names, words, own, tmp_path):
 def test_images_of_another_size_are_refused(own, tmp_path):
     write_pictures(tmp_path / "data", ["cat", "dog"], (24, 22, 3))
     data = Data(str(tmp_path / "data"))
-    with pytest.raises(ValueError, match="takes images of 20x22x3, those of own images in .* are 24x22x3"):
+    with pytest.raises(ValueError, match="takes images of 20x22x3, but those of own images in .* are 24x22x3"):
         data.for_network(describe(own, NetworkFlags(), data))
 
 
@@ -98,7 +98,7 @@ def test_flags_that_agree_and_hparams_on_purpose_are_taken(own, capsys):
     assert load(own, NetworkFlags(dataset="folder", model="capsule")).model.hparams == TINY
     changed = load(own, NetworkFlags(hparams_override="routing=1")).model.hparams
     assert changed == replace(TINY, routing=1)
-    assert "but for those of the flags" in capsys.readouterr().out
+    assert "except for those given by flags" in capsys.readouterr().out
     with pytest.raises(checkpoints.CheckpointError, match="is of another network"):
         load(own, NetworkFlags(hparams_override="conv_channels=3"))
 

@@ -1,7 +1,7 @@
-"""How much memory training will take, said and checked before it begins.
+"""Estimates how much memory training will take, and checks before training that it fits.
 
-The estimate counts the arrays that are there at the same time; what each count is was read off runs (see
-`benchmarks/results/memory_cpu.txt`), which it meets within a fifth.
+The estimate counts the arrays that exist at the same time. The counts were fitted to measured runs (see
+`benchmarks/results/memory_cpu.txt`), which the estimate matches within a fifth.
 """
 
 import math
@@ -15,19 +15,19 @@ from capsules.layers import Conv2D
 from models.classifier import Classifier
 
 _PROGRAM = 800e6  # TensorFlow and Keras themselves, in the host's memory
-MOST = 1e12  # bytes: more than any one GPU has, for those whose memory is not known
+MOST = 1e12  # bytes: more than any one GPU has, for GPUs of unknown memory
 _COPIES_OF_WEIGHTS = 4  # value, gradient, Adam's two averages
 _ADAM_TEMPORARIES = 3  # as large as the largest variable
-_COPIES_OF_OUTPUTS = 3  # of a layer: value, gradient, one at work
-_COPIES_NORMALISED = 1  # of a layer of batch normalisation, which is one operation: value
+_COPIES_OF_OUTPUTS = 3  # of a layer: value, gradient, temporary copy
+_COPIES_NORMALISED = 1  # of batch normalisation, which is a single operation: value
 
 
 def estimate(model: Classifier, batch_size: int) -> float:
-    """Bytes that training takes at its peak, without the program itself.
+    """Peak memory of training in bytes, without the program itself.
 
     Args:
         model: the network.
-        batch_size: images of one device's share of a batch.
+        batch_size: number of images on one device.
     """
     sizes = [math.prod(variable.shape) for variable in model.trainable_variables]
     numbers = _COPIES_OF_WEIGHTS * sum(sizes) + _ADAM_TEMPORARIES * max(sizes)
@@ -47,7 +47,7 @@ def estimate(model: Classifier, batch_size: int) -> float:
 
 
 def _drawn(model: Classifier) -> int:
-    """Numbers that the layers in a network's decoder make of one image, and the maps that are enlarged between them."""
+    """How many numbers a network's decoder computes for one image, with the enlarged maps between its layers."""
     numbers, last = 0, None
     for layer in model.decoder.stack if model.decoder else ():
         shape = layer.get_build_config()["input_shape"]
@@ -58,7 +58,7 @@ def _drawn(model: Classifier) -> int:
 
 
 def available() -> float | None:
-    """Bytes of the host's memory that are free, or that this process's control group leaves it; None: not known."""
+    """Free bytes of the host's memory, or of this process's control group if it has less; None if unknown."""
     meminfo, limit = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
     if not meminfo.exists():
         return None
@@ -74,7 +74,7 @@ def _gigabytes(size: float) -> str:
 
 
 def check_weights(model: Classifier, free: float | None, program: float = _PROGRAM) -> None:
-    """Raises ValueError where the weights of a network alone do not fit; arguments as for `check`."""
+    """Raises ValueError if the weights of a network alone do not fit into memory; arguments as for `check`."""
     needed = 4 * model.count_weights() + program
     if free is not None and needed > free:
         raise ValueError(
@@ -84,16 +84,16 @@ def check_weights(model: Classifier, free: float | None, program: float = _PROGR
 
 
 def check(model: Classifier, batch_size: int, free: float | None, program: float = _PROGRAM) -> str:
-    """A line that says what training will take.
+    """A line that says how much memory training will take.
 
     Args:
         model: the network.
-        batch_size: images of one device's share of a batch.
-        free: bytes there are; None: not known.
-        program: bytes that the program itself takes of them.
+        batch_size: number of images on one device.
+        free: free bytes; None if unknown.
+        program: bytes that the program itself takes.
 
     Raises:
-        ValueError: it does not fit, with the numbers and what to do.
+        ValueError: training does not fit into memory; the message has the numbers and what to do.
     """
     needed = estimate(model, batch_size) + program
     if free is not None and needed > free:
@@ -101,5 +101,5 @@ def check(model: Classifier, batch_size: int, free: float | None, program: float
             f"Training would take about {_gigabytes(needed)} GB of memory and {_gigabytes(free)} GB are free. "
             f"Lower --batch_size (now {batch_size} on each device) or num_prime_capsules."
         )
-    there = "" if free is None else f" of the {_gigabytes(free)} GB that are free"
-    return f"Training takes about {_gigabytes(needed)} GB of memory{there}"
+    of_free = "" if free is None else f" of the {_gigabytes(free)} GB that are free"
+    return f"Training takes about {_gigabytes(needed)} GB of memory{of_free}"

@@ -1,4 +1,4 @@
-"""The ways to name a checkpoint: a run's folder, its newest, its best, one of its steps, or a network that ships."""
+"""Resolves a checkpoint's name: a run's folder, its newest or best checkpoint, a step, or a pretrained network."""
 
 import re
 from pathlib import Path
@@ -11,16 +11,16 @@ _ENDING = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")
 
 
 def resolve(name: str, run: Path | None = None) -> str:
-    """The prefix of the checkpoint that a name means.
+    """The prefix of the checkpoint with a given name.
 
     Args:
         name: a checkpoint's prefix `S/train/model.ckpt-STEP`, with or without `.index`; a folder with checkpoints, or
-            with `train/`, for the newest; `S/latest` and `S/best`; `pretrained:NAME` for a network that ships.
-        run: the run that `latest` and `best` alone are of; None: the current folder.
+            with `train/`, for its newest checkpoint; `S/latest` or `S/best`; or `pretrained:NAME`.
+        run: the run that `latest` and `best` without a folder refer to; None: the current folder.
 
     Raises:
-        MissingCheckpoint: there is none of that name.
-        ValueError: the network that ships has damaged files.
+        MissingCheckpoint: there is no such checkpoint.
+        ValueError: the files of the pretrained network are damaged.
     """
     if name.startswith(PRETRAINED):
         return _shipped(name.removeprefix(PRETRAINED))
@@ -31,7 +31,7 @@ def resolve(name: str, run: Path | None = None) -> str:
         for folder in (path, path / "train"):
             if checkpoints.steps(folder):
                 return _newest(folder)
-        raise checkpoints.MissingCheckpoint(f"{path} has no checkpoint, neither itself nor in train/.")
+        raise checkpoints.MissingCheckpoint(f"There is no checkpoint in {path} or in {path / 'train'}.")
     if path.name in ("latest", "best"):
         parent = (run or Path()) if len(path.parts) == 1 else path.parent
         return _by_name(path.name, parent)
@@ -62,11 +62,11 @@ def _by_name(name: str, run: Path) -> str:
     folder = run / "train" if name == "latest" else run / "test" / "best"
     if checkpoints.steps(folder):
         return _newest(folder)
-    reason = "" if name == "latest" else " It is kept by evaluations with --validate."
-    raise checkpoints.MissingCheckpoint(f"{run} has no {name} checkpoint: there is none in {folder}.{reason}")
+    reason = "" if name == "latest" else " Evaluations with --validate keep the best checkpoint there."
+    raise checkpoints.MissingCheckpoint(f"{run} has no {name} checkpoint: {folder} has no checkpoint.{reason}")
 
 
 def _others(folder: Path) -> str:
-    """What a user might have meant."""
+    """A sentence about the checkpoints that a folder does have."""
     steps = checkpoints.steps(folder)
     return f" {folder} has the steps {steps[0]} to {steps[-1]}." if steps else ""

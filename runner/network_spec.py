@@ -1,4 +1,4 @@
-"""What a network is and what its run was, as config.json says it."""
+"""The content of config.json: a description of a network and of its run."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -8,14 +8,22 @@ from input_data import Options
 from models.hparams import PRESETS, HParams
 from runner.run_config import NetworkFlags
 
-_IDENTITY = ("model", "dataset", "num_targets", "validate", "seed", "batch_size", "precision")  # make it this run
+_IDENTITY = (
+    "model",
+    "dataset",
+    "num_targets",
+    "validate",
+    "seed",
+    "batch_size",
+    "precision",
+)  # flags that a resumed run must repeat
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What a network is, but for the size of its images and the names of its classes, which come from the data.
+    """The description of a network, without the image size and class names, which come from the data.
 
-    Attributes: as the flags of the same names.
+    The attributes are the flags of the same names.
     """
 
     model: str = "capsule"
@@ -31,14 +39,14 @@ class NetworkSpec:
         return Options(self.num_targets, num_pairs, self.image_size, self.grayscale, preparation, statistics)
 
     def with_flags(self, flags: NetworkFlags) -> "NetworkSpec":
-        """This network but for what the flags say of it; hparams are changed one by one."""
+        """This network with the changes that the flags ask for; hparams are changed one by one."""
         names = ("model", "dataset", "num_targets", "image_size", "grayscale")
         given = {name: value for name in names if (value := getattr(flags, name)) is not None}
         hparams = self.hparams.override(PRESETS.get(flags.preset or "")).override(flags.hparams_override)
         return replace(self, hparams=hparams, **given)
 
     def differences(self, other: "NetworkSpec") -> list[str]:
-        """The names of what is not the same, hparams left out."""
+        """The names of the attributes that differ, without hparams."""
         return [each.name for each in fields(self) if each.name != "hparams" and
                 getattr(self, each.name) != getattr(other, each.name)]  # fmt: skip
 
@@ -48,14 +56,14 @@ class SavedConfig:
     """The content of a config.json.
 
     Attributes:
-        network: what the network is.
+        network: the description of the network.
         image_shape: (rows, columns, depth) of its images.
-        class_names: one name a class.
-        flags: those of the run, by name.
-        versions: of Python and the packages that the run began with.
-        git_commit: of the code, None outside a checkout.
-        data: numbers by which the run knows its training data again, by name; none where they were not written.
-        statistics: of the training images, see `input_data.Split`.
+        class_names: one name for each class.
+        flags: the flags of the run, by name.
+        versions: versions of Python and of packages when the run started.
+        git_commit: commit of the code; None outside a checkout.
+        data: numbers that identify the training data, by name; empty if they were not written.
+        statistics: statistics of the training images, see `input_data.Split`.
     """
 
     network: NetworkSpec
@@ -68,7 +76,7 @@ class SavedConfig:
     statistics: tuple[float, ...] = ()
 
     def identity(self) -> dict[str, Any]:
-        """What makes a run this one, by name. A run of an older version lacks what that did not write."""
+        """The values that must not change when a run resumes, by name; older versions wrote fewer of them."""
         return (
             asdict(self.network.hparams)
             | {name: self.flags[name] for name in _IDENTITY if name in self.flags}

@@ -1,4 +1,4 @@
-"""The file of `--predictions`: what a network says of each example, as a table or as arrays."""
+"""Writes the file of `--predictions`: a network's output for each example, as a table or as arrays."""
 
 import csv
 from pathlib import Path
@@ -17,22 +17,22 @@ def write(
     labels: np.ndarray | None = None,
     names: list[str] | None = None,
 ) -> None:
-    """Writes predictions, whole or not at all: a table to a file .csv, arrays under their names to a file .npz.
+    """Writes predictions, completely or not at all: a table to a .csv file, or named arrays to a .npz file.
 
     Args:
         path: the file.
-        class_names: one name a class, by which a table names labels and predictions.
-        logits: float32 [n, classes]; of capsules, their lengths.
+        class_names: one name for each class; a table has these names as labels and predictions.
+        logits: float32 [n, classes]; for capsules, their lengths.
         predictions: int [n, num_targets], largest logit first.
-        labels: int [n, num_targets], where they are there.
-        names: of the examples; None: their numbers.
+        labels: int [n, num_targets], or None if there are no labels.
+        names: names of the examples; None: their numbers.
 
     Raises:
-        ValueError: a file of another kind, or a folder of that name.
+        ValueError: the file has another ending, or the path is a folder.
     """
     ending = path.suffix.lower()
     if ending not in (".npz", ".csv"):
-        raise ValueError(f"--predictions takes a file .npz or .csv. Received: {path}")
+        raise ValueError(f"--predictions takes a .npz or .csv file. Received: {path}")
     if path.is_dir():
         raise ValueError(f"--predictions takes a file, and {path} is a folder.")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""How the machines that TF_CONFIG names find each other before TensorFlow starts.
+"""Connects the machines in TF_CONFIG before TensorFlow starts.
 
-Machine 0, the chief, listens at its own address until all have come, then leaves the port to TensorFlow's server and
-keeps the connections. Nothing here is authenticated, as TensorFlow's own port is not.
+Machine 0, the chief, listens on its own port until all others have connected. It then leaves the port to TensorFlow's
+server and keeps the connections. Nothing here is authenticated, just as TensorFlow's own port is not.
 """
 
 import errno
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from input_data.progress import say
 
-PATIENCE = 600.0  # seconds to wait for a machine to come
+PATIENCE = 600.0  # seconds to wait for a machine to connect
 ADVICE = "Give all machines of the job the same cluster in TF_CONFIG, and each its own index."
 LARGEST_MESSAGE = 1 << 20  # bytes of JSON
 _GREETING = b"capsule network job\n"
@@ -27,9 +27,9 @@ class Places:
     """The machines of a job.
 
     Attributes:
-        names: what to call them in messages, the chief first.
+        names: their names in messages, the chief's first.
         addresses: (host, port) of each.
-        number: which of them this one is.
+        number: the number of this machine.
     """
 
     names: list[str]
@@ -44,7 +44,7 @@ def read_tf_config(text: str) -> Places | None:
         text: the variable's value.
 
     Returns:
-        The machines; None where no cluster is named, as in "" and "{}".
+        The machines; None if there is no cluster, as in "" and "{}".
 
     Raises:
         ValueError: it is not as TensorFlow expects.
@@ -55,7 +55,7 @@ def read_tf_config(text: str) -> Places | None:
         if not cluster:
             return None
         if not set(cluster) <= {"chief", "worker"} or len(cluster.get("chief", [])) > 1:
-            raise ValueError("a cluster has at most one chief, workers, and no other kind of machine")
+            raise ValueError("a cluster may have one chief, workers, and no other kind of machine")
         tasks, names, addresses = [], [], []
         for kind in ("chief", "worker"):
             for index, address in enumerate(list(cluster.get(kind, []))):
@@ -89,7 +89,7 @@ def meet(places: Places) -> list[socket.socket]:
         The chief's connections to all others in their order, or another machine's to the chief.
 
     Raises:
-        ConnectionError: a machine did not come in `PATIENCE` seconds, or this one's port is taken.
+        ConnectionError: a machine did not connect within `PATIENCE` seconds, or this machine's port is taken.
     """
     listener = _listen(places.names[places.number], places.addresses[places.number][1])
     try:
@@ -114,9 +114,9 @@ def receive(connection: socket.socket, largest: int, on_delay: Callable[[], None
     """Receives one message.
 
     Args:
-        connection: where from.
-        largest: bytes that it may have.
-        on_delay: called each time that the connection's time is over; None: that is an error.
+        connection: the connection to read from.
+        largest: the most bytes that the message may have.
+        on_delay: called each time the connection times out; None: a timeout is an error.
 
     Raises:
         OSError: the connection ended, or the message is larger.
@@ -144,7 +144,7 @@ def _exactly(connection: socket.socket, count: int, on_delay: Callable[[], None]
 
 
 def has_ended(connection: socket.socket) -> bool:
-    """Whether the other side has gone, without waiting."""
+    """Whether the other side has closed the connection; does not wait."""
     readable, _, _ = select.select([connection], [], [], 0)
     try:
         return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
@@ -163,24 +163,24 @@ def _listen(name: str, port: int) -> socket.socket:
 
 
 class _Patience:
-    """Says now and then what is waited for, and gives up in time."""
+    """Prints from time to time what is being waited for, and gives up after `PATIENCE` seconds."""
 
     def __init__(self):
         self.start = time.monotonic()
         self.said = self.start - 8.0  # the first line comes after two seconds, the others every ten
 
     def check(self, missing: str) -> None:
-        """Called about once a second; ConnectionError when the time is over."""
+        """Must be called about once a second; raises ConnectionError when the time is over."""
         now = time.monotonic()
         if now - self.start > PATIENCE:
-            raise ConnectionError(f"Waited {PATIENCE:g} seconds for {missing} in vain. Is it started? {ADVICE}")
+            raise ConnectionError(f"Waited {PATIENCE:g} seconds for {missing}, and gave up. Was it started? {ADVICE}")
         if now - self.said >= 10:
             self.said = now
             say(f"Waiting for {missing}: {now - self.start:.0f} of at most {PATIENCE:g} seconds")
 
 
 def _welcome(names: list[str], listener: socket.socket) -> list[socket.socket]:
-    """The chief's side: takes the connections of all other machines, in their order."""
+    """The chief's side: accepts the connections of all other machines, and returns them in order."""
     arrived: dict[int, socket.socket] = {}
     others = range(1, len(names))
     patience = _Patience()
@@ -211,7 +211,7 @@ def _welcome(names: list[str], listener: socket.socket) -> list[socket.socket]:
 
 
 def _go_to_chief(places: Places) -> socket.socket:
-    """Another machine's side: connects to the chief as soon as that listens."""
+    """Another machine's side: connects to the chief as soon as it listens."""
     patience = _Patience()
     while True:
         patience.check(places.names[0])
@@ -220,7 +220,7 @@ def _go_to_chief(places: Places) -> socket.socket:
         except OSError:  # not started yet, or its name is not known yet
             time.sleep(0.5)
             continue
-        if connection.getsockname() != connection.getpeername():  # a port where nobody listens can meet itself
+        if connection.getsockname() != connection.getpeername():  # without a listener, a socket can connect to itself
             connection.sendall(_GREETING)
             send(connection, json.dumps([places.number, places.names]).encode())
             return connection

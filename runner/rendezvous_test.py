@@ -14,10 +14,10 @@ from runner.rendezvous import Places, meet, read_tf_config
 def test_a_machine_that_never_comes_is_named_and_given_up(monkeypatch, capsys):
     monkeypatch.setattr(rendezvous, "PATIENCE", 3.0)
     errors = on_all(meet, places(3)[:2])
-    assert "worker 2" in str(errors[0]) and "worker 1" not in str(errors[0]) and "in vain" in str(errors[0])
+    assert "worker 2" in str(errors[0]) and "worker 1" not in str(errors[0]) and "and gave up" in str(errors[0])
     assert "Waiting for worker 2" in capsys.readouterr().out
     (error,) = on_all(meet, places(2)[1:])
-    assert "worker 0" in str(error) and "in vain" in str(error)
+    assert "worker 0" in str(error) and "and gave up" in str(error)
 
 
 def test_two_machines_of_the_same_number_and_a_taken_port_are_refused():

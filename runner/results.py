@@ -1,6 +1,6 @@
-"""`summary_dir/test/results.csv`: one line for each evaluated checkpoint, and the best of them kept.
+"""Writes `summary_dir/test/results.csv`, with a line for each evaluated checkpoint, and keeps the best checkpoint.
 
-The best is of the held-out split alone: choosing it on the test set would report a chosen error.
+The best is chosen on the held-out split only: choosing it on the test set would make the reported test error too low.
 """
 
 import csv
@@ -30,7 +30,7 @@ _BEST = "best.json"
 class Row:
     """The result of one checkpoint on one split.
 
-    Attributes: as the columns of the table; `percent` of the `size` examples are `wrong`.
+    The attributes are the columns of the table; `percent` is the percentage of `wrong` among the `size` examples.
     """
 
     step: int
@@ -47,10 +47,11 @@ _TYPES: dict[str, type] = get_type_hints(Row)
 
 
 def read(folder: Path) -> list[Row]:
-    """The rows of a folder's table; none where there is no table.
+    """The rows of a folder's table; empty if there is no table.
 
     Raises:
-        ValueError: the table is damaged, or a spreadsheet has changed its form; names the file, the line and the value.
+        ValueError: the table is damaged, or a spreadsheet has changed its format; the message names the file, the line
+            and the value.
     """
     path = Path(folder) / "results.csv"
     if not path.is_file():
@@ -59,7 +60,7 @@ def read(folder: Path) -> list[Row]:
         raise _not_a_table(path, f"it has more than {_LARGEST:,} bytes")
     rows: list[Row] = []
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark of UTF-8 in front
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets add a byte order mark
             lines = csv.reader(file)
             header = next(lines, [])
             if tuple(header) != COLUMNS:
@@ -74,16 +75,18 @@ def read(folder: Path) -> list[Row]:
 
 
 def _not_a_table(path: Path, reason: str) -> ValueError:
-    return ValueError(f"{path} is not a table of results as this program writes it: {reason}. Move it away or mend it.")
+    return ValueError(
+        f"{path} is not a table of results as this program writes it: {reason}. Move it away or repair it."
+    )
 
 
 def _parse(line: list[str]) -> Row:
     if len(line) != len(COLUMNS):
-        raise ValueError(f"{len(COLUMNS)} values are expected, received {len(line)}")
+        raise ValueError(f"expected {len(COLUMNS)} values, received {len(line)}")
     values: dict = {}
     for field, text in zip(fields(Row), line, strict=True):
-        whole = _TYPES[field.name] is int
-        if whole and not (text.isascii() and text.isdigit() and len(text) < 19):
+        is_integer = _TYPES[field.name] is int
+        if is_integer and not (text.isascii() and text.isdigit() and len(text) < 19):
             raise ValueError(f"{field.name} should be a whole number, received {text[:40]!r}")
         try:
             values[field.name] = _TYPES[field.name](text)
@@ -100,11 +103,11 @@ def _parse(line: list[str]) -> Row:
 
 
 class Results:
-    """The table, read once and written anew, whole, with each result.
+    """The table, which is read once and rewritten with each new result.
 
     Args:
         folder: `summary_dir/test`.
-        split: what is evaluated, "test" or "validation"; the table holds both.
+        split: the split that is evaluated, "test" or "validation"; the table holds both.
     """
 
     def __init__(self, folder: Path, split: str):
@@ -112,7 +115,7 @@ class Results:
         self.rows = read(folder)
 
     def steps(self) -> set[int]:
-        """The steps whose result is there."""
+        """The steps that have a result."""
         return {row.step for row in self.rows if row.split == self.split}
 
     def add(self, step: int, result: Result) -> None:
@@ -129,14 +132,14 @@ class Results:
 def record(folder: Path, checkpoint: str, step: int, split: str, result: Result) -> None:
     """Adds a checkpoint's result to the table and to TensorBoard, once, and keeps the checkpoint if it is the best.
 
-    The best is kept before its row is written: a kill in between leaves a step that is evaluated again.
+    The checkpoint is kept before its row is written: if the program is killed in between, the step is evaluated again.
 
     Args:
         folder: `summary_dir/test`.
         checkpoint: the checkpoint's prefix.
         step: its step.
-        split: "test" or "validation"; the best is of the latter.
-        result: of the evaluation.
+        split: "test" or "validation"; the best is chosen on the latter.
+        result: the result of the evaluation.
     """
     results = Results(folder, split)
     if step in results.steps():
@@ -151,7 +154,7 @@ def record(folder: Path, checkpoint: str, step: int, split: str, result: Result)
 
 
 def read_best(folder: Path) -> tuple[int, float] | None:
-    """The step and the error in percent of the best checkpoint that is kept; None where there is none.
+    """The step and the error in percent of the best checkpoint; None if there is none.
 
     Args:
         folder: `summary_dir/test`.
@@ -162,14 +165,14 @@ def read_best(folder: Path) -> tuple[int, float] | None:
         if type(step) is not int or not 0 <= percent <= 100:
             return None
     except (OSError, KeyError, RecursionError, TypeError, ValueError):
-        return None  # it is chosen again, among the checkpoints to come
+        return None  # a new one is chosen
     return (step, percent) if step in checkpoints.steps(Path(folder) / "best") else None
 
 
 def repair_best(folder: Path, train_dir: Path) -> None:
-    """Finishes what a kill may have left half-done: the best alone stays.
+    """Repairs the folder of the best checkpoint after a kill: only the best stays in it.
 
-    Where it was lost it is chosen again from the table, as far as training has not deleted it.
+    A lost one is chosen again from the rows of the table whose checkpoints still exist.
 
     Args:
         folder: `summary_dir/test`.
@@ -188,7 +191,7 @@ def repair_best(folder: Path, train_dir: Path) -> None:
 
 
 def _keep_best(folder: Path, checkpoint: Path, step: int, percent: float) -> None:
-    """Links a checkpoint and its config into `folder`, so that pruning does not take it, and names it there."""
+    """Links a checkpoint and its config into `folder`, where pruning does not delete it, and writes its step there."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         for ending in (".data-00000-of-00001", INDEX):

@@ -1,4 +1,4 @@
-"""The steps with which jobs begin, each a call that one sees in the job."""
+"""The first steps of the jobs, as functions: devices, data, precision and folders."""
 
 import functools
 import os
@@ -14,18 +14,18 @@ from runner.run_config import RunConfig
 
 @functools.cache  # a process chooses its devices once, however many jobs it runs
 def show_devices(gpus: str | None, gpu_memory: int | None) -> None:
-    """Shows TensorFlow the devices of `--gpus`, with the cap of `--gpu_memory`."""
+    """Shows TensorFlow the devices of `--gpus`, with the limit of `--gpu_memory`."""
     choose_devices(gpus, gpu_memory)
 
 
 @functools.cache  # several trials share the devices of the process
 def share_devices(num_gpus: int) -> tf.distribute.Strategy:
-    """The strategy under which the devices share the training."""
+    """The strategy by which the devices share the training."""
     return make_strategy(num_gpus)
 
 
 def download_data(config: RunConfig) -> None:
-    """Fetches the data where the flags say so."""
+    """Downloads the data if `--download` is given."""
     if config.download:
         from input_data.download import download
 
@@ -33,22 +33,22 @@ def download_data(config: RunConfig) -> None:
 
 
 def set_precision(precision: str) -> None:
-    """Sets the precision of layers made from now on: float32, bfloat16 or float16."""
+    """Sets the precision of layers that are created later: float32, bfloat16 or float16."""
     keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder for a job's output.
+    """Creates a folder for a job's output.
 
     Raises:
-        ValueError: TensorFlow cannot name it.
+        ValueError: TensorFlow cannot use its name.
         OSError: it cannot be written to.
     """
     try:
         str(folder).encode()
     except UnicodeEncodeError:
         raise ValueError(
-            f"TensorFlow writes to no folder whose name is not UTF-8. Received: {os.fsencode(folder)!r}. "
+            f"TensorFlow cannot write to a folder whose name is not UTF-8. Received: {os.fsencode(folder)!r}. "
             "Give another --summary_dir."
         ) from None
     folder.mkdir(parents=True, exist_ok=True)

@@ -83,9 +83,9 @@ def test_a_number_out_of_range_is_refused_for_every_flag(name, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["--train=false", "--checkpoint=a{}"], "--num_trials with --train=false takes"),
-    (["--train=false", "--num_trials=2", "--checkpoint=a"], "takes a --checkpoint with {}"),
-    (["--num_trials=2", "--predictions=a.csv"], "takes a name with {} for the trial's number"),
+    (["--train=false", "--checkpoint=a{}"], "if, and only if, --train=false"),
+    (["--train=false", "--num_trials=2", "--checkpoint=a"], "must contain {} for the trial's number"),
+    (["--num_trials=2", "--predictions=a.csv"], "needs {} in its name for the trial's number"),
 ])  # fmt: skip
 def test_flags_that_contradict_one_another_are_refused(arguments, words, capsys):
     with pytest.raises(SystemExit) as leave:

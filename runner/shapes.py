@@ -1,4 +1,4 @@
-"""What the shapes in a checkpoint say of its network, for the checkpoints of 2017, which have no config.json."""
+"""Infers a network from the shapes in a checkpoint, for checkpoints of 2017, which have no config.json."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass
 class Inferred:
-    """What follows from the shapes.
+    """What the shapes imply.
 
     Attributes:
-        model: the network's name, None where the shapes are of none of ours.
-        num_classes, depth: of the data; None: not known.
-        size: side of the square images, None where it does not follow.
-        hparams: those that follow, by name.
+        model: the network's name; None if the shapes are not those of a known network.
+        num_classes, depth: number of classes and depth of the images; None if unknown.
+        size: side of the square images; None if the shapes do not imply it.
+        hparams: the implied hparams, by name.
     """
 
     model: str | None = None
@@ -28,7 +28,7 @@ class Inferred:
     hparams: dict = field(default_factory=dict)
 
     def words(self) -> str:
-        """What follows, to be said to the user."""
+        """A description for the user."""
         size = f"{self.size}x{self.size}x{self.depth}" if self.size else f"depth {self.depth}"
         hparams = ", ".join(f"{name}={str(v).lower() if v in (True, False) else v}" for name, v in self.hparams.items())
         return f"{self.model}, {self.num_classes} classes, images of {size}" + (f", {hparams}" if hparams else "")
@@ -44,12 +44,11 @@ def read(prefix: str) -> Shapes:
 
 
 def infer(shapes: Shapes, data_size: int | None = None) -> Inferred:
-    """What follows from the shapes of a checkpoint.
+    """What the shapes of a checkpoint imply.
 
     Args:
-        shapes: of `read`.
-        data_size: side of the images of the data set that it is asked about, by which padding follows where the
-            network has no decoder.
+        shapes: the result of `read`.
+        data_size: side of the data set's images, from which the padding is inferred if the network has no decoder.
     """
     if _ranks(shapes, {"conv1/weights": 4, "conv_capsule1/biases": 4, "capsule2/weights": 3, "capsule2/biases": 2}):
         return _capsule(shapes, data_size)
@@ -93,6 +92,6 @@ def _capsule(shapes: Shapes, data_size: int | None) -> Inferred:
 
 
 def _padding(size: int | None, grid: int) -> str | None:
-    """The padding that makes images of a size into a grid of primary capsules: 9x9, then 9x9 with stride 2."""
+    """The padding with which two 9x9 kernels, the second with stride 2, turn images of a size into a grid of a size."""
     sizes = {} if size is None else {"VALID": (size - 8 - 8 + 1) // 2, "SAME": -(-size // 2)}
     return next((padding for padding, result in sizes.items() if result == grid), None)

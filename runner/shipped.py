@@ -1,4 +1,4 @@
-"""The weights of a network that ships, read as if they were those of a checkpoint."""
+"""Reads the weights of a pretrained network as if they were a checkpoint."""
 
 from pathlib import Path
 
@@ -9,16 +9,16 @@ from runner.bundle import DamagedCheckpoint
 
 
 class Shipped:
-    """What `checkpoints.restore` asks of a `Bundle`, of the `weights.npz` in a folder of `pretrained/`.
+    """The weights of a pretrained network, with the methods of a `Bundle` that `checkpoints.restore` needs.
 
     Args:
-        prefix: the path of that file.
+        prefix: the path of a `weights.npz` in a folder of `pretrained/`.
 
     Attributes:
         entries: each variable's value by its name, float32.
 
     Raises:
-        ValueError: a file that is missing or damaged.
+        ValueError: a file is missing or damaged.
     """
 
     def __init__(self, prefix: str):
@@ -27,11 +27,11 @@ class Shipped:
 
     @staticmethod
     def is_named(checkpoint: str) -> bool:
-        """Whether a checkpoint's resolved name is that of a network that ships."""
+        """Whether a checkpoint's resolved name is that of a pretrained network."""
         return Path(checkpoint).name == pretrained.WEIGHTS
 
     def damaged(self, reason: str) -> DamagedCheckpoint:
-        """The error that says so."""
+        """The error for damaged weights."""
         return DamagedCheckpoint(f"{self.prefix} is damaged: {reason}.")
 
     def read(self, name: str) -> np.ndarray:

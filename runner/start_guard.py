@@ -1,10 +1,10 @@
-"""Watches over a process while TensorFlow starts on several machines, in which it waits for ever for one that has died.
+"""Guards a process while TensorFlow starts on several machines, where it would wait forever for one that has died.
 
-TensorFlow cannot be interrupted there, nor does it let other threads run, so this is a process of its own:
+TensorFlow cannot be interrupted there and does not let other threads run, so the guard is a separate process:
 
     python start_guard.py PROCESS FILE_DESCRIPTOR NAME [FILE_DESCRIPTOR NAME …]
 
-When the machine at the other end of a connection goes away it says so and ends PROCESS.
+If the machine at the other end of a connection stops, the guard prints an error and ends PROCESS.
 """
 
 import os
@@ -16,7 +16,7 @@ import time
 
 
 def watch(process: int, connections: dict[socket.socket, str]) -> None:
-    """Watches until `process`, this one's parent, has ended or a connection, with its machine's name, has."""
+    """Watches until `process`, the parent of this one, ends or one of the connections to the named machines ends."""
     while os.getppid() == process:
         for connection in select.select(list(connections), [], [], 1.0)[0]:
             if not connection.recv(1, socket.MSG_PEEK):

@@ -1,4 +1,4 @@
-"""The start of a program: TensorFlow as Keras' backend, whatever the user's settings of Keras are."""
+"""Makes TensorFlow Keras' backend when a program starts, whatever the user's settings are."""
 
 import os
 import sys
@@ -7,10 +7,10 @@ from input_data.startup import load_tensorflow
 
 
 def use_tensorflow() -> None:
-    """Makes TensorFlow Keras' backend in this process and sets what the user's keras.json may set otherwise.
+    """Makes TensorFlow Keras' backend in this process and overrides the settings in the user's keras.json.
 
     Raises:
-        ValueError: this process has loaded Keras with another backend.
+        ValueError: this process has already imported Keras with another backend.
     """
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"

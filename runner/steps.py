@@ -1,4 +1,4 @@
-"""The training and evaluation steps: compiled, on one device or under a distribution strategy."""
+"""Compiles the training and evaluation steps, for one device or a distribution strategy."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from runner.devices import worker
 
 
 def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -> Callable:
-    """A function that trains on a list of batches of `input_data`, one step each, in one call.
+    """A function that trains on a list of batches from `input_data`, with one step for each, in one call.
 
     Args:
         model: the network, made under `strategy`.
@@ -40,7 +40,7 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
         metrics["almost"] = ops.sum(ops.cast(almost, "float32"))
         return tape.gradient(scaled, [v.value for v in model.trainable_variables]), metrics
 
-    # A function of its own is what XLA compiles.
+    # XLA compiles only this inner function.
     if jit or replicas == 1:
         gradients = tf.function(gradients, jit_compile=jit)
 
@@ -66,11 +66,11 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
 
 
 def check_xla(model: Classifier) -> None:
-    """Raises ValueError where the replicas of a network meet amid its step, which XLA cannot compile."""
+    """Raises ValueError if the replicas of a network exchange values within a step, which XLA cannot compile."""
     if any(getattr(layer, "synchronized", False) for layer in model.layers):
         raise ValueError(
-            f"--xla is not for {model.name} on several devices: within a step they average the statistics of its batch "
-            "normalisation, which XLA cannot compile. Leave --xla out, or train on one device."
+            f"--xla does not work for {model.name} on several devices: within a step they average the statistics of "
+            "its batch normalisation, which XLA cannot compile. Leave --xla out, or train on one device."
         )
 
 
@@ -88,7 +88,7 @@ def _spread(batch: dict, strategy) -> dict:
 
 
 def make_evaluation_step(model: Classifier) -> Callable:
-    """A function that takes a batch of `input_data` and gives (logits, the total loss summed over the batch)."""
+    """A function that takes a batch from `input_data` and returns (logits, the total loss summed over the batch)."""
 
     @tf.function(reduce_retracing=True)
     def step(batch):
@@ -100,13 +100,13 @@ def make_evaluation_step(model: Classifier) -> Callable:
 
 
 class PendingMetrics:
-    """The metrics of steps that nobody has read yet.
+    """The metrics of steps that have not been read yet.
 
-    They stay on the device until they are shown, written or checked, so that the device is not waited for after each
-    step. `LIMIT` bounds how many steps a bad loss can stay unseen.
+    They stay on the device until they are printed, written or checked, so the program need not wait for the device
+    after each step. `LIMIT` bounds for how many steps a bad loss can go unnoticed.
 
     Args:
-        folder: where the run's checkpoints are, for the message about a loss that is not finite.
+        folder: the folder with the run's checkpoints, for the message about a loss that is not finite.
     """
 
     LIMIT = 100
@@ -119,11 +119,11 @@ class PendingMetrics:
         return len(self._pending)
 
     def add(self, step: int, metrics: dict) -> None:
-        """Keeps the metrics of a step, scalars on the device."""
+        """Adds the metrics of a step, scalars on the device."""
         self._pending.append((step, metrics))
 
     def read(self) -> dict[int, dict[str, float]]:
-        """The metrics of the steps since the last call, by step; this waits for the device.
+        """The metrics of the steps since the last call, by step. Waits for the device.
 
         Raises:
             ValueError: the loss of a step is NaN or infinite; the message names the first such step.

@@ -1,4 +1,4 @@
-"""How a training process ends early, and how two of them are kept apart."""
+"""Ends a training process early on a signal, and keeps two processes out of one folder."""
 
 import errno
 import os
@@ -11,22 +11,22 @@ from filelock import FileLock, Timeout
 
 from input_data.progress import say
 
-# What file systems answer that have no locks, as Lustre and some network drives.
+# Errors from file systems without locks, such as Lustre and some network drives.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class Stop:
-    """Within it, Ctrl-C, SIGTERM and the end of the terminal ask for a stop after the step; a second one stops at once.
+    """A context in which Ctrl-C, SIGTERM or a closed terminal stops the job after the step, and a second one at once.
 
     Attributes:
-        signal: the signal's number, 0 while there was none.
+        signal: the signal's number; 0 if there was none.
     """
 
     _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
     def __enter__(self):
         self.signal = 0
-        # What whoever started the process has it ignore stays ignored, as nohup's SIGHUP.
+        # A signal that the process was started to ignore, such as SIGHUP under nohup, stays ignored.
         self._before = {
             number: signal.signal(number, self._note)
             for number in self._SIGNALS
@@ -47,15 +47,15 @@ class Stop:
 
 
 class Lock:
-    """Held while a process trains in a folder or watches one; the system frees it however the process ends.
+    """A lock on a folder in which a process trains or watches; the system releases it however the process ends.
 
-    Where the file system has no locks, a line says so and the job goes on.
+    If the file system has no locks, a line says so and the job continues.
 
     Args:
-        folder: `summary_dir/train`, or `summary_dir/test` for the watcher.
+        folder: `summary_dir/train`, or `summary_dir/test` for a process that watches.
 
     Raises:
-        ValueError: another process holds it; it is named.
+        ValueError: another process holds the lock; the message names it.
     """
 
     def __init__(self, folder: Path):
@@ -66,23 +66,23 @@ class Lock:
         except Timeout:
             holder = self.path.read_text(errors="replace").strip() or "unknown"
             raise ValueError(
-                f"Another job ({holder}) is at work in {folder}. Wait for it, stop it, or give another --summary_dir."
+                f"Another job ({holder}) is running in {folder}. Wait for it, stop it, or give another --summary_dir."
             ) from None
         except (NotImplementedError, OSError) as error:
             if not _means_no_locks(error):
                 raise
-            say(f"The file system of {folder} has no locks: two jobs in one folder cannot be kept apart.")
+            say(f"The file system of {folder} has no locks: make sure that no other job runs in this folder.")
             return
         with suppress(OSError):  # on a full disk the lock holds without a name
             self.path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
 
     def release(self) -> None:
-        """Lets another process work here."""
+        """Releases the lock."""
         self._lock.release()
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process holds the folder's lock at this moment; False where that cannot be told."""
+    """Whether a process holds the folder's lock now; False if this cannot be determined."""
     path = Path(folder) / "lock"
     if not path.exists():
         return False
@@ -100,7 +100,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def _file_lock(path: Path) -> FileLock:
-    # A lock that is a mere file would outlive a job that was killed: no such fallback.
+    # No fallback to a soft lock, a plain file that would remain after a job was killed.
     return FileLock(path, thread_local=False, fallback_to_soft=False)
 
 

@@ -50,7 +50,7 @@ def test_a_lock_names_who_holds_it_and_is_free_once_that_was_killed(tmp_path):
     with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         assert is_locked(tmp_path)
-        with pytest.raises(ValueError, match=rf"Another job \(process {holder.pid} on .*\) is at work in"):
+        with pytest.raises(ValueError, match=rf"Another job \(process {holder.pid} on .*\) is running in"):
             Lock(tmp_path)
         assert is_locked(tmp_path)
         holder.kill()
@@ -67,7 +67,7 @@ def test_without_locks_a_job_goes_on_and_says_so(number, tmp_path, monkeypatch, 
 
     monkeypatch.setattr(fcntl, "flock", flock)
     lock = Lock(tmp_path)
-    assert "two jobs in one folder cannot be kept apart" in capsys.readouterr().out
+    assert "make sure that no other job runs in this folder" in capsys.readouterr().out
     (tmp_path / "lock").touch()
     assert not is_locked(tmp_path)
     lock.release()

@@ -1,4 +1,4 @@
-"""TensorBoard summaries with the tags of 2017, and the picture of reconstructions."""
+"""Writes TensorBoard summaries with the tags of 2017, and pictures of reconstructions."""
 
 import time
 from dataclasses import asdict
@@ -21,7 +21,7 @@ class TrainSummaries:
     Args:
         folder: `summary_dir/train`.
         model: the network.
-        batch_size: images of a step, over all machines.
+        batch_size: images per step, over all machines.
         start: the step at which training begins.
     """
 
@@ -33,9 +33,9 @@ class TrainSummaries:
         self.last = (start, time.monotonic())
 
     def write(self, step: int, metrics: dict[str, float], batch: dict) -> None:
-        """Writes what is known after `step` steps; `metrics` are of the train step, `batch` its input.
+        """Writes the summaries after `step` steps, from the metrics of the train step and its input `batch`.
 
-        Where that fails, as on a full disk, it says so once: events are not worth a run.
+        If this fails, for example on a full disk, a line says so once and training continues.
         """
         if self.writer is None:
             return
@@ -46,7 +46,7 @@ class TrainSummaries:
 
     def _give_up(self, error: tf.errors.OpError) -> None:
         self.writer = None
-        say(f"TensorBoard's events cannot be written: {error.message}. Training goes on without them.")
+        say(f"TensorBoard's events cannot be written: {error.message}. Training continues without them.")
 
     def _write(self, step: int, metrics: dict[str, float], batch: dict) -> None:
         last_step, last_time = self.last
@@ -75,7 +75,7 @@ class TrainSummaries:
             tf.summary.image("reconstruction", grid([images, *remakes])[None])
 
     def close(self) -> None:
-        """Writes out what is pending."""
+        """Writes what is pending."""
         if self.writer is None:
             return
         try:
@@ -98,11 +98,11 @@ def write_test_summaries(folder: Path, step: int, result: Result) -> None:
 
 
 def write_hparams(root: Path, config: SavedConfig) -> None:
-    """Writes what TensorBoard's HPARAMS tab shows of a run, once.
+    """Writes the hparams of a run for TensorBoard's HPARAMS tab, once.
 
     Args:
         root: `summary_dir`, so that the scalars of `train` and `test` are the run's metrics.
-        config: of the run.
+        config: the config of the run.
     """
     if any(root.glob("events.*")):
         return
@@ -117,10 +117,10 @@ def write_hparams(root: Path, config: SavedConfig) -> None:
 
 
 def visible(images: np.ndarray) -> np.ndarray:
-    """Images as one looks at them: float [n, rows, columns, 1 or 3] in [0, 1].
+    """Images for display: float [n, rows, columns, 1 or 3] in [0, 1].
 
-    Where some values lie outside [0, 1] by more than rounding, as those of standardised images do, each image is
-    stretched to just fill it. Of images with two channels (a stereo pair) the first is shown.
+    If values lie outside [0, 1] by more than rounding, as in standardised images, each image is rescaled to fill this
+    range. Of two channels (a stereo pair), the first is shown.
     """
     images = np.asarray(images, np.float32)
     if images.min() < -1e-3 or images.max() > 1 + 1e-3:
@@ -140,10 +140,10 @@ def grid(rows: list, scale: int = 1) -> np.ndarray:
 
 
 def write_reconstructions(path: Path, model: Classifier, batch: dict, count: int = 16) -> bool:
-    """Writes a PNG: test images above what the decoder draws from the capsule of each of their labels.
+    """Writes a PNG of test images above their reconstructions from the capsule of each label.
 
     Returns:
-        False, and no file, for a network without a decoder.
+        Whether a file was written; False if the network has no decoder.
     """
     images, labels = batch["images"][:count], batch["labels"][:count]
     remakes = model.remake(model(images), labels)
@@ -154,6 +154,6 @@ def write_reconstructions(path: Path, model: Classifier, batch: dict, count: int
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
-    """Writes a picture uint8 [height, width, 1 or 3], whole or not at all."""
+    """Writes a picture uint8 [height, width, 1 or 3], completely or not at all."""
     with atomic_write(path) as (draft,):
         draft.write_bytes(tf.io.encode_png(picture).numpy())

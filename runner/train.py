@@ -1,4 +1,4 @@
-"""Training: from the last checkpoint to `max_steps`, then one evaluation; or several such runs, one a seed."""
+"""Trains a run from its last checkpoint to `max_steps` and evaluates it, or several such runs with different seeds."""
 
 import itertools
 import os
@@ -33,7 +33,7 @@ from runner.summaries import TrainSummaries, write_hparams
 
 
 def train_trials(config: RunConfig) -> int:
-    """Trains `num_trials` runs with seeds that follow one another and says the mean and spread of their errors."""
+    """Trains `num_trials` runs with consecutive seeds and prints the mean and the spread of their errors."""
     errors = []
     for trial in range(config.num_trials):
         own = replace(
@@ -54,16 +54,16 @@ def train_trials(config: RunConfig) -> int:
 
 @dataclass(frozen=True)
 class Training:
-    """A training run that is set up.
+    """A training run that is ready to start.
 
     Attributes:
-        config: of the run.
-        saved: what goes into its config.json.
-        strategy: how devices share it.
-        split: what it trains on.
+        config: the flags of the run.
+        saved: the content of its config.json.
+        strategy: the strategy by which devices share the training.
+        split: the training split.
         model: the network.
-        optimizer: built on the network's variables.
-        evaluate: evaluates the network at a step.
+        optimizer: the optimizer, built on the network's variables.
+        evaluate: a function that evaluates the network at a step.
     """
 
     config: RunConfig
@@ -89,13 +89,13 @@ def train(config: RunConfig) -> tuple[int, Result | None]:
     """Trains to `max_steps` from the last checkpoint, then evaluates the final one.
 
     Returns:
-        The exit code and the evaluation's result, None after an interruption.
+        The exit code and the evaluation's result, which is None after an interruption.
     """
     show_devices(config.gpus, config.gpu_memory)
     strategy = share_devices(config.num_gpus)
     if config.batch_size % strategy.num_replicas_in_sync:
         raise ValueError(
-            f"--batch_size={config.batch_size} does not divide over {strategy.num_replicas_in_sync} devices."
+            f"--batch_size={config.batch_size} is not divisible by the {strategy.num_replicas_in_sync} devices."
         )
     download_data(config)
     chief = worker(strategy)[0] == 0
@@ -123,7 +123,7 @@ def train(config: RunConfig) -> tuple[int, Result | None]:
     run_batch = make_evaluation_step(model)
 
     def evaluate(step: int) -> Result:
-        # Not recorded where a watcher, another process, does that.
+        # Not recorded if another process watches the run and records its results.
         record = chief and not is_locked(config.test_dir)
         return report(config, run_batch, step, data.for_network(saved), record)
 
@@ -134,7 +134,7 @@ def train(config: RunConfig) -> tuple[int, Result | None]:
         lock.release()
     if interrupted:
         last = checkpoints.prefix(config.train_dir, step) if chief else f"step {step} on {machines.names[0]}"
-        say(f"Interrupted: saved {last}. The same command goes on from there.")
+        say(f"Interrupted: saved {last}. The same command resumes from there.")
         return 128 + interrupted, None
     say(f"Trained to step {step}. Checkpoints: {config.train_dir}")
     result = evaluate(step)
@@ -152,9 +152,9 @@ def _describe_run(config: RunConfig, network: NetworkSpec, split: Split) -> Save
 
 
 def _claim_folder(config: RunConfig, chief: bool) -> Lock | None:
-    """Makes the run's folder and, on the chief, keeps other processes out and removes what a killed one left."""
+    """Creates the run's folder; the chief also locks it and removes what a killed process left there."""
     make_folder(config.train_dir)
-    results.read(config.test_dir)  # a damaged table is told now and not after the training
+    results.read(config.test_dir)  # reports a damaged table before the training and not after it
     if not chief:
         return None
     lock = Lock(config.train_dir)
@@ -178,10 +178,10 @@ def _common_facts(config: RunConfig, saved: SavedConfig, strategy: tf.distribute
 
 
 def _network(config: RunConfig, first: str | None, data: Data) -> NetworkSpec:
-    """What is trained: what the flags say, and what they leave open of the checkpoint that training begins from."""
+    """The network to train: as the flags say, and otherwise that of the checkpoint from which training starts."""
     begun = NetworkSpec()
     if first:
-        # A new run may be of other data than the checkpoint's: here a flag is no contradiction.
+        # A new run may have other data than the checkpoint, so a flag does not contradict its config here.
         saved = saved_config.read(Path(first).parent)
         begun = (saved or describe(first, config, data)).network
     return begun.with_flags(config)
@@ -198,7 +198,7 @@ def _open_training_split(config: RunConfig, network: NetworkSpec) -> Split:
 def _make_network(
     config: RunConfig, saved: SavedConfig, strategy: tf.distribute.Strategy
 ) -> tuple[Classifier, keras.optimizers.Optimizer]:
-    """A network with fresh weights of the run's seed and its optimizer; ValueError where they do not fit the memory."""
+    """A network with fresh weights from the run's seed, and its optimizer; ValueError if memory is too small."""
     keras.utils.set_random_seed(config.seed)
     set_precision(config.precision)
     model = build(saved, lambda outline: _check(config, strategy, outline))
@@ -208,14 +208,14 @@ def _make_network(
 
 
 def _check(config: RunConfig, strategy: tf.distribute.Strategy, outline: Classifier) -> None:
-    """Raises ValueError where a network cannot be trained so, before its weights take memory."""
+    """Raises ValueError if a network cannot be trained with these flags, before its weights take memory."""
     if config.xla:
         check_xla(outline)
     say(_check_memory(config, strategy, outline))
 
 
 def _check_memory(config: RunConfig, strategy: tf.distribute.Strategy, model: Classifier) -> str:
-    """What training will take, in words; ValueError where it does not fit. A GPU's memory is known if it is capped."""
+    """A line with the memory of training; ValueError if it does not fit. A GPU's memory is known only if limited."""
     say(f"{model.name}: {model.count_weights():,} trainable weights")
     share = config.batch_size // strategy.num_replicas_in_sync
     if tf.config.list_logical_devices("GPU"):
@@ -225,7 +225,7 @@ def _check_memory(config: RunConfig, strategy: tf.distribute.Strategy, model: Cl
 
 
 def _write_config(config: RunConfig, saved: SavedConfig) -> None:
-    """Writes what the run is: config.json for the programs, flags.txt for --flagfile, hparams for TensorBoard."""
+    """Writes the run's config: config.json for the programs, flags.txt for --flagfile, hparams for TensorBoard."""
     saved_config.write(config.train_dir, saved)
     with atomic_write(config.train_dir / "flags.txt") as (draft,):
         draft.write_text(flag_lines(dict(saved.flags)), encoding="utf-8")
@@ -233,7 +233,7 @@ def _write_config(config: RunConfig, saved: SavedConfig) -> None:
 
 
 def train_loop(training: Training, train_steps: Callable, start: int) -> tuple[int, int]:
-    """The training loop: gives the last step, which is saved, and the signal that ended it early or 0."""
+    """The training loop; returns the last step, which is saved, and the signal that ended it early, or 0."""
     config, model, step, leaving = training.config, training.model, start, 0
     machines = cluster.join()
     batches = training_batches(training.split, config.batch_size, config.seed, start, training.worker)
@@ -243,7 +243,7 @@ def train_loop(training: Training, train_steps: Callable, start: int) -> tuple[i
         group: list[dict] = []
 
         def look() -> str:
-            """Reads the metrics since the last look, writes those that are due, and says the last."""
+            """Reads the metrics since the last call, writes those that are due, and returns the last in words."""
             metrics: dict[str, float] = {}
             for at, metrics in pending.read().items():
                 if summaries and (at % config.summary_step == 0 or at == config.max_steps):
@@ -255,14 +255,14 @@ def train_loop(training: Training, train_steps: Callable, start: int) -> tuple[i
             group = list(itertools.islice(batches, min(config.steps_per_call, _to_next_checkpoint(config, step))))
             try:
                 results = train_steps(group)
-                leaving = max(machines.gather(stop.signal))  # all machines leave after the same step
+                leaving = max(machines.gather(stop.signal))  # all machines stop after the same step
             except (
                 tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, ConnectionError
             ) as error:  # fmt: skip
                 reason = str(getattr(error, "message", error)).splitlines()[0]
                 raise ConnectionError(
                     f"Another machine of the job stopped answering after step {step} ({reason}). "
-                    "Start the same command on all machines again: it goes on from the last checkpoint."
+                    "Start the same command on all machines again: it resumes from the last checkpoint."
                 ) from None
             for result in results:
                 step += 1
@@ -272,7 +272,7 @@ def train_loop(training: Training, train_steps: Callable, start: int) -> tuple[i
             if due or leaving or is_written or len(pending) >= pending.LIMIT:
                 progress.update(step, look())  # raises before a checkpoint of a broken network is saved
             else:
-                progress.update(step, look)  # looks only when it shows something
+                progress.update(step, look)  # calls `look` only when it prints something
             if training.chief and (due or leaving):
                 checkpoints.save(config.train_dir, step, model, training.optimizer, config.max_to_keep)
             if leaving:
@@ -286,12 +286,12 @@ def train_loop(training: Training, train_steps: Callable, start: int) -> tuple[i
 
 
 def _to_next_checkpoint(config: RunConfig, step: int) -> int:
-    """Steps from a step to the next that is saved: a multiple of save_step or of eval_every, or the last."""
+    """The number of steps to the next checkpoint: a multiple of save_step or of eval_every, or the last step."""
     intervals = [interval for interval in (config.save_step, config.eval_every) if interval]
     return min(config.max_steps - step, *(interval - step % interval for interval in intervals))
 
 
 def _evaluation_is_due(config: RunConfig, step: int) -> bool:
-    """Whether the network is evaluated at a step amid training; after the last step it always is."""
+    """Whether to evaluate the network at a step before the last one, after which it is always evaluated."""
     interval = config.eval_every or (config.save_step if config.validate else None)
     return interval is not None and step % interval == 0 and step < config.max_steps

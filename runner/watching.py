@@ -9,12 +9,12 @@ from runner.stopping import is_locked
 
 
 def new_checkpoints(train_dir: Path, evaluated: set[int], timeout: float) -> Iterator[int]:
-    """Gives the step of each checkpoint once, in order, as it appears.
+    """Yields the step of each checkpoint once, in order, as it appears.
 
-    Ends when training has reached its last step and all was given, or when nothing came for `timeout` seconds.
+    Ends after the last step of the training, or when no checkpoint has appeared for `timeout` seconds.
 
     Args:
-        train_dir: `summary_dir/train`, which may not be there yet.
+        train_dir: `summary_dir/train`, which need not exist yet.
         evaluated: steps to leave out.
         timeout: seconds.
     """
@@ -33,7 +33,7 @@ def new_checkpoints(train_dir: Path, evaluated: set[int], timeout: float) -> Ite
 
 
 def _training_ended(train_dir: Path) -> bool:
-    """Whether no process trains and the last checkpoint is at the step that training was to reach."""
+    """Whether no process trains and the last checkpoint is at the last step of the training."""
     run, steps = config.read(train_dir), checkpoints.steps(train_dir)
     goal = run.flags["max_steps"] if run and "max_steps" in run.flags else float("inf")
     return not is_locked(train_dir) and bool(steps) and steps[-1] >= goal
