@@ -1,4 +1,4 @@
-"""Checks of what a layer or a network is made with: each gives the value in its one form, or a ValueError."""
+"""Checks the arguments of layers and networks: each function returns the value in one form or raises ValueError."""
 
 from collections.abc import Sequence
 from numbers import Integral
@@ -9,11 +9,11 @@ def count(name: str, value: Any) -> int:
     """A whole number of 1 or more.
 
     Args:
-        name: what the number is, for the message, such as "Capsules: atoms".
-        value: what was given; NumPy's integers are taken too, booleans are not.
+        name: the name of the number for the message, such as "Capsules: atoms".
+        value: the argument; NumPy's integers are accepted, booleans are not.
 
     Raises:
-        ValueError: anything else.
+        ValueError: the argument is anything else.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number of 1 or more. Received: {value!r}")
@@ -21,11 +21,14 @@ def count(name: str, value: Any) -> int:
 
 
 def counts(name: str, value: Any, meaning: str) -> tuple[int, ...]:
-    """Several whole numbers of 1 or more, as many as `meaning` names: "(rows, columns)". Raises as `count`."""
+    """Several whole numbers of 1 or more, as many as there are names in `meaning`, such as "(rows, columns)".
+
+    Raises as `count`.
+    """
     expected = meaning.count(",") + 1
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != expected:
         raise ValueError(f"{name} must be {expected} whole numbers {meaning}. Received: {value!r}")
-    return tuple(count(f"{name} {meaning}, each of them,", each) for each in value)
+    return tuple(count(f"Each of {name} {meaning}", each) for each in value)
 
 
 def sides(name: str, value: Any) -> tuple[int, int]:
@@ -40,7 +43,7 @@ def choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """One of a few words, in lower case.
 
     Raises:
-        ValueError: another word, or none.
+        ValueError: the argument is none of them.
     """
     word = value.lower() if isinstance(value, str) else value
     if word not in choices:

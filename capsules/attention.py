@@ -10,7 +10,7 @@ from capsules.routing import Routing, self_attention_routing
 
 @keras.saving.register_keras_serializable("capsules")
 class SelfAttentionCapsules(Capsules):
-    """Fully connected capsules, routed by self-attention: one pass, no iterations.
+    """Fully connected capsules, routed by self-attention in one pass without iterations.
 
     The votes û_ij = u_i W_ij are never stored; see `capsules.routing.self_attention_routing` for the formula.
 
@@ -20,13 +20,13 @@ class SelfAttentionCapsules(Capsules):
     Args:
         num_capsules: number of output capsules (the classes).
         atoms: length of each output capsule (16 in the paper).
-        kernel_initializer, …: as `CapsuleLayer`; by default the paper's, he_normal and zeros.
+        kernel_initializer, …: see `CapsuleLayer`; the defaults are the paper's, he_normal and zeros.
 
     Input: [batch, in, atoms_in]. Output: [batch, num_capsules, atoms].
 
     Raises:
-        ValueError: an argument out of its range, or an input that is not [batch, in, atoms_in] of the size that the
-            layer was built for.
+        ValueError: an argument is out of range, or the input is not [batch, in, atoms_in] of the size that the layer
+            was built for.
 
     Example:
         >>> tuple(SelfAttentionCapsules(10)(keras.random.normal((2, 16, 8))).shape)
@@ -54,6 +54,6 @@ class SelfAttentionCapsules(Capsules):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        for name in ("routing", "leaky", "gradient"):  # of routing by agreement alone
+        for name in ("routing", "leaky", "gradient"):  # only for routing by agreement
             del config[name]
         return config

@@ -1,8 +1,8 @@
-"""What the layers ask of the backend that Keras runs on."""
+"""Facts about the backend that Keras runs on."""
 
 import keras
 
-NOMINAL_BATCH = 128  # for a choice by the batch, where that is not known yet
+NOMINAL_BATCH = 128  # for choices that depend on the batch size, if it is not known yet
 
 
 def is_tensorflow_on_cpu() -> bool:

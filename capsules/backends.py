@@ -1,4 +1,4 @@
-"""What to tell somebody whose Keras finds no backend."""
+"""Writes the error message for a Keras that cannot start."""
 
 from importlib.util import find_spec
 
@@ -6,11 +6,11 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def what_to_do(error: ImportError) -> str:
-    """A sentence for an ImportError of `import keras`: which installed backend to name, or what to install."""
+    """A sentence for an ImportError of `import keras`: which installed backend to choose, or what to install."""
     installed = [backend for backend in BACKENDS if find_spec(backend)]
     if find_spec("keras") is None or not installed:
         return (
-            "capsules needs Keras 3 with a backend and found none. "
+            "The package capsules needs Keras 3 with a backend, and found none. "
             "Install one, for example: pip install 'dynamic-routing-capsules[cpu]' (or [gpu], [jax], [torch])"
         )
     return (

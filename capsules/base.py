@@ -1,4 +1,4 @@
-"""What the capsule layers share: weights with Keras' usual arguments, and the size that a convolution leaves."""
+"""The base class of the capsule layers, with Keras' usual arguments for weights, and the size after a convolution."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ import keras
 class CapsuleLayer(keras.layers.Layer):
     """A layer with a kernel and a bias, each with an initializer, a regularizer and a constraint of Keras.
 
-    A derived layer whose weights start in another way overrides `default_kernel` and `default_bias`.
+    A derived layer with other default initializers overrides `default_kernel` and `default_bias`.
 
     Args:
-        kernel_initializer, bias_initializer: None: `default_kernel` and `default_bias`.
-        kernel_regularizer, bias_regularizer: a penalty on the weights that joins the loss.
-        kernel_constraint, bias_constraint: what the weights are projected to after each step.
+        kernel_initializer, bias_initializer: initializers; None: those of `default_kernel` and `default_bias`.
+        kernel_regularizer, bias_regularizer: penalties on the weights that are added to the loss.
+        kernel_constraint, bias_constraint: projections of the weights after each step.
     """
 
     def __init__(
@@ -35,15 +35,15 @@ class CapsuleLayer(keras.layers.Layer):
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
     def default_kernel(self) -> keras.initializers.Initializer:
-        """How a kernel starts where the user gives no initializer: as in 2017."""
+        """The initializer of a kernel if the user gives none: that of 2017."""
         return keras.initializers.TruncatedNormal(stddev=0.1)
 
     def default_bias(self) -> keras.initializers.Initializer:
-        """How a bias starts where the user gives no initializer: as in 2017."""
+        """The initializer of a bias if the user gives none: that of 2017."""
         return keras.initializers.Constant(0.1)
 
     def initial_kernel(self) -> Any:
-        """The initializer of one kernel: another draw each time, also where the user gave one instance for several."""
+        """The initializer of one kernel; an instance is cloned, so that several kernels differ."""
         given = self.kernel_initializer
         if given is None:
             return self.default_kernel()
@@ -54,7 +54,7 @@ class CapsuleLayer(keras.layers.Layer):
         return self.default_bias() if self.bias_initializer is None else self.bias_initializer
 
     def add_kernel_and_bias(self, kernel_shape: tuple[int, ...], bias_shape: tuple[int, ...]) -> None:
-        """Makes the weights `kernel` and `bias`."""
+        """Creates the weights `kernel` and `bias`."""
         self.kernel = self.add_weight(
             name="kernel",
             shape=kernel_shape,
@@ -84,14 +84,14 @@ class CapsuleLayer(keras.layers.Layer):
 def convolved_size(
     layer: str, size: tuple[int, int], kernel: tuple[int, int], strides: tuple[int, int], padding: str
 ) -> tuple[int, int]:
-    """Rows and columns that a convolution leaves of an image.
+    """Rows and columns of a convolution's output.
 
     Args:
         layer: the layer's name, for the message.
         size: (rows, columns) of its input.
         kernel: (rows, columns) of the kernel.
         strides: steps of the kernel, (down, across).
-        padding: "valid" or "same", in any case.
+        padding: "valid" or "same", in upper or lower case.
 
     Raises:
         ValueError: the input is smaller than the kernel and there is no padding.

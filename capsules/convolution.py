@@ -1,4 +1,4 @@
-"""The 2-D convolution of the networks, by the direct algorithm or by short Fourier transforms, whichever is faster."""
+"""Computes the networks' 2-D convolutions directly or by short Fourier transforms, whichever is faster."""
 
 import math
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def convolution_method(method: Method) -> Iterator[None]:
             networks are traced with "direct", so that other runtimes see an ordinary convolution.
 
     Raises:
-        ValueError: an unknown method.
+        ValueError: the method is unknown.
     """
     global _method
     if method not in ("auto", "direct", "short_dft"):
@@ -70,11 +70,11 @@ def convolve(inputs: Any, kernel: Any, strides: int | Pair = 1, padding: str = "
 
 
 def minimum_batch(size: Pair, kernel_shape: tuple[int, ...], strides: int | Pair = 1, padding: str = "valid") -> float:
-    """The batch from which the short transforms are faster than the direct convolution; infinity for none.
+    """The batch size from which the short transforms are faster than the direct convolution; infinity if never.
 
-    Both cost multiplications for each image, the transforms fewer. But the kernel is transformed anew at each step,
-    which costs the same for one image as for a thousand. The rule holds for float32 in TensorFlow and JAX on a
-    processor; elsewhere `convolve` is direct. In half precision the transforms would lose too many digits.
+    The transforms need fewer multiplications per image, but the kernel must be transformed at each step, which costs
+    the same for one image as for a thousand. The rule holds for float32 in TensorFlow and JAX on a CPU; elsewhere
+    `convolve` is direct. In half precision the transforms would lose too many digits.
 
     Args:
         size: (rows, columns) of the inputs.
@@ -91,7 +91,7 @@ def minimum_batch(size: Pair, kernel_shape: tuple[int, ...], strides: int | Pair
 def transformed_numbers(
     batch: int, size: Pair, kernel_shape: tuple[int, ...], strides: int | Pair = 1, padding: str = "valid"
 ) -> int:
-    """How many numbers the transformed inputs, kernel and outputs have that a float32 `convolve` makes; 0 for none.
+    """How many numbers a float32 `convolve` has in its transformed inputs, kernel and outputs; 0 if it is direct.
 
     Args:
         batch: number of images.
@@ -105,8 +105,8 @@ def transformed_numbers(
 def _has_fast_products() -> bool:
     """Whether matrix products run at the speed of direct convolutions.
 
-    They do in TensorFlow and JAX on a processor. PyTorch's run at less than half that speed, and accelerators have
-    direct convolutions that nothing here can beat.
+    They do in TensorFlow and JAX on a CPU. PyTorch's run at less than half that speed, and accelerators have direct
+    convolutions that nothing here can beat.
     """
     if keras.backend.backend() == "jax":
         import jax

@@ -24,13 +24,13 @@ class DepthwiseCapsules(CapsuleLayer):
         kernel_size: side of the square kernel, or (rows, columns); in the paper it covers the whole feature map.
         atoms: length of each capsule vector (8), which divides the number of channels.
         strides: step of the kernel (1), or (down, across).
-        kernel_initializer, …: as `CapsuleLayer`; by default the paper's, he_normal and zeros.
+        kernel_initializer, …: see `CapsuleLayer`; the defaults are the paper's, he_normal and zeros.
 
     Input: [batch, rows, columns, channels]. Output: [batch, channels/atoms·rows'·columns', atoms].
 
     Raises:
-        ValueError: an argument out of its range; an input smaller than the kernel, one that is not an image of the size
-            that the layer was built for, or one whose channels are no multiple of `atoms`.
+        ValueError: an argument is out of range, or the input is smaller than the kernel, is not an image of the size
+            that the layer was built for, or has a number of channels that is not a multiple of `atoms`.
 
     Example:
         >>> tuple(DepthwiseCapsules(kernel_size=9)(keras.random.normal((2, 9, 9, 128))).shape)
@@ -60,13 +60,13 @@ class DepthwiseCapsules(CapsuleLayer):
         channels = input_shape[3]
         if channels % self.atoms:
             raise ValueError(
-                f"Layer '{self.name}' makes capsules of {self.atoms} atoms and needs a multiple of as many channels. "
-                f"Received: {channels}"
+                f"Layer '{self.name}' makes capsules of {self.atoms} atoms and needs a number of channels that is a "
+                f"multiple of {self.atoms}. Received: {channels}"
             )
         self.types = channels // self.atoms
         self.grid = convolved_size(self.name, input_shape[1:3], self.kernel_size, self.strides, "valid")
         self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
-        # Of the shape of a grouped convolution's kernel, so that he_normal counts the inputs of one channel.
+        # In the shape of a grouped convolution's kernel, so that he_normal counts the inputs of one channel.
         self.add_kernel_and_bias((*self.kernel_size, 1, channels), (channels,))
 
     def call(self, inputs: Any) -> Any:

@@ -1,8 +1,8 @@
-"""The forms in which labels come, as multi-hot rows; labels that are no class are refused, never ignored.
+"""Converts labels of every form to multi-hot rows, and refuses labels outside the classes.
 
-Where the values of the labels can be seen (outside compiled functions) a wrong one is a ValueError that names it.
-Inside a compiled function, such as the training step of `fit`, nothing can be raised on every backend: the example's
-row becomes NaN there, and so do the loss and the metrics, as in Keras' sparse losses on an accelerator.
+Where the values of the labels are available (outside compiled functions), a wrong one raises a ValueError that names
+it. Inside a compiled function, such as the training step of `fit`, not every backend can raise an error. There the
+example's row becomes NaN, and so do the loss and the metrics, as in Keras' sparse losses on an accelerator.
 """
 
 from typing import Any
@@ -16,17 +16,17 @@ def multi_hot(labels: Any, num_classes: int) -> Any:
     """Labels in any form that a loss takes, as one row of zeros and ones for each example.
 
     Args:
-        labels: integers [batch] or [batch, 1] from 0 to `num_classes` − 1, which may come as floats, as Keras hands
-            them to a loss; or one-hot or multi-hot [batch, num_classes]. With one class they are 1 where it is there
-            and 0 where it is not.
+        labels: integers [batch] or [batch, 1] from 0 to `num_classes` − 1, which may be floats, as Keras passes them to
+            a loss; or one-hot or multi-hot [batch, num_classes]. With one class, a label is 1 if the class is present
+            and 0 if not.
         num_classes: number of classes.
 
     Returns:
-        float32 [batch, num_classes]; a row is NaN where a compiled function met a label that is none of these.
+        float32 [batch, num_classes]; a row is NaN if a compiled function received a wrong label.
 
     Raises:
-        ValueError: another shape; or, where values can be seen, a label outside the classes or a number in a row that
-            is neither 0 nor 1. The message names it.
+        ValueError: the labels have another shape or, where values are available, a label is outside the classes or a
+            row has a number other than 0 and 1. The message names it.
 
     Example:
         >>> print(keras.ops.convert_to_numpy(multi_hot([2, 0], 3)))
@@ -56,12 +56,12 @@ def multi_hot(labels: Any, num_classes: int) -> Any:
 
 
 def multi_hot_targets(labels: Any, num_classes: int) -> Any:
-    """Labels [batch, num_targets], known to be classes, as float32 [batch, num_classes] with a 1 at each of them."""
+    """Valid labels [batch, num_targets] as float32 [batch, num_classes], with a 1 at each label."""
     return ops.sum(ops.one_hot(labels, num_classes, dtype="float32"), axis=1)
 
 
 def whole_numbers(labels: Any, num_classes: int) -> tuple[Any, Any]:
-    """Labels of any shape and dtype as int32 within the classes, and a bool for each: whether it was one of them."""
+    """Labels of any shape and dtype as int32 clipped to the classes, and for each a bool: whether it was a class."""
     classes = ops.cast(labels, "int32")
     valid = ops.logical_and(ops.equal(ops.cast(classes, labels.dtype), labels), ops.greater_equal(classes, 0))
     valid = ops.logical_and(valid, ops.less(classes, num_classes))
@@ -69,7 +69,7 @@ def whole_numbers(labels: Any, num_classes: int) -> tuple[Any, Any]:
 
 
 def refuse(labels: Any, valid: Any, rule: str) -> None:
-    """Raises a ValueError that states the rule and names the first wrong label, where values can be seen.
+    """Raises a ValueError that states the rule and names the first wrong label, if values are available.
 
     Args:
         labels: [batch, …].
@@ -85,10 +85,10 @@ def refuse(labels: Any, valid: Any, rule: str) -> None:
 
 
 def values(tensor: Any) -> np.ndarray | None:
-    """The values of a tensor; None inside a compiled function, where it has none yet."""
+    """The values of a tensor; None inside a compiled function, where it has no values yet."""
     if isinstance(tensor, keras.KerasTensor):
         return None
     try:
         return np.asarray(ops.convert_to_numpy(tensor))
-    except (NotImplementedError, RuntimeError, TypeError):  # of TensorFlow's, PyTorch's and JAX's tracers
+    except (NotImplementedError, RuntimeError, TypeError):  # from the tracers of TensorFlow, PyTorch and JAX
         return None

@@ -1,9 +1,8 @@
-"""Keras layers for capsule networks: primary capsules and routed capsules; `Length`, `Mask`, `Decoder` read them out.
+"""Keras layers for capsule networks: primary capsules, routed capsules, and `Length`, `Mask` and `Decoder`.
 
-The layers hold no reference to a backend, take any image size, depth and class count, follow the
-dtype policy (with the sensitive parts in float32) and save to `.keras` files that load again without
-custom objects. The functions they are made of are in `capsules.ops` and `capsules.routing` and can be
-imported from here.
+The layers run on any backend, take any image size, depth and class count, follow the dtype policy (with the sensitive
+parts in float32) and save to `.keras` files that load again without custom objects. The functions in `capsules.ops` and
+`capsules.routing` that they use can be imported from here too.
 
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
@@ -38,7 +37,7 @@ __all__ = [
 
 @keras.saving.register_keras_serializable("capsules")
 class Conv2D(keras.layers.Conv2D):
-    """Keras' 2-D convolution, by short DFTs where those are faster.
+    """Keras' 2-D convolution, computed by short DFTs where those are faster.
 
     Arguments, weights and results are those of `keras.layers.Conv2D`; see `capsules.convolution`.
     """
@@ -65,14 +64,14 @@ class PrimaryCapsules(CapsuleLayer):
         strides: step of the kernel (2), or (down, across).
         padding: "valid" or "same".
         leaky: whether the routing softmax has the extra, dropped output.
-        kernel_initializer, …: as `CapsuleLayer`.
+        kernel_initializer, …: see `CapsuleLayer`.
 
     Input: [batch, rows, columns, channels], whatever Keras' image format is.
     Output: [batch, types·rows'·columns', atoms].
 
     Raises:
-        ValueError: an argument out of its range, an input smaller than the kernel, or one that is not an image of the
-            size that the layer was built for.
+        ValueError: an argument is out of range, or the input is smaller than the kernel or not an image of the size
+            that the layer was built for.
 
     Example:
         >>> tuple(PrimaryCapsules(types=32, atoms=8)(keras.random.normal((2, 20, 20, 256))).shape)
@@ -141,7 +140,7 @@ class Capsules(CapsuleLayer):
     """Fully connected capsules, routed by agreement (paper, section 4, "DigitCaps"; procedure 1).
 
     Each input capsule u_i votes for each output capsule j with û_ij = u_i W_ij. The votes are never
-    stored, see `capsules.votes`: memory holds one coefficient a pair and iteration in place of 16 atoms.
+    stored (see `capsules.votes`): for each pair and iteration, memory holds one coefficient in place of 16 atoms.
 
     Args:
         num_capsules: number of output capsules (the classes).
@@ -149,16 +148,15 @@ class Capsules(CapsuleLayer):
         routing: number of routing iterations (3).
         leaky: see `coupling_coefficients`.
         gradient: "all" or "last" routing iterations, see `DynamicRouting`.
-        kernel_initializer, …: as `CapsuleLayer`.
+        kernel_initializer, …: see `CapsuleLayer`.
 
     Input: [batch, in, atoms_in]. Output: [batch, num_capsules, atoms].
 
-    A derived layer that routes in another way overrides `make_routing`; one that makes its votes in another way
-    overrides `compute_votes`.
+    A derived layer with another routing overrides `make_routing`; one with other votes overrides `compute_votes`.
 
     Raises:
-        ValueError: an argument out of its range, or an input that is not [batch, in, atoms_in] of the size that the
-            layer was built for.
+        ValueError: an argument is out of range, or the input is not [batch, in, atoms_in] of the size that the layer
+            was built for.
 
     Example:
         >>> tuple(Capsules(num_capsules=10, atoms=16, routing=3)(keras.random.normal((2, 1152, 8))).shape)
@@ -181,7 +179,7 @@ class Capsules(CapsuleLayer):
         self.make_routing()  # refuses wrong arguments
 
     def check_input(self, input_shape: tuple) -> None:
-        """Raises ValueError where the input is not [batch, in, atoms_in] of known size, and holds the layer to it."""
+        """Raises ValueError if the input is not [batch, in, atoms_in] of known size; later inputs must match it."""
         if len(input_shape) != 3 or None in input_shape[1:]:
             raise ValueError(
                 f"Layer '{self.name}' expects capsules [batch, in, atoms] of known size. Received: {tuple(input_shape)}"
@@ -207,7 +205,7 @@ class Capsules(CapsuleLayer):
         return DynamicRouting(self.routing, self.leaky, self.gradient)
 
     def route(self, inputs: Any) -> tuple[Any, list]:
-        """The capsules [batch, out, atoms] and the coupling coefficients [out, batch, in] of each iteration, a list."""
+        """The capsules [batch, out, atoms], and a list of the coefficients [out, batch, in] of each iteration."""
         capsules, coefficients = self.make_routing()(self.compute_votes(inputs), self.bias)
         return ops.cast(ops.transpose(capsules, (1, 0, 2)), self.compute_dtype), coefficients
 

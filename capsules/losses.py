@@ -1,7 +1,7 @@
-"""Losses of a capsule network as Keras calls them, loss(y_true, y_pred), with one number for each example.
+"""Losses for capsule networks in Keras' form, loss(y_true, y_pred), with one number for each example.
 
-Each is a registered function that `compile` takes, so that Keras averages it over the batch, weighs the examples,
-divides it among devices and finds it again when a saved model is loaded. Everything is float32 on any backend.
+Each is a registered function that can be given to `compile`: Keras averages it over the batch, applies sample weights,
+divides it among devices and finds it again when it loads a saved model. Everything is float32 on any backend.
 
 `y_true` may be integers [batch] or [batch, 1], or one-hot or multi-hot [batch, classes], see `capsules.labels`.
 """
@@ -49,14 +49,14 @@ def margin_loss(y_true: Any, y_pred: Any, over_classes: str = "mean") -> Any:
     Args:
         y_true: labels, in any form of `capsules.labels.multi_hot`.
         y_pred: lengths of the class capsules [batch, classes].
-        over_classes: "mean": half the mean of L_k over the classes, as in the code of 2017; "sum": the sum, as in the
-            paper, which is 20 times as much at ten classes.
+        over_classes: "mean" is half the mean of L_k over the classes, as in the code of 2017; "sum" is the sum, as in
+            the paper, which is 20 times as large for ten classes.
 
     Returns:
         float32 [batch].
 
     Raises:
-        ValueError: predictions that are not [batch, classes], labels that are refused, or another `over_classes`.
+        ValueError: the predictions are not [batch, classes], labels are refused, or `over_classes` is another word.
 
     Example:
         >>> loss = margin_loss([0, 1], keras.ops.convert_to_tensor([[0.9, 0.1], [0.9, 0.1]]), over_classes="sum")
@@ -71,12 +71,12 @@ def margin_loss(y_true: Any, y_pred: Any, over_classes: str = "mean") -> Any:
 
 @keras.saving.register_keras_serializable("capsules")
 class MarginLoss(keras.losses.Loss):
-    """`margin_loss` as a loss object of Keras.
+    """`margin_loss` as a Keras loss object.
 
     Args:
         over_classes: "mean", as in the code of 2017, or "sum", as in the paper; see `margin_loss`.
-        reduction: of the examples' losses, as in `keras.losses.Loss`.
-        name, dtype: as in `keras.losses.Loss`; the loss is computed in float32 whatever dtype is.
+        reduction: see `keras.losses.Loss`.
+        name, dtype: see `keras.losses.Loss`; the loss is computed in float32 whatever the dtype is.
 
     Example:
         >>> images = keras.Input((28, 28, 1))
@@ -150,7 +150,7 @@ RECONSTRUCTION_WEIGHT = 0.0005
 
 
 def squared_error(images: Any, reconstructions: Any) -> Any:
-    """Sum of squared pixel differences of each image, float32 [batch]. The rest is as in `reconstruction_loss`."""
+    """Sum of squared pixel differences of each image, float32 [batch]. Arguments as `reconstruction_loss`."""
     images, reconstructions = ops.convert_to_tensor(images), ops.convert_to_tensor(reconstructions)
     if len(images.shape) != len(reconstructions.shape) or images.shape[1:] != reconstructions.shape[1:]:
         raise ValueError(

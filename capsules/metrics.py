@@ -1,4 +1,4 @@
-"""Accuracy of a network whose images show one digit or several, as Keras calls metrics: metric(y_true, y_pred).
+"""Accuracy metrics for images with one digit or several, in Keras' form, metric(y_true, y_pred).
 
 `y_true` may be integers [batch] or [batch, 1], or one-hot or multi-hot [batch, classes], see `capsules.labels`.
 The metrics have a direction, so that `ModelCheckpoint(monitor="val_accuracy")` and `EarlyStopping` maximise them.
@@ -13,10 +13,10 @@ from capsules.labels import multi_hot, multi_hot_targets
 
 
 def score(labels: Any, logits: Any) -> tuple[Any, Any]:
-    """Which examples are right: all labels among the top logits; and almost right: at least one of them.
+    """Which examples are right, with all labels among the top logits, and almost right, with at least one of them.
 
     Args:
-        labels: int [batch, num_targets], known to be classes, which differ within a row.
+        labels: int [batch, num_targets], valid labels that differ within a row.
         logits: [batch, classes].
 
     Returns:
@@ -28,8 +28,8 @@ def score(labels: Any, logits: Any) -> tuple[Any, Any]:
 
 
 def _hits(targets: Any, logits: Any) -> Any:
-    """How many of an example's targets are among its highest logits, of which as many count as it has targets."""
-    order = ops.argsort(-ops.cast(logits, "float32"), axis=1)  # of equal logits the first is the highest
+    """How many of an example's k targets are among its k highest logits."""
+    order = ops.argsort(-ops.cast(logits, "float32"), axis=1)  # the first of equal logits counts as the highest
     by_rank = ops.take_along_axis(targets, order, axis=1)  # [batch, classes]
     ranks = ops.arange(targets.shape[1], dtype="float32")
     counting = ops.cast(ranks < ops.sum(targets, axis=1, keepdims=True), "float32")
@@ -45,7 +45,7 @@ def all_targets_right(y_true: Any, y_pred: Any) -> Any:
         y_pred: lengths or logits [batch, classes].
 
     Raises:
-        ValueError: labels that are refused, see `capsules.labels`.
+        ValueError: labels are refused, see `capsules.labels`.
 
     Example:
         >>> lengths = keras.ops.convert_to_tensor([[0.9, 0.8, 0.1], [0.9, 0.1, 0.8]])
@@ -61,9 +61,9 @@ def all_targets_right(y_true: Any, y_pred: Any) -> Any:
 
 @keras.saving.register_keras_serializable("capsules")
 def any_target_right(y_true: Any, y_pred: Any) -> Any:
-    """1 for each example of whose k targets at least one is among the k highest predictions, 0 for the others.
+    """1 for each example with at least one of its k targets among the k highest predictions, 0 for the others.
 
-    Arguments, result and errors as `all_targets_right`; with one target they are the same.
+    Arguments, result and errors as `all_targets_right`, to which it is equal if there is one target.
 
     Example:
         >>> lengths = keras.ops.convert_to_tensor([[0.9, 0.8, 0.1], [0.9, 0.1, 0.8]])
@@ -78,11 +78,11 @@ def any_target_right(y_true: Any, y_pred: Any) -> Any:
 
 @keras.saving.register_keras_serializable("capsules")
 class AllTargetsAccuracy(keras.metrics.MeanMetricWrapper):
-    """Share of the examples whose targets are all right, see `all_targets_right`; the paper's measure for MultiMNIST.
+    """Share of examples whose targets are all right (see `all_targets_right`), the paper's measure for MultiMNIST.
 
     Args:
-        name: in the logs.
-        dtype: as in `keras.metrics.Metric`.
+        name: name in the logs.
+        dtype: see `keras.metrics.Metric`.
 
     Example:
         >>> accuracy = AllTargetsAccuracy()
@@ -101,11 +101,11 @@ class AllTargetsAccuracy(keras.metrics.MeanMetricWrapper):
 
 @keras.saving.register_keras_serializable("capsules")
 class AnyTargetAccuracy(keras.metrics.MeanMetricWrapper):
-    """Share of the examples with at least one target right, see `any_target_right`: half right counts as right.
+    """Share of examples with at least one right target (see `any_target_right`).
 
     Args:
-        name: in the logs.
-        dtype: as in `keras.metrics.Metric`.
+        name: name in the logs.
+        dtype: see `keras.metrics.Metric`.
 
     Example:
         >>> almost = AnyTargetAccuracy()

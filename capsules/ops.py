@@ -1,7 +1,7 @@
-"""The arithmetic of capsule vectors as plain functions: squash and length.
+"""Functions of capsule vectors: squash and length.
 
 Everything is written with `keras.ops`, so the same code runs on TensorFlow, JAX and PyTorch.
-Norms are computed in float32 whatever the input's dtype: a float16 sum of sixteen squares overflows
+Norms are computed in float32 whatever the input's dtype is: a float16 sum of sixteen squares overflows
 at a length of 256.
 
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
@@ -53,7 +53,7 @@ def exponential_squash(vectors, axis: int = -1):
     dtype = vectors.dtype
     vectors = ops.cast(vectors, "float32")
     norm = _safe_norm(vectors, axis)
-    # Near 0, where 1 - exp(-n) loses its digits, (1 - exp(-n)) / n by its series; ONNX knows no expm1.
+    # Near 0, 1 - exp(-n) loses its digits, so (1 - exp(-n)) / n is computed by its series; ONNX has no expm1.
     is_small = norm < 0.01
     series = ops.where(ops.equal(norm, 0.0), 0.0, 1.0 - norm / 2.0 + ops.square(norm) / 6.0)  # no gradient at 0
     scale = ops.where(is_small, series, (1.0 - ops.exp(-norm)) / ops.where(is_small, 1.0, norm))
@@ -61,11 +61,11 @@ def exponential_squash(vectors, axis: int = -1):
 
 
 def length(capsules, axis: int = -1):
-    """Length of each capsule: the probability that its entity is there (paper, section 2).
+    """Length of each capsule: the probability that its entity is present (paper, section 2).
 
     Args:
         capsules: tensor whose atoms lie along `axis`.
-        axis: the axis of the atoms, which the result no longer has.
+        axis: the axis of the atoms, which the result does not have.
 
     Returns:
         float32 tensor of lengths; the gradient at a zero vector is 0.

@@ -1,4 +1,4 @@
-"""Layers that read capsules out: their lengths, all but one masked, and an image drawn from one.
+"""Layers that read out capsules: `Length`, `Mask`, and `Decoder`, which draws an image from a capsule.
 
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829), sections 2 and 4.1.
 """
@@ -15,7 +15,7 @@ from capsules.ops import length
 
 
 def _check_capsules(layer: keras.layers.Layer, shape: tuple) -> None:
-    """Refuses capsules of unknown number or length, and holds the layer to those it was built for."""
+    """Refuses capsules of unknown number or length; later inputs of the layer must match them."""
     if len(shape) != 3 or None in shape[1:]:
         raise ValueError(
             f"Layer '{layer.name}' expects capsules [batch, classes, atoms] of known size. Received: {tuple(shape)}"
@@ -25,12 +25,12 @@ def _check_capsules(layer: keras.layers.Layer, shape: tuple) -> None:
 
 @keras.saving.register_keras_serializable("capsules")
 class Length(keras.layers.Layer):
-    """Length of each capsule: the probability that its entity is there (paper, section 2).
+    """Length of each capsule: the probability that its entity is present (paper, section 2).
 
     Input: [batch, classes, atoms]. Output: [batch, classes], float32 under every dtype policy.
 
     Raises:
-        ValueError: the input is not capsules of known size.
+        ValueError: the number or length of the input capsules is unknown.
 
     Example:
         >>> tuple(Length()(keras.ops.convert_to_tensor([[[3.0, 4.0], [0.0, 0.0]]])).shape)
@@ -52,14 +52,14 @@ class Length(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("capsules")
 class Mask(keras.layers.Layer):
-    """Sets all capsules to zero but those of the labels or, without labels, the longest one (paper, section 4.1).
+    """Sets all capsules to zero except those of the labels or, without labels, the longest one (paper, section 4.1).
 
     Call: `mask(capsules, labels)` in training, `mask(capsules)` for a prediction. Capsules are [batch, classes, atoms];
     labels are integers [batch] or [batch, 1], or one-hot or multi-hot [batch, classes].
     Output: [batch, classes, atoms].
 
     Raises:
-        ValueError: capsules of unknown size, or labels of another shape or outside the classes.
+        ValueError: the size of the capsules is unknown, or labels have another shape or are outside the classes.
 
     Example:
         >>> capsules = keras.ops.ones((2, 3, 4))
@@ -91,14 +91,15 @@ class Decoder(CapsuleLayer):
     Args:
         image_shape: (rows, columns, depth) of the images.
         units: widths of the two hidden layers.
-        kernel_initializer, …: as `CapsuleLayer`, for each of the three layers.
+        kernel_initializer, …: see `CapsuleLayer`; they apply to each of the three layers.
 
     Call: `decoder(capsules, shown)` with capsules [batch, classes, atoms] and shown [batch, classes], 1 for the
-    capsule to draw and 0 for the others; without it, capsules that `Mask` has masked already.
+    capsule to draw and 0 for the others; or `decoder(capsules)` with capsules from `Mask`.
     Output: images [batch, rows, columns, depth] in [0, 1], float32 under every dtype policy.
 
     Raises:
-        ValueError: sizes that are not whole numbers of 1 or more, capsules of unknown size, or another `shown`.
+        ValueError: a size is not a whole number of 1 or more, the size of the capsules is unknown, or `shown` has
+            another shape.
 
     Example:
         >>> capsules = Capsules(10)(keras.random.normal((2, 72, 8)))
@@ -131,14 +132,14 @@ class Decoder(CapsuleLayer):
                 name=f"recons_{index}",
             )
 
-        # Attributes and not a list: tf.train.Checkpoint follows no Python list of a Keras layer.
+        # Attributes and not a list: tf.train.Checkpoint does not follow a Python list in a Keras layer.
         self.recons_1 = dense(1, self.units[0], "relu")
         self.recons_2 = dense(2, self.units[1], "relu")
         self.recons_3 = dense(3, rows * columns * depth, None)
 
     @property
     def stack(self) -> tuple[keras.layers.Dense, ...]:
-        """The three fully connected layers in their order."""
+        """The three fully connected layers, in order."""
         return self.recons_1, self.recons_2, self.recons_3
 
     def build(self, capsules_shape: tuple, shown_shape: tuple | None = None) -> None:

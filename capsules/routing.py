@@ -1,11 +1,11 @@
-"""Routing: how the votes of input capsules become output capsules.
+"""Routings, which compute output capsules from the votes of input capsules.
 
 A routing is a callable that takes votes and a bias and returns (capsules, coefficients). It works with any
 object that has the methods of `capsules.votes.Votes`: `sum`, `weighted_sum` and `agreement`. To add a routing,
-write one class like `DynamicRouting` and return it from `make_routing` of a layer derived from
+write a class like `DynamicRouting` and return an instance from `make_routing` of a layer derived from
 `capsules.layers.Capsules`.
 
-Routing logits and the softmax are computed in float32 whatever the dtype of the votes: the smallest step of
+Routing logits and the softmax are computed in float32 whatever the dtype of the votes is: the smallest step of
 float16 is too coarse for logits that grow by small agreements.
 
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
@@ -28,8 +28,8 @@ def coupling_coefficients(logits, leaky: bool = False, axis: int = 0):
 
     Args:
         logits: float tensor; the output capsules lie along `axis`.
-        leaky: an extra output with logit 0 takes part in the softmax and its share is dropped, so
-            that an input capsule may belong to none of the outputs.
+        leaky: whether an extra output with logit 0 takes part in the softmax. Its share is dropped, so an input
+            capsule may belong to none of the outputs.
         axis: the axis of the output capsules.
 
     Returns:
@@ -49,14 +49,13 @@ def coupling_coefficients(logits, leaky: bool = False, axis: int = 0):
 class DynamicRouting:
     """Routing by agreement (paper, procedure 1).
 
-    All routing logits start at 0, so the first iteration weighs all votes alike. The gradient flows through every
-    iteration unless `gradient` says otherwise.
+    All routing logits start at 0, so the first iteration gives all votes the same weight.
 
     Args:
         iterations: number of routing iterations, 1 or more.
         leaky: see `coupling_coefficients`.
-        gradient: "all" (through every iteration, as in 2017), or "last" (the coefficients of the last iteration
-            are taken as constants: less memory and time).
+        gradient: "all": the gradient flows through every iteration, as in 2017; "last": the coefficients of the last
+            iteration are treated as constants, which takes less memory and time.
 
     Raises:
         ValueError: `iterations` below 1, or an unknown `gradient`.
@@ -77,10 +76,10 @@ class DynamicRouting:
 
         Args:
             votes: the votes û_ij of input capsule i for output capsule j.
-            bias: None, or [out, atoms], added to the sum inside every iteration before squash.
+            bias: None, or [out, atoms], added to the sum in every iteration before `squash`.
 
         Returns:
-            (capsules, coefficients): output capsules v [out, batch, atoms] and a list with the coupling coefficients
+            (capsules, coefficients): output capsules v [out, batch, atoms] and a list of the coupling coefficients
             c [out, batch, in] of each iteration, all float32.
         """
         uniform = 1.0 / (votes.coefficients_shape[0] + bool(self.leaky))
@@ -113,8 +112,8 @@ def self_attention_routing(votes: Votes | StoredVotes, bias=None):
         bias: None, or b [out, in], added to the coupling coefficients after the softmax.
 
     Returns:
-        (capsules, coefficients): output capsules v [out, batch, atoms] and a list with the one tensor of coupling
-        coefficients c [out, batch, in], both float32. With a bias they do not sum to 1 over the outputs.
+        (capsules, coefficients): output capsules v [out, batch, atoms] and a list with one tensor of coupling
+        coefficients c [out, batch, in], both float32. With a bias, the coefficients do not sum to 1 over the outputs.
     """
     total = ops.cast(votes.sum(), "float32")  # [out, batch, atoms]
     logits = ops.cast(votes.agreement(total), "float32") / total.shape[-1] ** 0.5
@@ -131,7 +130,7 @@ def dynamic_routing(votes, iterations: int = 3, leaky: bool = False, bias=None, 
     `capsules.layers.Capsules` does the same from the input capsules without ever storing the votes.
 
     Args:
-        votes: û [batch, in, out, atoms]: what input capsule i predicts for output capsule j.
+        votes: û [batch, in, out, atoms], the prediction of input capsule i for output capsule j.
         iterations: number of routing iterations, 1 or more.
         leaky: see `coupling_coefficients`.
         bias: None, or [out, atoms], added to the weighted sum inside every iteration.
@@ -141,7 +140,7 @@ def dynamic_routing(votes, iterations: int = 3, leaky: bool = False, bias=None, 
         The output capsules [batch, out, atoms], in the dtype of `votes`.
 
     Raises:
-        ValueError: votes of another rank, or arguments that `DynamicRouting` refuses.
+        ValueError: the votes have another rank, or `DynamicRouting` refuses the arguments.
 
     Example:
         >>> votes = keras.random.normal((2, 1152, 10, 16))

@@ -1,4 +1,4 @@
-"""The convolution as short discrete Fourier transforms.
+"""Computes 2-D convolutions by short discrete Fourier transforms.
 
 A convolution with a large kernel repeats work, since neighbouring outputs share most of their inputs. Under a Fourier
 transform a convolution becomes one product for each frequency, which shares that work. The maps of a capsule network
@@ -14,7 +14,7 @@ are so small that plain matrix products compute the transform, and those run at 
    of complex matrices takes three real ones (Gauss): with X = a + ib and W = c + id, P1 = (a + b)c, P2 = a(c + d) and
    P3 = b(c − d) give Re Z = P1 − P3 and Im Z = P1 − P2.
 
-All three steps are linear but for the products, so with three small constant matrices the whole is
+Everything except the products is linear, so with three small constant matrices the whole algorithm is
 
     y = A · [(G · w) ⊙ (B · x)],
 
@@ -46,7 +46,7 @@ DIRECT_COST = 1.25
 _TRANSFORM = 1.0
 _NUMBER = 40.0
 _KERNEL_NUMBER = 60.0
-_LONGEST = 18  # of a transform: longer ones lose accuracy and need more memory for the transformed kernel
+_LONGEST = 18  # points of a transform: longer ones lose accuracy and need more memory for the transformed kernel
 
 
 def short_dft_convolution(
@@ -59,7 +59,7 @@ def short_dft_convolution(
         kernel: [kernel rows, kernel columns, channels, filters].
         strides: step of the kernel.
         padding: "valid" or "same".
-        tile: outputs of a tile, one number or (rows, columns); None: those with the least cost.
+        tile: outputs per tile, one number or (rows, columns); None: the size with the least cost.
 
     Returns:
         [batch, output rows, output columns, filters].
@@ -84,13 +84,13 @@ class Layout:
     """How the outputs are cut into tiles, and what that costs. All pairs are (rows, columns).
 
     Attributes:
-        outputs: of the whole convolution.
-        before: rows and columns of padding before the first.
-        taps: of the kernel in one phase, T.
-        tile: outputs of a tile, M.
+        outputs: size of the whole output.
+        before: rows and columns of padding before the first input.
+        taps: taps of the kernel in one phase, T.
+        tile: outputs per tile, M.
         tiles: number of tiles.
-        length: of the transforms, N.
-        image_cost, kernel_cost: multiplications for each image, and for each step whatever the batch is.
+        length: length of the transforms, N.
+        image_cost, kernel_cost: multiplications for each image, and for each step whatever the batch size is.
     """
 
     def __init__(self, size: Pair, kernel_shape: tuple[int, ...], strides: Pair, padding: str, tile: Pair | None):
@@ -125,7 +125,7 @@ class Layout:
 
 
 def real_numbers(length: Pair) -> int:
-    """Products of a transform: one for a frequency that is its own conjugate, three for each pair of others."""
+    """Number of products of a transform: one for a frequency that is its own conjugate, three for each other pair."""
     alone = math.prod(2 - n % 2 for n in length)
     return alone + 3 * (math.prod(length) - alone) // 2
 
@@ -134,7 +134,7 @@ def real_numbers(length: Pair) -> int:
 def layout_of(
     size: Pair, kernel_shape: tuple[int, ...], strides: Pair, padding: str, batch: int, tile: Pair | None = None
 ) -> Layout:
-    """The layout with the given tile, or else with the tile that costs least for the batch."""
+    """The layout with the given tile, or else with the tile of the least cost for the batch."""
     whole = Layout(size, kernel_shape, strides, padding, tile)
     if tile is not None:
         return whole
@@ -197,7 +197,7 @@ def _phases_of_inputs(inputs: Any, strides: Pair, layout: Layout) -> tuple[Any, 
 
 
 def _overlapping(points: Any, tiles: int, tile: int, length: int) -> Any:
-    """Tiles of `length` points, of which one begins every `tile` points: [points, rest] to [tiles, length, rest]."""
+    """Overlapping tiles of `length` points that start `tile` points apart: [points, rest] to [tiles, length, rest]."""
     if tiles == 1:
         return ops.expand_dims(points, axis=0)
     blocks = ops.reshape(points, (tiles + 1, tile, -1))
@@ -205,7 +205,7 @@ def _overlapping(points: Any, tiles: int, tile: int, length: int) -> Any:
 
 
 def _fit(tensor: Any, before: Pair, size: Pair, first: int = 1) -> Any:
-    """Pads two axes from `first` on with zeros, `before` of them in front, or cuts them at the end, to `size`."""
+    """Brings the two axes from `first` on to `size`: adds `before` zeros in front, then pads or crops at the end."""
     ends = [total - front for total, front in zip(size, before, strict=True)]
     now = tensor.shape[first : first + 2]
     if any(end < length for end, length in zip(ends, now, strict=True)):

@@ -1,3 +1,3 @@
-"""The version of the library, in a module that needs nothing else, so that packaging can read it."""
+"""Holds the version of the library, without imports, so that setup.py can read it."""
 
 __version__ = "1.0.0"

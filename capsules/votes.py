@@ -1,10 +1,11 @@
-"""The votes û_ij = u_i W_ij of input capsules for output capsules, and what a routing asks of them.
+"""Computes sums and agreements of the votes û_ij = u_i W_ij of input capsules for output capsules.
 
-`Votes` never stores a vote, forwards or backwards. The weighted sum of the votes is s_j = Σ_i c_ij u_i W_ij, and their
-agreement with v_j is u_i · (W_ij v_j): matrix products over the input capsules, one for each atom of theirs. Each is
-the other's gradient with respect to its first argument, so both passes are made of the same few products, and nothing
-is kept for the backward pass but the arguments: what is as large as the votes is computed again, which costs less than
-writing it and reading it back. `StoredVotes` answers the same questions of votes that exist as an array.
+`Votes` never stores a vote, neither in the forward nor in the backward pass. The weighted sum of the votes is
+s_j = Σ_i c_ij u_i W_ij, and their agreement with v_j is u_i · (W_ij v_j). Both are matrix products over the input
+capsules, one for each of their atoms. Each is the gradient of the other with respect to its first argument, so both
+passes consist of the same few products. Only the arguments are kept for the backward pass: arrays as large as the votes
+are computed again, which costs less than writing and reading them. `StoredVotes` has the same methods for votes that
+exist as an array.
 """
 
 from collections.abc import Callable
@@ -67,7 +68,7 @@ class StoredVotes:
         votes: û [batch, in, out, atoms].
 
     Raises:
-        ValueError: votes of another rank.
+        ValueError: the votes have another rank.
     """
 
     def __init__(self, votes):
@@ -95,10 +96,10 @@ class StoredVotes:
         return ops.squeeze(ops.matmul(self._by_output, capsules), axis=3)  # [out, batch, in]
 
 
-# The functions below take the input capsules in groups and by their atoms: a piece is one atom of one group, and the
-# pieces of a group follow one another. Shapes: inputs u [pieces, 1, batch, group]; kernel W [pieces, out, group,
+# The functions below divide the input capsules into groups and by their atoms: a piece is one atom of one group, and
+# the pieces of a group follow one another. Shapes: inputs u [pieces, 1, batch, group]; kernel W [pieces, out, group,
 # atoms]; coefficients c and agreements [groups, out, batch, group]; capsules v [out, batch, atoms]. The products have
-# the dtype of the inputs, all else is float32.
+# the dtype of the inputs, and everything else is float32.
 
 
 def weighted_sum(coefficients, inputs, kernel):
@@ -170,13 +171,13 @@ def _by_group(results: tuple, groups: int):
     return ops.stack([sum(results[group * count : (group + 1) * count]) for group in range(groups)])
 
 
-# Bytes of the coefficients of a group, for the whole batch. Several such arrays are at work at a time and should stay
-# in a processor's cache; smaller ones cost more for their number than they gain.
+# Bytes of the coefficients of a group, for the whole batch. Several such arrays are in use at the same time and should
+# stay in a processor's cache; with smaller ones, the overhead of more groups is larger than the gain.
 _GROUP_BYTES = 6e6
 
 
 def _number_of_groups(batch: int | None, size: int, num_outputs: int) -> int:
-    """The least number of equal groups of `size` input capsules that `_GROUP_BYTES` allows; see `_in_turn`."""
+    """The smallest number of equal groups of `size` input capsules that `_GROUP_BYTES` allows; see `_in_turn`."""
     if not is_tensorflow_on_cpu():
         return 1
     fitting = max(1.0, _GROUP_BYTES / (4 * num_outputs * (batch or NOMINAL_BATCH)))
@@ -184,14 +185,14 @@ def _number_of_groups(batch: int | None, size: int, num_outputs: int) -> int:
 
 
 def _in_turn(function: Callable, inputs, kernel, by_group=None) -> list[tuple]:
-    """Gives `function` the pieces of u and W, and for each of its results a tuple with one entry a call.
+    """Calls `function` with the pieces of u and W; returns for each of its results a tuple with one entry per call.
 
-    TensorFlow on a CPU gets one piece a call, and two pieces at a time: what is as large as the votes then stays in
-    the cache, and a core that has finished its share of one piece goes on with the other. Compilers and accelerators
-    do better with everything at once.
+    On a CPU, TensorFlow gets one piece per call and computes two pieces at a time. Arrays as large as the votes then
+    stay in the cache, and a core that has finished its share of one piece continues with the other. Compilers and
+    accelerators do better with all pieces in one call.
 
     Args:
-        function: takes u, W and, where `by_group` is given, its entry for the piece's group.
+        function: takes u, W and, if `by_group` is given, its entry for the piece's group.
         inputs, kernel: u and W.
         by_group: [groups, …], or None.
     """
