@@ -177,7 +177,7 @@ def test_every_job_takes_a_network_that_ships(shipped, tmp_path, capsys):
     code, out = run(capsys, f"--predict={picture}", "--summary_dir=more")
     assert code == 0 and "the network is that of more\n" in out and answer not in out, out
     code, out = run(capsys, "--checkpoint=pretrained:other", f"--predict={picture}")
-    assert code == 1 and out.endswith("There are: capsnet_mnist_small.\n")
+    assert code == 1 and out.endswith("The networks are: capsnet_mnist_small.\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -285,7 +285,7 @@ def test_a_checkpoint_cut_short_or_of_another_network_is_refused(tmp_path, capsy
 BAD = [
     _tiny_images, _cut_idx, _cut_records, _missing, _no_folder, _empty_folder, _not_a_folder, _nothing_to_watch,
     _download,
-    (["--hparams_override=primes=1"], "Unknown hparam 'primes'. Known are"),
+    (["--hparams_override=primes=1"], "Unknown hparam 'primes'. The hparams are"),
     (["--hparams_override=routing=x"], "routing takes a whole number"),
 ]  # fmt: skip
 BAD_FLAGS = [

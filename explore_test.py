@@ -158,7 +158,7 @@ def test_every_job_takes_a_network_that_ships(shipped, runs, capsys, monkeypatch
     assert reports == [[2, 2], [2, 2]]
     assert sorted(shipped.rglob("*")) == files  # nothing is written there
     code, out = run(capsys, "--checkpoint=pretrained:other")
-    assert code == 1 and out.endswith("There are: capsnet_mnist_small.\n") and out.count("\n") == 1
+    assert code == 1 and out.endswith("The networks are: capsnet_mnist_small.\n") and out.count("\n") == 1
 
 
 @pytest.mark.parametrize("file", ["config.json", "weights.npz", "SHA256SUMS"])

@@ -1,4 +1,4 @@
-"""The networks, by the names that `--model` takes, and those that ship with their weights."""
+"""Makes networks by the names that `--model` takes, and loads pretrained ones."""
 
 from importlib import import_module
 
@@ -22,20 +22,20 @@ def make_model(name: str, image_shape: tuple[int, int, int], num_classes: int, h
         hparams: an `HParams`, or a dict of its fields; None: the defaults.
 
     Raises:
-        ValueError: an image shape or number of classes that the network cannot have.
+        ValueError: the network cannot have this image shape or number of classes.
     """
     module, _, kind = MODELS[name].rpartition(".")
     return getattr(import_module(f".{module}", __name__), kind)(image_shape, num_classes, hparams)
 
 
 def load_pretrained(name: str):
-    """A network that ships with its weights, a Keras model.
+    """A pretrained network as a Keras model.
 
     Args:
-        name: a folder of `pretrained/`, such as "capsnet_mnist_small"; its `README.md` is the network's card.
+        name: a folder in `pretrained/`, such as "capsnet_mnist_small"; its `README.md` is the network's card.
 
     Raises:
-        ValueError: there is none of that name, or its files are missing or damaged.
+        ValueError: there is no such network, or its files are missing or damaged.
 
     Example:
         >>> model = load_pretrained("capsnet_mnist_small")

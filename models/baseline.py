@@ -1,4 +1,4 @@
-"""The two convolutional baselines: the one in the code of 2017 and the one in the paper's text (section 5)."""
+"""The two convolutional baselines: that of the code of 2017 and that of the paper's text (section 5)."""
 
 import itertools
 
@@ -15,14 +15,14 @@ def _stddev(value: float):
 
 
 class _ConvolutionalNetwork(Classifier):
-    """Convolutions, then fully connected layers, on feature maps flattened as [channel, row, column].
+    """Convolutions, followed by fully connected layers on feature maps flattened as [channel, row, column].
 
-    ReLU comes after pooling, on a quarter of the values: the largest of four and the positive part commute.
+    ReLU follows the pooling, where it has a quarter of the values: maximum and ReLU commute.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.convolutions: list = []  # of blocks: a convolution and maybe its pooling, then ReLU
+        self.convolutions: list = []  # blocks of a convolution and perhaps a pooling; ReLU follows each block
         self.head: list = []
 
     def _conv(self, name: str, channels: int, padding: str):
@@ -49,7 +49,7 @@ class _ConvolutionalNetwork(Classifier):
 
     def _build(self):
         for layer in (*itertools.chain(*self.convolutions), *self.head):
-            setattr(self, layer.name, layer)  # tf.train.Checkpoint follows attributes, and no list of a Keras layer
+            setattr(self, layer.name, layer)  # tf.train.Checkpoint follows attributes of a Keras layer, but not lists
         shape = self.input_shape
         for layer in itertools.chain(*self.convolutions):
             if isinstance(layer, keras.layers.Conv2D):
@@ -70,7 +70,7 @@ class _ConvolutionalNetwork(Classifier):
             results[block[0].name] = hidden = ops.relu(hidden)
         _, rows, columns, channels = hidden.shape
         hidden = ops.transpose(hidden, (0, 3, 1, 2))  # [batch, channels, rows, columns]
-        hidden = ops.reshape(hidden, (-1, channels * rows * columns))  # its own sizes: no other batch comes out
+        hidden = ops.reshape(hidden, (-1, channels * rows * columns))  # explicit sizes, so that the batch cannot change
         for layer in self.head:
             options = {"training": training} if isinstance(layer, keras.layers.Dropout) else {}
             results[layer.name] = hidden = layer(hidden, **options)
@@ -89,7 +89,7 @@ class _ConvolutionalNetwork(Classifier):
 
 @keras.saving.register_keras_serializable("capsules")
 class Baseline(_ConvolutionalNetwork):
-    """The baseline of the code of 2017: two pooled convolutions and a hidden layer; 7,495,946 weights at 28x28x1.
+    """The baseline of the code of 2017: two pooled convolutions and a hidden layer; 7,495,946 weights for 28x28x1.
 
     `model(images)` gives "logits" [batch, classes]. Arguments as `Classifier`.
     """
@@ -108,9 +108,9 @@ class Baseline(_ConvolutionalNetwork):
 
 @keras.saving.register_keras_serializable("capsules")
 class PaperBaseline(_ConvolutionalNetwork):
-    """The baseline of the paper's text: three convolutions, two hidden layers, dropout; 35,445,522 weights at 28x28x1.
+    """The baseline of the paper's text: three convolutions, two hidden layers, dropout; 35,445,522 weights for 28x28x1.
 
-    Its convolutions are padded whatever the hparam says, which is what the paper's 35.4M parameters tell.
+    Its convolutions are always padded, whatever the hparam is: only then are there 35.4M parameters as in the paper.
     `model(images)` gives "logits" [batch, classes]. Arguments as `Classifier`.
     """
 

@@ -1,4 +1,4 @@
-"""Batch normalisation in training, by TensorFlow's own operation for it."""
+"""Applies batch normalisation in training by TensorFlow's single operation for it."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from keras import ops
 
 
 def batch_normalised(layer: keras.layers.BatchNormalization, maps: Any, training: bool) -> Any:
-    """What a layer of batch normalisation makes of maps; the values are the layer's own, but for rounding.
+    """The output of a batch normalisation layer, equal to the layer's own except for rounding.
 
-    In training on TensorFlow one operation computes it, and one its gradient. Keras composes both of operations that
-    pass over the maps many more times, which took a sixth of Efficient-CapsNet's training step on a processor. Replicas
-    that average their statistics need Keras' way.
+    In training on TensorFlow, one operation computes it and one its gradient. Keras composes them from many operations
+    that each pass over the maps, which took a sixth of Efficient-CapsNet's training step on a CPU. Replicas that
+    average their statistics use the Keras layer.
 
     Args:
-        layer: a built layer, whose moving statistics are updated in training.
+        layer: a built layer; its moving statistics are updated in training.
         maps: [batch, rows, columns, channels].
         training: whether to normalise by the statistics of the batch.
     """
@@ -33,7 +33,7 @@ def batch_normalised(layer: keras.layers.BatchNormalization, maps: Any, training
             is_training=True,
         )
         count = ops.cast(tf.size(maps) // maps.shape[-1], "float32")
-        variance = variance * (count - 1) / count  # the operation gives the unbiased one, Keras keeps the biased
+        variance = variance * (count - 1) / count  # the operation returns the unbiased one, Keras keeps the biased
         for moving, value in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
             moving.assign(moving * layer.momentum + value * (1 - layer.momentum))
     return normalised

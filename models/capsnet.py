@@ -17,11 +17,11 @@ class CapsNet(CapsuleNetwork):
     ([batch, classes, class_atoms]). Arguments as `Classifier`; 8,215,728 weights for 28x28x1 images.
 
     Attributes:
-        capsule_layer: the layer that makes the class capsules, with the arguments of `Capsules`. A derived network sets
-            another one.
+        capsule_layer: class of the layer of class capsules, which takes the arguments of `Capsules`; a derived network
+            may set another one.
 
     Raises:
-        ValueError: images too small for the kernels, and as `Classifier`.
+        ValueError: the images are too small for the kernels; also as `Classifier`.
 
     Example:
         >>> model = CapsNet((28, 28, 1), 10)

@@ -1,4 +1,4 @@
-"""What networks with class capsules share: how they are read and how an image is drawn from one."""
+"""The base class of networks with class capsules, which draw images from them."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class CapsuleNetwork(Classifier):
         return self.activations(images)[self.primary.name]
 
     def named_decoder_variables(self) -> dict[str, Any]:
-        """The decoder's weights by their names in a checkpoint, in their order."""
+        """The decoder's weights by their names in a checkpoint, in order."""
         named: dict[str, Any] = {}
         for layer in self.decoder.stack if self.decoder else ():
             named[f"recons/{layer.name}/weights"] = layer.kernel

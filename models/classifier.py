@@ -1,4 +1,4 @@
-"""What all networks share: their losses, hooks for `compile` and `fit`, and their config."""
+"""The base class of all networks, with their losses, hooks for `compile` and `fit`, and config."""
 
 import math
 import warnings
@@ -18,7 +18,7 @@ from .hparams import HParams
 
 
 def replicas() -> int:
-    """Number of devices that share a batch: a loss of our own must be divided by it, Keras does not."""
+    """Number of devices that share a batch; a custom loss must be divided by it, because Keras does not do so."""
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf
@@ -27,41 +27,41 @@ def replicas() -> int:
 
 
 class _OwnMetrics(MetricsList):
-    """Metrics of a network's own, in the one kind of list in which Keras' callbacks look for their directions."""
+    """A network's own metrics, in the kind of list in which Keras' callbacks look up the direction of a metric."""
 
     def result(self) -> dict[str, Any]:
         return {metric.name: metric.result() for metric in self.metrics}
 
 
 class Classifier(keras.Model):
-    """A network from images to class logits that knows its own losses.
+    """A network from images to class logits that has its own losses.
 
-    `model(images)` takes float images [batch, rows, columns, depth] in [0, 1] and gives a dict with at least
+    `model(images)` takes float images [batch, rows, columns, depth] in [0, 1] and returns a dict with at least
     "logits" [batch, classes]. It never sees a label.
 
-    `compile("adam")` trains with the network's own loss. A `loss` given there takes the place of the classification
-    loss and gets the labels and the logits, as `metrics` do; the reconstruction loss stays.
+    `compile("adam")` trains with the network's own loss. A `loss` in `compile` replaces the classification loss; it
+    gets the labels and the logits, as `metrics` do. The reconstruction loss stays.
 
-    `fit` takes `x=images` and `y=labels`: integers [batch], [batch, 1] or, for several digits in an image,
-    [batch, num_targets]; or one-hot [batch, classes]. `y={"labels": …, "reconstruction_targets": …}` is for images to
-    reconstruct that are others than the input: [batch, num_targets, rows, columns, depth].
+    `fit` takes `x=images` and `y=labels`: integers [batch], [batch, 1] or, for several digits per image,
+    [batch, num_targets]; or one-hot [batch, classes]. If the images to reconstruct are not the input, use
+    `y={"labels": …, "reconstruction_targets": …}` with images [batch, num_targets, rows, columns, depth].
 
     Args:
         image_shape: (rows, columns, depth).
         num_classes: number of classes.
         hparams: an HParams, or a dict of its fields.
-        name, dtype, trainable: as in `keras.Model`; dtype is a policy and reaches every layer.
+        name, dtype, trainable: see `keras.Model`; dtype is a policy for every layer.
 
     Raises:
-        ValueError: sizes that are not whole numbers of 1 or more; images of another shape than `image_shape`.
+        ValueError: a size is not a whole number of 1 or more, or images have another shape than `image_shape`.
     """
 
     has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`
-    score_name = "score"  # what to call what `scores` gives
+    score_name = "score"  # the name of what `scores` returns, for users
 
     def __init__(self, image_shape, num_classes: int, hparams: HParams | dict | None = None, **kwargs):
         super().__init__(**kwargs)
-        # The layer that draws an image from capsules, where there is one; on PyTorch a class's attribute would hide it.
+        # The layer that draws an image from capsules, or None. On PyTorch an attribute of the class would hide it.
         self.decoder: Any = None
         kind = type(self).__name__
         rows, columns, depth = counts(f"{kind}: image_shape", image_shape, "(rows, columns, depth)")
@@ -80,7 +80,7 @@ class Classifier(keras.Model):
         return (None, *self.image_shape)
 
     def named_variables(self) -> dict[str, Any]:
-        """The variables that a checkpoint keeps, by their names in it, in their order: 2017's for 2017's networks."""
+        """The variables in a checkpoint, by name and in order; the networks of 2017 keep the names of 2017."""
         raise NotImplementedError
 
     def count_weights(self) -> int:
@@ -88,36 +88,36 @@ class Classifier(keras.Model):
         return sum(math.prod(variable.shape) for variable in self.trainable_variables)
 
     def activations(self, images) -> dict[str, Any]:
-        """What each layer makes of the images, by the layer's name, for summaries and pictures."""
+        """The output of each layer for the images, by the layer's name, for summaries and pictures."""
         raise NotImplementedError
 
     def scores(self, logits):
-        """Logits [batch, classes] as people read them, in [0, 1].
+        """Scores in [0, 1] for users, from logits [batch, classes].
 
-        The softmax or the sigmoid where a network was trained with these; what learns with the margin loss is a
-        probability as it is, but for what lies outside.
+        They are the softmax or the sigmoid if the network was trained with it. With the margin loss, the logits are
+        probabilities already and are clipped to [0, 1].
         """
         if self.hparams.loss_type == "softmax":
             return ops.softmax(logits)
         return ops.sigmoid(logits) if self.hparams.loss_type == "sigmoid" else ops.clip(logits, 0.0, 1.0)
 
     def places(self) -> dict[str, float] | None:
-        """Where the grid of primary capsules, which are routed to the classes, lies over the image; None: no such grid.
+        """The position over the image of the grid of primary capsules that are routed to the classes; None: no grid.
 
-        "first" is the middle of the first capsule's field of view, in pixels from the middle of the first pixel;
-        "step" the distance to the next; "sees" the side of the field.
+        "first" is the centre of the first capsule's receptive field, in pixels from the centre of the first pixel,
+        "step" the distance to the next one, and "sees" the side of the field.
         """
         return None
 
     def remake(self, outputs: dict, labels) -> list:
-        """One reconstruction of the images for each label [batch, num_targets]; none where there is no decoder."""
+        """One reconstruction of the images for each label [batch, num_targets]; empty if there is no decoder."""
         return []
 
     def costs(self, outputs: dict, images, labels, reconstruction_targets=None, sample_weight=None) -> dict[str, Any]:
-        """The losses of a batch, each a float32 scalar: classification, reconstruction and their sum, total.
+        """The losses of a batch as float32 scalars: "classification", "reconstruction" and their sum, "total".
 
         Args:
-            outputs: what `model(images)` gave.
+            outputs: the outputs of `model(images)`.
             images: the batch [batch, rows, columns, depth].
             labels: int [batch, num_targets].
             reconstruction_targets: images to reconstruct for each label [batch, num_targets, rows, columns, depth];
@@ -140,7 +140,7 @@ class Classifier(keras.Model):
             "total": classification + reconstruction,
         }
 
-    # Hooks of Keras: with these, compile() and fit() work on every backend.
+    # Keras' hooks, with which compile() and fit() work on every backend.
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         given, reconstruction_targets = _labels_and_reconstruction_targets(y)
@@ -159,7 +159,7 @@ class Classifier(keras.Model):
         targets = multi_hot_targets(labels, self.num_classes)
         for metric in (accuracy, almost):
             metric.update_state(targets, y_pred["logits"])
-        # A label that is no class makes the loss NaN where nothing can be raised.
+        # A label outside the classes makes the loss NaN where no error can be raised.
         return ops.where(ops.all(valid), loss, float("nan")) / replicas()
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -198,19 +198,19 @@ class Classifier(keras.Model):
         }
 
     def _for_keras(self, labels):
-        """Labels for a loss or a metric given to `compile`: as they are, but multi-hot where an image has several."""
+        """Labels for a loss or a metric given to `compile`: unchanged, or multi-hot if an image has several."""
         if len(labels.shape) == 2 and labels.shape[1] not in (1, self.num_classes):
             return multi_hot_targets(ops.cast(labels, "int32"), self.num_classes)
         return labels
 
     def _check_data(self, x, y, class_weight=None) -> None:
-        """Refuses labels that are no class and warns of images outside [0, 1], while the values can be seen."""
+        """Refuses labels outside the classes and warns of images outside [0, 1], while values are available."""
         if y is None:  # a data set brings its own labels
             return
         labels, _ = self._targets(_labels_and_reconstruction_targets(y)[0])
         if class_weight and labels.shape[1] > 1:
             raise ValueError(
-                f"class_weight needs one label for each image, and these have {labels.shape[1]}. Use sample_weight."
+                f"class_weight needs one label per image, but these have {labels.shape[1]}. Use sample_weight."
             )
         pixels = values(x)
         if pixels is not None and pixels.size and not (pixels.min() >= 0 and pixels.max() <= 1):
@@ -221,10 +221,10 @@ class Classifier(keras.Model):
             )
 
     def _targets(self, labels) -> tuple[Any, Any]:
-        """Labels in a form that `fit` takes as int32 [batch, num_targets], and whether each example's are classes.
+        """Labels in any form that `fit` takes as int32 [batch, num_targets], and whether each example's are valid.
 
         Raises:
-            ValueError: another shape or, where values can be seen, a label that is no class.
+            ValueError: the labels have another shape or, where values are available, one is outside the classes.
         """
         labels, classes = ops.convert_to_tensor(labels), self.num_classes
         if len(labels.shape) == 1:
@@ -253,7 +253,7 @@ TERMS = {"margin": margin_terms, "margin_sum": margin_terms, "softmax": softmax_
 
 
 def _mean(terms, sample_weight=None):
-    """Mean of [batch] or [batch, classes], each example multiplied by its weight first."""
+    """Mean of terms [batch] or [batch, classes], after each example is multiplied by its weight."""
     if sample_weight is None:
         return ops.mean(terms)
     shape = (ops.shape(terms)[0], *[1] * (len(terms.shape) - 1))  # [batch] or [batch, 1]

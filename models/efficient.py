@@ -1,4 +1,4 @@
-"""Efficient-CapsNet: four convolutions, depthwise primary capsules and self-attention routing."""
+"""Efficient-CapsNet: four convolutions, depthwise primary capsules, self-attention routing and a decoder."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from .upsampling_decoder import UpsamplingDecoder, leaky_relu
 
 CHANNELS = (32, 64, 64, 128)
 ATOMS = 8  # of a primary capsule
-SMALLEST = 11  # side of an image that the four convolutions leave something of
-LARGEST_MAP = 9  # smaller side of the feature map that the primary capsules of a derived network should see
+SMALLEST = 11  # smallest side of an image that the four convolutions can process
+LARGEST_MAP = 9  # largest value for the smaller side of the last feature map in a derived network
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Architecture:
 
     Attributes:
         kernels: sides of the four convolutions' kernels.
-        strides: of the four convolutions.
-        primary_kernel: (rows, columns) of the depthwise convolution.
-        primary_stride: its step.
-        instance: LeakyReLU and normalisation of each image, in place of ReLU and batch normalisation.
-        upsampling: whether the decoder is `UpsamplingDecoder` in place of `capsules.Decoder`.
+        strides: strides of the four convolutions.
+        primary_kernel: (rows, columns) of the depthwise convolution's kernel.
+        primary_stride: stride of the depthwise convolution.
+        instance: whether LeakyReLU and instance normalisation replace ReLU and batch normalisation.
+        upsampling: whether the decoder is `UpsamplingDecoder` instead of `capsules.Decoder`.
     """
 
     kernels: tuple[int, int, int, int]
@@ -48,14 +48,14 @@ PAPER = {  # by image shape: MNIST, MultiMNIST and smallNORB
 
 
 def architecture(image_shape: tuple[int, int, int]) -> Architecture:
-    """The paper's sizes for the three image shapes in it, and derived ones for any other.
+    """The paper's sizes for its three image shapes, and derived sizes for any other.
 
-    A derived network has MNIST's kernels. The last convolution has stride 2; so have the third, the second and the
-    first, in this order, as long as both sides of the last feature map are larger than 9. The primary capsules' kernel
-    covers that map, whatever its size.
+    A derived network has MNIST's kernels. The last convolution has stride 2. While both sides of the last feature map
+    are larger than 9, the third, the second and the first convolution get stride 2 too, in this order. The primary
+    capsules' kernel covers the last map, whatever its size is.
 
     Raises:
-        ValueError: images smaller than 11x11.
+        ValueError: the images are smaller than 11x11.
     """
     if image_shape in PAPER:
         return PAPER[image_shape]
@@ -79,16 +79,16 @@ class EfficientCapsNet(CapsuleNetwork):
     """Efficient-CapsNet; 161,824 weights and a decoder of 1,411,344 for 28x28x1 images.
 
     `model(images)` gives "logits" (lengths of the class capsules, [batch, classes], float32) and "capsules"
-    ([batch, classes, class_atoms]). Arguments as `Classifier`; of the hparams of networks only `class_atoms` and
-    `remake` concern it. For the sizes see `architecture`.
+    ([batch, classes, class_atoms]). Arguments as `Classifier`; among the hparams that describe a network, it uses only
+    `class_atoms` and `remake`. For the sizes see `architecture`.
 
-    Batch normalisation averages over all replicas that share a batch, where a distribution strategy is used.
+    Under a distribution strategy, batch normalisation averages over all replicas that share a batch.
 
     Source: Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet: capsule network with self-attention routing",
     Scientific Reports 11:14634, 2021 (arXiv:2101.12491).
 
     Raises:
-        ValueError: images smaller than 11x11.
+        ValueError: the images are smaller than 11x11; also as `Classifier`.
 
     Example:
         >>> model = EfficientCapsNet((28, 28, 1), 10)
@@ -136,7 +136,7 @@ class EfficientCapsNet(CapsuleNetwork):
                 momentum=0.99, epsilon=1e-3, synchronized=replicas() > 1, dtype=self.dtype_policy, name=name
             )
         return keras.layers.GroupNormalization(
-            groups=-1,  # one a channel
+            groups=-1,  # one group per channel
             epsilon=1e-3,
             gamma_initializer="random_uniform",
             beta_initializer="random_uniform",
@@ -188,4 +188,4 @@ class EfficientCapsNet(CapsuleNetwork):
         return named | self.named_decoder_variables()
 
 
-_NAMES = {"kernel": "weights", "bias": "biases"}  # what 2017 called them
+_NAMES = {"kernel": "weights", "bias": "biases"}  # their names in 2017

@@ -15,16 +15,16 @@ _POSITIVE = (
 )
 _TOO_LARGE = 1e39  # for a float32
 
-# The recipe of Efficient-CapsNet (Mazzia et al. 2021), for --batch_size=16; an epoch of MNIST is 3750 steps.
+# The recipe of Efficient-CapsNet (Mazzia et al. 2021), for --batch_size=16: an epoch of MNIST has 3750 steps.
 _EFFICIENT = "loss_type=margin_sum,learning_rate=0.0005,learning_rate_floor=0.00005,decay_rate=0.97,staircase=true,"
 _EFFICIENT += "preparation=efficient"
 
 
-# Networks of the paper that differ from the defaults, by the names that --preset takes.
+# Hparams of published networks that differ from the defaults, by the names that --preset takes.
 PRESETS = {
     "cifar10": "num_prime_capsules=64,padding=SAME,leaky=true,remake=false",
     "svhn": "conv_channels=64,num_prime_capsules=16,primary_atoms=6,class_atoms=8",
-    # 0.392 times the mean over the pixels, and half of that for each of two digits
+    # reconstruction_weight: 0.392 times the mean over the pixels, and half of that for each of two digits
     "efficient_mnist": f"{_EFFICIENT},decay_steps=3750,reconstruction_weight={0.392 / 28**2:.6g}",
     "efficient_multimnist": f"{_EFFICIENT},decay_steps=3750,reconstruction_weight={0.392 / 2 / 36**2:.6g}",
     "efficient_norb": f"{_EFFICIENT},decay_steps=1519,reconstruction_weight={0.392 / 2 / 48**2:.6g}",
@@ -33,26 +33,26 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class HParams:
-    """What a network and its training may vary. The defaults are those of 2017."""
+    """Hyperparameters of a network and its training. The defaults are those of 2017."""
 
-    decay_rate: float = 0.96  # the learning rate is multiplied by this ...
-    decay_steps: int = 2000  # ... every so many steps, smoothly unless `staircase`
-    leaky: bool = False  # an extra, dropped output takes part in the routing softmax
+    decay_rate: float = 0.96  # factor of the learning rate ...
+    decay_steps: int = 2000  # ... for this many steps, applied smoothly unless `staircase` is true
+    leaky: bool = False  # an extra output takes part in the routing softmax, and its share is dropped
     learning_rate: float = 0.001
     loss_type: str = "margin"  # margin (mean over the classes), margin_sum (the paper's sum), softmax or sigmoid
     num_prime_capsules: int = 32  # types of primary capsules
-    padding: str = "VALID"  # VALID or SAME, of the convolutions
+    padding: str = "VALID"  # of the convolutions, VALID or SAME
     remake: bool = True  # reconstruct the image and add its loss
     routing: int = 3  # routing iterations
-    verbose: bool = False  # image and histogram summaries
+    verbose: bool = False  # write image and histogram summaries
     conv_channels: int = 256  # channels of CapsNet's first convolution
     primary_atoms: int = 8  # length of a primary capsule
     class_atoms: int = 16  # length of a class capsule
-    routing_gradient: str = "all"  # through all routing iterations, or the last only
-    learning_rate_floor: float = 1e-6  # the learning rate falls no lower
-    staircase: bool = False  # the learning rate falls at whole multiples of decay_steps
-    reconstruction_weight: float = 0.0005  # of the sum of squared pixel differences, in the loss
-    preparation: str = "2017"  # of the images: 2017, or efficient (see `input_data.Options`)
+    routing_gradient: str = "all"  # the gradient flows through all routing iterations, or only the last
+    learning_rate_floor: float = 1e-6  # the learning rate never falls below this
+    staircase: bool = False  # the learning rate changes only at multiples of decay_steps
+    reconstruction_weight: float = 0.0005  # weight of the sum of squared pixel differences in the loss
+    preparation: str = "2017"  # how images are prepared: 2017 or efficient (see `input_data.Options`)
 
     def __post_init__(self):
         for name, choices in _CHOICES.items():
@@ -64,13 +64,13 @@ class HParams:
                 raise ValueError(f"hparam {name} must be greater than 0, less than {_TOO_LARGE:g}. Received: {value}")
 
     def override(self, text: str | None) -> "HParams":
-        """These hparams with the changes of an override string.
+        """These hparams with the changes in an override string.
 
         Args:
             text: `name=value,name=value`; booleans are true or false in any case; None or "" changes nothing.
 
         Raises:
-            ValueError: a malformed pair, an unknown or repeated name, or a value of the wrong type.
+            ValueError: a pair is malformed, a name is unknown or repeated, or a value has the wrong type.
         """
         types = {field.name: field.type for field in fields(self)}
         changes: dict[str, Any] = {}
@@ -79,7 +79,7 @@ class HParams:
             if not (name and equals and value) or "=" in value:
                 raise ValueError(f"hparams are given as name=value,name=value. Received the part {pair!r} in {text!r}")
             if name not in types:
-                raise ValueError(f"Unknown hparam {name!r}. Known are: {', '.join(sorted(types))}")
+                raise ValueError(f"Unknown hparam {name!r}. The hparams are: {', '.join(sorted(types))}")
             if name in changes:
                 raise ValueError(f"hparam {name} is given twice in {text!r}. Give it once.")
             changes[name] = _parse(name, value, types[name])

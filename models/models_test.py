@@ -148,7 +148,7 @@ def test_the_override_takes_its_types_from_the_defaults():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("primes=3", "Unknown hparam 'primes'. Known are: .*num_prime_capsules"),
+        ("primes=3", "Unknown hparam 'primes'. The hparams are: .*num_prime_capsules"),
         ("routing=2.5", "routing takes a whole number. Received: '2.5'"),
         ("leaky=yes", "leaky takes true or false"),
         ("learning_rate=fast", "learning_rate takes a number"),

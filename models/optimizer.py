@@ -1,4 +1,4 @@
-"""Adam in the form of TF 1 and the learning rate of 2017, on any backend."""
+"""Makes Adam and the learning rate schedule of 2017 on any backend."""
 
 import keras
 from keras import ops
@@ -8,14 +8,14 @@ from .hparams import HParams
 
 @keras.saving.register_keras_serializable("capsules")
 class DecayToFloor(keras.optimizers.schedules.LearningRateSchedule):
-    """max(floor, rate · decay^(step/decay_steps)), falling smoothly with every step, or in a staircase.
+    """max(floor, rate · decay^(step/decay_steps)), which falls with every step or in a staircase.
 
     Args:
         learning_rate: the rate at step 0.
         decay_rate: factor for each `decay_steps` steps.
         decay_steps: number of steps.
-        floor: the rate falls no lower.
-        staircase: fall at whole multiples of `decay_steps` alone.
+        floor: the smallest rate.
+        staircase: whether the rate changes only at multiples of `decay_steps`.
     """
 
     def __init__(
@@ -36,10 +36,9 @@ class DecayToFloor(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("capsules")
 class Adam(keras.optimizers.Adam):
-    """Keras' Adam, updated on TensorFlow by the one operation that TF 1 used.
+    """Keras' Adam, which on TensorFlow makes each update with the single operation that TF 1 used.
 
-    It computes the same, reading and writing each array once, where the update in single operations passes over
-    memory fifteen times.
+    The result is the same, but each array is read and written once. Keras' own update passes over memory fifteen times.
     """
 
     def update_step(self, gradient, variable, learning_rate):
@@ -64,23 +63,23 @@ class Adam(keras.optimizers.Adam):
 
 
 def _handle(variable):
-    """The resource of a variable of Keras or TensorFlow; of a mirrored one, that of the device being updated."""
+    """The resource handle of a Keras or TensorFlow variable; for a mirrored variable, that of the current device."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
 def make_schedule(hparams: HParams) -> DecayToFloor:
-    """The learning rate by step, as the hparams say."""
+    """The learning rate schedule of the hparams."""
     return DecayToFloor(
         hparams.learning_rate, hparams.decay_rate, hparams.decay_steps, hparams.learning_rate_floor, hparams.staircase
     )
 
 
 def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimizers.Optimizer:
-    """Adam with β 0.9 and 0.999 and ε 1e-8, which Keras applies outside the bias correction, as TF 1 did.
+    """Adam with β 0.9 and 0.999 and ε 1e-8; Keras applies ε outside the bias correction, as TF 1 did.
 
     Args:
         hparams: the learning rate and its decay.
-        scale_loss: scale the loss dynamically, which float16 gradients need.
+        scale_loss: whether to scale the loss dynamically, which float16 gradients need.
     """
     rate = make_schedule(hparams)
     adam = Adam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam")

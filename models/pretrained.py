@@ -1,10 +1,11 @@
-"""Networks that ship with the code: each folder of `pretrained/` has one, with its card.
+"""Reads and writes the files of pretrained networks; each folder of `pretrained/` has one, with its card.
 
-`config.json` says what the network is, `weights.npz` has its weights by the names of a checkpoint and its
-`global_step`, and `SHA256SUMS` has the checksums of both, against which every reading checks them.
+`config.json` describes the network, `weights.npz` has its weights by the names of a checkpoint and its `global_step`,
+and `SHA256SUMS` has the checksums of both, which are checked each time a file is read.
 
-In `weights.npz` a float array [...] is its byte planes, uint8 [2 or 4, ...]: first the lowest byte of each float16 or
-float32, last the byte with its sign and exponent. Few values of the last are frequent, so that it can be compressed.
+In `weights.npz`, a float array [...] is stored as byte planes, uint8 [2 or 4, ...], from the lowest byte of each
+float16 or float32 to the byte with its sign and exponent. In the last plane few values are frequent, so it compresses
+well.
 """
 
 import hashlib
@@ -21,15 +22,15 @@ CONFIG, WEIGHTS, SUMS = "config.json", "weights.npz", "SHA256SUMS"
 
 
 def names() -> list[str]:
-    """The names of the networks that ship."""
+    """The names of the pretrained networks."""
     return sorted(path.name for path in FOLDER.glob("*") if path.is_dir())
 
 
 def find(name: str) -> Path:
-    """The folder of a network that ships.
+    """The folder of a pretrained network.
 
     Raises:
-        ValueError: there is none of that name; the message lists the names.
+        ValueError: there is no such network; the message lists the names.
     """
     if name in names():
         return FOLDER / name
@@ -38,16 +39,16 @@ def find(name: str) -> Path:
             f"There is no pretrained network {name!r}: {FOLDER} is missing or empty. "
             "Copy it from a checkout of the code."
         )
-    raise ValueError(f"There is no pretrained network {name!r}. There are: {', '.join(names())}.")
+    raise ValueError(f"There is no pretrained network {name!r}. The networks are: {', '.join(names())}.")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What `config.json` says of a network. Errors as `read_file`."""
+    """The content of a network's `config.json`. Errors as `read_file`."""
     return json.loads(read_file(folder, CONFIG))
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:
-    """The weights of a network by their names, float32, and its number of training steps, "global_step", int64.
+    """The weights of a network by name, float32, and its number of training steps, "global_step", int64.
 
     Errors as `read_file`.
     """
@@ -60,7 +61,7 @@ def write_weights(path: Path, weights: Mapping[str, np.ndarray], step: int) -> N
 
     Args:
         path: the file.
-        weights: float16 or float32 by name.
+        weights: float16 or float32 arrays by name.
         step: number of training steps.
     """
     planes: dict[str, Any] = {name: _to_planes(values) for name, values in weights.items()}
@@ -68,15 +69,15 @@ def write_weights(path: Path, weights: Mapping[str, np.ndarray], step: int) -> N
 
 
 def checksum_line(path: Path) -> str:
-    """The line of a file in `SHA256SUMS`, as the program sha256sum writes it."""
+    """The line of a file in `SHA256SUMS`, in the format of the program sha256sum."""
     return f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
 
 
 def read_file(folder: Path, name: str) -> bytes:
-    """The content of a file of a network that ships, checked against `SHA256SUMS`.
+    """The content of a file of a pretrained network, checked against `SHA256SUMS`.
 
     Raises:
-        ValueError: a file that is missing, cannot be read or does not fit its checksum.
+        ValueError: the file is missing, cannot be read or does not match its checksum.
     """
     again = f"Copy {folder} again from a checkout of the code."
     try:
@@ -86,7 +87,7 @@ def read_file(folder: Path, name: str) -> bytes:
         raise ValueError(f"The pretrained network {folder.name} cannot be read ({error}). {again}") from None
     if f"{hashlib.sha256(content).hexdigest()}  {name}" not in sums:
         raise ValueError(
-            f"The pretrained network {folder.name} is damaged: {name} does not fit its checksum in {SUMS}. {again}"
+            f"The pretrained network {folder.name} is damaged: {name} does not match its checksum in {SUMS}. {again}"
         )
     return content
 

@@ -86,7 +86,7 @@ def test_a_damaged_or_missing_file_is_one_sentence(copied, file, harm):
 def test_an_unknown_name_gets_the_names_that_there_are(copied, name):
     (copied / "README.md").touch()
     (copied / "second").mkdir()
-    with pytest.raises(ValueError, match=r"no pretrained network '.*'\. There are: second, tiny\.$"):
+    with pytest.raises(ValueError, match=r"no pretrained network '.*'\. The networks are: second, tiny\.$"):
         load_pretrained(name)
 
 

@@ -7,20 +7,21 @@ from keras import ops
 
 
 def leaky_relu(values: Any, slope: float) -> Any:
-    """The values, those below 0 times `slope`, which lies in [0, 1].
+    """The values, with those below 0 multiplied by `slope`, a number in [0, 1].
 
-    Not `keras.ops.leaky_relu`: on processors TensorFlow's optimizer of graphs merges that with the convolution before
-    it although the gradient needs the convolution's own result, and prints an error.
+    This is not `keras.ops.leaky_relu`, because on CPUs TensorFlow's graph optimizer merges that with the preceding
+    convolution although the gradient needs the convolution's own result, and prints an error.
     """
     return ops.maximum(values, slope * values)
 
 
 @keras.saving.register_keras_serializable("capsules")
 class UpsamplingDecoder(keras.layers.Layer):
-    """Draws an image from one capsule by enlarging a small one.
+    """Draws an image from one capsule by enlarging a small image.
 
-    A fully connected layer makes an image of 8x8 with one channel. Three times it is doubled (bilinear) and convolved
-    (3x3, no padding, 64, 128 and 128 channels, LeakyReLU 0.2); a last 3x3 convolution and a sigmoid make 48x48 pixels.
+    A fully connected layer makes an image of 8x8 with one channel. Three times, the image is doubled (bilinear) and
+    convolved (3x3, no padding, 64, 128 and 128 channels, LeakyReLU 0.2). A last 3x3 convolution and a sigmoid make
+    48x48 pixels.
 
     Source: code of Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet", Scientific Reports 11:14634, 2021.
 
@@ -30,14 +31,14 @@ class UpsamplingDecoder(keras.layers.Layer):
     Call: as `capsules.Decoder`. Output: images [batch, 48, 48, depth] in [0, 1], float32 under every dtype policy.
     """
 
-    SIDE = 8  # of the small image
-    SIZE = 48  # of the result
+    SIDE = 8  # pixels of the small image
+    SIZE = 48  # pixels of the result
 
     def __init__(self, depth: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.depth = depth
         self.dense = keras.layers.Dense(self.SIDE**2, dtype=self.dtype_policy, name="dense")
-        # Attributes and not a list: tf.train.Checkpoint follows no Python list of a Keras layer.
+        # Attributes and not a list: tf.train.Checkpoint does not follow a Python list in a Keras layer.
         self.conv1, self.conv2, self.conv3, self.conv4 = (
             keras.layers.Conv2D(channels, 3, data_format="channels_last", dtype=self.dtype_policy, name=f"conv{index}")
             for index, channels in enumerate((64, 128, 128, depth), start=1)
@@ -45,7 +46,7 @@ class UpsamplingDecoder(keras.layers.Layer):
 
     @property
     def stack(self) -> tuple[keras.layers.Layer, ...]:
-        """The layers with weights, in their order."""
+        """The layers with weights, in order."""
         return self.dense, self.conv1, self.conv2, self.conv3, self.conv4
 
     def build(self, capsules_shape: tuple, shown_shape: tuple | None = None) -> None:

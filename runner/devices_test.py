@@ -9,9 +9,9 @@ from runner.devices import choose_devices
 @pytest.mark.parametrize(
     ("gpus", "count", "words"),
     [
-        ("0", 0, "--gpus is cpu: this machine has no GPU"),
-        ("1", 1, "--gpus is cpu or 0: this machine has 1 GPU"),
-        ("0,4", 4, "--gpus is cpu or numbers 0 to 3: this machine has 4 GPU"),
+        ("0", 0, "--gpus takes cpu: this machine has no GPU"),
+        ("1", 1, "--gpus takes cpu or 0: this machine has 1 GPU"),
+        ("0,4", 4, "--gpus takes cpu or numbers 0 to 3: this machine has 4 GPU"),
         ("-1", 2, "cpu or numbers 0 to 1"),
         ("first", 2, "Received: first"),
         ("0,0", 2, "each named once"),

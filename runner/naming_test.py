@@ -66,8 +66,8 @@ def test_a_network_that_ships_has_a_name(tmp_path, monkeypatch):
     (tmp_path / "one/config.json").write_text("{}")
     (tmp_path / "one/SHA256SUMS").write_text(pretrained.checksum_line(tmp_path / "one/config.json"))
     assert resolve("pretrained:one") == str(tmp_path / "one/weights.npz")
-    with pytest.raises(MissingCheckpoint, match="There are: one"):
+    with pytest.raises(MissingCheckpoint, match="The networks are: one"):
         resolve("pretrained:two")
     (tmp_path / "one/config.json").write_text("[]")
-    with pytest.raises(ValueError, match="config.json does not fit its checksum"):
+    with pytest.raises(ValueError, match="config.json does not match its checksum"):
         resolve("pretrained:one")

@@ -88,7 +88,7 @@ def test_a_damaged_file_is_refused(folder, file, monkeypatch):
     content = (folder / file).read_bytes()
     try:
         (folder / file).write_bytes(content[:-9] + b"123456789")
-        with pytest.raises(ValueError, match=f"{file} does not fit its checksum"):
+        with pytest.raises(ValueError, match=f"{file} does not match its checksum"):
             load("pretrained:small")
     finally:
         (folder / file).write_bytes(content)
