@@ -1,4 +1,7 @@
-"""Data sets by the names that `--dataset` takes. A new one: a module with `open_split` and `prepare`, and its line."""
+"""Opens data sets by the names that `--dataset` takes.
+
+A new data set needs a module with `open_split` and `prepare`, and a line in `DATASETS`.
+"""
 
 from importlib import import_module
 
@@ -25,11 +28,11 @@ def open_split(dataset: str, split: str, data_dir: str | None, options: Options 
     Args:
         dataset: a name in `DATASETS`.
         split: train, test, valid_train or valid_test.
-        data_dir: where its files are; the data set's module says what None means.
-        options: what else the user says of the data.
+        data_dir: the folder with its files; the data set's module defines what None means.
+        options: further options of the user.
 
     Raises:
-        DataError: files that are missing or damaged, options that the data set cannot serve, or an empty split.
+        DataError: files are missing or damaged, the data set does not support the options, or the split is empty.
     """
     opened = import_module(DATASETS[dataset]).open_split(data_dir, split, options)
     if not len(opened):
@@ -44,22 +47,22 @@ def prepare(
     class_names: tuple[str, ...] = (),
     options: Options = Options(),
 ) -> tuple[np.ndarray, list[str]]:
-    """Turns any picture into an image as a network that was trained on a data set expects it.
+    """Turns any picture into an image for a network that was trained on a data set.
 
-    A picture that has the form of a test image of the data set already becomes what the network is evaluated on.
+    A picture of a test image becomes exactly the array on which the network is evaluated.
 
     Args:
         dataset: a name in `DATASETS`.
         picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
         image_shape: (rows, columns, depth) of the network's images.
         class_names: the network's classes, which tell relatives of MNIST apart.
-        options: those of the data that the network was trained on.
+        options: the options of the data that the network was trained on.
 
     Returns:
-        float32 of the network's image_shape, and what was done, in words.
+        The image, float32 of the network's image_shape, and a list of what was done.
 
     Raises:
-        DataError: not such a picture, or one that has nothing readable on it.
+        DataError: the picture has another form, or nothing readable is on it.
     """
     pictures.check(picture)
     return import_module(DATASETS[dataset]).prepare(picture, image_shape, class_names, options)

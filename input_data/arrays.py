@@ -1,4 +1,4 @@
-"""Images that fit in memory, whatever they come from, shifted at random in training."""
+"""A split of images in memory, which shifts them at random in training."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from input_data.images import integers, scaled, shift
 
 
 class ImageArrays(Split):
-    """Images scaled to [0, 1]; in training each is shifted at random by up to `reach` pixels each way.
+    """Images scaled to [0, 1], each shifted at random by up to `reach` pixels each way.
 
     Args:
         info: the data set's facts; its image_shape is that of `images`.
         images: uint8 [n, rows, columns, depth].
         labels: [n].
-        reach: pixels; 0: no shift.
+        reach: pixels; 0 for no shift, as in evaluation.
     """
 
     def __init__(self, info: Info, images: np.ndarray, labels: np.ndarray, reach: int):
@@ -34,7 +34,7 @@ class ImageArrays(Split):
 
 
 def hold_out(split: str, *arrays: np.ndarray) -> list[np.ndarray]:
-    """The part of the training arrays that a split takes: validation is the first sixth, as in 2017's MNIST."""
+    """The part of the training arrays for a split: validation takes the first sixth, as for MNIST in 2017."""
     size = len(arrays[0]) // 6
     part = {"valid_train": slice(size, None), "valid_test": slice(size)}.get(split, slice(None))
     return [array[part] for array in arrays]

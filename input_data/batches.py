@@ -1,6 +1,6 @@
-"""Batches of a split: their order, their shards and the thread that makes them ahead of the consumer.
+"""Makes batches of a split: their order, their shards, and a thread that prepares them ahead of the consumer.
 
-A batch is a function of (seed, step) alone, so that a run that is resumed continues with the batches it would have had.
+A batch is a function of (seed, step) only, so a resumed run continues with the same batches.
 """
 
 import itertools
@@ -14,12 +14,12 @@ from input_data.dataset import Split
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns the order in which an epoch visits the examples: a permutation of range(size), given by (seed, epoch)."""
+    """Returns the order of the examples in an epoch: a permutation of range(size) determined by (seed, epoch)."""
     return np.random.default_rng([seed, epoch]).permutation(np.arange(size, dtype=np.uint32))
 
 
 class _Orders:
-    """Looks up `epoch_order`. A batch spans two epochs at most, so that only the last order is kept."""
+    """Looks up `epoch_order`. A batch spans at most two epochs, so only the last order is kept."""
 
     def __init__(self, size: int, seed: int):
         self.size, self.seed = size, seed
@@ -39,14 +39,14 @@ class _Orders:
 def training_batches(
     split: Split, batch_size: int, seed: int, start_step: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Endless batches from `start_step` on. Batch number `step` is a function of (seed, step) alone.
+    """Endless batches from `start_step` on. Batch number `step` is a function of (seed, step) only.
 
     Args:
-        split: where the examples come from.
+        split: the examples.
         batch_size: examples in the whole batch; each epoch visits every example once.
         seed: the run's seed.
         start_step: number of the first batch.
-        shard: (i, n): give only the i-th of n equal parts of each batch (`batch_size` is the whole's).
+        shard: (i, n) selects the i-th of n equal parts of each batch of `batch_size` examples.
     """
     orders = _Orders(len(split), seed)
     index, count = shard
@@ -66,7 +66,7 @@ def evaluation_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """The first `limit` examples (None: all) once, in file order; the last batch may be smaller.
 
-    With `augmented`, a training split is augmented with noise of a fixed seed; without it, not at all.
+    With `augmented`, a training split is augmented with noise from a fixed seed; otherwise it is not augmented.
     """
     size = len(split) if limit is None else min(limit, len(split))
 
@@ -80,7 +80,7 @@ def evaluation_batches(
 
 
 def prefetch(items: Iterator, ahead: int = 2) -> Iterator:
-    """Yields the same items, made by a thread that stays `ahead` of the consumer; its errors reach the consumer."""
+    """Yields the same items from a thread that works up to `ahead` items in advance; its errors are raised here."""
     ready: queue.Queue = queue.Queue(ahead)
     stopped = threading.Event()
 

@@ -1,6 +1,6 @@
-"""What every data set offers: its facts and random access to its examples.
+"""The base class of data sets, with their facts, options and random access to their examples.
 
-A data set is one class derived from `Split`; `input_data.DATASETS` names them. Everything here is NumPy,
+A data set is a class derived from `Split`; `input_data.DATASETS` lists them. Everything here is NumPy,
 so it serves any backend and starts without TensorFlow.
 """
 
@@ -22,11 +22,11 @@ class Info:
     """Facts of a data set.
 
     Attributes:
-        name: what to call it in messages.
+        name: its name in messages.
         image_shape: (rows, columns, depth) of the images that the network sees.
         num_classes: number of classes.
-        num_targets: number of labels of an image, 1 or 2.
-        class_names: one name a class.
+        num_targets: number of labels per image, 1 or 2.
+        class_names: one name for each class.
     """
 
     name: str
@@ -38,17 +38,17 @@ class Info:
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may say of the data beside the folder; a data set reads what concerns it.
+    """The user's options for the data, besides the folder; each data set uses those that concern it.
 
     Attributes:
-        num_targets: labels of an image, 1 or 2.
-        num_pairs: MultiMNIST: test pairs for each test digit.
-        image_size: own images: side of the square they are resized to; None: as they are.
-        grayscale: own images: read them with one channel.
-        preparation: "2017", or "efficient": the training images of MNIST, MultiMNIST and smallNORB are varied, and
-            those of smallNORB sized, as for Efficient-CapsNet. Other data sets know one way.
-        statistics: what `Split.statistics` was of a network's training images, which its other images are prepared
-            with; none: as the images themselves say.
+        num_targets: labels per image, 1 or 2.
+        num_pairs: MultiMNIST: number of test pairs for each test digit.
+        image_size: the user's own images: side of the square to which they are resized; None keeps their size.
+        grayscale: the user's own images: whether to read them with one channel.
+        preparation: "2017" or "efficient". With "efficient", the training images of MNIST, MultiMNIST and smallNORB are
+            varied, and smallNORB's images are resized, as for Efficient-CapsNet. Other data sets ignore it.
+        statistics: `Split.statistics` of a network's training images, with which its other images are prepared; empty:
+            statistics of the images themselves.
     """
 
     num_targets: int = 1
@@ -62,15 +62,15 @@ class Options:
         """The folder of a data set whose images have one label.
 
         Args:
-            name: what the data set is called.
-            data_dir: what the user gave.
-            content: what should be in it, for the message.
+            name: the data set's name.
+            data_dir: the user's --data_dir.
+            content: the files that should be in it, for the message.
 
         Raises:
-            DataError: no folder, or two targets.
+            DataError: there is no such folder, or num_targets is 2.
         """
         if self.num_targets != 1:
-            raise DataError(f"--num_targets=2 is for MNIST alone: images of {name} have one label.")
+            raise DataError(f"--num_targets=2 works only for MNIST and its relatives: images of {name} have one label.")
         if data_dir is None or not Path(data_dir).is_dir():
             raise DataError(f"{name} needs a --data_dir: the folder with {content}. Received: {data_dir}")
         return Path(data_dir)
@@ -81,9 +81,9 @@ class Split:
 
     Attributes:
         info: the data set's facts.
-        noise: how many uniform random numbers in [0, 1) the augmentation of one image takes; 0: none.
-        note: what a user should know of this data, or nothing.
-        statistics: numbers over all images that each is prepared with; none: it needs none.
+        noise: how many uniform random numbers in [0, 1) the augmentation of one image needs.
+        note: what the user should know about this data; may be empty.
+        statistics: statistics of all images with which each image is prepared; empty if it needs none.
     """
 
     info: Info
@@ -95,21 +95,20 @@ class Split:
         raise NotImplementedError
 
     def batch(self, indices: np.ndarray, noise: np.ndarray) -> dict[str, np.ndarray]:
-        """The examples at `indices`, augmented as `noise` says.
+        """The examples at `indices`, augmented according to `noise`.
 
         Args:
             indices: int [n].
-            noise: float64 [n, self.noise] in [0, 1), all the randomness there is.
+            noise: float64 [n, self.noise] in [0, 1), the only source of randomness.
 
         Returns:
-            "images" float32 [n, rows, columns, depth], "labels" int32 [n, num_targets] and, where each label has
-            an image of its own to reconstruct, "reconstruction_targets" float32
-            [n, num_targets, rows, columns, depth].
+            "images" float32 [n, rows, columns, depth], "labels" int32 [n, num_targets] and, if each label has its own
+            image to reconstruct, "reconstruction_targets" float32 [n, num_targets, rows, columns, depth].
         """
         raise NotImplementedError
 
     def checksum(self) -> int:
-        """A checksum of the labels of all examples, by which a run knows its data again."""
+        """A checksum of the labels of all examples, by which a resumed run recognises its data."""
         labels = []
         for start in range(0, len(self), 1000):
             indices = np.arange(start, min(start + 1000, len(self)))
@@ -117,7 +116,7 @@ class Split:
         return labels_checksum(np.concatenate(labels))
 
     def verify(self) -> None:
-        """Checks what reading in any order leaves out, such as checksums; raises DataError naming the first fault."""
+        """Runs the checks that reading single examples omits; raises DataError naming the first fault."""
 
 
 def labels_checksum(labels: np.ndarray) -> int:
@@ -126,7 +125,7 @@ def labels_checksum(labels: np.ndarray) -> int:
 
 
 def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 0) -> np.ndarray:
-    """Returns labels as they count from 0, int32 [n].
+    """Returns labels counted from 0, int32 [n].
 
     Args:
         labels: [n], any kind of number.
@@ -135,7 +134,7 @@ def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 
         first: the label of the first class in the file.
 
     Raises:
-        DataError: naming the first label that is no whole number from `first` to `first` + num_classes - 1.
+        DataError: a label is not a whole number from `first` to `first` + num_classes - 1; the message names the first.
     """
     last = first + num_classes - 1
     fits = (labels >= first) & (labels <= last)  # false for NaN

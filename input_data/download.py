@@ -1,4 +1,4 @@
-"""Fetches data sets where there is internet, from where Keras has them and checked by its checksums."""
+"""Downloads data sets from the addresses that Keras uses, and checks them by Keras' checksums."""
 
 import shutil
 import tarfile
@@ -15,9 +15,9 @@ class Remote:
     """A file to fetch.
 
     Attributes:
-        url: where it is.
-        sha256: its checksum; None: Keras knows none, and the file's own sizes and sums are checked when it is read.
-        folder: what a `.tar.gz` unpacks to; None: the file is kept as it is.
+        url: its address.
+        sha256: its checksum; None: Keras has none, and the sizes and sums in the file are checked when it is read.
+        folder: the folder that a `.tar.gz` unpacks to; None: the file is kept as it is.
     """
 
     url: str
@@ -48,20 +48,20 @@ REMOTES = {
 
 
 def download(dataset: str, data_dir: str | None) -> None:
-    """Fetches a data set where a folder lacks it.
+    """Downloads a data set to a folder that does not have it.
 
     Args:
         dataset: a name in `REMOTES`.
-        data_dir: the folder, made where it is missing.
+        data_dir: the folder, which is created if it is missing.
 
     Raises:
-        DataError: a data set that Keras does not have, no folder named, no network, or content with another checksum;
-            the folder then has no part of the file.
+        DataError: Keras does not have the data set, no folder is given, there is no network, or a checksum is wrong.
+            No part of a file is then left in the folder.
     """
     if dataset not in REMOTES:
         raise DataError(f"--download fetches {', '.join(REMOTES)}. Received --dataset={dataset}: fetch it by hand.")
     if data_dir is None:
-        raise DataError(f"--download needs a --data_dir to put {dataset} into.")
+        raise DataError(f"--download needs a --data_dir for the files of {dataset}.")
     folder = Path(data_dir)
     folder.mkdir(parents=True, exist_ok=True)
     if _is_complete(dataset, data_dir):
@@ -72,10 +72,10 @@ def download(dataset: str, data_dir: str | None) -> None:
             continue
         print(f"Fetching {remote.url}", flush=True)
         drafts = folder / f".download-{dataset}"
-        shutil.rmtree(drafts, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(drafts, ignore_errors=True)  # left by a process that was killed
         try:
             _fetch(remote, drafts).replace(target)
-        except Exception as error:  # Keras raises exceptions of no class of their own
+        except Exception as error:  # Keras raises plain exceptions
             raise DataError(
                 f"Cannot fetch {remote.url} ({error}). Without internet, copy {remote.folder or remote.name} into "
                 f"{folder} by hand" + (", or leave out --data_dir to use the sample." if dataset == "mnist" else ".")
@@ -85,7 +85,7 @@ def download(dataset: str, data_dir: str | None) -> None:
 
 
 def _is_complete(dataset: str, data_dir: str) -> bool:
-    """Whether a folder has a data set already, in whatever form."""
+    """Whether a folder already has a data set, in any form."""
     try:
         for split_name in ("train", "test"):
             open_split(dataset, split_name, data_dir)
@@ -95,7 +95,7 @@ def _is_complete(dataset: str, data_dir: str) -> bool:
 
 
 def _fetch(remote: Remote, drafts: Path) -> Path:
-    """Fetches a file into a folder and unpacks it there; returns what is to be kept."""
+    """Downloads a file to a folder and unpacks it there; returns the path to keep."""
     from keras.utils import get_file  # only here, so that data are read without Keras
 
     file = Path(get_file(remote.name, remote.url, file_hash=remote.sha256, cache_dir=str(drafts), cache_subdir="."))

@@ -1,4 +1,4 @@
-"""Flags of a program, declared once as the fields of a frozen dataclass and read as absl reads them.
+"""Reads a program's flags, which are declared as the fields of a frozen dataclass, in absl's syntax.
 
     @dataclass(frozen=True)
     class Config:
@@ -6,8 +6,8 @@
 
     config = parse(Config, sys.argv[1:], "train.py", "Trains a network.")
 
-`--train=false`, `--train=False`, `--notrain`, `--train false`, `-train=false` and `--flagfile=FILE` mean what they mean
-to absl; `--help` lists the program's own flags, `--helpfull` absl's too.
+`--train=false`, `--train=False`, `--notrain`, `--train false`, `-train=false` and `--flagfile=FILE` work as in absl.
+`--help` lists the program's own flags, and `--helpfull` those of absl too.
 """
 
 import argparse
@@ -32,16 +32,16 @@ _BOOLEANS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0"
 
 @dataclass(frozen=True)
 class Rule:
-    """What a flag takes, beside its type.
+    """The values that a flag takes, besides its type.
 
     Attributes:
-        help: its line in --help.
-        group: the heading that it stands under.
-        choices: all its values; none: any.
+        help: its text in --help.
+        group: its heading in --help.
+        choices: all allowed values; empty: any value.
         low, high: bounds of a number.
-        path: a file or folder on this machine, in which ~ is the home folder.
-        endings: of a file's name, those that are taken; "" is a name without one. None: any.
-        metavar: what --help shows for the value.
+        path: whether it is a path on this machine, in which ~ is the home folder.
+        endings: allowed endings of the file name, where "" is a name without an ending; None: any ending.
+        metavar: the placeholder for the value in --help.
     """
 
     help: str
@@ -55,23 +55,23 @@ class Rule:
 
 
 def flag(default: Any, help: str, group: str = "", **rule: Any) -> Any:
-    """A field of the dataclass; a default of MISSING makes it a flag that must be given. See `Rule`."""
+    """A field of the dataclass, see `Rule`; with the default MISSING the flag is required."""
     return field(default=default, metadata={"rule": Rule(help, group, **rule)})
 
 
 def value_type(declared: Field) -> type:
-    """The type of a flag's value: `int` of a field that is an `int` or an `int | None`."""
+    """The type of a flag's value: `int` for a field of type `int` or `int | None`."""
     if isinstance(declared.type, types.UnionType):
         return next(each for each in typing.get_args(declared.type) if each is not type(None))
     return typing.cast(type, declared.type)
 
 
 def check(declared: Field, value: Any) -> None:
-    """Raises ValueError, saying what is expected, where a value is not of a flag's type, choices and range."""
+    """Raises ValueError, saying what is expected, if a value does not have a flag's type, choices and range."""
     if value is None and isinstance(declared.type, types.UnionType):
         return
     rule, kind = declared.metadata["rule"], value_type(declared)
-    # In Python True is an int, and a whole number serves where any number does.
+    # In Python True is an int. A whole number is accepted for any number.
     if type(value) is not kind and not (kind is float and type(value) is int):
         names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
         raise ValueError(f"expected {names[kind]}, received {value!r}")
@@ -86,7 +86,7 @@ def check(declared: Field, value: Any) -> None:
 
 
 def _read(declared: Field, text: str) -> Any:
-    """The value that a text means for a flag; ValueError saying what is expected."""
+    """The value of a flag's text; raises ValueError, saying what is expected, if the text is wrong."""
     rule, kind = declared.metadata["rule"], value_type(declared)
     value: Any = text
     if kind is bool:
@@ -103,7 +103,7 @@ def _read(declared: Field, text: str) -> Any:
 
 def _path(rule: Rule, text: str) -> str:
     if "://" in text:
-        raise ValueError(f"expected a path on this machine; addresses are not served, received {text!r}")
+        raise ValueError(f"expected a path on this machine, not an address, received {text!r}")
     if not text or "\0" in text:
         raise ValueError(f"expected a path, received {text!r}")
     if rule.endings is not None and Path(text).suffix.lower() not in rule.endings:
@@ -118,7 +118,7 @@ def _one_line(message: str) -> str:
 
 
 class _Parser(argparse_flags.ArgumentParser):
-    """absl's parser, with one line for an error and no usage text before it."""
+    """absl's parser, which prints an error as one line without the usage text."""
 
     def parse_args(self, args=None, namespace=None):
         namespace, unknown = self.parse_known_args(args, namespace)
@@ -179,14 +179,14 @@ def _add(parser, declared: Field) -> None:
 
 
 def parse(kind: type[T], arguments: Sequence[str], program: str, description: str, epilog: str = "") -> T:
-    """The flags in `arguments`, as a dataclass; wrong ones end the process with one line and exit code 2.
+    """The flags in `arguments` as a dataclass; wrong flags end the process with one line and exit code 2.
 
     Args:
-        kind: a dataclass whose fields are made by `flag`; its ValueErrors are taken for wrong flags too.
-        arguments: without the program's name.
-        program: its name, for messages.
-        description: what it does, for --help.
-        epilog: what --help says in the end.
+        kind: a dataclass whose fields are made by `flag`; a ValueError from it counts as an error in the flags.
+        arguments: the arguments without the program's name.
+        program: the program's name, for messages.
+        description: what the program does, for --help.
+        epilog: the last paragraph of --help.
     """
     parser = _Parser(
         prog=program,
@@ -211,7 +211,7 @@ def parse(kind: type[T], arguments: Sequence[str], program: str, description: st
 
 
 def exit_code(program: str, job: Callable[[], int]) -> int:
-    """Runs a job and returns its exit code: 1 after one sentence for an error, 130 after Ctrl-C."""
+    """Runs a job and returns its exit code: 1 after an error, which is printed in one line, and 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a path need not be UTF-8
             stream.reconfigure(errors="backslashreplace")
@@ -226,6 +226,6 @@ def exit_code(program: str, job: Callable[[], int]) -> int:
     except Exception as error:
         tensorflow = sys.modules.get("tensorflow")
         if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
-            raise  # a mistake of ours: its place is wanted
+            raise  # a bug of ours, whose traceback is needed
         print(f"{program}: error: {_one_line(error.message or str(error))}", file=sys.stderr)
         return 1

@@ -68,7 +68,7 @@ def test_the_tilde_is_the_home_folder(monkeypatch):
         (["--rate=1e999"], "--rate: expected a number, inf at most, received 'inf'"),
         (["--name=c"], "--name: invalid choice: 'c' (choose from"),
         (["--name=b"], "--name=b goes with --train=false"),
-        (["--data=gs://bucket/x"], "--data: expected a path on this machine; addresses are not served"),
+        (["--data=gs://bucket/x"], "--data: expected a path on this machine, not an address"),
         (["--data="], "--data: expected a path, received ''"),
         (["--out=x.txt"], "--out: expected a name that ends in .csv or without an ending, received 'x.txt'"),
         (["--flagfile=/not/there"], "/not/there"),

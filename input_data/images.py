@@ -1,13 +1,13 @@
-"""What data sets do to batches of images, each image by its own numbers: shift, crop, distort, scale.
+"""Shifts, crops, distorts and scales batches of images, each image by its own numbers.
 
-The random numbers come from outside (`Split.noise`), so every function here is a plain function.
+The random numbers are arguments (see `Split.noise`), so every function is deterministic.
 """
 
 import numpy as np
 
 
 def shift(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Moves each image down and right by its own whole number of pixels and fills with zeros.
+    """Moves each image down and right by its own whole number of pixels and fills the gap with zeros.
 
     Args:
         images: uint8 [n, height, width] or [n, height, width, depth].
@@ -22,7 +22,7 @@ def shift(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarr
 
 
 def integers(noise: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Uniform numbers in [0, 1) as whole numbers from `low` to `high`, both included."""
+    """Turns uniform numbers in [0, 1) into whole numbers from `low` to `high`, both included."""
     return low + (noise * (high - low + 1)).astype(np.int64)
 
 
@@ -32,13 +32,13 @@ def scaled(images: np.ndarray, unit: int = 255) -> np.ndarray:
 
 
 def crop(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A part of each image, from its own corner.
+    """Crops each image at its own corner.
 
     Args:
         images: [n, height, width, depth].
         rows: int [n], the first row.
         columns: int [n], the first column.
-        size: (rows, columns) of the part.
+        size: (rows, columns) of the crop.
     """
     windows = np.lib.stride_tricks.sliding_window_view(images, size, axis=(1, 2))
     return np.moveaxis(windows[np.arange(len(images)), rows, columns], 1, -1)  # [n, *size, depth]
@@ -53,14 +53,14 @@ def centre(images: np.ndarray, size: int) -> np.ndarray:
 def distort(
     images: np.ndarray, brightness: np.ndarray, contrast: np.ndarray, reach: float = 63, spread: float = 0.8
 ) -> np.ndarray:
-    """Brightness ±reach, in the pixels' own unit, then 1 ± spread times the distance to the mean; by default 2017's.
+    """Changes brightness by ±`reach` and then contrast by a factor of 1 ± `spread`; the defaults are those of 2017.
 
     Args:
         images: float32 [n, height, width, depth].
         brightness: noise [n] in [0, 1).
         contrast: noise [n] in [0, 1).
-        reach: the largest change of brightness.
-        spread: the largest change of the contrast's factor.
+        reach: the largest change of brightness, in the unit of the pixels.
+        spread: the largest change of the contrast factor.
     """
     images = images + (2 * reach * brightness - reach).astype(np.float32)[:, None, None, None]
     mean = images.mean(axis=(1, 2), keepdims=True)  # of each channel
@@ -68,7 +68,7 @@ def distort(
 
 
 def standardised(images: np.ndarray) -> np.ndarray:
-    """Each image with mean 0 and deviation 1; the deviation is held above 1/√pixels, as TensorFlow does."""
+    """Standardises each image to mean 0 and deviation 1; a deviation below 1/√pixels is raised, as in TensorFlow."""
     # Sums along rows are the same for one image as for a batch, in every bit.
     rows = images.astype(np.float32).reshape(len(images), -1)  # [n, height·width·depth]
     mean, deviation = rows.mean(axis=1, keepdims=True), rows.std(axis=1, keepdims=True)

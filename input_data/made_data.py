@@ -1,4 +1,4 @@
-"""Every input pipeline's data in a temporary folder: given files where there are some, made ones of the same format."""
+"""Prepares data for every input pipeline in a folder: the user's files, or generated ones of the same format."""
 
 import shutil
 from pathlib import Path
@@ -8,16 +8,16 @@ import numpy as np
 from input_data.mnist import mnist_shift
 from input_data.norb import norb_convert
 
-_SIZE = 2000  # of the made data sets
+_SIZE = 2000  # examples of a generated data set
 
 
 def make_all(folder: Path, mnist: Path, cifar10: Path | None) -> dict[str, list[str]]:
-    """Flags of `experiment.py` for each pipeline, by its name.
+    """Returns the flags of `experiment.py` for each pipeline, by the pipeline's name.
 
     Args:
-        folder: where the made files go.
-        mnist: a folder of gzipped IDX files.
-        cifar10: a folder of CIFAR-10's binary files; None: made ones.
+        folder: the folder for generated files.
+        mnist: a folder with MNIST's gzipped IDX files.
+        cifar10: a folder with CIFAR-10's binary files; None generates some.
     """
     records = folder / "records"
     records.mkdir()

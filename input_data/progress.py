@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere, and lines in between."""
+"""Shows the progress of long work, as a bar on a terminal and as occasional lines elsewhere, and prints lines."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 INTERVAL = 20.0  # seconds between plain lines
 _REDRAW = 0.2  # seconds between two states of the bar
-_BAR = 8  # columns, which leaves the numbers room on a terminal of 80
+_BAR = 8  # columns of the bar, which leaves room for the numbers on a terminal of 80
 
 T = TypeVar("T", bound=Sized)
 
@@ -27,16 +27,16 @@ def duration(seconds: float) -> str:
 
 
 def say(text: str) -> None:
-    """Prints a line at once, also into a pipe."""
+    """Prints a line immediately, even into a pipe."""
     with _output_may_end():
         print(text, flush=True)
 
 
 @contextmanager
 def _output_may_end() -> Iterator[None]:
-    """Where the terminal or the reader of a pipe has gone, asks this process to end as the terminal's end would.
+    """If the terminal or the reader of a pipe has gone, sends this process the signal of a closed terminal.
 
-    So a training job saves first. The output goes nowhere from then on.
+    A training job then saves before it ends. Further output is discarded.
     """
     try:
         yield
@@ -48,19 +48,19 @@ def _output_may_end() -> Iterator[None]:
             os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
         hangup = getattr(signal, "SIGHUP", signal.SIGTERM)
-        ignored = signal.getsignal(hangup) == signal.SIG_IGN  # as nohup does: it is about the terminal, not the pipe
+        ignored = signal.getsignal(hangup) == signal.SIG_IGN  # nohup ignores it for the terminal, not for the pipe
         signal.raise_signal(signal.SIGTERM if ignored else hangup)
 
 
 class Progress:
-    """Says how far the work is, its rate and the time left. A context manager; on its end the bar goes.
+    """Shows how far the work is, its rate and the time left. A context manager that removes the bar when it ends.
 
     Args:
-        total: units of work in all.
-        unit: what they are called ("step").
-        items: things done in a unit, for the rate (images of a step).
-        item: what they are called.
-        done: units done before.
+        total: total units of work.
+        unit: the name of a unit, such as "step".
+        items: number of items in a unit, for the rate, such as the images of a step.
+        item: the name of the items.
+        done: units that were done before.
     """
 
     def __init__(self, total: int, unit: str, items: float = 1, item: str = "images", done: int = 0):
@@ -84,16 +84,16 @@ class Progress:
                 self._bar.stop()
 
     def update(self, done: int, note: str | Callable[[], str] = "") -> None:
-        """Tells, if it is time to, that `done` units are done.
+        """Reports that `done` units are done, if it is time for a report.
 
         Args:
-            done: in all.
-            note: what to say behind the numbers, or a function that is asked for it when it is to be shown.
+            done: units done in total.
+            note: text after the numbers, or a function that returns it and is called only for a report.
         """
         now = time.monotonic()
         self.done = done
         if not self.warm:
-            self.start, self.first, self.warm = now, done, True  # the first call compiles: keep it out of the rate
+            self.start, self.first, self.warm = now, done, True  # the first call compiles, so the rate leaves it out
         if now - self.said < (_REDRAW if self._bar else INTERVAL):
             return
         self.said = now
@@ -124,13 +124,13 @@ def _make_bar():
 
 
 def track(items: Iterable[T], total: int, unit: str, size: Callable[[T], int] = len) -> Iterator[T]:
-    """The same items, with their progress.
+    """Yields the same items and shows their progress.
 
     Args:
-        items: what the work is done on.
+        items: the items to work on.
         total: the sum of their sizes.
-        unit: what is counted.
-        size: of an item.
+        unit: the name of what is counted.
+        size: gives the size of an item.
     """
     done = 0
     with Progress(total, unit, item=f"{unit}s") as progress:

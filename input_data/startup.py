@@ -1,4 +1,4 @@
-"""Loads TensorFlow without the lines that it prints each time and that nobody needs."""
+"""Imports TensorFlow without the lines that it prints each time."""
 
 import faulthandler
 import os
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow. What its libraries print meanwhile is shown only if that fails."""
+    """Imports TensorFlow. The output of its libraries is shown only if the import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with stderr_held_back():
         import tensorflow  # noqa: F401
@@ -17,9 +17,9 @@ def load_tensorflow() -> None:
 
 @contextmanager
 def stderr_held_back() -> Iterator[None]:
-    """Holds back what the process writes to file descriptor 2, from C++ too; an error shows it after all.
+    """Holds back what the process writes to file descriptor 2, from C++ too, and shows it only if there is an error.
 
-    Where a library ends the whole process, Python's traceback still goes to the real place.
+    If a library ends the whole process, Python's traceback is still shown.
     """
     sys.stderr.flush()
     try:

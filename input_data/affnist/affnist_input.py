@@ -1,8 +1,9 @@
-"""affNIST: train on MNIST digits placed at random in 40x40, test on digits under affine transformations.
+"""affNIST: training on MNIST digits placed at random in 40x40, tests on digits under affine transformations.
 
-Paper, section 5.2. affNIST (https://www.cs.toronto.edu/~tijmen/affNIST/) comes as MATLAB files; its host comes and
-goes. Without them the test split is a substitute, and says so: MNIST's test digits under affNIST's documented
-transformations: rotation ±20°, shear ±0.2, scale 0.8 to 1.2 on each axis, any translation that keeps it inside.
+Paper, section 5.2. affNIST (https://www.cs.toronto.edu/~tijmen/affNIST/) consists of MATLAB files, but its host is not
+always up. Without them, the test split is a substitute, and its note says so: MNIST's test digits under affNIST's
+documented transformations (rotation ±20°, shear ±0.2, scale 0.8 to 1.2 on each axis, any translation that keeps the
+digit inside).
 """
 
 from pathlib import Path
@@ -25,7 +26,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Returns images uint8 [n, 40, 40] and labels int32 [n] of one of affNIST's `.mat` files.
 
     Raises:
-        DataError: a file that is damaged, or without a struct affNISTdata of the right shapes.
+        DataError: the file is damaged, or has no struct affNISTdata of the right shapes.
     """
     record = matlab.load(path, ("affNISTdata",))["affNISTdata"]
     if not isinstance(record, dict) or not {"image", "label_int"} <= record.keys():
@@ -40,7 +41,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def substitute(images: np.ndarray) -> np.ndarray:
-    """Each digit [n, rows, columns] under a transformation of its own, in 40x40; the same on every machine."""
+    """Each digit [n, rows, columns] under its own random transformation, in 40x40; the same on every machine."""
     from scipy.ndimage import affine_transform
 
     drawn = np.empty((len(images), SIZE, SIZE), np.uint8)
@@ -51,7 +52,7 @@ def substitute(images: np.ndarray) -> np.ndarray:
         forward = rotation @ np.array([[1, 0], [shear, 1]]) @ np.diag(0.8 + 0.4 * noise[2:4])
         inked = np.argwhere(image)
         centre = (inked.min(axis=0) + inked.max(axis=0)) / 2
-        moved = (inked - centre) @ forward.T  # where the digit's pixels come to lie around the target's centre
+        moved = (inked - centre) @ forward.T  # positions of the digit's pixels relative to the target's centre
         low, high = 1 - moved.min(axis=0), SIZE - 2 - moved.max(axis=0)
         target = np.where(low <= high, low + noise[4:] * (high - low), (SIZE - 1) / 2)
         inverse = np.linalg.inv(forward)
@@ -64,7 +65,7 @@ def substitute(images: np.ndarray) -> np.ndarray:
 def _digits(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
     examples = load(folder, split_name)
     if examples.relative.class_names != INFO.class_names:
-        raise DataError(f"affNIST is made of digits. {folder} has {examples.relative.name}.")
+        raise DataError(f"affNIST needs the digits of MNIST. {folder} has {examples.relative.name}.")
     return examples.images, examples.labels
 
 
@@ -80,7 +81,7 @@ def _expanded(path: Path) -> Split:
 def prepare(
     picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
-    """Any picture as a test image, see `digits.prepare`."""
+    """Prepares any picture like a test image, see `digits.prepare`."""
     return digits.prepare(picture, image_shape)
 
 
@@ -88,13 +89,13 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     """affNIST's split: expanded MNIST for training and validation, affNIST or its substitute for the test.
 
     Args:
-        data_dir: a folder with MNIST's IDX files; for training also `train_6shifted_mnist.tfrecords`, and for the
-            real test affNIST's `test.mat` or `test_batches/*.mat`.
+        data_dir: a folder with MNIST's IDX files. It may also have `train_6shifted_mnist.tfrecords` for training, and
+            affNIST's `test.mat` or `test_batches/*.mat` for the real test.
         split: train, test, valid_train or valid_test.
         options: num_targets must be 1.
 
     Raises:
-        DataError: files that are missing or damaged.
+        DataError: files are missing or damaged.
     """
     folder = options.folder("affNIST", data_dir, "MNIST's IDX files and affNIST's test.mat or test_batches/*.mat")
     if split == "test":

@@ -42,7 +42,7 @@ class Cifar10(Split):
 def prepare(
     picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
-    """Any picture as a test image: resized to 32x32, its centre, standardised. See `input_data.prepare`."""
+    """Prepares any picture like a test image: resized to 32x32, cropped, standardised. See `input_data.prepare`."""
     picture, notes = with_depth(picture, 3)
     picture, changed = resized(picture, RAW, RAW)
     return standardised(centre(picture[None], SIZE))[0], [*notes, *changed, f"centre {SIZE}x{SIZE}"]
@@ -52,12 +52,12 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     """Opens CIFAR-10's split; validation holds out data_batch_5.
 
     Args:
-        data_dir: a folder with one of the forms in `sources`.
+        data_dir: a folder with one of the formats in `sources`.
         split: train, test, valid_train or valid_test.
         options: num_targets must be 1.
 
     Raises:
-        DataError: files that are missing or damaged.
+        DataError: files are missing or damaged.
     """
     folder = options.folder("CIFAR-10", data_dir, "cifar-10-batches-bin, cifar-10-batches-py or TFRecords")
     return Cifar10(*sources.load(folder, split), split in ("train", "valid_train"))

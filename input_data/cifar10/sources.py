@@ -1,4 +1,4 @@
-"""Where CIFAR-10 is found in a folder: its binary version, its Python version, or TFRecords of two kinds."""
+"""Finds and reads CIFAR-10 in a folder: its binary version, its Python version, or TFRecords of two kinds."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +35,7 @@ def read_binary(path: Path) -> Arrays:
     green and blue.
 
     Raises:
-        DataError: a size that is no multiple of 3,073 bytes, an empty file, or a label above 9.
+        DataError: the file is empty, its size is not a multiple of 3,073 bytes, or a label is above 9.
     """
     check_size(path, path.stat().st_size)
     content = np.fromfile(path, np.uint8)
@@ -52,7 +52,7 @@ def read_pickled(path: Path) -> Arrays:
     """Returns the images and labels of a file of CIFAR-10's Python version.
 
     Raises:
-        DataError: as `pickled.load`, and for a file without images and labels of the right sizes.
+        DataError: the file has no images and labels of the right sizes; also as `pickled.load`.
     """
     content = pickled.load(path)
     planes, labels = content.get("data"), content.get("labels")
@@ -68,7 +68,7 @@ def read_generated(path: Path) -> Arrays:
     """Returns the images and labels of a TFRecord file that the TensorFlow models' generator wrote.
 
     Raises:
-        DataError: naming a record that is damaged, of another size or of another class.
+        DataError: a record is damaged or has another size or class; the message names it.
     """
     records = Records([path])
     check_size(path, len(records) * _RECORD)
@@ -93,7 +93,7 @@ def load(folder: Path, split_name: str) -> Arrays:
         split_name: train, test, valid_train or valid_test.
 
     Raises:
-        DataError: none of the forms, or files that are missing or damaged.
+        DataError: the folder has none of the formats, or files are missing or damaged.
     """
     batches = _BATCHES[split_name]
     forms: dict[Path, tuple[list[str], Callable[[Path], Arrays]]] = {

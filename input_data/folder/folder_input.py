@@ -1,4 +1,4 @@
-"""Own images: a folder of pictures for each class, in `train` and `test` or without these, or a `.npz` file."""
+"""Reads the user's own images from a folder of pictures for each class, or from a `.npz` file."""
 
 import os
 from collections import Counter
@@ -15,7 +15,7 @@ from input_data.formats.pictures import is_hidden, is_picture, read, resized, wi
 from input_data.images import scaled
 
 REACH = 2  # pixels each way, in training
-_HELD_OUT = 6  # every sixth picture of a class, for validation and where there is no test folder
+_HELD_OUT = 6  # every sixth picture of a class is held out for validation, and as the test if there is no test folder
 
 
 def _fit(picture: np.ndarray, depth: int, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
@@ -27,7 +27,7 @@ def _fit(picture: np.ndarray, depth: int, size: tuple[int, int]) -> tuple[np.nda
 def prepare(
     picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
-    """Any picture as one of the folder: with the network's depth and size, in [0, 1]. See `input_data.prepare`."""
+    """Prepares any picture like one of the folder: with the network's depth and size. See `input_data.prepare`."""
     *size, depth = image_shape
     picture, notes = _fit(picture, depth, size)
     return scaled(picture), notes
@@ -39,8 +39,8 @@ class _Pictures:
 
     Attributes:
         folder: the folder.
-        classes: for each class its pictures, also those in folders below its own, sorted.
-        note: what was left out, or nothing.
+        classes: the sorted pictures of each class, including those in folders below the class's folder.
+        note: the files that were skipped; may be empty.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class _Pictures:
 
     @staticmethod
     def below(folder: Path) -> "_Pictures":
-        """Looks for the classes of a folder. Hidden files and a Mac's companion files are passed over."""
+        """Finds the classes in a folder. Hidden files and a Mac's companion files are skipped."""
         classes, empty, others = {}, [], Counter()
         for place in sorted(item for item in folder.iterdir() if item.is_dir() and not is_hidden(Path(item.name))):
             files = sorted(
@@ -62,16 +62,16 @@ class _Pictures:
                 empty.append(name)
                 del classes[name]
         notes = (
-            [f"{sum(others.values())} file(s) that are no pictures ({', '.join(sorted(others)[:10])})"]
+            [f"{sum(others.values())} file(s) that are not pictures ({', '.join(sorted(others)[:10])})"]
             if others
             else []
         )
         notes += [f"folder(s) without a picture: {', '.join(empty[:10])}"] if empty else []
-        return _Pictures(folder, classes, f"Left out of {folder}: {'; '.join(notes)}." if notes else "")
+        return _Pictures(folder, classes, f"Skipped in {folder}: {'; '.join(notes)}." if notes else "")
 
 
 def _read(pictures: _Pictures, classes: list[str], options: Options) -> tuple[np.ndarray, np.ndarray]:
-    """Returns all pictures, uint8 [n, rows, columns, depth], and labels [n]; unreadable files are named together."""
+    """Returns all pictures, uint8 [n, rows, columns, depth], and labels [n]; the error names all unreadable files."""
     places = [(path, classes.index(name)) for name, paths in pictures.classes.items() for path in paths]
     if not places:
         raise DataError(f"{pictures.folder} has no folder of pictures for each class, as in train/cat/1.png.")
@@ -89,7 +89,7 @@ def _read(pictures: _Pictures, classes: list[str], options: Options) -> tuple[np
             images = np.empty((len(places), *image.shape), np.uint8)
         if image.shape != images.shape[1:]:
             raise DataError(
-                f"{path} is {'x'.join(map(str, image.shape))}, the images before it are "
+                f"{path} is {'x'.join(map(str, image.shape))}, but the images before it are "
                 f"{'x'.join(map(str, images.shape[1:]))}. Give --image_size=N to make them all NxN."
             )
         images[index] = image
@@ -99,7 +99,7 @@ def _read(pictures: _Pictures, classes: list[str], options: Options) -> tuple[np
 
 
 def _held_out(labels: np.ndarray) -> np.ndarray:
-    """Whether each of some sorted labels [n] is of every sixth picture of its class."""
+    """For sorted labels [n]: whether each belongs to a held-out picture, every sixth of its class."""
     return (np.arange(len(labels)) - np.searchsorted(labels, labels)) % _HELD_OUT == 0
 
 
@@ -110,7 +110,7 @@ def _open_pictures(folder: Path, split_name: str, options: Options) -> ImageArra
         if not needed.is_dir():
             raise DataError(
                 f"{needed} does not exist: --data_dir should have train/CLASS/*.png and test/CLASS/*.png, "
-                "or else CLASS/*.png."
+                "or CLASS/*.png."
             )
     training = _Pictures.below(folder if flat else folder / "train")
     pictures = training if flat or split_name != "test" else _Pictures.below(place)
@@ -119,14 +119,14 @@ def _open_pictures(folder: Path, split_name: str, options: Options) -> ImageArra
         raise DataError(f"{training.folder} has pictures of one class only, {classes[0]}: at least two are needed.")
     unknown = sorted(pictures.classes.keys() - set(classes))
     if unknown:
-        raise DataError(f"{place}/{unknown[0]} is no class of {folder}/train, which has: {', '.join(classes)}.")
+        raise DataError(f"{place}/{unknown[0]} is not a class of {folder}/train, which has: {', '.join(classes)}.")
     images, labels = _read(pictures, classes, options)
     notes = [pictures.note]
     if flat:
         test = _held_out(labels)
         own = test if split_name == "test" else ~test
         images, labels = images[own], labels[own]
-        notes.append(f"{folder} has no train and test: every sixth picture of a class is held out as the test.")
+        notes.append(f"{folder} has no train and test folders: every sixth picture of a class is held out as the test.")
     if split_name.startswith("valid"):
         own = _held_out(labels) == (split_name == "valid_test")
         images, labels = images[own], labels[own]
@@ -143,7 +143,7 @@ def _split(
 
 
 def _open_arrays(path: Path, split_name: str, options: Options) -> ImageArrays:
-    """Opens a split of a `.npz` file; a validation part of its own (MedMNIST) is what --validate evaluates on."""
+    """Opens a split of a `.npz` file; --validate uses the file's own validation split if it has one (MedMNIST)."""
     if options.image_size or options.grayscale:
         raise DataError(f"--image_size and --grayscale are for pictures. {path} holds images of one size and depth.")
     parts = npz.parts(path)
@@ -160,17 +160,17 @@ def _open_arrays(path: Path, split_name: str, options: Options) -> ImageArrays:
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
-    """Opens a split of own images.
+    """Opens a split of the user's own images.
 
     Args:
-        data_dir: a folder with train/CLASS/* and test/CLASS/*; one with CLASS/*, of which every sixth picture is the
-            test; or a `.npz` file in the layout of Keras or MedMNIST. Validation holds out every sixth picture of a
-            class, or what MedMNIST holds out.
+        data_dir: a folder with train/CLASS/* and test/CLASS/*; a folder with CLASS/*, where every sixth picture belongs
+            to the test; or a `.npz` file in the layout of Keras or MedMNIST. Validation holds out every sixth picture
+            of a class, or MedMNIST's own validation split.
         split: train, test, valid_train or valid_test.
         options: image_size and grayscale; num_targets must be 1.
 
     Raises:
-        DataError: missing folders, classes in test that train lacks, unreadable files, sizes that differ.
+        DataError: folders are missing, the test has classes that train lacks, files are unreadable, or sizes differ.
     """
     path = Path(data_dir) if data_dir is not None else None
     if path is not None and path.suffix == ".npz" and path.is_file() and options.num_targets == 1:

@@ -38,7 +38,9 @@ def test_classes_are_folders_and_pixels_those_of_the_files(pets):
 
 def test_sizes_and_colours_are_made_alike_when_asked(pets):
     write(pets / "test" / "dog" / "photo", size=(30, 20), ending=".jpg")
-    with pytest.raises(DataError, match=r"photo.jpg is 30x20x3, the images before it are 10x12x3. Give --image_size"):
+    with pytest.raises(
+        DataError, match=r"photo.jpg is 30x20x3, but the images before it are 10x12x3. Give --image_size"
+    ):
         open_split("folder", "test", str(pets))
     split = open_split("folder", "test", str(pets), Options(image_size=16, grayscale=True))
     assert split.info.image_shape == (16, 16, 1) and len(split) == 5
@@ -62,7 +64,7 @@ def test_unreadable_files_are_all_named(pets):
 
 def test_missing_and_unknown_folders_are_named(pets, tmp_path):
     write(pets / "test" / "bird" / "0")
-    with pytest.raises(DataError, match="bird is no class .*cat, dog"):
+    with pytest.raises(DataError, match="bird is not a class .*cat, dog"):
         open_split("folder", "test", str(pets))
     (tmp_path / "empty" / "train" / "cat").mkdir(parents=True)
     with pytest.raises(DataError, match="has no folder of pictures"):
@@ -87,7 +89,7 @@ def test_what_is_left_out_is_said_and_what_a_mac_adds_is_not_read(pets):
     (pets / "train" / "bird").mkdir()
     split = open_split("folder", "train", str(pets))
     assert split.labels.tolist() == [0] * 11 + [1] * 7 and split.info.class_names == ("cat", "dog")
-    assert "3 file(s) that are no pictures (.heic, .txt, README)" in split.note
+    assert "3 file(s) that are not pictures (.heic, .txt, README)" in split.note
     assert "folder(s) without a picture: bird" in split.note
     (cat / "dead.png").symlink_to("nowhere")
     with pytest.raises(DataError, match=r"dead.png \(No such file or directory\)"):

@@ -1,1 +1,1 @@
-"""Readers and writers of file formats: IDX, TFRecords, MATLAB files, pictures."""
+"""Readers and writers of file formats: IDX, TFRecords, MATLAB, NumPy, CSV and pickle files, and pictures."""

@@ -125,7 +125,7 @@ HEAD = b"MATLAB 5.0".ljust(124) + np.array([0x0100], "<u2").tobytes() + b"IM"
 )
 def test_matlab_files_that_claim_what_is_not_there_are_refused(content, tmp_path):
     (tmp_path / "test_32x32.mat").write_bytes(HEAD + content)
-    with pytest.raises(DataError, match="is no MATLAB v5 file, or is damaged|lacks the variable X"):
+    with pytest.raises(DataError, match="is not a MATLAB v5 file or is damaged|lacks the variable X"):
         open_split("svhn", "test", str(tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and files that may be gzipped."""
+"""Writes files completely or not at all, and reads files that may be gzipped, within a limit of size."""
 
 import glob
 import gzip
@@ -19,7 +19,7 @@ _LIMIT_VARIABLE = "INPUT_DATA_LIMIT_GIB"
 
 
 def size_limit() -> int:
-    """Returns the most bytes that a file may take in memory: 4 GiB, or what INPUT_DATA_LIMIT_GIB says.
+    """Returns the most bytes that a file may take in memory: 4 GiB, or the value of INPUT_DATA_LIMIT_GIB.
 
     Raises:
         DataError: the variable is not a number above 0.
@@ -28,7 +28,7 @@ def size_limit() -> int:
 
 
 def limit_of_environment(variable: str, default: str, unit: str, below: float) -> float:
-    """Returns the number that a variable of the environment sets as a limit, or the default.
+    """Returns the limit that an environment variable sets, or the default.
 
     Raises:
         DataError: the variable is not a number above 0 and below `below`.
@@ -44,7 +44,7 @@ def limit_of_environment(variable: str, default: str, unit: str, below: float) -
 
 
 def check_size(path: Path, size: int, what: str = "its content") -> None:
-    """Raises DataError where a file would expand to more than `size_limit()` bytes, before anything is allocated."""
+    """Raises DataError if a file would take more than `size_limit()` bytes, before anything is allocated."""
     if size > size_limit():
         raise DataError(
             f"{path}: {what} takes {size / 2**30:,.1f} GiB, more than the limit of {size_limit() / 2**30:g} GiB for "
@@ -53,17 +53,17 @@ def check_size(path: Path, size: int, what: str = "its content") -> None:
 
 
 def read_sized(path: Path, header: int, length: Callable[[bytes], int]) -> bytearray:
-    """The content of a file, unpacked where its name ends in `.gz`, whose first bytes say how long it must be.
+    """The content of a file whose first bytes state its length, unpacked if its name ends in `.gz`.
 
-    Nothing is read or unpacked beyond that length, so that a small file cannot fill the memory.
+    Nothing is read or unpacked beyond that length, so a small file cannot fill the memory.
 
     Args:
         path: the file.
-        header: the most bytes that are needed to know the length.
-        length: gives the length in bytes from the first `header` bytes (fewer, where the file is shorter).
+        header: the number of bytes from which the length can be computed.
+        length: computes the length in bytes from the first `header` bytes (fewer if the file is shorter).
 
     Raises:
-        DataError: a length that does not fit the header or passes the limit, or a damaged `.gz`.
+        DataError: the file has another length than its header states, exceeds the limit, or is a damaged `.gz`.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -87,10 +87,10 @@ def read_sized(path: Path, header: int, length: Callable[[bytes], int]) -> bytea
 
 
 def read_limited(path: Path) -> bytes:
-    """The content of a file, unpacked where it begins as gzip does.
+    """The content of a file, unpacked if it is gzipped.
 
     Raises:
-        DataError: more than the limit, or a damaged gzip file.
+        DataError: the content exceeds the limit, or the gzip file is damaged.
     """
     check_size(path, path.stat().st_size)
     content = path.read_bytes()
@@ -102,7 +102,7 @@ def read_limited(path: Path) -> bytes:
             while block := file.read(_BLOCK):
                 unpacked += block
                 if len(unpacked) > limit:
-                    check_size(path, len(unpacked), "what it unpacks to")
+                    check_size(path, len(unpacked), "its unpacked content")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is cut short or damaged ({error}). Fetch it again.") from None
     return bytes(unpacked)
@@ -116,10 +116,10 @@ def refuse_to_overwrite(paths: list[Path]) -> None:
 
 
 def check_disk(folder: Path, needed: int) -> None:
-    """Raises DataError where a folder's disk has less than `needed` bytes free."""
+    """Raises DataError if a folder's disk has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise DataError(f"{needed / 1e6:,.1f} MB are needed in {folder} and {free / 1e6:,.1f} MB are free.")
+        raise DataError(f"{folder} needs {needed / 1e6:,.1f} MB of free space and has {free / 1e6:,.1f} MB.")
 
 
 @contextmanager
@@ -127,9 +127,9 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
     """Yields temporary paths to write to, which become `paths` when the block ends; an error leaves `paths` untouched.
 
     A process that is killed leaves its temporary files behind; the next `atomic_write` to the same paths removes them.
-    Several files are replaced one by one: the old ones are removed first, so that old and new are never mixed.
+    Several files are replaced one by one, after all old ones are removed, so old and new files are never mixed.
     """
-    paths = tuple(Path(path).resolve() for path in paths)  # a link stays a link, and its target is replaced
+    paths = tuple(Path(path).resolve() for path in paths)  # a symbolic link is kept, and its target is replaced
     drafts = [path.with_name(f"{_draft_prefix(path)}{_host()}.{os.getpid()}") for path in paths]
     for path in paths:
         _remove_abandoned_drafts(path)
@@ -141,7 +141,7 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
         for draft, path in zip(drafts, paths, strict=True):
             os.replace(draft, path)
     except OSError as error:
-        if error.errno and error.filename is None:  # as when the disk is full: say where
+        if error.errno and error.filename is None:  # for example, the disk is full: names the file
             error.filename = str(paths[0])
         raise
     finally:
@@ -150,7 +150,7 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
 
 
 def _draft_prefix(path: Path) -> str:
-    return f".{path.name[-40:]}."  # names end at 255 bytes; the end of a name tells shards apart
+    return f".{path.name[-40:]}."  # names may have 255 bytes; the end of a name distinguishes shards
 
 
 def _host() -> str:

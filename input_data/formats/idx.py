@@ -1,4 +1,4 @@
-"""Reads and writes IDX files, the format of MNIST and its relatives, gzipped or not.
+"""Reads and writes IDX files, the format of MNIST and its relatives, plain or gzipped.
 
 Format: http://yann.lecun.com/exdb/mnist/ — two zero bytes, a type, the number of dimensions, each dimension as a
 big-endian 32-bit number, then the values.
@@ -21,11 +21,11 @@ def read(path: Path, dimensions: int, dtype: str = "u1") -> np.ndarray:
 
     Args:
         path: the file.
-        dimensions: how many it must have: 3 for images, 1 for labels.
-        dtype: what the values must be: "u1" or ">i4".
+        dimensions: the number of dimensions that it must have: 3 for images, 1 for labels.
+        dtype: the type that the values must have: "u1" or ">i4".
 
     Raises:
-        DataError: another type or number of dimensions, or a length that does not fit them or passes the limit.
+        DataError: the type, the number of dimensions or the length is wrong, or the length exceeds the limit.
     """
     magic = bytes([0, 0, _TYPES[np.dtype(dtype)], dimensions])
     header = 4 + 4 * dimensions
@@ -52,13 +52,13 @@ def write(path: Path, array: np.ndarray) -> None:
 
 
 def locate(folder: Path, name: str) -> Path | None:
-    """Returns the file of a name such as `train-images-idx3-ubyte`, plain or `.gz`; None where a folder has neither."""
+    """Returns the file with a name such as `train-images-idx3-ubyte`, plain or `.gz`; None if there is neither."""
     names = (name, name.replace("-idx", ".idx"))  # some copies are called train-images.idx3-ubyte
     return next((path for n in names for path in (folder / n, folder / f"{n}.gz") if path.is_file()), None)
 
 
 def needed(folder: Path, images_name: str, labels_name: str) -> tuple[Path, Path]:
-    """Returns the files of two names; raises DataError naming one that a folder lacks."""
+    """Returns the files with two names; raises DataError if the folder lacks one."""
     images, labels = locate(folder, images_name), locate(folder, labels_name)
     if images is None or labels is None:
         raise DataError(f"{folder} lacks {images_name if images is None else labels_name}[.gz].")
@@ -69,7 +69,7 @@ def load(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns images uint8 [n, rows, columns] and labels uint8 [n] of MNIST's files for "train" or "test".
 
     Raises:
-        DataError: files that are missing, damaged, or disagree in their number of examples.
+        DataError: files are missing, damaged, or differ in their number of examples.
     """
     prefix = {"train": "train", "test": "t10k"}[split_name]
     return pair(*needed(folder, f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"))
@@ -79,7 +79,7 @@ def pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Returns images uint8 [n, rows, columns] and labels uint8 [n] of two files.
 
     Raises:
-        DataError: files that are damaged, empty, or disagree in their number of examples.
+        DataError: files are damaged, empty, or differ in their number of examples.
     """
     images, labels = read(images_path, 3), read(labels_path, 1)
     if len(images) != len(labels):

@@ -1,8 +1,8 @@
 """Reads numeric arrays, and structs of them, from MATLAB files of version 5.
 
-Format: "MAT-File Format", MathWorks: a header of 128 bytes, then elements, each a tag of a type and a length, and its
-data. Every length is checked against what the file holds before anything is allocated, and an element that is no
-numeric array is passed over unread, so that no file can take more memory than `files.size_limit`, or crash the reader.
+Format: "MAT-File Format", MathWorks: a header of 128 bytes, then elements, each with a tag (a type and a length) and
+data. Every length is checked against the content of the file before anything is allocated, and elements that are not
+numeric arrays are skipped. No file can therefore take more memory than `files.size_limit` or crash the reader.
 """
 
 import math
@@ -25,16 +25,16 @@ Variable = np.ndarray | dict[str, np.ndarray]
 
 
 class _Damaged(Exception):
-    """What is wrong with a file, in words."""
+    """The file is damaged; the argument says how."""
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Elements of a file, or of an element that is unpacked.
+    """Reads the elements of a file or of an unpacked element.
 
     Attributes:
         content: the bytes.
-        order: "<" or ">", how numbers are stored.
+        order: byte order of the numbers, "<" or ">".
     """
 
     content: memoryview
@@ -45,7 +45,7 @@ class _Reader:
         position = 0
         while position + 8 <= len(self.content):
             kind, size = np.frombuffer(self.content, self.order + "u4", 2, position).tolist()
-            if kind >> 16:  # a small element: length and type share a word, the data take the place of the length
+            if kind >> 16:  # a small element: length and type share a word, and the data follow it
                 kind, size, start = kind & 0xFFFF, kind >> 16, position + 4
                 position += 8
                 if size > 4:
@@ -54,7 +54,7 @@ class _Reader:
                 start = position + 8
                 position = start + size + (-size % 8 if kind != _COMPRESSED else 0)
             if start + size > len(self.content):
-                raise _Damaged(f"an element of {size:,} bytes stands where {len(self.content) - start:,} are left")
+                raise _Damaged(f"an element has {size:,} bytes where {len(self.content) - start:,} are left")
             yield kind, self.content[start : start + size]
         if position < len(self.content):
             raise _Damaged("it ends within an element")
@@ -66,7 +66,7 @@ class _Reader:
         return np.frombuffer(data, self.order + _DTYPES[kind])
 
     def variable(self, within_struct: bool = False) -> tuple[str, Variable | None]:
-        """Returns the name and the value of a matrix element's content; None for what holds no numeric array."""
+        """Returns the name and the value of a matrix element; the value is None if it is not a numeric array."""
         elements = self.elements()
         try:
             (_, flags), (kind, sizes), (_, name) = next(elements), next(elements), next(elements)
@@ -103,14 +103,14 @@ class _Reader:
 
 
 def load(path: Path, names: tuple[str, ...]) -> dict[str, Variable]:
-    """Returns some variables of a `.mat` file: numeric arrays, or for a struct of 1x1 its numeric fields by name.
+    """Returns the variables of a `.mat` file: numeric arrays, or for a 1x1 struct its numeric fields by name.
 
     Args:
         path: the file.
-        names: the variables it must have.
+        names: the variables that it must have.
 
     Raises:
-        DataError: no such file, a damaged one, one beyond the limit, or one without these variables.
+        DataError: the file does not exist, is damaged, exceeds the limit, or lacks one of these variables.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist.")
@@ -118,7 +118,7 @@ def load(path: Path, names: tuple[str, ...]) -> dict[str, Variable]:
     try:
         variables = _variables(path)
     except _Damaged as error:
-        raise DataError(f"{path} is no MATLAB v5 file, or is damaged ({error}).") from None
+        raise DataError(f"{path} is not a MATLAB v5 file or is damaged ({error}).") from None
     missing = [name for name in names if name not in variables]
     if missing:
         raise DataError(f"{path} lacks the variable {missing[0]}. It has: {', '.join(variables) or 'none'}.")
@@ -129,7 +129,7 @@ def _variables(path: Path) -> dict[str, Variable]:
     content = memoryview(path.read_bytes())
     order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:128]))
     if order is None or bytes(content[:8]) == b"\x89HDF\r\n\x1a\n":
-        raise _Damaged("it does not begin as one; save it with MATLAB's -v7 or older")
+        raise _Damaged("its beginning is different; save it with MATLAB's -v7 or older")
     variables, left = {}, size_limit()
     for kind, data in _Reader(content[128:], order).elements():
         reader = _Reader(data, order)
@@ -153,7 +153,7 @@ def _unpacked(path: Path, data: memoryview, limit: int) -> memoryview:
         unpacked = unpacker.decompress(data, limit)
         if not unpacker.eof:
             if len(unpacked) >= limit:
-                check_size(path, size_limit() + 1, "what it unpacks to")
+                check_size(path, size_limit() + 1, "its unpacked content")
             raise _Damaged("a compressed element is cut short")
     except zlib.error as error:
         raise _Damaged(str(error)) from None

@@ -67,7 +67,7 @@ def test_files_that_are_empty_foreign_or_cut_are_refused(dataset, name, write, d
     write(path)
     open_split(dataset, "test", str(tmp_path))
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(DataError, match=rf"{name} is no MATLAB v5 file, or is damaged"):
+    with pytest.raises(DataError, match=rf"{name} is not a MATLAB v5 file or is damaged"):
         open_split(dataset, "test", str(tmp_path))
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from input_data.dataset import DataError
 from input_data.formats.files import check_size
 
-# For each part the arrays of images and of labels.
+# The arrays of images and of labels of each split.
 LAYOUTS = (
     {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")},  # Keras
-    {  # MedMNIST, which has a validation part of its own
+    {  # MedMNIST, which has its own validation split
         "train": ("train_images", "train_labels"),
         "val": ("val_images", "val_labels"),
         "test": ("test_images", "test_labels"),
@@ -22,14 +22,15 @@ LAYOUTS = (
 
 
 def read(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
-    """Returns arrays of a `.npz` file, whose sizes are checked before anything is allocated.
+    """Returns arrays of a `.npz` file. Their sizes are checked before anything is allocated.
 
     Args:
         path: the file.
-        names: those of the arrays.
+        names: the names of the arrays.
 
     Raises:
-        DataError: no `.npz` file, a damaged one, one without these arrays, one beyond the limit, or arrays of objects.
+        DataError: the file is not a `.npz` file, is damaged, exceeds the limit, lacks an array, or has arrays of
+            objects.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -37,7 +38,7 @@ def read(path: Path, names: tuple[str, ...]) -> list[np.ndarray]:
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is no .npz file of numbers, or is damaged ({error}).") from None
+        raise DataError(f"{path} is not a .npz file of numbers or is damaged ({error}).") from None
 
 
 def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -62,19 +63,19 @@ def _array(path: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 
 def array_names(path: Path) -> list[str]:
-    """Returns the names of the arrays in a `.npz` file; raises DataError where it is none."""
+    """Returns the names of the arrays in a `.npz` file; raises DataError if it is not one."""
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise DataError(f"{path} is no .npz file, or is damaged ({error}).") from None
+        raise DataError(f"{path} is not a .npz file or is damaged ({error}).") from None
 
 
 def parts(path: Path) -> dict[str, tuple[str, str]]:
-    """Returns for "train", "test" and perhaps "val" the names of the arrays of images and labels.
+    """Returns the names of the arrays of images and labels for "train", "test" and, in MedMNIST, "val".
 
     Raises:
-        DataError: neither the layout of Keras nor that of MedMNIST.
+        DataError: the file has neither the layout of Keras nor that of MedMNIST.
     """
     names = set(array_names(path))
     for layout in LAYOUTS:
@@ -90,7 +91,7 @@ def examples(path: Path, images_name: str, labels_name: str) -> tuple[np.ndarray
     """Returns images uint8 [n, rows, columns] or [n, rows, columns, depth], and labels [n].
 
     Raises:
-        DataError: as `read`, and for arrays of other shapes or types.
+        DataError: the arrays have other shapes or types; also as `read`.
     """
     images, labels = read(path, (images_name, labels_name))
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:

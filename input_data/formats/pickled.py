@@ -1,4 +1,4 @@
-"""Reads CIFAR-10's pickled batches without running what a pickle may ask for: arrays and plain containers alone."""
+"""Reads CIFAR-10's pickled batches safely: only arrays and plain containers are unpickled."""
 
 import io
 import pickle
@@ -12,7 +12,7 @@ from input_data.formats.files import read_limited
 
 
 def _empty_array(*_: object) -> np.ndarray:
-    return np.empty(0, np.uint8)  # its shape and values follow, and must fit one another
+    return np.empty(0, np.uint8)  # its shape and values follow, and must match
 
 
 def _array(content: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
@@ -34,24 +34,24 @@ _ADMITTED = {
 }
 
 
-class _Unpickler(pickle._Unpickler):  # in Python, since the one in C allocates what a damaged pickle claims
+class _Unpickler(pickle._Unpickler):  # the one in Python: the one in C allocates whatever a damaged pickle claims
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not admitted")
+            raise pickle.UnpicklingError(f"it uses {module}.{name}, which is not allowed")
         return _ADMITTED[module, name]
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Returns the dictionary in a pickle of NumPy arrays, lists, strings and numbers, its keys as text.
+    """Returns the dictionary in a pickle of NumPy arrays, lists, strings and numbers, with its keys as text.
 
     Raises:
-        DataError: a pickle that asks for anything else, is damaged or passes the limit.
+        DataError: the pickle uses anything else, is damaged or exceeds the limit.
     """
     content = read_limited(path)
     try:
         loaded = _Unpickler(io.BytesIO(content), encoding="latin-1").load()
     except Exception as error:  # a damaged pickle raises whatever its opcodes lead to
-        raise DataError(f"{path} is no pickle of arrays, or is damaged ({error}).") from None
+        raise DataError(f"{path} is not a pickle of arrays or is damaged ({error}).") from None
     if not isinstance(loaded, dict):
         raise DataError(f"{path} should hold a dictionary. Received {type(loaded).__name__}.")
     return {key.decode("latin-1") if isinstance(key, bytes) else str(key): value for key, value in loaded.items()}

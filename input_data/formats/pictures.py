@@ -1,4 +1,4 @@
-"""Single pictures as people have them: decoded, in grey or colour, of the size that a network takes."""
+"""Decodes single pictures, converts them to grey or colour, and resizes them."""
 
 import io
 import warnings
@@ -9,7 +9,7 @@ import numpy as np
 from input_data.dataset import DataError
 from input_data.formats.files import limit_of_environment
 
-FORMATS = {  # Pillow's names of what is read, and the endings of such files
+FORMATS = {  # Pillow's names of the formats that are read, and their file endings
     "PNG": (".png",),
     "JPEG": (".jpg", ".jpeg", ".mpo"),
     "BMP": (".bmp",),
@@ -25,7 +25,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (I
 
 
 def pixel_limit() -> int:
-    """Returns the most pixels of a picture: 64 million, or what INPUT_DATA_LIMIT_MEGAPIXELS in the environment says.
+    """Returns the most pixels that a picture may have: 64 million, or as INPUT_DATA_LIMIT_MEGAPIXELS says.
 
     Raises:
         DataError: the variable is not a number above 0.
@@ -34,12 +34,12 @@ def pixel_limit() -> int:
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a path below a folder is hidden, or one of the companion files that a Mac puts into zip files."""
+    """Whether a path below a folder is hidden or a companion file that a Mac adds to zip files."""
     return any(name[0] == "." or name == "__MACOSX" for name in path.parts)
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a path below a folder names a picture: by its ending, and not hidden."""
+    """Whether a path below a folder has the ending of a picture and is not hidden."""
     return path.suffix.lower() in ENDINGS and not is_hidden(path)
 
 
@@ -47,7 +47,7 @@ def read(path: Path) -> np.ndarray:
     """Returns the picture in a file, see `decode`.
 
     Raises:
-        DataError: a file that cannot be read or is too large, or content that is no picture.
+        DataError: the file cannot be read, is too large, or is not a picture.
     """
     try:
         size = path.stat().st_size
@@ -59,10 +59,10 @@ def read(path: Path) -> np.ndarray:
 
 
 def decode(content: bytes) -> np.ndarray:
-    """Returns the picture in the content of a file, upright, as a viewer shows it (the first of several).
+    """Returns the picture in the content of a file as a viewer shows it (the first one if there are several).
 
-    Palettes, CMYK and other colour spaces become RGB, 16 bits become 8, and a photo that its camera noted as turned is
-    turned back.
+    Palettes, CMYK and other colour spaces become RGB, 16 bits become 8, and photos are turned upright by the
+    orientation that the camera recorded.
 
     Args:
         content: a PNG, JPEG, BMP, GIF, WebP, TIFF or PPM file.
@@ -71,11 +71,11 @@ def decode(content: bytes) -> np.ndarray:
         uint8 [rows, columns, depth], depth 1 (grey), 3 (RGB) or 4 (RGBA).
 
     Raises:
-        DataError: content that is none of these, is damaged, or has more pixels than `pixel_limit`.
+        DataError: the content is of another kind, is damaged, or has more pixels than `pixel_limit`.
     """
     from PIL import Image, ImageOps
 
-    Image.MAX_IMAGE_PIXELS = pixel_limit()  # Pillow warns beyond it, and refuses beyond twice as many
+    Image.MAX_IMAGE_PIXELS = pixel_limit()  # Pillow warns above this, and refuses above twice as many
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # also of harmless oddities of TIFF files
@@ -90,7 +90,7 @@ def decode(content: bytes) -> np.ndarray:
     except Exception:  # Pillow raises whatever the damage leads to
         raise DataError(
             "Expected a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture. "
-            "Received something else or a damaged one."
+            "Received another kind of file or a damaged one."
         ) from None
 
 
@@ -112,10 +112,10 @@ def _pixels(image) -> np.ndarray:
 
 
 def _as_bytes(values: np.ndarray) -> np.ndarray:
-    """Returns grey values of 16 bits or more, or real ones, as 0 to 255."""
+    """Returns grey values of 16 bits or more, or floats, scaled to 0 to 255."""
     values = values.astype(np.float32)
     if not np.isfinite(values).all():
-        raise ValueError("values that are no numbers")
+        raise ValueError("values that are not finite")
     low, high = values.min(), values.max()
     if low >= 0 and high <= 1:
         values = values * 255
@@ -130,13 +130,13 @@ def check(picture: np.ndarray) -> None:
     """Raises DataError unless a picture is uint8 [rows, columns, 1, 3 or 4]."""
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or not picture.size:
         raise DataError(
-            "A picture is uint8 [rows, columns, depth] of depth 1 (grey), 3 (RGB) or 4 (RGBA). "
+            "A picture must be uint8 [rows, columns, depth] of depth 1 (grey), 3 (RGB) or 4 (RGBA). "
             f"Received: {picture.dtype} {list(picture.shape)}."
         )
 
 
 def opaque(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """A picture without transparency, and what was done: white is put under it, or black under bright ink."""
+    """A picture without transparency, on white or, for bright ink, on black; and a list of what was done."""
     if picture.shape[2] != 4:
         return picture, []
     cover = picture[..., 3:].astype(np.float32) / 255
@@ -149,7 +149,7 @@ def opaque(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 
 def with_depth(picture: np.ndarray, depth: int) -> tuple[np.ndarray, list[str]]:
-    """A picture in grey (depth 1) or RGB (3), uint8 and opaque, and what was done to it."""
+    """A picture in grey (depth 1) or RGB (3), uint8 and opaque, and a list of what was done."""
     picture, notes = opaque(picture)
     if picture.shape[2] == depth:
         return picture, notes
@@ -162,9 +162,9 @@ def with_depth(picture: np.ndarray, depth: int) -> tuple[np.ndarray, list[str]]:
 
 
 def resized(picture: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, list[str]]:
-    """Returns a picture in another size, smoothed where it shrinks, and what was done.
+    """Returns a picture in another size, smoothed if it shrinks, and a list of what was done.
 
-    One that has the size already keeps its exact values.
+    A picture that already has the size keeps its exact values.
 
     Args:
         picture: uint8 or float32 [rows, columns, depth].
@@ -174,7 +174,7 @@ def resized(picture: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, l
         float32 [rows, columns, depth] in the same unit.
 
     Raises:
-        DataError: a size beyond `pixel_limit`.
+        DataError: the new size exceeds `pixel_limit`.
     """
     if picture.shape[:2] == (rows, columns):
         return picture.astype(np.float32), []

@@ -1,4 +1,4 @@
-"""Writes TFRecord files a block of records at a time, the same bytes as TensorFlow's TFRecordWriter."""
+"""Writes TFRecord files a block of records at a time, with the same bytes as TensorFlow's TFRecordWriter."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ def frame(payload: bytes) -> np.ndarray:
 
 
 def record(payload: bytes) -> bytes:
-    """Returns a record as it stands in a file, checksums included."""
+    """Returns a record with its checksums, as it is stored in a file."""
     return seal(frame(payload).copy()[None]).tobytes()
 
 
@@ -30,7 +30,7 @@ def seal(frames: np.ndarray) -> np.ndarray:
 
 
 def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray], seed: int, overwrite: bool) -> None:
-    """Writes records to files of equal size, each record to a random one; the files appear when all are whole.
+    """Writes records to files of equal size, each record to a random file; the files appear when all are complete.
 
     Blocks are made and checksummed in one thread and written in another.
 
@@ -39,11 +39,11 @@ def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray]
         total: number of records.
         size: bytes of a frame.
         blocks: frames, uint8 [n, size], without checksums of their payloads.
-        seed: of the choice of files.
-        overwrite: replace files that are there.
+        seed: seed for the choice of files.
+        overwrite: whether to replace existing files.
 
     Raises:
-        DataError: a file is there already, or the disk is too full.
+        DataError: a file exists already, or the disk has too little space.
     """
     if not overwrite:
         refuse_to_overwrite(paths)
@@ -60,7 +60,7 @@ def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray]
 
 
 def _scatter(frames: np.ndarray, choice: np.ndarray, files: list) -> None:
-    """Writes each frame to the file of its number in `choice`, those of one file together and in order."""
+    """Writes each frame to the file whose number is in `choice`; the frames of a file keep their order."""
     if len(files) > 1:
         order = np.argsort(choice, kind="stable")
         frames, choice = frames[order], choice[order]

@@ -1,7 +1,7 @@
-"""Random access to TFRecord files: an index of offsets over memory-mapped files, parsed a batch at a time.
+"""Reads TFRecord files in any order, by an index of offsets into memory-mapped files, and parses them in batches.
 
-The index takes 16 bytes a record, so that files larger than memory can be read in any order. The checksum of each
-record is verified whenever it is read, as TensorFlow's reader of 2017 did.
+The index takes 16 bytes per record, so files may be larger than memory. The checksum of each record is verified
+whenever it is read, as TensorFlow's reader did in 2017.
 """
 
 import math
@@ -20,17 +20,17 @@ import numpy as np
 from input_data.dataset import DataError, Split, check_labels
 from input_data.formats.files import read_limited
 
-HEADER, FOOTER = 12, 4  # bytes: length and its checksum before the payload, the payload's checksum behind it
+HEADER, FOOTER = 12, 4  # bytes: length and its checksum before the payload, the payload's checksum after it
 MOST_FILES = 99_999  # NAME-00000-of-00005 has five digits
 _SIZES = ("height", "width", "depth")
 _BLOCK = 1000  # records that are verified at a time
 
 
 def shards(name: str) -> list[Path]:
-    """Returns the files that a name stands for: an existing file itself, `NAME@N` for NAME-00000-of-0000N ….
+    """Returns the files that a name stands for: an existing file, or for `NAME@N` NAME-00000-of-0000N and so on.
 
     Raises:
-        DataError: a malformed `@N`, or files that are missing.
+        DataError: `@N` is malformed, or files are missing.
     """
     path = Path(name)
     base, at, count = path.name.rpartition("@")
@@ -47,12 +47,12 @@ def shards(name: str) -> list[Path]:
 
 
 def plain_or_packed(folder: Path, name: str) -> Path | None:
-    """Returns the file of a name in a folder, plain or with `.gz` behind it; None where there is neither."""
+    """Returns the file with a name in a folder, plain or with the ending `.gz`; None if there is neither."""
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
 def checksums(payloads: Iterable) -> np.ndarray:
-    """Returns the checksum that TFRecord files keep of each payload: its CRC32C, rotated and offset; uint32 [n].
+    """Returns the checksum of each payload as in TFRecord files: its CRC32C, rotated and offset; uint32 [n].
 
     Args:
         payloads: bytes, or rows of uint8.
@@ -102,11 +102,11 @@ class Records:
         stored = np.frombuffer(b"".join([content[end : end + FOOTER] for content, _, end in spans]), "<u4")
         wrong = np.flatnonzero(checksums(payloads) != stored)
         if wrong.size:
-            raise DataError(f"{self.place(int(indices[wrong[0]]))} is damaged: it does not fit its checksum.")
+            raise DataError(f"{self.place(int(indices[wrong[0]]))} is damaged: it does not match its checksum.")
         return payloads
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yields the numbers of all records, some at a time."""
+        """Yields the indices of all records in blocks."""
         yield from np.array_split(np.arange(len(self)), -(-len(self) // _BLOCK))
 
     def verify(self) -> None:
@@ -115,7 +115,7 @@ class Records:
             self.serialized(block)
 
     def checksum(self) -> int:
-        """A checksum of the checksums that the files keep of their payloads."""
+        """A checksum of the payloads' checksums in the files."""
         total = 0
         for block in self.blocks():
             files, ends = self._files[block].tolist(), (self._offsets[block] + self._lengths[block]).tolist()
@@ -128,10 +128,10 @@ class Records:
 
         Args:
             indices: int [n].
-            features: for each name a length: 0 for bytes, n for n int64 values.
+            features: the length of each feature by name: 0 for bytes, n for n int64 values.
 
         Raises:
-            DataError: a record without these features, or that does not fit its checksum, naming it.
+            DataError: a record lacks one of these features or does not match its checksum; the message names it.
         """
         import tensorflow as tf  # only here, so that the other formats read without TensorFlow
 
@@ -153,7 +153,7 @@ class Records:
         return {name: value.numpy() for name, value in parsed.items()}
 
     def image_shape(self) -> tuple[int, int, int]:
-        """Returns (rows, columns, depth) of the images, as the first record says."""
+        """Returns (rows, columns, depth) of the images, from the first record."""
         first = self.parse(np.array([0]), dict.fromkeys(_SIZES, 1))
         rows, columns, depth = (int(first[name][0, 0]) for name in _SIZES)
         return rows, columns, depth
@@ -166,20 +166,21 @@ class Records:
         images: tuple[str, ...] = ("image_raw",),
         labels: tuple[str, ...] = ("label",),
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Returns images and labels of the records at `indices` as 2017's generators wrote them, each record checked.
+        """Returns images and labels of the records at `indices`, in the format of 2017; each record is checked.
 
         Args:
             indices: int [n].
             shape: (height, width, depth) that every record must have.
             num_classes: number of classes.
-            images: features with an image each.
-            labels: features with a label each.
+            images: names of the features with an image.
+            labels: names of the features with a label.
 
         Returns:
-            For each of `images` its raw bytes, uint8 [n, height·width·depth]; and int32 [n, len(labels)].
+            A list with the raw bytes for each of `images`, uint8 [n, height·width·depth]; and the labels, int32
+            [n, len(labels)].
 
         Raises:
-            DataError: naming the first record that is damaged, of another shape or of another class.
+            DataError: a record is damaged or has another shape or class; the message names the first.
         """
         parsed = self.parse(indices, dict.fromkeys(images, 0) | dict.fromkeys((*labels, *_SIZES), 1))
         sizes = np.concatenate([parsed[name] for name in _SIZES], axis=1)
@@ -196,7 +197,7 @@ class Records:
         return [self.pixels(parsed[name], indices, shape) for name in images], numbers.astype(np.int32)
 
     def pixels(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns the raw bytes of a feature as uint8 [n, size of shape]; DataError names a record of another size."""
+        """Returns the raw bytes of a feature as uint8 [n, size of shape]; DataError if a record has another size."""
         size = math.prod(shape)
         wrong = next((i for i, value in enumerate(values) if len(value) != size), None)
         if wrong is not None:
@@ -224,7 +225,7 @@ class RecordSplit(Split):
 
 
 def _map(path: Path):
-    """Returns the content of a file: mapped, or unpacked in memory where it begins as gzip does."""
+    """Returns the content of a file: mapped, or unpacked in memory if it is gzipped."""
     with path.open("rb") as file:
         if file.read(2) == b"\x1f\x8b":
             return read_limited(path)
@@ -235,18 +236,18 @@ def _scan(path: Path, content) -> tuple[array, array]:
     """Returns offsets and lengths of the payloads in a file.
 
     Raises:
-        DataError: the file is cut short, or a length does not fit its checksum.
+        DataError: the file is cut short, or a length does not match its checksum.
     """
     starts, sizes, position, end = array("q"), array("I"), 0, len(content)
     unpack = struct.Struct("<Q").unpack
-    valid = set()  # headers that fit their checksum: most files have records of a few lengths
+    valid = set()  # headers that match their checksum: most files have records of only a few lengths
     while position < end:
         header = content[position : position + HEADER]
         if len(header) < HEADER:
             raise DataError(f"{path} is cut short or damaged in record {len(starts)}. Copy or generate it again.")
         if header not in valid:
             if int(checksums([header[:8]])[0]) != int.from_bytes(header[8:], "little"):
-                raise DataError(f"{path} is no TFRecord file or is damaged in record {len(starts)}.")
+                raise DataError(f"{path} is not a TFRecord file or is damaged in record {len(starts)}.")
             valid.add(header)
         (size,) = unpack(header[:8])
         if size >= 2**32 or position + HEADER + size + FOOTER > end:

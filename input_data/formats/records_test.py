@@ -149,7 +149,7 @@ def test_sparse_and_packed_gigabytes_are_refused_before_they_are_read(make, tmp_
     path, place = make(tmp_path)
     with path.open("r+b") as file:
         file.truncate(2**34)
-    with pytest.raises(DataError, match=rf"{path.name} is no TFRecord file or is damaged in record \d"):
+    with pytest.raises(DataError, match=rf"{path.name} is not a TFRecord file or is damaged in record \d"):
         open_split(*place)
     monkeypatch.setenv("INPUT_DATA_LIMIT_GIB", "0.01")
     path.write_bytes(gzip.compress(bytes(2**24)))

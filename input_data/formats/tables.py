@@ -1,4 +1,4 @@
-"""Reads images from tables of numbers as Kaggle has them: a line an image, its label first, then its pixels."""
+"""Reads images from Kaggle's CSV tables, with a line for each image: its label, then its pixels."""
 
 import warnings
 from pathlib import Path
@@ -10,10 +10,10 @@ from input_data.formats.files import check_size
 
 
 def read(path: Path, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, rows, columns] and labels int32 [n] of a `.csv` file, with a heading line or without.
+    """Returns images uint8 [n, rows, columns] and labels int32 [n] of a `.csv` file, with or without a heading line.
 
     Raises:
-        DataError: no such file, a line of another length, or a value that is no whole number from 0 to 255.
+        DataError: the file does not exist, a line has another length, or a value is not a whole number from 0 to 255.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist.")
@@ -29,7 +29,7 @@ def read(path: Path, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{path} should be a table of whole numbers ({error}).") from None
     if table.shape[1] != width or not len(table):
         raise DataError(
-            f"{path} should have a label and {width - 1} pixels in a line. Received {table.shape[1]} columns and "
+            f"{path} should have a label and {width - 1} pixels in each line. Received {table.shape[1]} columns and "
             f"{len(table)} lines."
         )
     wrong = np.flatnonzero(((table < 0) | (table > 255)).any(axis=1))

@@ -1,4 +1,4 @@
-"""Reads the TFRecords of TensorFlow Datasets, whose images are PNG files, into memory.
+"""Reads the TFRecords of TensorFlow Datasets, whose images are in PNG format, into memory.
 
 Names: `NAME-SPLIT.tfrecord-00000-of-00001`, in a folder `NAME/VERSION` (https://www.tensorflow.org/datasets).
 """
@@ -16,10 +16,10 @@ from input_data.formats.records import Records, shards
 
 
 def locate(folder: Path, name: str, split_name: str) -> list[Path]:
-    """Returns the files of a split in a folder, in `NAME/VERSION` below it or in `VERSION`; none where there are none.
+    """Returns the files of a split in a folder, or in `NAME/VERSION` or `VERSION` below it; empty if there are none.
 
     Args:
-        folder: where to look.
+        folder: the folder.
         name: the data set's name.
         split_name: "train" or "test".
 
@@ -45,14 +45,14 @@ def read(
     Args:
         paths: the files.
         shape: (rows, columns, depth) that every picture must have.
-        images: features with a picture each.
-        numbers: features with a number each.
+        images: names of the features with a picture.
+        numbers: names of the features with a number.
 
     Returns:
-        uint8 [n, len(images), *shape] and int64 [n, len(numbers)].
+        Pictures, uint8 [n, len(images), *shape], and numbers, int64 [n, len(numbers)].
 
     Raises:
-        DataError: naming a record that is damaged, lacks a feature or has a picture of another size.
+        DataError: a record is damaged, lacks a feature or has a picture of another size; the message names it.
     """
     records = Records(paths)
     check_size(paths[0], len(records) * len(images) * math.prod(shape))

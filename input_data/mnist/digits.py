@@ -1,7 +1,7 @@
-"""Pictures of digits as MNIST has them: light ink on black, 20 pixels tall or wide, centred by mass in 28x28.
+"""Prepares pictures of digits as in MNIST: light ink on black, 20 pixels tall or wide, centred by mass in 28x28.
 
-MNIST's recipe (http://yann.lecun.com/exdb/mnist/): each digit fits a 20x20 box with its aspect kept, and its centre
-of mass lies in the middle of the frame.
+MNIST's recipe (http://yann.lecun.com/exdb/mnist/): each digit fits into a 20x20 box without changing its aspect ratio,
+and its centre of mass lies in the middle of the frame.
 """
 
 import numpy as np
@@ -12,28 +12,28 @@ from input_data.images import scaled
 from input_data.mnist import paper
 
 SIZE, BOX = 28, 20
-_FAINT = 12  # levels of 255 between the darkest and the lightest pixel below which a small picture is blank
+_FAINT = 12  # a small picture is blank if its darkest and lightest pixels differ by fewer levels of 255 than this
 _NOTHING = "Nothing readable: no ink stands out from the paper."
 _MIDDLE = 14  # where the centre of mass of MNIST's digits lies, counted from 0
 
 
 def prepare(picture: np.ndarray, image_shape: tuple[int, int, int], unit: int = 255) -> tuple[np.ndarray, list[str]]:
-    """A picture of ink on any background as the network of a digit data set sees it.
+    """Prepares a picture of ink on any background for the network of a digit data set.
 
-    A picture of the network's size is taken as it is, but for inverting it. Of a larger one the ink is separated from
-    the paper (see `paper`); a network of 28x28 gets it in MNIST's layout, others (MultiMNIST's 36x36, affNIST's 40x40),
-    where the place in the frame matters, get the whole picture, resized.
+    A picture of the network's size is only inverted if necessary. In other pictures, the ink is separated from the
+    paper (see `paper`). A network for 28x28 gets the ink in MNIST's layout. Other networks (MultiMNIST's 36x36,
+    affNIST's 40x40), for which the position in the frame matters, get the whole picture, resized.
 
     Args:
         picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
         image_shape: (rows, columns, 1) of the network's images.
-        unit: what the pixels of the network's images, 0 to 255, are divided by.
+        unit: the number by which the pixels of the network's images, 0 to 255, are divided.
 
     Returns:
-        float32 [rows, columns, 1] in [0, 1], and what was done.
+        The image, float32 [rows, columns, 1] in [0, 1], and a list of what was done.
 
     Raises:
-        DataError: nothing readable is in the picture.
+        DataError: there is nothing readable in the picture.
     """
     grey, notes = with_depth(picture, 1)
     if picture.shape[:2] == image_shape[:2]:
@@ -42,11 +42,11 @@ def prepare(picture: np.ndarray, image_shape: tuple[int, int, int], unit: int = 
     written, inverted = _written(grey)
     notes += inverted
     if written.shadow:
-        notes.append("a shadow or an edge passed over")
+        notes.append("a shadow or an edge removed")
     laid_out = image_shape[:2] == (SIZE, SIZE)
     if laid_out:
         if written.count > 1:
-            notes.append(f"{written.count} figures: only the largest is read")
+            notes.append(f"{written.count} characters: only the largest is read")
         return _laid_out(written.ink[..., None]) * np.float32(255 / unit), [
             *notes,
             f"cut from {_size(picture)} to its ink and centred",
@@ -65,7 +65,7 @@ def _size(picture: np.ndarray) -> str:
 def _difference(grey: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """How far each pixel is from the background in the ink's direction: float32 [rows, columns, 1], 0 to 255.
 
-    The background is the median of the border; the ink is on the side of it that reaches further.
+    The background is the median of the border. Ink is darker or lighter than it, whichever differs more.
     """
     grey = grey.astype(np.float32)
     if np.ptp(grey) < _FAINT:
@@ -77,7 +77,7 @@ def _difference(grey: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 
 def _written(grey: np.ndarray) -> tuple[paper.Ink, list[str]]:
-    """What is written in a picture [rows, columns, 1], dark on light or light on dark, whichever there is."""
+    """The ink in a picture [rows, columns, 1], whether dark on light or light on dark."""
     scale = min(1.0, paper.SIDE / max(grey.shape))
     small, _ = resized(grey, *(max(1, round(side * scale)) for side in grey.shape[:2]))
     small = small[..., 0]
@@ -111,11 +111,11 @@ def _laid_out(ink: np.ndarray) -> np.ndarray:
         middle = (mass * np.arange(len(mass))).sum() / mass.sum()
         corner.append(int(np.clip(round(_MIDDLE - middle), 0, SIZE - len(mass))))
     frame[corner[0] : corner[0] + digit.shape[0], corner[1] : corner[1] + digit.shape[1]] = digit
-    return frame / frame.max()  # thin strokes pale when they shrink
+    return frame / frame.max()  # thin strokes become pale when they shrink
 
 
 def _square(ink: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Ink with black added on both sides until it is square, so that resizing keeps the digits' shape."""
+    """The ink with black added on both sides to make it square, so that resizing keeps the digits' shape."""
     rows, columns = ink.shape[:2]
     if rows == columns:
         return ink, []

@@ -149,12 +149,12 @@ def test_several_digits_in_a_picture_are_said_and_one_is_not(light):
     assert not any("figures" in note for note in prepare("mnist", photo(one, lit(light), 4), SHAPE)[1])
     for first, second in itertools.pairwise(DIGITS[:8]):
         prepared, notes = prepare("mnist", photo(sheet(first, second), lit(light), 4), SHAPE)
-        assert "2 figures: only the largest is read" in notes
+        assert "2 characters: only the largest is read" in notes
         assert max(likeness(prepared, first), likeness(prepared, second)) > 0.85
 
 
 def test_a_shadow_that_is_passed_over_is_said():
     assert (
-        "a shadow or an edge passed over"
+        "a shadow or an edge removed"
         in prepare("mnist", photo(sheet(DIGITS[0]), lit("shadow on the left"), 4), SHAPE)[1]
     )

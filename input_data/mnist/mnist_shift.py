@@ -5,7 +5,7 @@
     python input_data/mnist/mnist_shift.py --data_dir=D --split=test --shift=6 --pad=4 --num_pairs=1000 \
         --max_shard=100000 --multi_targets=true                                                    # MultiMNIST
 
-Reads the IDX files in `--data_dir` and writes beside them. The same seed writes the same files, byte for byte.
+Reads the IDX files in `--data_dir` and writes the records beside them. The same seed writes the same bytes.
 """
 
 import sys
@@ -26,17 +26,18 @@ from input_data.mnist.mnist_input import load
 from input_data.mnist.multi_input import Partners
 from input_data.startup import load_tensorflow
 
-_BLOCK = 1000  # examples that are made at a time: about a megabyte, which stays in the cache
+_BLOCK = 1000  # examples at a time: about a megabyte, which stays in the cache
 
 
 class Template:
-    """Serialized tf.train.Examples of one size, of which only the pixels and the labels differ.
+    """Serialized tf.train.Examples of one size, which differ only in the pixels and the labels.
 
-    Where they stand is found once, by serializing Examples that differ; then a block of records is one array.
+    The positions of pixels and labels are determined once, by serializing Examples that differ. A block of records is
+    then one array.
 
     Args:
-        images: names of the features that hold an image.
-        labels: names of the features that hold a label, 0 to 9.
+        images: names of the features with an image.
+        labels: names of the features with a label, 0 to 9.
         shape: (height, width) of the images.
     """
 
@@ -61,9 +62,9 @@ class Template:
         return Example(features=Features(feature=feature)).SerializeToString(deterministic=True)
 
     def blanks(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Frames uint8 [count, bytes], and by feature the views into them that take images and labels.
+        """Blank frames uint8 [count, bytes], and views into them by feature, to which images and labels are written.
 
-        Views are [count, height, width] and [count].
+        The views are [count, height, width] for images and [count] for labels.
         """
         frames = np.tile(self.blank, (count, 1))
         views = {name: frames[:, place] for name, place in self.places.items()}
@@ -72,7 +73,7 @@ class Template:
 
 
 def single(images: np.ndarray, labels: np.ndarray, reach: int) -> tuple[int, Template, Iterator[np.ndarray]]:
-    """Every digit at all (2·reach+1)² places: number of examples, template, blocks of frames."""
+    """Every digit at all (2·reach+1)² positions: number of examples, template, blocks of frames."""
     template = Template(("image_raw",), ("label",), images.shape[1:])
     _, height, width = images.shape
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
@@ -85,7 +86,7 @@ def single(images: np.ndarray, labels: np.ndarray, reach: int) -> tuple[int, Tem
             frames, views = template.blanks(len(block) * side**2)
             places = views["image_raw"].reshape(len(block), side, side, pixels)
             for column in range(side):
-                # In a strip as wide as the image, each shift down is one stretch of memory.
+                # In a strip as wide as the image, each shift down is a contiguous piece of memory.
                 strip = block[:, :, column : column + width].reshape(len(block), -1)
                 for row in range(side):
                     stretch = strip[:, row * width : row * width + pixels]
@@ -99,7 +100,7 @@ def single(images: np.ndarray, labels: np.ndarray, reach: int) -> tuple[int, Tem
 def multi(
     images: np.ndarray, labels: np.ndarray, reach: int, num_pairs: int, seed: int
 ) -> tuple[int, Template, Iterator[np.ndarray]]:
-    """Each digit, shifted once at random, with `num_pairs` digits of other classes, each shifted at random."""
+    """Each digit, shifted once at random, paired with `num_pairs` digits of other classes, each shifted at random."""
     template = Template(("image_raw_1", "image_raw_2", "merged_raw"), ("label_1", "label_2"), images.shape[1:])
     total, partners = len(images) * num_pairs, Partners(labels, 10)
 
@@ -132,21 +133,21 @@ def generate(
     seed: int = 0,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Writes a split's records beside its IDX files and gives the files' paths.
+    """Writes a split's records beside its IDX files and returns the files' paths.
 
     Args:
         data_dir: folder of the IDX files.
         split: train, test, valid_train or valid_test.
-        shift: pixels each way.
-        pad: zeros around the digits.
-        multi_targets: pairs of digits in place of single ones.
-        num_pairs: pairs of each digit.
-        max_shard: most examples of a file, for pairs, which go to random ones; 0: one file.
-        seed: of shifts, partners and files.
-        overwrite: replace files that are there.
+        shift: largest shift in pixels each way.
+        pad: width in pixels of the margin of zeros around the digits.
+        multi_targets: whether to write pairs of digits instead of single ones.
+        num_pairs: number of pairs for each digit.
+        max_shard: the most pairs in a file; each pair goes to a random file; 0: one file.
+        seed: seed of shifts, partners and the choice of files.
+        overwrite: whether to replace existing files.
 
     Raises:
-        DataError: input that is missing or damaged, no --num_pairs for pairs, files that exist, a full disk.
+        DataError: input is missing or damaged, pairs have no num_pairs, files exist already, or the disk is full.
     """
     if multi_targets and num_pairs < 1:
         raise DataError("--multi_targets=true needs --num_pairs, 1 or more.")
@@ -158,7 +159,9 @@ def generate(
         total, template, blocks = multi(images, labels, shift, num_pairs, seed)
         count = -(-total // max_shard) if max_shard else 1
         if count > MOST_FILES:
-            raise DataError(f"{total:,} pairs in files of {max_shard:,} are {count:,} files, more than {MOST_FILES:,}.")
+            raise DataError(
+                f"{total:,} pairs in files of {max_shard:,} need {count:,} files, more than {MOST_FILES:,}."
+            )
         paths = [Path(data_dir) / f"multi{name}-{index:05}-of-{count:05}" for index in range(count)]
     else:
         total, template, blocks = single(images, labels, shift)
@@ -169,17 +172,17 @@ def generate(
 
 @dataclass(frozen=True)
 class ShiftConfig:
-    """What to write."""
+    """The flags of `mnist_shift.py`."""
 
     data_dir: str = flag(MISSING, "folder of the IDX files; the records go there too", path=True, metavar="DIR")
-    split: str = flag("train", "which digits", choices=SPLITS)
-    shift: int = flag(2, "pixels each way", low=0, high=19)
-    pad: int = flag(0, "zeros around the digits", low=0, high=49)
-    multi_targets: bool = flag(False, "pairs of digits in place of single ones")
-    num_pairs: int = flag(0, "pairs of each digit", low=0, high=10**6)
-    max_shard: int = flag(0, "most pairs of a file; 0: one file", low=0, high=10**9)
-    seed: int = flag(0, "of shifts, partners and files", low=0, high=2**32 - 1)
-    overwrite: bool = flag(False, "replace files that are there")
+    split: str = flag("train", "the digits to use", choices=SPLITS)
+    shift: int = flag(2, "largest shift in pixels each way", low=0, high=19)
+    pad: int = flag(0, "width of the margin of zeros around the digits", low=0, high=49)
+    multi_targets: bool = flag(False, "write pairs of digits instead of single ones")
+    num_pairs: int = flag(0, "number of pairs for each digit", low=0, high=10**6)
+    max_shard: int = flag(0, "the most pairs in a file; 0: one file", low=0, high=10**9)
+    seed: int = flag(0, "seed of shifts, partners and the choice of files", low=0, high=2**32 - 1)
+    overwrite: bool = flag(False, "replace existing files")
 
 
 def main(arguments: list[str]) -> int:

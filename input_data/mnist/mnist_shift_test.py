@@ -89,7 +89,7 @@ def test_a_full_disk_is_refused_first_and_a_failure_leaves_nothing(tmp_path, mon
     write_idx(tmp_path, *digits(2, size=4))
     with monkeypatch.context() as patch:
         patch.setattr(files.shutil, "disk_usage", lambda _: Usage)
-        with pytest.raises(DataError, match="MB are needed"):
+        with pytest.raises(DataError, match="MB of free space"):
             mnist_shift.generate(str(tmp_path))
     with monkeypatch.context() as patch:
         patch.setattr(mnist_shift.Template, "blanks", lambda *_: 1 / 0)

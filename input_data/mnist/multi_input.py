@@ -1,8 +1,8 @@
 """MultiMNIST: two overlapping digits of different classes, from 2017's records or composed on the fly.
 
-Paper, section 6: each digit is shifted by up to 4 pixels each way in a 36x36 frame and the two are added,
-min(255, a + b). Composed pairs need no disk. The test set is a fixed list: pair p has digit p // num_pairs as its
-first, and everything else of it comes from row p % 1000 of `numpy.random.default_rng([2017, p // 1000])`.
+Paper, section 6: each digit is shifted by up to 4 pixels each way in a 36x36 frame, and the two are added,
+min(255, a + b). Composed pairs need no disk space. The test set is a fixed list: the first digit of pair p is digit
+p // num_pairs, and everything else follows from row p % 1000 of `numpy.random.default_rng([2017, p // 1000])`.
 """
 
 from dataclasses import replace
@@ -14,14 +14,14 @@ from input_data.dataset import DataError, Info, Split, labels_checksum
 from input_data.formats.records import RecordSplit, shards
 from input_data.images import integers, scaled, shift
 
-REACH = 4  # pixels each way, also the frame's margin
-EFFICIENT_REACH = 6  # pixels each way for Efficient-CapsNet, in the same frame
+REACH = 4  # largest shift in pixels each way, and the frame's margin
+EFFICIENT_REACH = 6  # largest shift in pixels for Efficient-CapsNet, in the same frame
 _BLOCK = 1000
 _SEED = 2017
 
 
 class Partners:
-    """For each digit another one of a different class.
+    """Chooses for each digit another digit of a different class.
 
     Args:
         labels: [n], of at least two classes.
@@ -37,7 +37,7 @@ class Partners:
             raise DataError("MultiMNIST needs digits of two classes. All of these have the same label.")
 
     def choose(self, first: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """The partners of the digits `first` [n], uniformly among those of other classes, as `noise` [n] says."""
+        """The partners of the digits `first` [n], chosen by `noise` [n] uniformly among digits of other classes."""
         own = self.labels[first]
         choice = (noise * (len(self.labels) - self._counts[own])).astype(np.int64)
         choice += np.where(choice >= self._starts[own], self._counts[own], 0)  # jump over the digit's own class
@@ -45,14 +45,14 @@ class Partners:
 
 
 class ComposedPairs(Split):
-    """Pairs made of the digits of an IDX folder.
+    """Pairs composed of single digits.
 
     Args:
         images: uint8 [n, rows, columns].
         labels: [n], of at least two classes.
-        info: of the single digits.
-        num_pairs: pairs for each digit of the fixed test set; None: training, where `noise` makes the pairs.
-        reach: pixels by which each digit is shifted at most.
+        info: facts of the single digits.
+        num_pairs: number of pairs for each digit of the fixed test set; None: training, where `noise` makes the pairs.
+        reach: the largest shift of a digit in pixels.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, info: Info, num_pairs: int | None, reach: int = REACH):
@@ -98,7 +98,7 @@ class ComposedPairs(Split):
 
 
 class RecordPairs(RecordSplit):
-    """Pairs in the TFRecords of 2017."""
+    """Pairs from the TFRecords of 2017."""
 
     def __init__(self, name: str):
         super().__init__(shards(name))
@@ -117,10 +117,10 @@ class RecordPairs(RecordSplit):
 
 
 def overlap(targets: np.ndarray) -> float:
-    """Average overlap of the bounding boxes of the two digits' ink: their intersection over the smaller one.
+    """Average overlap of the bounding boxes of the two digits' ink: the intersection divided by the smaller box.
 
-    That is 73 % for MNIST. The paper's 80 % is what whole frames of 28x28 have in common when each moves by up to 4
-    pixels each way: two such moves differ by 80/27 pixels on average, and (1 - 80/27/28)² = 80.0 %.
+    It is 73 % for MNIST. The paper's 80 % is the overlap of whole 28x28 frames that are each shifted by up to 4 pixels
+    each way: two such shifts differ by 80/27 pixels on average, and (1 - 80/27/28)² = 80.0 %.
 
     Args:
         targets: the digits of some pairs [n, 2, rows, columns, 1].
@@ -137,5 +137,5 @@ def overlap(targets: np.ndarray) -> float:
 
 
 def is_records(data_dir: str | None) -> bool:
-    """Whether a --data_dir names record files (`NAME@N` or a file) and not a folder."""
+    """Whether a --data_dir is the name of record files (`NAME@N` or a file) and not a folder."""
     return data_dir is not None and ("@" in Path(data_dir).name or Path(data_dir).is_file())

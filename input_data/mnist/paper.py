@@ -1,8 +1,8 @@
-"""Separates ink from paper in a photo: uneven light, shadows at the edge, the grain of a dim picture, several figures.
+"""Separates ink from paper in a photo with uneven light, shadows at the edge, grain or several figures.
 
-Everything works on a picture of at most `SIDE` pixels, turned so that ink is dark on light paper. The steps: the
-brightness of the paper is estimated and divided out; what is darker than the grain allows is ink; what lies along the
-edge of the picture, as a narrow shadow or the table does, is not.
+Everything works on a picture whose sides have at most `SIDE` pixels, inverted if necessary so that ink is dark on light
+paper. The brightness of the paper is estimated and divided out. Pixels that are darker than the grain explains are ink,
+unless they lie along the edge of the picture, like a narrow shadow or the table.
 """
 
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from dataclasses import dataclass
 import numpy as np
 
 SIDE = 512  # pixels of the longer side: many more than the 20 of a digit
-_STROKE = 0.25  # share of the longer side that is wider than any stroke
-_LEAST = 14.0  # levels of 255 by which ink must be darker than its paper
-_GRAINS = 7.0  # and deviations of the smoothed grain
-_SEED, _EDGE = 0.5, 0.25  # shares of the darkest ink: a figure has the former somewhere and reaches to the latter
-_FRINGE = 0.3  # share of the way from ink to paper below which what is around a mark is as dark as it
-_ONE_SIDED = 0.25  # share of its surroundings that are as dark, from which a mark is the fringe of a shadow
-_CONTACT = 0.3  # share of the shorter side along which a shadow, but no stroke, touches the edge
-_SPECK = 0.03  # share of the largest figure's area below which a spot is dust
-_TALL = 0.6  # share of the largest figure's length from which another is a figure of its own
+_STROKE = 0.25  # every stroke is narrower than this share of the longer side
+_LEAST = 14.0  # ink must be darker than its paper by this many levels of 255 ...
+_GRAINS = 7.0  # ... and by this many deviations of the smoothed grain
+_SEED, _EDGE = 0.5, 0.25  # a figure reaches the first share of the darkest ink somewhere, and ends at the second
+_FRINGE = 0.3  # surroundings count as dark below this share of the way from a mark's ink to its paper
+_ONE_SIDED = 0.25  # a mark is the fringe of a shadow if this share of its surroundings is dark
+_CONTACT = 0.3  # a shadow, but no stroke, touches the edge along this share of the shorter side
+_SPECK = 0.03  # a spot below this share of the largest figure's area is dust
+_TALL = 0.6  # a mark from this share of the largest figure's length on can be a figure of its own
 
 
 @dataclass(frozen=True)
 class Ink:
-    """What is written in a picture.
+    """The ink in a picture.
 
     Attributes:
         ink: float32 [rows, columns], how much darker than the paper each pixel of the largest figure is; 0 elsewhere.
-        count: how many figures stand apart from one another.
-        shadow: whether a shadow's fringe, or something dark along the edge, was passed over.
+        count: number of separate figures.
+        shadow: whether the fringe of a shadow, or something dark along the edge, was removed.
     """
 
     ink: np.ndarray
@@ -37,12 +37,12 @@ class Ink:
 
 
 def separate(grey: np.ndarray, dark: bool) -> Ink | None:
-    """Returns the ink of a picture; None where nothing is written.
+    """Returns the ink in a picture; None if there is none.
 
     Args:
         grey: float32 [rows, columns], 0 (black) to 255.
-        dark: whether ink is darker than its paper. Light takes away the same share from dark ink and its paper, so that
-            their ratio is what counts; of light ink (chalk) it is the difference.
+        dark: whether ink is darker than its paper. Shade darkens dark ink and its paper by the same factor, so their
+            ratio is used; for light ink (chalk) it is the difference.
     """
     from scipy import ndimage
 
@@ -50,7 +50,7 @@ def separate(grey: np.ndarray, dark: bool) -> Ink | None:
     grey = grey if dark else 255 - grey
     smooth = ndimage.gaussian_filter(grey, sigma)
     paper = _paper(smooth)
-    usual = np.median(paper - smooth)  # the grain's: the closing follows its brightest pixels
+    usual = np.median(paper - smooth)  # from the grain: the closing follows its brightest pixels
     unit = 255 / paper if dark else 1.0
     depth = np.maximum(paper - smooth - usual, 0)
     depth = np.where(depth > _GRAINS * _grain(smooth, sigma), depth * unit, 0)
@@ -72,28 +72,28 @@ def separate(grey: np.ndarray, dark: bool) -> Ink | None:
 
 
 def _paper(smooth: np.ndarray) -> np.ndarray:
-    """Returns the brightness that paper has at each pixel, at least 1.
+    """Returns the brightness of the paper at each pixel, at least 1.
 
-    It is the morphological closing: what is dark and narrower than the widest stroke is filled with the brightness
-    around it, while a shadow, which is wider, keeps its own brightness up to its very edge.
+    It is a morphological closing: dark areas narrower than the widest stroke are filled with the brightness around
+    them, while a shadow, which is wider, keeps its own brightness right up to its edge.
     """
     from scipy import ndimage
 
     width = max(3, round(_STROKE * max(smooth.shape)))
-    beyond = np.pad(smooth, width, mode="edge")  # what is dark at the edge goes on outside
+    beyond = np.pad(smooth, width, mode="edge")  # dark areas at the edge continue outside
     closed = ndimage.grey_closing(beyond, (width, width))[width:-width, width:-width]
     return np.maximum(closed, 1)
 
 
 def _grain(smooth: np.ndarray, sigma: float) -> float:
-    """Returns the deviation that the paper's grain has after smoothing, from how it differs from its surroundings."""
+    """Returns the deviation of the paper's grain after smoothing, from how pixels differ from their surroundings."""
     from scipy import ndimage
 
     return float(np.median(np.abs(smooth - ndimage.gaussian_filter(smooth, 3 * sigma))) * 1.4826)
 
 
 def _marks(depth: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
-    """Returns the connected dark marks, numbered from 1 [rows, columns], and the size of each that is ink."""
+    """Returns the connected dark marks that are ink, numbered from 1 [rows, columns], and the size of each."""
     from scipy import ndimage
 
     peak = float(depth.max())
@@ -107,7 +107,7 @@ def _marks(depth: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
 
 
 def _is_shadow(marks: np.ndarray, mark: int, smooth: np.ndarray, paper: np.ndarray, blur: int) -> bool:
-    """Whether a mark is the fringe of something dark: it lies along the picture's edge, or has paper on one side only.
+    """Whether a mark is the fringe of something dark: it lies along the picture's edge or has paper only on one side.
 
     Args:
         marks: numbered marks [rows, columns].
@@ -131,7 +131,7 @@ def _is_shadow(marks: np.ndarray, mark: int, smooth: np.ndarray, paper: np.ndarr
 
 
 def _largest(marks: np.ndarray, figures: list[int]) -> tuple[np.ndarray, int]:
-    """Returns where the largest figure is, and how many there are that stand apart.
+    """Returns the pixels of the largest figure and the number of separate figures.
 
     Marks whose rows or columns overlap are strokes of one figure, unless both are long and lie side by side.
     """
@@ -158,6 +158,6 @@ def _largest(marks: np.ndarray, figures: list[int]) -> tuple[np.ndarray, int]:
 
 
 def _beside(one: tuple, other: tuple) -> bool:
-    """Whether two boxes ((top, bottom), (left, right)) are apart along an axis by more than a gap within a figure."""
+    """Whether two boxes ((top, bottom), (left, right)) are further apart along an axis than strokes of one figure."""
     gap = 0.05 * max(stop - start for box in (one, other) for start, stop in box)
     return any(a[0] > b[1] + gap or b[0] > a[1] + gap for a, b in zip(one, other, strict=True))

@@ -1,4 +1,4 @@
-"""MNIST and the data sets that share its form: what each is called, and the names of its classes."""
+"""Facts of MNIST and the data sets in its format: their names and the names of their classes."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ class Relative:
     """Facts of a data set of small grey images.
 
     Attributes:
-        name: what to call it.
-        class_names: one name a class.
+        name: its name in messages.
+        class_names: one name for each class.
         first_label: the label of the first class in the files.
         transposed: whether the files store rows as columns.
     """
@@ -41,14 +41,14 @@ EMNIST = {
     "bymerge": Relative("EMNIST by merge", _DIGITS + _CAPITALS + _DISTINCT, transposed=True),
     "byclass": Relative("EMNIST by class", _DIGITS + _CAPITALS + tuple(map(str.lower, _CAPITALS)), transposed=True),
 }
-# Pictures of these fill the frame as they are; all others have the layout of MNIST, see `digits`.
+# Images of these fill the frame; all others have the layout of MNIST, see `digits`.
 _FRAMED = (FASHION.class_names, KMNIST.class_names)
-# The first labels of Fashion-MNIST's files, whose names are those of MNIST's.
+# The first labels in Fashion-MNIST's files, which have the same names as MNIST's.
 _FASHION_LABELS = ([9, 0, 0, 3, 0, 2, 7, 2, 5, 5, 0, 9], [9, 2, 1, 1, 6, 1, 4, 6, 5, 7, 4, 5])
 
 
 def recognise(labels: np.ndarray, path_words: str) -> Relative:
-    """Returns what files with MNIST's names hold, by their first labels or else by the name of their folder.
+    """Returns the data set in files with MNIST's names, by their first labels or else by the name of their folder.
 
     Args:
         labels: [n], of the training or of the test file.
@@ -63,5 +63,5 @@ def recognise(labels: np.ndarray, path_words: str) -> Relative:
 
 
 def has_layout_of_digits(class_names: tuple[str, ...]) -> bool:
-    """Whether images of these classes are pen strokes, cut out and centred as MNIST has them."""
+    """Whether images of these classes are pen strokes that are cropped and centred as in MNIST."""
     return tuple(class_names) not in _FRAMED

@@ -1,7 +1,7 @@
-"""Where MNIST and its relatives are found in a folder, in the forms in which people have them.
+"""Finds and reads MNIST and its relatives in a folder, in their usual file formats.
 
-Each form is a function that looks for its files in a folder and gives a `Source`, or None; `FORMS` lists them in the
-order in which they are tried, with the words that tell a user what is looked for.
+Each format is a function that looks for its files in a folder and returns a `Source` or None. `FORMS` lists them in the
+order in which they are tried, with a description of the files for the user.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,19 @@ from input_data.formats import idx, npz, tables, tfds
 from input_data.mnist import relatives
 from input_data.mnist.relatives import EMNIST, FASHION, KMNIST, MNIST, QMNIST, Relative
 
-SIDE = 28  # pixels of the images in tables and in TensorFlow Datasets, which do not say
-_HELD_OUT = 7  # of a file without test images: the last seventh
+SIDE = 28  # pixels of the images in tables and in TensorFlow Datasets, which do not state their size
+_HELD_OUT = 7  # the last seventh of a file without test images is held out as the test
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files of one form.
+    """Files of one format.
 
     Attributes:
         path: the folder or file, for messages.
-        relative: what the names of the files say they hold; None: MNIST, or a data set whose files have its names.
-        read: gives images uint8 [n, rows, columns] and labels [n] of "train" or "test".
-        note: what a user should know.
+        relative: the data set that the file names imply; None: MNIST, or a data set with the same file names.
+        read: returns images uint8 [n, rows, columns] and labels [n] of "train" or "test".
+        note: what the user should know; may be empty.
     """
 
     path: Path
@@ -43,9 +43,9 @@ class Examples:
 
     Attributes:
         images: uint8 [n, rows, columns].
-        labels: int32 [n], the first class being 0.
+        labels: int32 [n], counted from 0.
         relative: the data set's facts.
-        note: what a user should know.
+        note: what the user should know; may be empty.
     """
 
     images: np.ndarray
@@ -55,7 +55,7 @@ class Examples:
 
 
 def _below(folder: Path, *names: str) -> list[Path]:
-    """Returns the folder itself and where torchvision puts files below a root folder."""
+    """Returns the folder itself and the folders below it in which torchvision keeps its files."""
     return [folder, folder / "raw", *(folder / name / "raw" for name in names)]
 
 
@@ -68,7 +68,7 @@ def _idx(folder: Path) -> Source | None:
 
 
 def _emnist(folder: Path) -> Source | None:
-    """EMNIST's files. Where a folder has several of its six splits, FOLDER/emnist-letters names one of them."""
+    """EMNIST's files. If a folder has several of its six splits, FOLDER/emnist-letters names one of them."""
     inside = folder if folder.is_dir() else folder.parent
     for place in _below(inside, "EMNIST"):
         splits = [name for name in EMNIST if idx.locate(place, f"emnist-{name}-test-images-idx3-ubyte")]
@@ -119,7 +119,7 @@ def _npz(folder: Path) -> Source | None:
 
 
 def _kmnist_npz(folder: Path) -> Source | None:
-    """KMNIST's own `.npz` files, an array each."""
+    """KMNIST's own `.npz` files, each with one array."""
     if not any((folder / f"kmnist-{split_name}-imgs.npz").is_file() for split_name in ("train", "test")):
         return None
 
@@ -152,7 +152,7 @@ def _tfds(folder: Path) -> Source | None:
 
 
 def _csv(folder: Path) -> Source | None:
-    """Kaggle's tables. The digit contest's `test.csv` has no labels: a share of `train.csv` stands in for it."""
+    """Kaggle's tables. The digit contest's `test.csv` has no labels, so a share of `train.csv` replaces it."""
     pairs = {
         ("mnist_train.csv", "mnist_test.csv"): None,
         ("fashion-mnist_train.csv", "fashion-mnist_test.csv"): FASHION,
@@ -171,7 +171,7 @@ def _csv(folder: Path) -> Source | None:
         own = slice(first, None) if split_name == "test" else slice(first)
         return images[own], labels[own]
 
-    return Source(path, None, read, f"The last seventh of {path} is held out as the test, which has labels.")
+    return Source(path, None, read, f"The last seventh of {path} is held out as the test.")
 
 
 FORMS: dict[str, Callable[[Path], Source | None]] = {
@@ -187,20 +187,20 @@ FORMS: dict[str, Callable[[Path], Source | None]] = {
 
 
 def locate(folder: Path) -> Source | None:
-    """Returns the files of the first form that a folder (or a `.npz` file) has, None where it has none."""
+    """Returns the files of the first format in a folder (or a `.npz` file); None if it has none."""
     return next((source for form in FORMS.values() if (source := form(folder)) is not None), None)
 
 
 def load(folder: Path, split_name: str, relative: Relative | None = None) -> Examples:
-    """Returns the images and labels that "train" and its two parts, or "test", are made of.
+    """Returns the images and labels of the training or the test files.
 
     Args:
         folder: a folder, a `.npz` file, or FOLDER/emnist-NAME.
-        split_name: train, test, valid_train or valid_test; the latter two give all training images, too.
-        relative: what the files hold where their names do not say.
+        split_name: "test" for the test files; "train", "valid_train" or "valid_test" for all training images.
+        relative: the data set in the files if their names do not say.
 
     Raises:
-        DataError: none of the forms, or files that are missing, damaged or of other labels.
+        DataError: there are no such files, or files are missing, damaged or have other labels.
     """
     source = locate(folder)
     if source is None:

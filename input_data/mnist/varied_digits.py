@@ -1,4 +1,4 @@
-"""Digits of MNIST as Efficient-CapsNet is trained on: rotated, shifted, squeezed and partly erased.
+"""Augments MNIST's digits for training Efficient-CapsNet: rotates, shifts, squeezes and partly erases them.
 
 Source: Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet", Scientific Reports 11:14634, 2021; the changes come from
 Byerly et al., "No routing needed between capsules" (arXiv:2001.09136).
@@ -9,11 +9,11 @@ import numpy as np
 from input_data.dataset import Info, Split, labels_checksum
 from input_data.images import integers, scaled, shift
 
-ANGLE = 30  # degrees, the largest rotation
-SQUEEZE = 7  # pixels, by which the width shrinks at most
-UNIT = 256  # that pixels are divided by
-HOLE = 4  # side of the erased square
-FIRST, LAST = 4, 22  # rows and columns at which it may begin
+ANGLE = 30  # largest rotation in degrees
+SQUEEZE = 7  # most pixels by which the width shrinks
+UNIT = 256  # divisor of the pixels
+HOLE = 4  # side of the erased square in pixels
+FIRST, LAST = 4, 22  # first and last row and column at which it may start
 
 
 class VariedDigits(Split):
@@ -23,7 +23,7 @@ class VariedDigits(Split):
         info: the data set's facts.
         images: uint8 [n, rows, columns].
         labels: [n].
-        training: whether to vary them.
+        training: whether to vary the images.
     """
 
     def __init__(self, info: Info, images: np.ndarray, labels: np.ndarray, training: bool):
@@ -44,7 +44,7 @@ class VariedDigits(Split):
 
 
 def vary(images: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """The four changes, in the paper's order.
+    """Applies the four changes in the paper's order.
 
     Args:
         images: float32 [n, rows, columns].
@@ -69,7 +69,7 @@ def normals(noise: np.ndarray) -> np.ndarray:
 
 
 def rotated(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Each image [rows, columns] turned counter-clockwise about its centre by its own angle, bilinear."""
+    """Turns each image [rows, columns] counter-clockwise about its centre by its own angle, bilinear."""
     _, height, width = images.shape
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     rows, columns = rows - (height - 1) / 2, columns - (width - 1) / 2
@@ -80,7 +80,7 @@ def rotated(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def _bilinear(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Values of images [n, height, width] at places [n, rows, columns] between their pixels; 0 outside."""
+    """Values of images [n, height, width] at positions [n, rows, columns] between their pixels; 0 outside."""
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1)))
     _, height, width = padded.shape
     rows, columns = np.clip(rows + 1, 0, height - 1.001), np.clip(columns + 1, 0, width - 1.001)
@@ -93,12 +93,12 @@ def _bilinear(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.n
 
 
 def shifted(images: np.ndarray, down: np.ndarray, right: np.ndarray, back: np.ndarray) -> np.ndarray:
-    """Moves the ink of each image by a share of the margin that is free on the side it moves to.
+    """Moves the ink of each image by a share of the free margin on the side to which it moves.
 
     Args:
         images: float32 [n, rows, columns].
         down, right: shares of the margin [n] in [0, 1].
-        back: whether to move up, and left, instead: bool [n, 2].
+        back: bool [n, 2], whether to move up instead of down, and left instead of right.
     """
     moves = []
     for axis, share in enumerate((down, right)):
@@ -114,14 +114,14 @@ def squeezed(images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Makes each image narrower by its own number of pixels and puts it in the middle of the frame, bilinear."""
     _, height, width = images.shape
     kept = (width - pixels)[:, None]
-    places = np.arange(width) - (pixels // 2)[:, None] + 0.5  # of each column in the narrow image
+    places = np.arange(width) - (pixels // 2)[:, None] + 0.5  # position of each column in the narrow image
     sources = np.where((places > 0) & (places < kept), places * width / kept - 0.5, -2)  # [n, width]
     rows = np.broadcast_to(np.arange(height, dtype=np.float32)[:, None], images.shape)
     return _bilinear(images, rows, np.broadcast_to(sources[:, None].astype(np.float32), images.shape))
 
 
 def erased(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Sets a square of each image to 0, from its own corner."""
+    """Sets a square in each image to 0, at its own corner."""
     height, width = (np.arange(size) for size in images.shape[1:])
     inside = [
         (line >= corner[:, None]) & (line < corner[:, None] + HOLE)

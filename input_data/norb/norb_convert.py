@@ -1,8 +1,8 @@
-"""Turns smallNORB's original files into the TFRecords of 2017.
+"""Converts smallNORB's original files to the TFRecords of 2017.
 
     python input_data/norb/norb_convert.py --data_dir=FOLDER
 
-Reads the `.mat` binary-matrix files, gzipped or not, and writes trainduo.tfrecords and testduo.tfrecords beside them.
+Reads the `.mat` binary-matrix files, plain or gzipped, and writes trainduo.tfrecords and testduo.tfrecords beside them.
 Format: https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/ — a magic number for the type, the number of dimensions, at
 least three dimensions, then the values, all little-endian.
 """
@@ -24,7 +24,7 @@ from input_data.progress import track
 from input_data.startup import load_tensorflow
 
 _TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
-_OVERHEAD = 180  # bytes of a record beside its pixels
+_OVERHEAD = 180  # bytes of a record besides its pixels
 NAMES = {
     "train": "smallnorb-5x46789x9x18x6x2x96x96-training-{}.mat",
     "test": "smallnorb-5x01235x9x18x6x2x96x96-testing-{}.mat",
@@ -37,10 +37,10 @@ def read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.nda
     Args:
         path: the file.
         dtype: "u1" or "<i4".
-        shape: what it must be; None: any size.
+        shape: the shape that it must have, where None is any size.
 
     Raises:
-        DataError: another magic number, type or shape, or a length that does not fit them or passes the limit.
+        DataError: the magic number, the shape or the length is wrong, or the length exceeds the limit.
     """
     start = 4 * (2 + max(3, len(shape)))  # at least three dimensions are written
     actual: tuple[int, ...] = ()
@@ -68,15 +68,15 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def convert(folder: Path, split: str, overwrite: bool = False) -> Path:
-    """Writes a split's records and gives their path.
+    """Writes a split's records and returns their path.
 
     Args:
-        folder: where the original files are.
+        folder: the folder of the original files.
         split: train or test.
-        overwrite: replace a file that is there.
+        overwrite: whether to replace an existing file.
 
     Raises:
-        DataError: files that are missing or damaged, records that exist, or a full disk.
+        DataError: files are missing or damaged, the records exist already, or the disk is full.
     """
     from tensorflow.train import BytesList, Example, Feature, Features, Int64List
 
@@ -100,16 +100,16 @@ def convert(folder: Path, split: str, overwrite: bool = False) -> Path:
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """What to convert."""
+    """The flags of `norb_convert.py`."""
 
     data_dir: str = flag(MISSING, "folder of the .mat files; the records go there too", path=True, metavar="DIR")
-    overwrite: bool = flag(False, "replace files that are there")
+    overwrite: bool = flag(False, "replace existing files")
 
 
 def main(arguments: list[str]) -> int:
     """Runs the script and returns its exit code."""
     program = "norb_convert.py"
-    config = parse(ConvertConfig, arguments, program, "Turns smallNORB's original files into the TFRecords of 2017.")
+    config = parse(ConvertConfig, arguments, program, "Converts smallNORB's original files to the TFRecords of 2017.")
 
     def job() -> int:
         load_tensorflow()

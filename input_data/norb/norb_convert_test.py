@@ -90,7 +90,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_older_file(original, capsys,
     with monkeypatch.context() as patch:
         patch.setattr(files.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
         assert norb_convert.main([f"--data_dir={folder}", "--overwrite"]) == 1
-    assert "MB are needed in" in capsys.readouterr().err
+    assert "MB of free space" in capsys.readouterr().err
 
     def full(payload):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,4 +1,4 @@
-"""smallNORB from the TFRecords of 2017: pairs of 96x96 images of toys in five classes.
+"""smallNORB: pairs of 96x96 images of toys in five classes, from 2017's TFRecords or those of TensorFlow Datasets.
 
 The images are halved by taking every second pixel, which is what TF 1's bilinear resize does at this ratio.
 """
@@ -23,7 +23,7 @@ class SmallNorb(Split):
     """Pairs of views. Training: brightness, contrast, random crop; test: the centre; both standardised.
 
     Args:
-        examples: the records, or the arrays that are read from TensorFlow Datasets.
+        examples: the records of 2017, or the arrays from TensorFlow Datasets.
         split_name: train, test, valid_train or valid_test.
     """
 
@@ -58,14 +58,14 @@ class SmallNorb(Split):
 
 
 class EfficientNorb(SmallNorb):
-    """Pairs of views for Efficient-CapsNet: standardised for each eye, resized to 64x64, 48x48 of that.
+    """Pairs of views for Efficient-CapsNet: standardised for each eye, resized to 64x64, and cropped to 48x48.
 
-    Training: a random crop, brightness ±2, contrast 0.5 to 1.5; test: the centre. `statistics` are the mean of each
-    eye's pixels and then their deviations, by default over the split's own images, held-out ones included.
+    Training: a random crop, brightness ±2, contrast 0.5 to 1.5; test: the centre.
 
     Args:
-        examples, split_name: as `SmallNorb`.
-        statistics: those to use instead.
+        examples, split_name: see `SmallNorb`.
+        statistics: the two means of each eye's pixels, then their two deviations; empty: those of the split's own
+            images, including held-out ones.
     """
 
     info = replace(SmallNorb.info, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2))
@@ -116,7 +116,7 @@ class _RecordPairs(RecordSplit):
 
     Args:
         paths: the files.
-        step: give every pixel (1), or every second one of every second row (2).
+        step: 1 for every pixel, 2 for every second pixel of every second row.
     """
 
     def __init__(self, paths: list[Path], step: int):
@@ -126,7 +126,7 @@ class _RecordPairs(RecordSplit):
     def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the views uint8 [n, 96/step, 96/step, 2] and labels int32 [n, 1]."""
         (pixels,), labels = self.records.examples(indices, (RAW, RAW, 2), 5)
-        views = pixels.reshape(-1, 2, RAW, RAW).transpose(0, 2, 3, 1)  # the file has each eye in turn
+        views = pixels.reshape(-1, 2, RAW, RAW).transpose(0, 2, 3, 1)  # the file has one eye after the other
         return views[:, :: self.step, :: self.step], labels
 
     def instances(self) -> np.ndarray:
@@ -166,7 +166,7 @@ def _halved(images: np.ndarray) -> np.ndarray:
 def prepare(
     picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
-    """Any picture as a test image: 96x96 as `SmallNorb` or `EfficientNorb` has it. See `input_data.prepare`."""
+    """Prepares any picture, resized to 96x96, as `SmallNorb` or `EfficientNorb` does. See `input_data.prepare`."""
     picture, notes = with_depth(picture, 1)
     picture, changed = resized(picture, RAW, RAW)
     views = picture.repeat(2, axis=2)[None]
@@ -184,7 +184,7 @@ def prepare(
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
-    """smallNORB's split; validation holds out one toy of each class, the one with the highest number.
+    """Opens smallNORB's split; validation holds out one toy of each class, that with the highest number.
 
     Args:
         data_dir: the folder with trainduo.tfrecords and testduo.tfrecords, or with TensorFlow Datasets' smallnorb.
@@ -192,7 +192,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
         options: num_targets must be 1; preparation chooses `SmallNorb` or `EfficientNorb`.
 
     Raises:
-        DataError: files that are missing or damaged.
+        DataError: files are missing or damaged.
     """
     folder = options.folder("smallNORB", data_dir, "trainduo.tfrecords and testduo.tfrecords")
     name = "test" if split == "test" else "train"

@@ -15,10 +15,10 @@ INFO = Info("SVHN", (32, 32, 3), 10, 1, tuple(str(digit) for digit in range(10))
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [n, 32, 32, 3] and labels [n], in which the file's 10 is the digit 0.
+    """Images uint8 [n, 32, 32, 3] and labels [n]; the file's label 10 becomes 0.
 
     Raises:
-        DataError: a file that is missing, damaged or of other shapes, or a label outside 1 to 10.
+        DataError: the file is missing or damaged, or has other shapes or a label outside 1 to 10.
     """
     content = load(path, ("X", "y"))
     images, labels = content["X"], content["y"]
@@ -36,7 +36,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def prepare(
     picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
-    """Any picture as a test image: RGB, 32x32, in [0, 1]. See `input_data.prepare`."""
+    """Prepares any picture like a test image: RGB, 32x32, in [0, 1]. See `input_data.prepare`."""
     picture, notes = with_depth(picture, 3)
     picture, changed = resized(picture, *INFO.image_shape[:2])
     return scaled(picture), [*notes, *changed]
@@ -51,7 +51,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
         options: num_targets must be 1.
 
     Raises:
-        DataError: files that are missing or damaged.
+        DataError: files are missing or damaged.
     """
     folder = options.folder("SVHN", data_dir, "train_32x32.mat and test_32x32.mat, or svhn_cropped-train.tfrecord-…")
     name = "test" if split == "test" else "train"
