@@ -101,7 +101,7 @@ def explore(config: ExploreConfig) -> int:
     show_devices(None, None)
     data = Data(config.data_dir)
     if not config.checkpoint:
-        say(f"No --checkpoint given: using {DEFAULT_NETWORK}")
+        say(f"No --checkpoint given: using --checkpoint={DEFAULT_NETWORK}")
     checkpoint = resolve(config.checkpoint or DEFAULT_NETWORK)
     saved = describe(checkpoint, config, data)
     split = data.for_network(saved)

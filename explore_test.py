@@ -139,7 +139,7 @@ def test_without_a_checkpoint_it_is_the_network_that_ships(shipped, capsys, monk
         monkeypatch.setitem(sys.modules, module, stub)
     for flags in (["--serve"], ["--eval_size=50"]):
         code, out = run(capsys, *flags)
-        assert code == 0 and "No --checkpoint given: using pretrained:capsnet_mnist_small\n" in out, out
+        assert code == 0 and "No --checkpoint given: using --checkpoint=pretrained:capsnet_mnist_small\n" in out, out
     (trained, split, port, compared), (examined, _, folder, *_) = calls
     assert (trained.step, len(split), port, compared) == (2, 1000, 8000, None)
     assert (examined.trained.step, len(examined.labels)) == (2, 50)

@@ -197,7 +197,7 @@ def test_pairs_are_shown_right_wrong_and_with_a_digit_that_is_not_there(double, 
     one, two = labels[index]
     third = np.argsort(-double.logits[index])[2]
     assert right_heads[0] == f"labels {one}, {two}\npredicted {one}, {two}"
-    assert absent_heads[0] == f"labels {one}, {two}\ndrawn {one}, {third}" and "not there" in title
+    assert absent_heads[0] == f"labels {one}, {two}\ndrawn {one}, {third}" and "absent" in title
     assert list(wrong) == ["input", "from the predictions", "from the labels"]
     assert all(heading.startswith("labels ") and "\npredicted " in heading for heading in wrong_heads)
     image = double.images(np.array([index]))

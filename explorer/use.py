@@ -18,7 +18,7 @@ def use(config: RunConfig) -> int:
     """
     show_devices(config.gpus, config.gpu_memory)
     if not config.checkpoint:
-        say(f"No --checkpoint given: using {config.used_network}")
+        say(f"No --checkpoint given: using --checkpoint={config.used_network}")
     trained = load(config.used_network, config, Data(config.data_dir), config.root)
     if config.export:
         say(export(trained, Path(config.export)))

@@ -2,7 +2,7 @@
 
 import { makeSvg } from "./tools.js";
 
-const HEIGHT = 170, LEFT = 42, BOTTOM = 24, TOP = 8, RIGHT = 12; // in the unit of the letters, 13 high
+const HEIGHT = 170, LEFT = 42, BOTTOM = 24, TOP = 8, RIGHT = 12; // in SVG units, in which letters are 13 high
 
 function frame(label, width, low, high, from, to, marks) {
   const x = (value) => LEFT + (width - LEFT - RIGHT) * (to === from ? 0.5 : (value - from) / (to - from));
@@ -16,7 +16,7 @@ function frame(label, width, low, high, from, to, marks) {
   return { chart, x, y };
 }
 
-// Lines { className, points: [[x, y], …] } over marks [x, text]; `at` is where a vertical line stands.
+// Lines { className, points: [[x, y], …] } above marks [x, text], with a vertical line at `at`.
 export function lineChart(label, lines, marks, at, width = 260) {
   const places = marks.map(([value]) => value);
   const { chart, x, y } = frame(label, width, 0, 1, Math.min(...places), Math.max(...places), marks);
@@ -28,7 +28,7 @@ export function lineChart(label, lines, marks, at, width = 260) {
   return chart;
 }
 
-// A bar for each value, up or down from 0, and a mark where it was before.
+// A bar for each value, up or down from 0, with a mark at its earlier value.
 export function barChart(label, values, before) {
   const reach = Math.max(0.25, Math.ceil(20 * Math.max(...[...values, ...before].map(Math.abs))) / 20);
   const width = 260, marks = values.map((_, index) => [index, index % 2 ? "" : index + 1]); // every second has room

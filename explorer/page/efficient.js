@@ -1,5 +1,5 @@
-// Efficient-CapsNet's arithmetic: its convolutions, depthwise primary capsules and self-attention routing, and the decoder
-// of its network for smallNORB.
+// Runs Efficient-CapsNet: its convolutions, depthwise primary capsules, self-attention routing, and the decoder of its
+// network for smallNORB.
 
 import { asLists, convolve, dense, lengthOf, votesOf } from "./network.js";
 
@@ -8,7 +8,7 @@ function leak(values, slope) {
   for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] *= slope;
 }
 
-// Each channel of a map less its mean, over its deviation, in place.
+// Standardises each channel of a map, in place.
 function standardise({ channels, data }) {
   const count = data.length / channels, mean = new Float64Array(channels), variance = new Float64Array(channels);
   data.forEach((value, place) => { mean[place % channels] += value / count; });
@@ -42,7 +42,7 @@ function depthwiseCapsules({ rows, columns, channels, data }, { kernel, bias, si
   return exponentialSquash(capsules, atoms);
 }
 
-// One pass: a vote weighs by its agreement with the sum of all votes, and by a learnt bias [classes, inputs].
+// One pass: a vote's weight is its agreement with the sum of all votes, plus a learned bias [classes, inputs].
 function attended(primary, primaryAtoms, { kernel, bias, classes, atoms }) {
   const width = classes * atoms, votes = votesOf(primary, primaryAtoms, kernel, width), inputs = votes.length / width;
   const total = new Float64Array(width), capsules = new Float32Array(width);
@@ -78,7 +78,7 @@ export function runEfficient(network, image) {
   return { scores, capsules: asLists(capsules, classes, atoms) };
 }
 
-// A map twice as large, bilinear: each new pixel lies a quarter of a pixel from an old one, and the edges are held.
+// A map twice as large, bilinear: each new pixel lies a quarter of a pixel from an old one, and edges are repeated.
 function doubled({ rows, columns, channels, data }) {
   const larger = new Float32Array(4 * data.length);
   const pair = (place, size) => [place >> 1, Math.min(size - 1, Math.max(0, (place >> 1) + (place % 2 ? 1 : -1)))];
@@ -91,7 +91,7 @@ function doubled({ rows, columns, channels, data }) {
   return { rows: 2 * rows, columns: 2 * columns, channels, data: larger };
 }
 
-// What the enlarging decoder draws of one class's capsule: an image.
+// The image that the enlarging decoder draws from one class's capsule.
 export function enlarge({ decoder: { side, first, convolutions } }, label, capsule) {
   let hidden = { rows: side, columns: side, channels: 1, data: dense(capsule, first, label * capsule.length) };
   convolutions.forEach((layer, index) => {

@@ -1,15 +1,15 @@
-// A network's arithmetic in plain JavaScript, on flat Float32Arrays in the order of the shapes in the comments. A network
-// is { kind, layers, … } as `exported.py` describes it; its weights are arrays already.
+// Runs a network in plain JavaScript, on flat Float32Arrays in the order of the shapes in the comments. A network is
+// { kind, layers, … } as `exported.py` describes it, with its weights as arrays.
 
-// Rows or columns of a convolution's output, and how many zeros come before its input.
+// The number of rows or columns of a convolution's output, and of zeros before its input.
 function extent(size, kernel, stride, padding) {
   if (padding !== "same") return [Math.floor((size - kernel) / stride) + 1, 0];
   const out = Math.ceil(size / stride);
   return [out, Math.floor(Math.max((out - 1) * stride + kernel - size, 0) / 2)];
 }
 
-// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n], in tiles of 4×4 that stay in registers: each value
-// read serves four products. The inner side goes in blocks, so that a tile's part of b stays in the cache.
+// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n], in tiles of 4×4 that stay in registers, so each
+// value read is used for four products. The inner side is cut into blocks, so a tile's part of b stays in the cache.
 function addProduct(a, b, sums, m, inner, n) {
   const BLOCK = 256;
   for (let from = 0; from < inner; from += BLOCK) {
@@ -85,7 +85,7 @@ export function rectify(values) {
   return values;
 }
 
-// kernel [inputs, units]; the inputs may start at `first` where all before and after are zero.
+// kernel [inputs, units]; `inputs` may be a part that starts at `first` if all other inputs are zero.
 export function dense(inputs, { kernel, bias, relu }, first = 0) {
   const units = bias.length, outputs = Float32Array.from(bias);
   for (let i = 0; i < inputs.length; i++) {
@@ -130,7 +130,7 @@ export function votesOf(capsules, atoms, kernel, width) {
   return votes;
 }
 
-// Routing by agreement: the class capsules [classes, atoms], and what each iteration does, as `explorer/routing.py`.
+// Routing by agreement: the class capsules [classes, atoms] and the steps of each iteration, as in `explorer/routing.py`.
 function routed(primary, { kernel, bias, classes, atoms, routing, leaky }) {
   const inputs = primary.cells * primary.types, width = classes * atoms;
   const votes = votesOf(primary.capsules, primary.atoms, kernel, width);
@@ -179,7 +179,7 @@ function routed(primary, { kernel, bias, classes, atoms, routing, leaky }) {
   return { capsules, steps };
 }
 
-// What a decoder draws of one class's capsule: an image.
+// The image that a decoder draws from one class's capsule.
 export function decode({ decoder, rows, columns, depth }, label, capsule) {
   let hidden = capsule;
   decoder.forEach((layer, index) => { hidden = dense(hidden, layer, index ? 0 : label * capsule.length); });
@@ -210,7 +210,7 @@ export function runCapsules(network, image) {
   return { scores: steps.lengths.at(-1), capsules: asLists(capsules, classes, atoms), ...steps };
 }
 
-// A baseline: the scores alone.
+// A baseline: the scores of an image.
 export function runConvolutions(network, image) {
   let hidden = image;
   for (const layer of network.convolutions) {

@@ -1,6 +1,6 @@
-// The canvas one draws on. A drawing is a list of strokes, a stroke a list of points [x, y] from 0 to 1.
+// The canvas for drawing. A drawing is a list of strokes, and a stroke is a list of points [x, y] from 0 to 1.
 
-// Gives the pad's { strokes, undo, clear }; `changed` is called after each change of the strokes.
+// Returns the pad's { strokes, undo, clear }; `changed` is called after each change of the strokes.
 export function makePad(canvas, changed) {
   const strokes = [];
   const update = () => {

@@ -21,7 +21,7 @@ export function paintPicture(canvas, picture) {
   paint(canvas, picture.rows, picture.columns, (i) => colourOf(picture, i));
 }
 
-// Each digit in its colour; the input, in grey, under them.
+// Each digit in its colour over the input in grey.
 export function paintPair(canvas, { rows, columns }, input, pictures) {
   paint(canvas, rows, columns, (i) => [0, 1, 2].map((part) => {
     const digits = pictures.map((picture, index) => picture ? picture.pixels[i] / 255 * COLOURS[index][part] : 0);
@@ -29,7 +29,7 @@ export function paintPair(canvas, { rows, columns }, input, pictures) {
   }));
 }
 
-// A square for each place of the grid of primary capsules, over the input: orange above `equal`, blue below.
+// A square for each position in the grid of primary capsules, over the input: orange above `equal`, blue below.
 export function paintMap(canvas, { first, step }, input, map, equal, reach) {
   const scale = 10;
   const small = make("canvas");

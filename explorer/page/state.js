@@ -1,6 +1,6 @@
-// What the cards of the page share: `network` (its facts), `base` (what it made of the input as it came), `seen` (what it
-// makes of the input as it is moved), and `slots`: the classes whose capsules are shown (one, or two of a MultiMNIST
-// network), each with the offsets of its sliders and its picture.
+// The state that the page's cards share: `network` (its facts), `base` (the answer for the original input), `seen` (the
+// answer for the moved input), and `slots`: the classes whose capsules are shown (one, or two for a MultiMNIST network),
+// each with the offsets of its sliders and its picture.
 
 import { announce, el } from "./tools.js";
 

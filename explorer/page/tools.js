@@ -1,4 +1,4 @@
-// Elements of the page, and the order of its questions.
+// Makes elements of the page, and keeps its requests in order.
 
 export const el = (id) => document.getElementById(id);
 
@@ -17,12 +17,12 @@ export function makeSvg(tag, attributes, ...children) {
 
 let working = 0;
 
-function work(change) { // what a screen reader, and a test, waits for
+function work(change) { // a screen reader, and a test, waits until the page is not busy
   working += change;
   document.querySelector("main").setAttribute("aria-busy", working > 0);
 }
 
-// One call of `job` at a time; of those that come meanwhile the newest alone is made. Errors go to `complain`.
+// Runs one call of `job` at a time, and then only the newest of the calls made meanwhile. Errors go to `complain`.
 export function newest(complain, job) {
   let busy = false, waiting = null;
   return async function run(...given) {
@@ -36,7 +36,7 @@ export function newest(complain, job) {
   };
 }
 
-// Calls `job` when nobody has asked for it during some milliseconds.
+// Calls `job` once there has been no further call for some milliseconds.
 export function settled(milliseconds, job) {
   let timer = 0;
   return (...given) => {
@@ -45,5 +45,5 @@ export function settled(milliseconds, job) {
   };
 }
 
-// What a screen reader says: the page's one live region, told when the page has come to rest.
+// Writes the page's one live region, which screen readers read aloud, when the page is idle.
 export const announce = settled(400, (text) => { el("live").textContent = text; });

@@ -1,11 +1,11 @@
-// A user's picture of a digit as the network expects it, as `input_data/mnist/digits.py` prepares it.
+// Prepares a user's picture of a digit for the network, like `input_data/mnist/digits.py`.
 
 const SIZE = 28, BOX = 20, MIDDLE = 14;
 
-// To the nearest whole number, and from the middle to the even one, as Python rounds.
+// Rounds to the nearest whole number, and halves to the even one, as Python does.
 const rounded = (value) => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
 
-// Weights of the inputs of each output where a side is resized: a triangle, as wide as an output where it shrinks.
+// The weights of the inputs for each output when a side is resized: a triangle, which is wider if the side shrinks.
 function triangle(from, to) {
   const scale = from / to, reach = Math.max(1, scale);
   return Array.from({ length: to }, (_, place) => {
@@ -84,20 +84,20 @@ function laidOut(ink) {
   return frame;
 }
 
-function squared({ rows, columns, data }) { // with black on both sides, so that the digit keeps its shape
+function squared({ rows, columns, data }) { // adds black on both sides, so that the digit keeps its shape
   const side = Math.max(rows, columns), top = (side - rows) >> 1, left = (side - columns) >> 1;
   const frame = new Float32Array(side * side);
   data.forEach((value, cell) => { frame[(top + Math.floor(cell / columns)) * side + left + cell % columns] = value; });
   return { rows: side, columns: side, data: frame };
 }
 
-// A picture { rows, columns, data: RGBA } as { image, notes } for a network of rows × columns, whose pixels, 0 to 255,
-// are divided by unit.
+// Turns a picture { rows, columns, data: RGBA } into { image, notes } for a network for images of toRows × toColumns,
+// whose pixels, 0 to 255, are divided by unit.
 export function prepareDigit({ rows, columns, data }, toRows, toColumns, unit) {
   const notes = [], grey = new Float32Array(rows * columns);
   for (let cell = 0; cell < grey.length; cell++) {
     const [red, green, blue, alpha] = data.slice(4 * cell, 4 * cell + 4);
-    grey[cell] = Math.round((0.299 * red + 0.587 * green + 0.114 * blue) * alpha / 255 + 255 - alpha); // white under it
+    grey[cell] = Math.round((0.299 * red + 0.587 * green + 0.114 * blue) * alpha / 255 + 255 - alpha); // on white
   }
   const ink = inkOn({ rows, columns, data: grey }, notes);
   if (!ink.data.some((value) => value > 0)) throw new Error("Nothing readable: the picture is blank.");
