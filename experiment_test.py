@@ -171,11 +171,11 @@ def test_every_job_takes_a_network_that_ships(shipped, tmp_path, capsys):
     answer = next(line for line in out.splitlines() if "seven.png: " in line)
     code, out = run(capsys, f"--predict={picture}")
     assert code == 0 and answer in out
-    assert "No --checkpoint given: using pretrained:capsnet_mnist_small\n" in out
+    assert "No --checkpoint given: using --checkpoint=pretrained:capsnet_mnist_small\n" in out
     code, out = run(capsys, ships, "--max_steps=3", "--batch_size=8", "--eval_size=8", "--summary_dir=more")
     assert code == 0 and "Resuming at step 2 of 3" in out, out  # from the network that ships, as from any checkpoint
     code, out = run(capsys, f"--predict={picture}", "--summary_dir=more")
-    assert code == 0 and "the network is that of more\n" in out and answer not in out, out
+    assert code == 0 and "using --checkpoint=more\n" in out and answer not in out, out
     code, out = run(capsys, "--checkpoint=pretrained:other", f"--predict={picture}")
     assert code == 1 and out.endswith("The networks are: capsnet_mnist_small.\n")
 

@@ -2,8 +2,8 @@
 
     python -m runner.ship S pretrained/NAME --data_dir=D
 
-The weights become float16 where that changes no prediction on the test split, or `--max_changed` at most. If it changes
-more, only the decoder's do, on which no prediction depends. The card says how many predictions differ.
+The weights become float16 if that changes at most `--max_changed` predictions on the test split, by default none.
+Otherwise only the decoder's weights do, on which no prediction depends. The card says how many predictions differ.
 """
 
 import argparse
@@ -31,14 +31,14 @@ _EVALUATED = 100  # test examples at a time
 
 @dataclass(frozen=True)
 class Rounded:
-    """Weights as they are written, and what becomes of the test split by them.
+    """The weights to write, and their results on the test split.
 
     Attributes:
-        weights: float16 or float32 by name.
-        before: result of the weights that were trained.
-        after: result of these.
-        changed: how many examples are predicted otherwise.
-        changed_by_half: how many would be if all weights were float16.
+        weights: float16 or float32 arrays by name.
+        before: result with the trained weights.
+        after: result with these weights.
+        changed: number of examples whose prediction differs.
+        changed_by_half: the same number if all weights were float16.
     """
 
     weights: dict[str, np.ndarray]
@@ -49,23 +49,23 @@ class Rounded:
 
     @property
     def in_words(self) -> str:
-        """In which precision the weights are."""
+        """The precision of the weights."""
         kinds = {values.dtype.name for values in self.weights.values()}
         return kinds.pop() if len(kinds) == 1 else "float32, those of the decoder float16"
 
 
 def ship(run: str, folder: Path, data_dir: str | None, num_pairs: int = 1, max_changed: int = 0) -> Rounded:
-    """Writes the folder, whole or not at all.
+    """Writes the folder, completely or not at all.
 
     Args:
         run: any name of a checkpoint, see `runner.naming`.
-        folder: a new folder, whose name is the network's.
+        folder: a new folder, whose name becomes the network's name.
         data_dir: the files of the network's data set; None: the embedded sample.
-        num_pairs: MultiMNIST: test pairs of each digit.
-        max_changed: how many predictions may change by float16.
+        num_pairs: MultiMNIST: number of test pairs for each digit.
+        max_changed: how many predictions float16 may change.
 
     Raises:
-        ValueError: a folder that exists, a checkpoint that cannot be used, or data that is not the network's.
+        ValueError: the folder exists, the checkpoint cannot be used, or the data are not the network's.
     """
     if folder.exists():
         raise ValueError(f"{folder} exists. Remove it first, or give another name.")
@@ -90,7 +90,7 @@ def ship(run: str, folder: Path, data_dir: str | None, num_pairs: int = 1, max_c
 
 
 def round_weights(model: Classifier, split: Split, max_changed: int) -> Rounded:
-    """Chooses the precision of a network's weights; the network then has the weights that were chosen."""
+    """Chooses the precision of a network's weights, and gives the network the rounded weights."""
     variables = model.named_variables()
     own = {name: variable.numpy() for name, variable in variables.items()}
     run_batch = make_evaluation_step(model)
@@ -118,12 +118,12 @@ def round_weights(model: Classifier, split: Split, max_changed: int) -> Rounded:
 def _to_half(name: str, values: np.ndarray) -> np.ndarray:
     largest = np.finfo(np.float16).max
     if not (np.abs(values) <= largest).all():
-        raise ValueError(f"{name} has numbers above {largest:,.0f}, the largest of float16.")
+        raise ValueError(f"{name} has numbers above {largest:,.0f}, the largest float16 number.")
     return values.astype(np.float16)
 
 
 def _without_paths(saved: SavedConfig) -> dict:
-    """The run's flags but for the folders of the machine that it ran on."""
+    """The run's flags without its paths, which make sense only on the machine that it ran on."""
     paths = {each.name for each in fields(RunConfig) if each.metadata["rule"].path}
     return {name: value for name, value in saved.flags.items() if name not in paths}
 
@@ -173,13 +173,13 @@ def _error(result: evaluation.Result) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Makes the folder that the arguments name."""
+    """Writes the folder that the arguments name."""
     parser = argparse.ArgumentParser(prog="runner.ship", description=__doc__.splitlines()[0])
     parser.add_argument("run", help="a run's folder, S/best or S/train/model.ckpt-STEP")
     parser.add_argument("folder", type=Path, help="the new folder, pretrained/NAME")
     parser.add_argument("--data_dir", help="the data set's files (default: the embedded sample of MNIST)")
-    parser.add_argument("--num_pairs", type=int, default=1, help="MultiMNIST: test pairs of each digit")
-    parser.add_argument("--max_changed", type=int, default=0, help="predictions that may change by float16 (default 0)")
+    parser.add_argument("--num_pairs", type=int, default=1, help="MultiMNIST: number of test pairs for each digit")
+    parser.add_argument("--max_changed", type=int, default=0, help="predictions that float16 may change (default 0)")
     flags = parser.parse_args(arguments)
     try:
         rounded = ship(flags.run, flags.folder, flags.data_dir, flags.num_pairs, flags.max_changed)
