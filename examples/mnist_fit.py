@@ -1,10 +1,10 @@
-"""CapsNet on MNIST by plain `keras.Model.fit`, on any backend; the digits lie on the device and are shifted there.
+"""Trains CapsNet on MNIST with plain `keras.Model.fit` on any backend; the digits are stored and shifted on the device.
 
     KERAS_BACKEND=jax python examples/mnist_fit.py --data_dir=D --epochs=50 --seeds=3
     python examples/mnist_fit.py --types=8 --epochs=2 --digits=5000       # a few minutes on a laptop
 
-It repeats rows of the paper's first table (--routing=1, --no_decoder, --model=baseline) and prints for each seed the
-test error, the images a second and the time, then their mean and deviation as a line of JSON.
+It repeats rows of the paper's first table (--routing=1, --no_decoder, --model=baseline). For each seed it prints the
+test error, the images per second and the time, and at the end the mean and deviation of the error as a line of JSON.
 """
 
 import argparse
@@ -29,22 +29,22 @@ def parse() -> argparse.Namespace:
     """The flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_dir", type=Path, default="input_data/mnist/sample", help="folder of IDX files")
-    parser.add_argument("--digits", type=int, help="training digits to use (default: all)")
+    parser.add_argument("--digits", type=int, help="number of training digits to use (default: all)")
     parser.add_argument("--model", choices=MODELS, default="capsule")
-    parser.add_argument("--routing", type=int, default=3, help="iterations")
+    parser.add_argument("--routing", type=int, default=3, help="routing iterations")
     parser.add_argument("--no_decoder", action="store_true")
     parser.add_argument("--types", type=int, default=32, help="types of primary capsules")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning_rate", type=float, default=0.001, help="falls by 0.96 every 2000 steps")
-    parser.add_argument("--steps_per_call", type=int, default=1, help="training steps in one call of the device")
+    parser.add_argument("--steps_per_call", type=int, default=1, help="training steps per call of the device")
     parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--seeds", type=int, default=1, help="networks to train, one a seed")
+    parser.add_argument("--seeds", type=int, default=1, help="number of networks to train, each with its own seed")
     return parser.parse_args()
 
 
 def train(flags: argparse.Namespace, seed: int) -> tuple[float, float, float]:
-    """Test error in percent, training images a second after the first epoch's compiling, seconds in all."""
+    """Returns the test error in percent, training images per second without the first epoch, and total seconds."""
     keras.utils.set_random_seed(seed)
     images, labels = (array[: flags.digits] for array in idx.load(flags.data_dir, "train"))
     test_images, test_labels = idx.load(flags.data_dir, "test")
@@ -59,7 +59,7 @@ def train(flags: argparse.Namespace, seed: int) -> tuple[float, float, float]:
     model = OnDevice(network, images[..., None], reach=2, seed=seed)
     optimizer = make_optimizer(hparams, scale_loss=flags.precision == "float16")
     model.compile(optimizer, steps_per_execution=flags.steps_per_call)
-    whole = len(images) // flags.batch * flags.batch  # batches of one size: the last few digits wait for another epoch
+    whole = len(images) // flags.batch * flags.batch  # all batches have one size, so an epoch leaves a few digits out
     start, timed = time.perf_counter(), [0.0, 0.0]
     for epoch in range(flags.epochs):
         order = np.random.default_rng([seed, epoch]).permutation(len(images))[:whole].astype(np.int32)
@@ -76,7 +76,7 @@ def train(flags: argparse.Namespace, seed: int) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Trains every seed and prints."""
+    """Trains a network for each seed and prints the results."""
     flags = parse()
     keras.config.set_dtype_policy(flags.precision if flags.precision == "float32" else f"mixed_{flags.precision}")
     errors, rates = [], []

@@ -1,6 +1,6 @@
-"""Training with the data on the device: uint8 images lie there once, and each step picks and shifts its own.
+"""Trains with the data on the device: uint8 images are stored there once, and each step picks and shifts its own.
 
-What goes to the device with a step is then a row of numbers, so that an accelerator does not wait for its input.
+Each step then sends only a row of indices to the device, so an accelerator does not wait for its input.
 """
 
 import keras
@@ -12,16 +12,16 @@ from models.classifier import Classifier
 
 @keras.saving.register_keras_serializable("capsules")
 class OnDevice(keras.Model):
-    """A network together with the images it is trained on; `fit` takes the images' numbers in place of the images.
+    """A network together with the images it is trained on; `fit` takes indices instead of images.
 
-    In training each image is shifted by up to `reach` pixels each way, at random, with zeros filled in. The losses,
-    figures and weights are the network's own; the images are no weights of it.
+    In training, each image is shifted at random by up to `reach` pixels each way, and the gap is filled with zeros. The
+    losses, metrics and weights are those of the network.
 
     Args:
-        network: what is trained.
+        network: the network to train.
         images: uint8 [n, rows, columns, depth].
-        reach: pixels; 0: no shift.
-        seed: of the shifts.
+        reach: largest shift in pixels; 0 for no shift.
+        seed: seed of the shifts.
 
     Example:
         >>> model = OnDevice(CapsNet((28, 28, 1), 10), images, reach=2)
@@ -40,7 +40,7 @@ class OnDevice(keras.Model):
         self.random = keras.random.SeedGenerator(seed)
 
     def pick(self, numbers, training: bool = False):
-        """The images [batch, rows, columns, depth] of these numbers in [0, 1], shifted at random in training."""
+        """The images [batch, rows, columns, depth] in [0, 1] at these indices, shifted at random in training."""
         rows, columns, _ = self.network.image_shape
         chosen = ops.take(self.images.value, numbers, axis=0)
         if training and self.reach:
@@ -61,7 +61,7 @@ class OnDevice(keras.Model):
         return self.network.compute_loss(y_pred["images"], y, y_pred, sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return self.get_metrics_result()  # of `metrics`, which the losses have brought up to date
+        return self.get_metrics_result()  # `compute_loss` has updated the metrics
 
     @property
     def metrics(self):

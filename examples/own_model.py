@@ -1,4 +1,4 @@
-"""A capsule layer on top of a convolutional network of one's own, trained by Keras' `fit` on any backend.
+"""Trains a convolutional network of your own with a capsule layer on top, with Keras' `fit` on any backend.
 
 pip install '.[cpu]' && python examples/own_model.py [FOLDER_OF_MNIST_IDX_FILES]
 """
@@ -20,7 +20,7 @@ inputs = keras.Input((28, 28))
 hidden = keras.layers.Rescaling(1 / 255)(inputs[..., None])
 for channels in (32, 64):
     hidden = keras.layers.Conv2D(channels, 5, strides=2, activation="relu", data_format="channels_last")(hidden)
-features = keras.layers.Reshape((4 * 4 * 8, 8))(hidden)  # 64 channels at each place: 8 capsules of 8 atoms
+features = keras.layers.Reshape((4 * 4 * 8, 8))(hidden)  # 64 channels at each position: 8 capsules of 8 atoms
 classes = Capsules(num_capsules=10, atoms=16, routing=3, name="classes")(features)
 model = keras.Model(inputs, Length()(classes))
 

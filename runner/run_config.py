@@ -23,7 +23,9 @@ class NetworkFlags:
     model: str | None = flag(
         None, "the network (default: the checkpoint's, else capsule)", _WHAT, choices=tuple(MODELS)
     )
-    preset: str | None = flag(None, "hparams of a published network, see below", _WHAT, choices=tuple(PRESETS))
+    preset: str | None = flag(
+        None, "hparams of a published network; experiment.py --help lists them", _WHAT, choices=tuple(PRESETS)
+    )
     hparams_override: str | None = flag(None, "hparams to change: name=value,name=value", _WHAT, metavar="PAIRS")
     dataset: str | None = flag(
         None, "the data set (default: the checkpoint's, else mnist)", _DATA, choices=tuple(DATASETS)

@@ -152,12 +152,13 @@ def card(name: str, trained: Trained, saved: SavedConfig, split: Split, rounded:
         "Commit": f"`{saved.git_commit}`" if saved.git_commit else "not recorded",
         "Trained for": f"{trained.step:,} steps of {saved.flags.get('batch_size', '?')} images",
         "Test error, float32": _error(rounded.before),
-        "Test error of this file": f"{_error(rounded.after)}; {rounded.changed} predictions differ from float32's",
+        "Test error of this file": f"{_error(rounded.after)}; "
+        f"predictions that differ from float32's: {rounded.changed}",
         "Weights in the file": f"{rounded.in_words}; float32 when they are loaded",
-        "If all were float16": f"{rounded.changed_by_half} predictions would differ",
+        "If all weights were float16": f"predictions that would differ: {rounded.changed_by_half}",
         "Size": f"`{pretrained.WEIGHTS}` has {size / 1e6:.2f} MB",
         "Checksums": f"`{pretrained.SUMS}`, checked at each load",
-        "Licence": "Apache 2.0, as the code",
+        "Licence": "Apache 2.0, like the code",
     }
     table = "".join(f"| {what} | {text} |\n" for what, text in rows.items())
     return (
@@ -187,8 +188,8 @@ def main(arguments: list[str]) -> int:
         print(f"runner.ship: error: {error}", file=sys.stderr)
         return 1
     print(
-        f"{flags.folder}: {rounded.in_words}, {rounded.changed} predictions differ; "
-        f"if all weights were float16, {rounded.changed_by_half} would"
+        f"{flags.folder}: {rounded.in_words}. Predictions that differ: {rounded.changed}; "
+        f"if all weights were float16: {rounded.changed_by_half}"
     )
     return 0
 

@@ -60,7 +60,14 @@ def test_the_folder_has_the_network_its_card_and_checksums(folder, run):
         "python experiment.py --data_dir=D --summary_dir=S --hparams_override=num_prime_capsules=1,conv_channels=4"
     )
     assert f"`{command} --validate=true --max_steps=3 --batch_size=16`" in card
-    for words in ("CapsNet", "5,000 training examples", "3 steps of 16", "predictions differ", "float16", "Apache 2.0"):
+    for words in (
+        "CapsNet",
+        "5,000 training examples",
+        "3 steps of 16",
+        "predictions that differ",
+        "float16",
+        "Apache 2.0",
+    ):
         assert words in card
     assert "/secret" not in card + (folder / "config.json").read_text()
 

@@ -27,5 +27,5 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     folder = next((str(path) for path in below if path.is_dir()), data_dir)
     opened = mnist_input.open_split(folder, split, options, relative=FASHION)
     if opened.info.class_names != FASHION.class_names:
-        raise DataError(f"{data_dir} holds {opened.info.name}, not Fashion-MNIST.")
+        raise DataError(f"{data_dir} has {opened.info.name}, not Fashion-MNIST.")
     return opened

@@ -1,4 +1,4 @@
-"""MNIST and its relatives as the networks see them: from 2017's TFRecords, the sample or what `sources` lists."""
+"""Opens MNIST, its relatives and MultiMNIST: from 2017's TFRecords, the sample, or the formats in `sources`."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from input_data.mnist.relatives import MNIST, Relative, has_layout_of_digits
 from input_data.mnist.varied_digits import UNIT, VariedDigits
 
 SAMPLE = Path(__file__).with_name("sample")
-TRAIN_SHIFT = 2  # pixels each way, in training (paper, section 5)
+TRAIN_SHIFT = 2  # largest shift in training, in pixels each way (paper, section 5)
 
 
 def _info(relative: Relative, rows: int, columns: int) -> Info:
@@ -23,13 +23,13 @@ def _info(relative: Relative, rows: int, columns: int) -> Info:
 
 
 class RecordDigits(RecordSplit):
-    """Digits from the TFRecords of 2017, which hold the shifted copies already."""
+    """Digits from the TFRecords of 2017, which already contain the shifted copies."""
 
     def __init__(self, path: Path):
         super().__init__([path])
         height, width, depth = self.records.image_shape()
         if depth != 1:
-            raise DataError(f"{path}: MNIST images have depth 1. Received {depth}.")
+            raise DataError(f"{path}: MNIST images must have depth 1. Received {depth}.")
         self.info = _info(MNIST, height, width)
 
     def batch(self, indices, noise):
@@ -50,9 +50,10 @@ def load(folder: Path, split_name: str, relative: Relative | None = None) -> sou
 def prepare(
     picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
 ) -> tuple[np.ndarray, list[str]]:
-    """Any picture as a test image: pen strokes laid out as in MNIST, others resized. See `input_data.prepare`.
+    """Prepares any picture like a test image: pen strokes laid out as in MNIST, others resized.
 
-    What is dark on light is inverted, since all of these data sets are light on black.
+    Dark strokes on a light background are inverted, because all of these data sets are light on black. See
+    `input_data.prepare`.
     """
     unit = UNIT if options.preparation == "efficient" and options.num_targets == 1 else 255
     if has_layout_of_digits(class_names):
@@ -76,23 +77,23 @@ def record_names(split: str, train_shift: int = TRAIN_SHIFT) -> list[str]:
 def open_split(
     data_dir: str | None, split: str, options: Options = Options(), relative: Relative | None = None
 ) -> Split:
-    """MNIST's split: 2017's TFRecords where the folder has them, its IDX files else; no folder: the sample.
+    """Opens MNIST's split from 2017's TFRecords if the folder has them, or else from another of its formats.
 
     Args:
-        data_dir: a folder, or None for the 5,000 and 1,000 digits that are embedded here; for MultiMNIST also
-            record files, `NAME@N`.
+        data_dir: a folder, or None for the embedded sample of 5,000 and 1,000 digits; for MultiMNIST it may also be the
+            name of record files, `NAME@N`.
         split: train, test, valid_train or valid_test.
         options: num_targets=2 makes it MultiMNIST.
-        relative: what the files hold where their names do not say; None: see `relatives.recognise`.
+        relative: the data set in the files if their names do not say; None: see `relatives.recognise`.
 
     Raises:
-        DataError: no such folder, none of the files in it, or damaged ones.
+        DataError: the folder does not exist or has none of the files, or files are damaged.
     """
     folder = SAMPLE if data_dir is None else Path(data_dir)
     if options.num_targets == 2 and is_records(data_dir):
         pairs = RecordPairs(str(data_dir))
         _note_overlap(pairs)
-        pairs.note += f" Training and evaluation both take them from {data_dir}: evaluate with the test pairs' files."
+        pairs.note += f" Training and evaluation both use {data_dir}: evaluate with the files of the test pairs."
         return pairs
     records = next(filter(None, (plain_or_packed(folder, name) for name in record_names(split))), None)
     if records and options.num_targets == 1 and options.preparation == "2017":
@@ -116,14 +117,14 @@ def open_split(
     if data_dir is None:
         notes.insert(0, f"No --data_dir: using {len(images):,} digits of the embedded sample of MNIST.")
     elif examples.relative is not MNIST:
-        notes.insert(0, f"{folder} holds {examples.relative.name}, {len(info.class_names)} classes.")
+        notes.insert(0, f"{folder} has {examples.relative.name} with {len(info.class_names)} classes.")
     opened.note = " ".join(filter(None, notes))
     return opened
 
 
 def _only_records(path: Path) -> str:
     return (
-        f"{path} holds digits in the form of 2017, for one digit an image. Pairs (--num_targets=2) and "
+        f"{path} has digits in the format of 2017, with one digit per image. Pairs (--num_targets=2) and "
         "preparation=efficient need the plain digits beside it, such as MNIST's IDX files: --download fetches them."
     )
 
@@ -134,7 +135,7 @@ def _nothing_there(folder: Path, split_name: str) -> str:
     looked_for = "; ".join((f"2017's {' or '.join(record_names(split_name))}", *sources.FORMS))
     return (
         f"{folder} has no files of MNIST or its relatives. Looked for: {looked_for}. "
-        "Give another --data_dir, add --download to fetch MNIST into it, or give none to use the embedded sample."
+        "Give another --data_dir, add --download to fetch MNIST into it, or leave it out to use the embedded sample."
     )
 
 

@@ -129,7 +129,7 @@ def test_fashion_mnist_has_a_name_of_its_own(place, tmp_path):
     with pytest.raises(DataError, match="needs a --data_dir"):
         open_split("fashion_mnist", "test", None)
     write_qmnist(tmp_path / "q")
-    with pytest.raises(DataError, match="holds QMNIST, not Fashion-MNIST"):
+    with pytest.raises(DataError, match="has QMNIST, not Fashion-MNIST"):
         open_split("fashion_mnist", "test", f"{tmp_path}/q")
 
 
