@@ -2,6 +2,10 @@
 
 import sys
 
+from input_data.startup import load_tensorflow
+
+load_tensorflow()  # first, since Keras would load it with all the lines that it prints
+
 import keras
 import numpy as np
 import pytest

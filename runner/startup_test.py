@@ -21,9 +21,18 @@ def test_the_users_settings_of_keras_do_not_matter_and_nothing_is_printed(tmp_pa
         "print(backend.backend(), config.image_data_format(), config.floatx(), config.epsilon())"
     )
     environment = os.environ | {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "jax"}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    assert _run(code, environment) == (0, "tensorflow channels_last float32 1e-07\n", "")
+
+
+def test_the_set_up_check_starts_without_the_lines_of_tensorflow():
+    assert _run("import layers_test", os.environ) == (0, "", "")
+
+
+def _run(code, environment):
+    """(exit code, output, errors) of Python code in a process of its own."""
+    environment = {name: value for name, value in environment.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "tensorflow channels_last float32 1e-07\n", "")
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_what_is_held_back_is_shown_when_loading_fails(capfd):
