@@ -14,6 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from runner.startup import use_tensorflow
+
+use_tensorflow()  # first, since Keras would load it with all the lines that it prints
+
 import numpy as np
 
 from models import make_model

@@ -14,6 +14,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from runner.startup import use_tensorflow
+
+use_tensorflow()  # first, since Keras would load it with all the lines that it prints
+
 import numpy as np
 
 from input_data import Split, evaluation_batches

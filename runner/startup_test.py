@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,10 @@ def test_the_users_settings_of_keras_do_not_matter_and_nothing_is_printed(tmp_pa
     assert _run(code, environment) == (0, "tensorflow channels_last float32 1e-07\n", "")
 
 
-def test_the_set_up_check_starts_without_the_lines_of_tensorflow():
-    assert _run("import layers_test", os.environ) == (0, "", "")
+def test_programs_that_need_keras_at_once_start_without_the_lines_of_tensorflow():
+    programs = ("layers_test", "runner.ship", "runner.convert_efficient")
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(lambda name: _run(f"import {name}", os.environ), programs)) == [(0, "", "")] * 3
 
 
 def _run(code, environment):
