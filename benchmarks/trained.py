@@ -156,7 +156,7 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
         wrong = ", ".join(f"{run.test_wrong:,}" for run in group) + size
         commits = ", ".join(sorted({run.commit for run in group}))
         error = f"{statistics.mean(errors):.2f}{spread}"
-        lines.append(_line([network, f"{steps:,} × {batch_size}", f"{minutes:.3g}", len(group), wrong, error, commits]))
+        lines.append(_line([network, f"{steps:,} × {batch_size}", f"{minutes:.2g}", len(group), wrong, error, commits]))
     for figure in published:
         if figure.table == name:
             lines.append(_line([f"*{figure.network}* ({figure.source})", "", "", "", "", f"*{figure.error}*", ""]))

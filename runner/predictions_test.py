@@ -31,6 +31,6 @@ def test_arrays_have_names(tmp_path):
 @pytest.mark.parametrize("name", ["out.txt", "out", "folder.csv"])
 def test_another_ending_or_a_folder_is_refused(name, tmp_path):
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(ValueError, match="--predictions takes a file"):
+    with pytest.raises(ValueError, match="--predictions takes a (.npz or .csv )?file"):
         write(tmp_path / name, ("a", "b", "c"), LOGITS, BEST)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]
