@@ -28,7 +28,9 @@ def test_rows_are_consistent_and_can_be_repeated():
         assert run.test_error == pytest.approx(100 * run.test_wrong / run.test_size, abs=1e-4)
         assert re.fullmatch("[0-9a-f]{7}", run.commit) and run.machine and run.minutes > 0
         given = dict(re.findall(r"--(\w+)=(\S+)", run.command))
-        assert given["max_steps"] == str(run.steps) and given.get("seed", "0") == str(run.seed)
+        defaults = RunConfig()
+        assert int(given.get("max_steps", defaults.max_steps)) == run.steps
+        assert int(given.get("seed", defaults.seed)) == run.seed
         assert given.get("hparams_override", "") == run.hparams
         HParams().override(run.hparams)
 
