@@ -302,7 +302,7 @@ BAD_FLAGS = [
 ]
 
 
-@pytest.mark.parametrize("case", BAD, ids=str)
+@pytest.mark.parametrize("case", BAD, ids=lambda case: getattr(case, "__name__", str(case)))
 def test_bad_input_gets_one_sentence_and_exit_code_1(case, tmp_path, capsys):
     arguments, words = case(tmp_path) if callable(case) else case
     if not any("summary_dir" in argument for argument in arguments):
