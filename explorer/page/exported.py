@@ -8,25 +8,18 @@ answers within tens of milliseconds without it. Weights that are exact in float1
 `pretrained/`, are stored as float16, and all others as float32: rounding them would change a length by more than 1e-4.
 """
 
-import base64
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from explorer.page.descriptions import Weights, base64_text, describe
 from explorer.page.inference import facts
 from explorer.page.strokes import BOXES
 from input_data import Split
 from input_data.formats.files import atomic_write
-from models.baseline import Baseline, PaperBaseline
-from models.capsnet import CapsNet
-from models.capsule_network import CapsuleNetwork
-from models.efficient import EfficientCapsNet
-from models.upsampling_decoder import UpsamplingDecoder
 from runner.evaluation import hits, top_labels
 from runner.loader import Trained
 
@@ -43,30 +36,6 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'self' file: blob:; worker-src blob:; "
     "style-src 'unsafe-inline' 'self' file:; img-src data: blob:"
 )
-
-
-@dataclass
-class Weights:
-    """The weights of networks, one after another in an array of each kind; `add` gives the place of one.
-
-    An array whose numbers are all float16 numbers is kept as float16, every other as float32.
-    """
-
-    arrays: dict[str, list[np.ndarray]] = field(default_factory=lambda: {"float16": [], "float32": []})
-    sizes: dict[str, int] = field(default_factory=lambda: {"float16": 0, "float32": 0})
-
-    def add(self, values: Any) -> dict[str, Any]:
-        values = np.asarray(values, "<f4").ravel()
-        with np.errstate(over="ignore"):
-            halves = values.astype("<f2")
-        kind = "float16" if (halves == values).all() else "float32"
-        self.arrays[kind].append(halves if kind == "float16" else values)
-        self.sizes[kind] += values.size
-        return {"kind": kind, "start": self.sizes[kind] - values.size, "count": values.size}
-
-    def as_text(self) -> dict[str, str]:
-        """The bytes of each kind, base64."""
-        return {kind: _base64(b"".join(values.tobytes() for values in each)) for kind, each in self.arrays.items()}
 
 
 def export_page(trained: Trained, split: Split, path: Path, compared: Trained | None = None) -> str:
@@ -133,7 +102,7 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
         "network": networks[0],
         "compared": networks[1],
         "weights": weights.as_text(),
-        "images": _base64((np.round(digits * unit).astype(np.uint8) if unit else digits.astype("<f4")).tobytes()),
+        "images": base64_text((np.round(digits * unit).astype(np.uint8) if unit else digits.astype("<f4")).tobytes()),
         "kind": "uint8" if unit else "float32",
         "unit": unit or 255,
         "labels": batch["labels"].tolist(),
@@ -164,10 +133,6 @@ def _choose(trained: Trained, split: Split) -> tuple[np.ndarray, list[int]]:
     return chosen, np.flatnonzero(~right[chosen]).tolist()
 
 
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
 def _as_script(value: Any) -> str:
     """JSON that may stand in a script of an HTML page: no text in it can end the script."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
@@ -183,130 +148,3 @@ def bundle(names: tuple[str, ...]) -> str:
         text = re.sub(r"^import [^;]*;\n", "", text, flags=re.MULTILINE)
         parts.append(re.sub(r"^export ", "", text, flags=re.MULTILINE))
     return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
-
-
-# Descriptions of each kind of network for `network.js`.
-
-
-def describe(trained: Trained, weights: Weights) -> dict[str, Any]:
-    """A network as `network.js` runs it; its weights are added to `weights`.
-
-    Raises:
-        ValueError: a kind of network that it cannot run.
-    """
-    model = trained.model
-    if type(model) not in _DESCRIPTIONS:
-        raise ValueError(
-            f"--export_page supports {', '.join(kind.__name__ for kind in _DESCRIPTIONS)}. Received a "
-            f"{type(model).__name__}: use --serve."
-        )
-    rows, columns, depth = model.image_shape
-    return _DESCRIPTIONS[type(model)](model, weights) | {"rows": rows, "columns": columns, "depth": depth}
-
-
-def _convolution(layer, weights: Weights) -> dict[str, Any]:
-    return {
-        "kernel": weights.add(layer.kernel),
-        "bias": weights.add(layer.bias),
-        "size": layer.kernel_size[0],
-        "stride": layer.strides[0],
-        "padding": layer.padding,
-        "channels": layer.filters,
-    }
-
-
-def _dense(layer, weights: Weights, relu: bool) -> dict[str, Any]:
-    return {"kernel": weights.add(layer.kernel), "bias": weights.add(layer.bias), "relu": relu}
-
-
-def _capsules(model: CapsNet, weights: Weights) -> dict[str, Any]:
-    primary, classes = model.primary, model.classes
-    return {
-        "kind": "capsules",
-        "conv1": _convolution(model.conv1, weights),
-        "primary": {
-            "kernel": weights.add(primary.kernel),
-            "bias": None,
-            "offset": weights.add(primary.bias),
-            "size": primary.kernel_size[0],
-            "stride": primary.strides[0],
-            "padding": primary.padding,
-            "channels": primary.types * primary.atoms,
-            "types": primary.types,
-            "atoms": primary.atoms,
-            "coefficient": 1 / (primary.types + bool(primary.leaky)),
-        },
-        "classes": {
-            "kernel": weights.add(classes.kernel),
-            "bias": weights.add(classes.bias),
-            "classes": classes.num_capsules,
-            "atoms": classes.atoms,
-            "routing": classes.routing,
-            "leaky": classes.leaky,
-        },
-        "decoder": _decoder(model, weights),
-    }
-
-
-def _decoder(model: CapsuleNetwork, weights: Weights) -> list[dict[str, Any]] | dict[str, Any] | None:
-    if model.decoder is None:
-        return None
-    if isinstance(model.decoder, UpsamplingDecoder):
-        first, *convolutions = model.decoder.stack
-        return {
-            "side": model.decoder.SIDE,
-            "first": _dense(first, weights, relu=False),
-            "convolutions": [_convolution(layer, weights) for layer in convolutions],
-        }
-    stack = model.decoder.stack
-    return [_dense(layer, weights, relu=layer is not stack[-1]) for layer in stack]
-
-
-def _efficient(model: EfficientCapsNet, weights: Weights) -> dict[str, Any]:
-    primary, classes = model.primary, model.classes
-    convolutions = []
-    for index in range(1, 5):
-        norm = getattr(model, f"norm{index}")
-        factor, offset = np.asarray(norm.gamma), np.asarray(norm.beta)
-        if not model.instance:
-            factor = factor / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
-            offset = offset - np.asarray(norm.moving_mean) * factor
-        normalisation = {"factor": weights.add(factor), "offset": weights.add(offset), "own": model.instance}
-        normalisation["slope"] = 0.3 if model.instance else 0
-        convolutions.append(_convolution(getattr(model, f"conv{index}"), weights) | normalisation)
-    return {
-        "kind": "efficient",
-        "convolutions": convolutions,
-        "primary": {
-            "kernel": weights.add(primary.kernel),
-            "bias": weights.add(primary.bias),
-            "size": primary.kernel_size,
-            "stride": primary.strides[0],
-            "atoms": primary.atoms,
-        },
-        "classes": {
-            "kernel": weights.add(classes.kernel),
-            "bias": weights.add(classes.bias),
-            "classes": classes.num_capsules,
-            "atoms": classes.atoms,
-        },
-        "decoder": _decoder(model, weights),
-    }
-
-
-def _baseline(model: Baseline | PaperBaseline, weights: Weights) -> dict[str, Any]:
-    head = [layer for layer in model.head if layer.weights]  # dropout does nothing here
-    return {
-        "kind": "convolutions",
-        "loss": model.hparams.loss_type,
-        "convolutions": [_convolution(layer, weights) | {"pooled": bool(pool)} for layer, *pool in model.convolutions],
-        "head": [_dense(layer, weights, relu=layer is not head[-1]) for layer in head],
-    }
-
-
-_DESCRIPTIONS: dict[type, Callable] = {
-    CapsNet: _capsules,
-    EfficientCapsNet: _efficient,
-    Baseline: _baseline,
-    PaperBaseline: _baseline,
-}

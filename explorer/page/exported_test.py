@@ -10,7 +10,8 @@ import tensorflow as tf
 from explorer import robustness
 from explorer.page import exported
 from explorer.page.conftest import untrained
-from explorer.page.exported import HERE, PAGE, WORKER, Weights, bundle, content, describe, export_page
+from explorer.page.descriptions import Weights, describe
+from explorer.page.exported import HERE, PAGE, WORKER, bundle, content, export_page
 from explorer.page.inference import Inspector
 from explorer.page.inference_test import some_split
 from explorer.page.strokes import draw
