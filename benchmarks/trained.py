@@ -199,7 +199,8 @@ def main() -> None:
     parser.add_argument("--network", help="its name there; runs of other seeds have the same")
     parser.add_argument("--curves", nargs="+", metavar="NAME=RUN", help="runs whose checkpoints have been evaluated")
     options = parser.parse_args()
-    use_tensorflow()
+    if options.curves or options.add:
+        use_tensorflow()
     if options.curves:
         runs = dict(each.split("=", 1) for each in options.curves)
         draw_curves({name: Path(folder) for name, folder in runs.items()}, CURVES)
