@@ -261,10 +261,12 @@ draw.images(rows, [f"type {number}" for number in range(1, 9)], size=1)
 
 # %%
 def present(length):
+    """The loss of a class that is there."""
     return np.maximum(0, 0.9 - length) ** 2
 
 
 def absent(length):
+    """The loss of a class that is not there."""
     return 0.5 * np.maximum(0, length - 0.1) ** 2
 
 
