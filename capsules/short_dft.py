@@ -179,7 +179,7 @@ def _phases_of_inputs(inputs: Any, strides: Pair, layout: Layout) -> tuple[Any, 
     """The points of each tile [points, tiles·batch·phases·channels], and the number phases·channels."""
     channels = inputs.shape[3]
     rows, columns = (
-        length if tiles == 1 else (tiles + 1) * tile
+        (tiles - 1) * tile + length
         for tiles, tile, length in zip(layout.tiles, layout.tile, layout.length, strict=True)
     )
     inputs = _fit(inputs, layout.before, (rows * strides[0], columns * strides[1]))
@@ -197,11 +197,22 @@ def _phases_of_inputs(inputs: Any, strides: Pair, layout: Layout) -> tuple[Any, 
 
 
 def _overlapping(points: Any, tiles: int, tile: int, length: int) -> Any:
-    """Overlapping tiles of `length` points that start `tile` points apart: [points, rest] to [tiles, length, rest]."""
+    """Overlapping tiles of `length` points that start `tile` points apart: [points, rest] to [tiles, length, rest].
+
+    The points are split at each start and each end of a tile and the pieces put together, so that a gradient copies
+    pieces too. The gradient of a slice would fill the rest of its array with zeros, which takes several times as long.
+    """
     if tiles == 1:
         return ops.expand_dims(points, axis=0)
-    blocks = ops.reshape(points, (tiles + 1, tile, -1))
-    return ops.concatenate([blocks[:-1], blocks[1:, : length - tile]], axis=1)
+    bounds = sorted({start + end for start in range(0, tiles * tile, tile) for end in (0, length)})
+    pieces = ops.split(points, bounds[1:-1], axis=0)
+    parts = [
+        piece
+        for start in range(0, tiles * tile, tile)
+        for bound, piece in zip(bounds, pieces, strict=False)
+        if start <= bound < start + length
+    ]
+    return ops.reshape(ops.concatenate(parts, axis=0), (tiles, length, -1))
 
 
 def _fit(tensor: Any, before: Pair, size: Pair, first: int = 1) -> Any:
