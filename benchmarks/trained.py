@@ -5,8 +5,9 @@
     python benchmarks/trained.py --curves NAME=RUN NAME=RUN ...           draws docs/curves.png
 
 A row of `results/trained.csv` is one run. Its error is that of the last step on the test set, which `experiment.py`
-evaluates when training ends: no checkpoint is chosen by its test error. Where the run was made with `--validate`, the
-error of its last step on the held-out part is there too. `results/published.csv` holds the figures of others.
+evaluates when training ends: no checkpoint is chosen by its test error. A run made with `--validate` has the error on
+the held-out part too, and its test error once `experiment.py --train=false` has evaluated it; before that, the held-out
+part stands in for the test set. `results/published.csv` holds the figures of others.
 """
 
 import argparse
@@ -30,6 +31,7 @@ TRAINED, PUBLISHED = (ROOT / "benchmarks" / "results" / f"{name}.csv" for name i
 PAGE = ROOT / "docs" / "results.md"
 CURVES = ROOT / "docs" / "curves.png"
 _USUAL_SIZE = 10_000  # examples of a test set; others are shown
+_HELD_OUT = ", held out"  # ends the name of a test set for which the held-out part stands in
 _SMOOTH = 10  # scalars of training that make a point of a curve
 # The block of the page that a table fills.
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -81,7 +83,7 @@ def add(folder: Path, table: str, network: str) -> None:
     """Adds a finished run to the table, in place of one with the same table, network, seed and steps.
 
     Raises:
-        ValueError: it has not been evaluated on the test set at its last step.
+        ValueError: it has not been evaluated at its last step.
     """
     row = describe(folder, table, network)
     rows = read(TRAINED, Run) if TRAINED.exists() else []
@@ -104,10 +106,11 @@ def describe(folder: Path, table: str, network: str) -> Run:
 
     saved = config.read(folder / "train")
     evaluated = {(row.split, row.step): row for row in results.read(folder / "test")}
-    last = max((step for split, step in evaluated if split == "test"), default=None)
-    if saved is None or last != saved.flags["max_steps"]:
-        raise ValueError(f"{folder} has no result of its last step on the test set. Let experiment.py finish it first.")
-    test, held_out = evaluated["test", last], evaluated.get(("validation", last))
+    last = saved.flags["max_steps"] if saved else None
+    held_out = evaluated.get(("validation", last))
+    test = evaluated.get(("test", last), held_out)
+    if saved is None or test is None:
+        raise ValueError(f"{folder} has no result of its last step. Let experiment.py finish it first.")
     return Run(
         table=table,
         network=network,
@@ -116,7 +119,7 @@ def describe(folder: Path, table: str, network: str) -> Run:
         batch_size=saved.flags["batch_size"],
         minutes=round(last * seconds_per_step(folder) / 60, 1),
         validation_error=f"{held_out.percent:.2f}" if held_out else "",
-        test_set=saved.flags["dataset"],
+        test_set=saved.flags["dataset"] + (_HELD_OUT if test is held_out else ""),
         test_size=test.size,
         test_wrong=test.wrong,
         test_error=round(test.percent, 4),
@@ -142,26 +145,35 @@ def page(text: str, runs: list[Run], published: list[Published]) -> str:
 
 
 def _table(name: str, runs: list[Run], published: list[Published]) -> str:
-    columns = ("Network", "Steps × batch", "Minutes", "Seeds", "Wrong", "Error in %", "Commit")
-    lines = [_line(columns), _line(["---"] * len(columns))]
     own: dict[tuple, list[Run]] = {}
     for run in runs:
         if run.table == name:
             own.setdefault((run.network, run.steps, run.batch_size), []).append(run)
+    held_out = any(_was_tested(run) for group in own.values() for run in group)
+    columns = ["Network", "Steps × batch", "Minutes", "Seeds", *["Held out, in %"] * held_out, "Wrong", "Error in %"]
+    lines = [_line([*columns, "Commit"]), _line(["---"] * (len(columns) + 1))]
     for (network, steps, batch_size), group in own.items():
         errors = [run.test_error for run in group]
         spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
-        size = "" if group[0].test_size == _USUAL_SIZE else f" of {group[0].test_size:,}"
+        examples = "" if group[0].test_size == _USUAL_SIZE else f" of {group[0].test_size:,}"
         minutes = statistics.mean(run.minutes for run in group)
-        wrong = ", ".join(f"{run.test_wrong:,}" for run in group) + size
+        wrong = ", ".join(f"{run.test_wrong:,}" for run in group) + examples
         commits = ", ".join(sorted({run.commit for run in group}))
         error = f"{statistics.mean(errors):.2f}{spread}"
-        lines.append(_line([network, f"{steps:,} × {batch_size}", f"{minutes:.2g}", len(group), wrong, error, commits]))
+        validation = [", ".join(run.validation_error for run in group)] * held_out
+        length = f"{steps:,} × {batch_size}"
+        lines.append(_line([network, length, f"{minutes:.2g}", len(group), *validation, wrong, error, commits]))
     for figure in published:
         if figure.table == name:
-            lines.append(_line([f"*{figure.network}* ({figure.source})", "", "", "", "", f"*{figure.error}*", ""]))
+            empty = [""] * (len(columns) - 2)
+            lines.append(_line([f"*{figure.network}* ({figure.source})", *empty, f"*{figure.error}*", ""]))
     commands = sorted({re.sub(r" --seed=\d+", "", run.command) for group in own.values() for run in group})
     return "\n".join(lines + (["", "```", *commands, "```", ""] if commands else [""]))
+
+
+def _was_tested(run: Run) -> bool:
+    """Whether a run has an error on a held-out part beside that on a test set."""
+    return bool(run.validation_error) and not run.test_set.endswith(_HELD_OUT)
 
 
 def _line(cells: Iterable) -> str:

@@ -77,6 +77,19 @@ def test_seeds_become_a_mean_and_a_deviation(finished):
     assert "| 2 | 3, 5 of 200 | 2.00 ± 0.71 |" in page
 
 
+def test_a_held_out_part_stands_in_for_a_missing_test_set(finished):
+    (finished / "test" / "results.csv").unlink()
+    results.Results(finished / "test", "validation").add(20, Result(100, 4, 1, 0.5, {}))
+    row = trained.describe(finished, "cifar10", "CapsNet")
+    assert (row.test_set, row.test_error, row.validation_error) == ("mnist, held out", 4.0, "4.00")
+    text = "<!-- table: cifar10 -->\n<!-- end of table -->"
+    assert "| 1 | 4 of 100 | 4.00 |" in trained.page(text, [row], [])
+    results.Results(finished / "test", "test").add(20, Result(200, 3, 1, 0.5, {}))
+    row = trained.describe(finished, "cifar10", "CapsNet")
+    assert (row.test_set, row.test_error, row.validation_error) == ("mnist", 1.5, "4.00")
+    assert "| 1 | 4.00 | 3 of 200 | 1.50 |" in trained.page(text, [row], [])
+
+
 def test_a_run_without_its_last_evaluation_is_refused(finished):
     (finished / "test" / "results.csv").unlink()
     with pytest.raises(ValueError, match="no result of its last step"):
