@@ -17,7 +17,7 @@ page-files: $(VENV)/ready
 	done
 
 test: $(VENV)/ready
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist=loadfile
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check .
