@@ -94,7 +94,7 @@ def test_the_page_of_a_network_that_ships_computes_what_it_computes(page, name, 
     trained = load(f"pretrained:{name}")
     split = pairs if trained.num_targets == 2 else digits
     export_page(trained, split, tmp_path / "page.html")
-    assert (tmp_path / "page.html").stat().st_size < 9e6
+    assert (tmp_path / "page.html").stat().st_size < 10e6
     inspector = Inspector(trained, split)
     page.open(tmp_path / "page.html")
     for index in range(3):
