@@ -6,8 +6,8 @@
 
 A row of `results/trained.csv` is one run. Its error is that of the last step on the test set, which `experiment.py`
 evaluates when training ends: no checkpoint is chosen by its test error. A run made with `--validate` has the error on
-the held-out part too, and its test error once `experiment.py --train=false` has evaluated it; before that, the held-out
-part stands in for the test set. `results/published.csv` holds the figures of others.
+the held-out part too, and its test error once `experiment.py --train=false --summary_dir=RUN` has evaluated it; before
+that, the held-out part stands in for the test set. `results/published.csv` holds the figures of others.
 """
 
 import argparse
