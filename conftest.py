@@ -12,7 +12,7 @@ if hasattr(signal, "SIGHUP"):
 
 @pytest.fixture(autouse=True)
 def same_random_state():
-    """Seeds Keras, NumPy and Python."""
+    """Seeds before each test."""
     seed()
 
 
@@ -23,6 +23,7 @@ def pytest_fixture_setup(fixturedef):
 
 
 def seed():
+    """Seeds Keras, NumPy and Python."""
     import keras
 
     keras.utils.set_random_seed(1)

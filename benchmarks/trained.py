@@ -149,7 +149,7 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
     for run in runs:
         if run.table == name:
             own.setdefault((run.network, run.steps, run.batch_size), []).append(run)
-    held_out = any(_was_tested(run) for group in own.values() for run in group)
+    held_out = any(_has_both_errors(run) for group in own.values() for run in group)
     columns = ["Network", "Steps × batch", "Minutes", "Seeds", *["Held out, in %"] * held_out, "Wrong", "Error in %"]
     lines = [_line([*columns, "Commit"]), _line(["---"] * (len(columns) + 1))]
     for (network, steps, batch_size), group in own.items():
@@ -171,7 +171,7 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
     return "\n".join(lines + (["", "```", *commands, "```", ""] if commands else [""]))
 
 
-def _was_tested(run: Run) -> bool:
+def _has_both_errors(run: Run) -> bool:
     """Whether a run has an error on a held-out part beside that on a test set."""
     return bool(run.validation_error) and not run.test_set.endswith(_HELD_OUT)
 

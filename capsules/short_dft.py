@@ -209,7 +209,7 @@ def _overlapping(points: Any, tiles: int, tile: int, length: int) -> Any:
     parts = [
         piece
         for start in range(0, tiles * tile, tile)
-        for bound, piece in zip(bounds, pieces, strict=False)
+        for bound, piece in zip(bounds[:-1], pieces, strict=True)
         if start <= bound < start + length
     ]
     return ops.reshape(ops.concatenate(parts, axis=0), (tiles, length, -1))

@@ -33,7 +33,7 @@ from runner.steps import make_evaluation_step
 
 _EVALUATED = 100  # test examples at a time
 _DECODER = "recons/"  # starts the names of its weights
-_DECODER_BITS = 8  # of a float16's ten bits of mantissa: the file becomes a tenth smaller, a picture changes by 0.2 %
+_DECODER_BITS = 8  # of a float16's ten bits of mantissa: a file is 8 % smaller, a weight changes by at most 0.2 %
 
 
 @dataclass(frozen=True)
