@@ -31,8 +31,8 @@ class Votes:
         grouped = ops.transpose(grouped, (1, 3, 0, 2))  # [groups, atoms_in, batch, group]
         self._input_pieces = ops.reshape(grouped, (self._groups * atoms_in, 1, -1, size // self._groups))
         grouped = ops.reshape(kernel, (self._groups, -1, atoms_in, num_outputs, atoms))
-        grouped = ops.transpose(grouped, (0, 2, 3, 1, 4))  # [groups, atoms_in, out, group, atoms]
-        self._kernel_pieces = ops.reshape(grouped, (self._groups * atoms_in, num_outputs, -1, atoms))
+        grouped = ops.transpose(grouped, (0, 2, 3, 4, 1))  # [groups, atoms_in, out, atoms, group]
+        self._kernel_pieces = ops.reshape(grouped, (self._groups * atoms_in, num_outputs, atoms, -1))
 
     @property
     def coefficients_shape(self) -> tuple:
@@ -97,8 +97,8 @@ class StoredVotes:
 
 
 # The functions below divide the input capsules into groups and by their atoms: a piece is one atom of one group, and
-# the pieces of a group follow one another. Shapes: inputs u [pieces, 1, batch, group]; kernel W [pieces, out, group,
-# atoms]; coefficients c and agreements [groups, out, batch, group]; capsules v [out, batch, atoms]. The products have
+# the pieces of a group follow one another. Shapes: inputs u [pieces, 1, batch, group]; kernel W [pieces, out, atoms,
+# group]; coefficients c and agreements [groups, out, batch, group]; capsules v [out, batch, atoms]. The products have
 # the dtype of the inputs, and everything else is float32.
 
 
@@ -120,15 +120,15 @@ def _weighted_sum(coefficients, inputs, kernel):
     shares = ops.cast(coefficients, inputs.dtype)
 
     def forward(u, w, c):
-        return (_over_atoms(ops.matmul(c * u, w)),)
+        return (_over_atoms(ops.matmul(c * u, _transposed(w))),)
 
     def gradient(*args, upstream=None):  # PyTorch names the upstream gradient, TensorFlow and JAX do not
         change = ops.cast(args[0] if upstream is None else upstream, inputs.dtype)
 
         def backward(u, w, c):
-            back = ops.matmul(change, _transposed(w))  # [pieces, out, batch, group]
+            back = ops.matmul(change, w)  # [pieces, out, batch, group]
             d_inputs = ops.sum(c * back, axis=1, keepdims=True)
-            return _over_atoms(back * u), d_inputs, ops.matmul(_transposed(c * u), change)
+            return _over_atoms(back * u), d_inputs, ops.matmul(_transposed(change), c * u)
 
         d_coefficients, d_inputs, d_kernel = _in_turn(backward, inputs, kernel, shares)
         return _by_group(d_coefficients, shares.shape[0]), ops.concatenate(d_inputs), ops.concatenate(d_kernel)
@@ -140,15 +140,15 @@ def _agreement(capsules, inputs, kernel, groups: int):
     vectors = ops.cast(capsules, inputs.dtype)
 
     def forward(u, w):
-        return (_over_atoms(ops.matmul(vectors, _transposed(w)) * u),)
+        return (_over_atoms(ops.matmul(vectors, w) * u),)
 
     def gradient(*args, upstream=None):
         changes = ops.cast(args[0] if upstream is None else upstream, inputs.dtype)
 
         def backward(u, w, change):
             moved = change * u  # [pieces, out, batch, group]
-            d_inputs = ops.sum(change * ops.matmul(vectors, _transposed(w)), axis=1, keepdims=True)
-            return _over_atoms(ops.matmul(moved, w)), d_inputs, ops.matmul(_transposed(moved), vectors)
+            d_inputs = ops.sum(change * ops.matmul(vectors, w), axis=1, keepdims=True)
+            return _over_atoms(ops.matmul(moved, _transposed(w))), d_inputs, ops.matmul(_transposed(vectors), moved)
 
         d_capsules, d_inputs, d_kernel = _in_turn(backward, inputs, kernel, changes)
         return sum(d_capsules), ops.concatenate(d_inputs), ops.concatenate(d_kernel)
