@@ -1,4 +1,6 @@
-"""Facts about the backend that Keras runs on."""
+"""What differs between the backends that Keras runs on."""
+
+from typing import Any
 
 import keras
 
@@ -12,3 +14,13 @@ def is_tensorflow_on_cpu() -> bool:
     import tensorflow as tf
 
     return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+
+
+def after(first: Any, tensor: Any) -> Any:
+    """`tensor`, which nothing uses before `first` is computed; other backends than TensorFlow find their own order."""
+    if keras.backend.backend() != "tensorflow":
+        return tensor
+    import tensorflow as tf
+
+    with tf.control_dependencies([first]):
+        return tf.identity(tensor)

@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from capsules.backend import NOMINAL_BATCH
+from capsules.backend import NOMINAL_BATCH, after
 
 Pair = tuple[int, ...]  # (rows, columns)
 
@@ -76,6 +76,7 @@ def short_dft_convolution(
     count, filters = to_inputs.shape[0], kernel.shape[3]
     points, width = _phases_of_inputs(inputs, strides, layout)
     inputs_at = ops.reshape(ops.matmul(to_inputs, points), (count, -1, width))  # [R, tiles·batch, phases·channels]
+    kernel = after(inputs_at, kernel)  # what the inputs needed is free again before the large kernel is made
     kernel_at = ops.matmul(to_kernel, _phases_of_kernel(kernel, strides, layout))
     kernel_at = ops.reshape(kernel_at, (count, width, filters))
     products = ops.matmul(inputs_at, kernel_at)  # [R, tiles·batch, filters]
