@@ -133,8 +133,8 @@ def _points(length: int) -> tuple[np.ndarray, np.ndarray]:
 
     The points are 0, ∞ and the roots of −1 of the order n = `length` − 2, but the two roots next to 1 are replaced by
     the real numbers ρ and 1/ρ, and those next to −1 by −ρ and −1/ρ (if n is odd, −1 is a root and stays). With
-    ρ = exp(2/n) the points remain as far apart as the roots were, so the result is as exact as with a Fourier
-    transform. Transforms of fewer than 7 points have too few roots for this and are Fourier transforms.
+    ρ = exp(2/n) the points remain so far apart that float32's error is about that of a Fourier transform. Transforms of
+    fewer than 7 points have too few roots for this and are Fourier transforms.
     """
     if length < 7:
         return np.array([1.0, -1.0][: 2 - length % 2]), np.exp(2j * np.pi * np.arange(1, (length + 1) // 2) / length)
@@ -174,8 +174,8 @@ def layout_of(
 def _matrices(length: Pair, taps: Pair, tile: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """B [R, inputs of a tile], G [R, taps] and A [outputs of a tile, R] of the formula above, in float64."""
     planes = []
-    for row, column in zip(*(_matrices_of_line(*sizes) for sizes in zip(length, taps, tile, strict=True)), strict=True):
-        (real_rows, rows), (real_columns, columns) = row, column
+    of_rows, of_columns = (_matrices_of_line(*sizes) for sizes in zip(length, taps, tile, strict=True))
+    for (real_rows, rows), (real_columns, columns) in zip(of_rows, of_columns, strict=True):
         alone = _products(real_rows, real_columns)
         pairs = [(real_rows, columns), (rows, real_columns), (rows, columns), (rows, columns.conj())]
         planes.append((alone, np.concatenate([_products(*pair) for pair in pairs])))
