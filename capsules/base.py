@@ -68,6 +68,7 @@ class CapsuleLayer(keras.layers.Layer):
             initializer=self.initial_bias(),
             regularizer=self.bias_regularizer,
             constraint=self.bias_constraint,
+            autocast=False,  # it is added to float32 sums, whatever the dtype of the votes is
         )
 
     def get_config(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Computes the networks' 2-D convolutions directly or by short Fourier transforms, whichever is faster."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -9,7 +9,9 @@ import keras
 from keras import ops
 
 from capsules.backend import NOMINAL_BATCH, is_tensorflow_on_cpu
-from capsules.short_dft import DIRECT_COST, Pair, layout_of, pair, short_dft_convolution
+from capsules.patches import are_small, rectified_phases
+from capsules.short_dft import DIRECT_COST, convolve_phases, layout_of, pair, short_dft_convolution
+from capsules.toom_cook import Pair
 
 Method = Literal["auto", "direct", "short_dft"]
 _method: Method = "auto"
@@ -56,14 +58,50 @@ def convolve(inputs: Any, kernel: Any, strides: int | Pair = 1, padding: str = "
     def short_dft() -> Any:
         return short_dft_convolution(inputs, kernel, strides, padding)
 
+    return _faster(direct, short_dft, inputs, inputs.shape[1:3], kernel, strides, padding)
+
+
+def convolve_after(
+    first: keras.layers.Conv2D, images: Any, kernel: Any, strides: int | Pair = 1, padding: str = "valid"
+) -> Any:
+    """`convolve(first(images), kernel, strides, padding)`, with both convolutions in one go where that is faster.
+
+    Args:
+        first: a layer that is built.
+        images: [batch, rows, columns, channels].
+        kernel, strides, padding: see `convolve`.
+
+    Returns:
+        [batch, output rows, output columns, filters].
+    """
+    strides = pair(strides)
+
+    def one_by_one() -> Any:
+        return convolve(first(images), kernel, strides, padding)
+
+    def in_one_go() -> Any:
+        layout = layout_of(size, tuple(kernel.shape), strides, "valid", images.shape[0] or NOMINAL_BATCH)
+        phases = rectified_phases(ops.cast(images, kernel.dtype), first.kernel, first.bias, layout)
+        return convolve_phases(phases, kernel, layout)
+
+    if padding.lower() != "valid" or not are_small(first):
+        return one_by_one()
+    size = first.compute_output_shape(images.shape)[1:3]
+    return _faster(one_by_one, in_one_go, images, size, kernel, strides, padding)
+
+
+def _faster(
+    direct: Callable, short_dft: Callable, inputs: Any, size: Pair, kernel: Any, strides: Pair, padding: str
+) -> Any:
+    """Calls that of two functions which is faster for a kernel on feature maps of a size, made from `inputs`."""
     if isinstance(inputs, keras.KerasTensor) or isinstance(kernel, keras.KerasTensor) or _method == "direct":
         return direct()
     if _method == "short_dft":
         return short_dft()
-    if keras.backend.standardize_dtype(inputs.dtype) != "float32" or not _has_fast_products():
+    if keras.backend.standardize_dtype(kernel.dtype) != "float32" or not _has_fast_products():
         return direct()
     batch = inputs.shape[0]
-    needed = minimum_batch(inputs.shape[1:3], kernel.shape, strides, padding)
+    needed = minimum_batch(size, kernel.shape, strides, padding)
     if batch is None and math.isfinite(needed):  # TensorFlow's graphs may learn the batch only when they run
         return ops.cond(ops.shape(inputs)[0] >= math.ceil(needed), short_dft, direct)
     return short_dft() if batch is not None and batch >= needed else direct()

@@ -18,7 +18,8 @@ from capsules.convolution import (
     minimum_batch,
     transformed_numbers,
 )
-from capsules.short_dft import real_numbers, short_dft_convolution
+from capsules.short_dft import short_dft_convolution
+from capsules.toom_cook import real_numbers
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = [  # inputs, kernel, strides, padding, tile

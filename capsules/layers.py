@@ -14,7 +14,7 @@ from keras import ops
 
 from capsules.arguments import choice, count, sides
 from capsules.base import CapsuleLayer, convolved_size
-from capsules.convolution import convolve
+from capsules.convolution import convolve, convolve_after
 from capsules.ops import length, squash
 from capsules.readout import Decoder, Length, Mask
 from capsules.routing import DynamicRouting, Routing, coupling_coefficients, dynamic_routing
@@ -110,9 +110,22 @@ class PrimaryCapsules(CapsuleLayer):
         )
 
     def call(self, inputs: Any) -> Any:
+        return self._capsules(convolve(inputs, ops.cast(self.kernel, inputs.dtype), self.strides, self.padding))
+
+    def after_convolution(self, first: keras.layers.Conv2D, images: Any) -> Any:
+        """The capsules of `first(images)`, with both convolutions in one go where that is faster.
+
+        Args:
+            first: a convolution whose outputs are this layer's inputs. Both layers must be built.
+            images: [batch, rows, columns, channels].
+        """
+        kernel = ops.cast(self.kernel, self.compute_dtype)
+        return self._capsules(convolve_after(first, images, kernel, self.strides, self.padding))
+
+    def _capsules(self, total: Any) -> Any:
+        """The capsules of the convolution's result."""
         coefficient = 1.0 / (self.types + self.leaky)
-        batch = ops.shape(inputs)[0]  # named in each reshape: -1 would mix the examples of an input of another size
-        total = convolve(inputs, ops.cast(self.kernel, inputs.dtype), self.strides, self.padding)
+        batch = ops.shape(total)[0]  # named in each reshape: -1 would mix the examples of an input of another size
         total = ops.reshape(total, (batch, *self.grid, self.types, self.atoms))
         bias = ops.reshape(ops.cast(self.bias, "float32"), (self.types, self.atoms))
         capsules = squash(ops.cast(total, "float32") * coefficient + bias)

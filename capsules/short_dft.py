@@ -15,7 +15,7 @@ are so small that plain matrix products compute the transform, and those run at 
 3. **Real numbers.** Points come in pairs of conjugates, of which one is kept. A product of complex matrices takes three
    real ones (Gauss): with X = a + ib and W = c + id, P1 = (a + b)c, P2 = a(d − c) and P3 = b(c + d) give
    Re Z = P1 − P3 and Im Z = P1 + P2. A real point is its own conjugate and takes a single product. A Fourier transform
-   has one or two real points in each direction, and here there are up to six; see `_points`.
+   has one or two real points in each direction, and here there are up to six; see `capsules.toom_cook`.
 
 Everything except the products is linear, so with three small constant matrices the whole algorithm is
 
@@ -35,12 +35,10 @@ import functools
 import math
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 from capsules.backend import NOMINAL_BATCH, after
-
-Pair = tuple[int, ...]  # (rows, columns)
+from capsules.toom_cook import Pair, matrices, real_numbers
 
 # Costs in units of one multiplication of the batched products, fitted to `benchmarks/convolution.py` on two cores with
 # AVX-512. Direct convolutions run a little below the speed of matrix products. Numbers of the transformed arrays are
@@ -70,14 +68,29 @@ def short_dft_convolution(
     size, strides = (inputs.shape[1], inputs.shape[2]), pair(strides)
     batch = inputs.shape[0] if inputs.shape[0] is not None else NOMINAL_BATCH
     layout = layout_of(size, tuple(kernel.shape), strides, padding.lower(), batch, tile and pair(tile))
+    return convolve_phases(_phases_of_inputs(inputs, layout), kernel, layout)
+
+
+def convolve_phases(phases: Any, kernel: Any, layout: "Layout") -> Any:
+    """The convolution of inputs whose phases are at hand.
+
+    Args:
+        phases: [rows, columns, batch, row phases, column phases·channels] with the layout's `points` rows and columns.
+        kernel: [kernel rows, kernel columns, channels, filters].
+        layout: that of the inputs and the kernel.
+
+    Returns:
+        [batch, output rows, output columns, filters].
+    """
     to_inputs, to_kernel, to_outputs = (
-        ops.convert_to_tensor(matrix, inputs.dtype) for matrix in _matrices(layout.length, layout.taps, layout.tile)
+        ops.convert_to_tensor(matrix, phases.dtype) for matrix in matrices(layout.length, layout.taps, layout.tile)
     )
     count, filters = to_inputs.shape[0], kernel.shape[3]
-    points, width = _phases_of_inputs(inputs, strides, layout)
-    inputs_at = ops.reshape(ops.matmul(to_inputs, points), (count, -1, width))  # [R, tiles·batch, phases·channels]
+    width = math.prod(layout.strides) * kernel.shape[2]
+    inputs_at = ops.matmul(to_inputs, _tiles_of_phases(phases, layout))
+    inputs_at = ops.reshape(inputs_at, (count, -1, width))  # [R, tiles·batch, phases·channels]
     kernel = after(inputs_at, kernel)  # what the inputs needed is free again before the large kernel is made
-    kernel_at = ops.matmul(to_kernel, _phases_of_kernel(kernel, strides, layout))
+    kernel_at = ops.matmul(to_kernel, _phases_of_kernel(kernel, layout))
     kernel_at = ops.reshape(kernel_at, (count, width, filters))
     products = ops.matmul(inputs_at, kernel_at)  # [R, tiles·batch, filters]
     outputs = ops.matmul(to_outputs, ops.reshape(products, (count, -1)))
@@ -89,16 +102,18 @@ class Layout:
 
     Attributes:
         outputs: size of the whole output.
+        strides: step of the kernel.
         before: rows and columns of padding before the first input.
         taps: taps of the kernel in one phase, T.
         tile: outputs per tile, M.
         tiles: number of tiles.
         length: length of the transforms, N.
+        points: rows and columns of all tiles together, in each phase of the inputs.
         image_cost, kernel_cost: multiplications for each image, and for each step whatever the batch size is.
     """
 
     def __init__(self, size: Pair, kernel_shape: tuple[int, ...], strides: Pair, padding: str, tile: Pair | None):
-        kernel_size = kernel_shape[:2]
+        self.strides, kernel_size = strides, kernel_shape[:2]
         if padding == "same":
             self.outputs = tuple(-(-n // s) for n, s in zip(size, strides, strict=True))
             missing = [
@@ -112,10 +127,10 @@ class Layout:
         self.tile = tuple(min(t, m) for t, m in zip(tile or self.outputs, self.outputs, strict=True))
         self.tiles = tuple(-(-m // t) for m, t in zip(self.outputs, self.tile, strict=True))
         self.length = tuple(t - 1 + m for t, m in zip(self.taps, self.tile, strict=True))
+        self.points = tuple((n - 1) * m + t for n, m, t in zip(self.tiles, self.tile, self.length, strict=True))
         width, filters = math.prod(strides) * kernel_shape[2], kernel_shape[3]
-        points = math.prod(self.length)
         products = real_numbers(self.length)
-        transforms = products * (points * width + math.prod(self.tile) * filters)
+        transforms = products * (math.prod(self.length) * width + math.prod(self.tile) * filters)
         numbers = products * (width + filters)
         tile_cost = products * width * filters + _TRANSFORM * transforms + _NUMBER * numbers
         self.image_cost = math.prod(self.tiles) * tile_cost
@@ -126,28 +141,6 @@ class Layout:
         """How many numbers the transformed inputs, kernel and outputs of a batch have."""
         rows = batch * math.prod(self.tiles)
         return self._products * (rows * self._width + self._width * self._filters + rows * self._filters)
-
-
-def _points(length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The points of a transform in one direction: the real ones, and those in the upper half plane.
-
-    The points are 0, ∞ and the roots of −1 of the order n = `length` − 2, but the two roots next to 1 are replaced by
-    the real numbers ρ and 1/ρ, and those next to −1 by −ρ and −1/ρ (if n is odd, −1 is a root and stays). With
-    ρ = exp(2/n) the points remain so far apart that float32's error is about that of a Fourier transform. Transforms of
-    fewer than 7 points have too few roots for this and are Fourier transforms.
-    """
-    if length < 7:
-        return np.array([1.0, -1.0][: 2 - length % 2]), np.exp(2j * np.pi * np.arange(1, (length + 1) // 2) / length)
-    order = length - 2
-    radius = math.exp(2 / order)
-    real = [0, math.inf, radius, 1 / radius] + ([-1] if length % 2 else [-radius, -1 / radius])
-    return np.array(real), np.exp(1j * np.pi * np.arange(3, order - 1, 2) / order)
-
-
-def real_numbers(length: Pair) -> int:
-    """Number of products of a transform: one for each real point, three for each pair of conjugates."""
-    alone = math.prod(len(_points(n)[0]) for n in length)
-    return alone + 3 * (math.prod(length) - alone) // 2
 
 
 @functools.lru_cache(maxsize=256)
@@ -170,64 +163,26 @@ def layout_of(
     return min(layouts, key=lambda layout: batch * layout.image_cost + layout.kernel_cost)
 
 
-@functools.lru_cache(maxsize=64)
-def _matrices(length: Pair, taps: Pair, tile: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """B [R, inputs of a tile], G [R, taps] and A [outputs of a tile, R] of the formula above, in float64."""
-    planes = []
-    of_rows, of_columns = (_matrices_of_line(*sizes) for sizes in zip(length, taps, tile, strict=True))
-    for (real_rows, rows), (real_columns, columns) in zip(of_rows, of_columns, strict=True):
-        alone = _products(real_rows, real_columns)
-        pairs = [(real_rows, columns), (rows, real_columns), (rows, columns), (rows, columns.conj())]
-        planes.append((alone, np.concatenate([_products(*pair) for pair in pairs])))
-    (alone_inputs, inputs), (alone_kernel, kernel), (alone_outputs, outputs) = planes
-    a, b, c, d = inputs.real, inputs.imag, kernel.real, kernel.imag
-    cosine, sine = outputs.real, outputs.imag
-    # Re Z·cos − Im Z·sin = P1·(cos − sin) − P2·sin − P3·cos, twice: for the point and for its conjugate.
-    inverse = np.concatenate([alone_outputs, 2 * (cosine - sine), -2 * sine, -2 * cosine])
-    return np.concatenate([alone_inputs, a + b, a, b]), np.concatenate([alone_kernel, c, d - c, c + d]), inverse.T
+def _phases_of_inputs(inputs: Any, layout: Layout) -> Any:
+    """The phases of the inputs, [rows, columns, batch, row phases, column phases·channels]."""
+    (rows, columns), (row_step, column_step) = layout.points, layout.strides
+    inputs = fit(inputs, layout.before, (rows * row_step, columns * column_step))
+    phases = ops.reshape(inputs, (-1, rows, row_step, columns, column_step * inputs.shape[3]))
+    return ops.transpose(phases, (1, 3, 0, 2, 4))
 
 
-def _products(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """All products of a row point's values with a column point's, [row points · column points, rows · columns]."""
-    return np.einsum("pr,qc->pqrc", rows, columns).reshape(-1, rows.shape[1] * columns.shape[1])
-
-
-def _matrices_of_line(length: int, taps: int, tile: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """B, G and Aᵀ of one direction, each as (rows of the real points, rows of the points of the upper half plane)."""
-    real, upper = _points(length)
-    every = np.concatenate([real, upper, upper.conj()])
-
-    def powers(count: int) -> np.ndarray:
-        """The powers 0 to count − 1 of each point. At ∞ only the highest counts, as in the limit of p(x) / xᵈ."""
-        finite = np.where(np.isinf(every), 0, every)[:, None] ** np.arange(count)
-        return np.where(np.isinf(every)[:, None], np.arange(count) == count - 1, finite)
-
-    kernel, outputs = powers(taps), powers(tile)
-    kernel_size, output_size = (np.linalg.norm(rows, axis=1, keepdims=True) for rows in (kernel, outputs))
-    inputs = np.linalg.inv(powers(length)).T * kernel_size * output_size  # so that all three have similar sizes
-    matrices = inputs, kernel / kernel_size, outputs / output_size
-    return [(matrix[: len(real)].real, matrix[len(real) : len(real) + len(upper)]) for matrix in matrices]
-
-
-def _phases_of_inputs(inputs: Any, strides: Pair, layout: Layout) -> tuple[Any, int]:
-    """The points of each tile [points, tiles·batch·phases·channels], and the number phases·channels."""
-    channels = inputs.shape[3]
-    rows, columns = (
-        (tiles - 1) * tile + length
-        for tiles, tile, length in zip(layout.tiles, layout.tile, layout.length, strict=True)
-    )
-    inputs = _fit(inputs, layout.before, (rows * strides[0], columns * strides[1]))
-    points = ops.reshape(inputs, (-1, rows, strides[0], columns, strides[1] * channels))
-    points = ops.transpose(points, (1, 3, 0, 2, 4))  # [rows, columns, batch, row phases, column phases·channels]
+def _tiles_of_phases(points: Any, layout: Layout) -> Any:
+    """The points of each tile, [points, tiles·batch·phases·channels]."""
     if layout.tiles != (1, 1):
-        (down, across), (tile_rows, tile_columns), (length, width) = layout.tiles, layout.tile, layout.length
+        (rows, columns), (down, across), (tile_rows, tile_columns) = layout.points, layout.tiles, layout.tile
+        length, width = layout.length
         points = _overlapping(ops.reshape(points, (rows, -1)), down, tile_rows, length)  # [down, length, rest]
         points = ops.reshape(points, (down * length, columns, -1))
         points = ops.transpose(points, (1, 0, 2))  # [columns, down·length, batch·phases·channels]
         points = _overlapping(ops.reshape(points, (columns, -1)), across, tile_columns, width)
         points = ops.reshape(points, (across, width, down, length, -1))
         points = ops.transpose(points, (3, 1, 2, 0, 4))  # [length, width, down, across, batch·phases·channels]
-    return ops.reshape(points, (math.prod(layout.length), -1)), math.prod(strides) * channels
+    return ops.reshape(points, (math.prod(layout.length), -1))
 
 
 def _overlapping(points: Any, tiles: int, tile: int, length: int) -> Any:
@@ -249,7 +204,7 @@ def _overlapping(points: Any, tiles: int, tile: int, length: int) -> Any:
     return ops.reshape(ops.concatenate(parts, axis=0), (tiles, length, -1))
 
 
-def _fit(tensor: Any, before: Pair, size: Pair, first: int = 1) -> Any:
+def fit(tensor: Any, before: Pair, size: Pair, first: int = 1) -> Any:
     """Brings the two axes from `first` on to `size`: adds `before` zeros in front, then pads or crops at the end."""
     ends = [total - front for total, front in zip(size, before, strict=True)]
     now = tensor.shape[first : first + 2]
@@ -260,11 +215,11 @@ def _fit(tensor: Any, before: Pair, size: Pair, first: int = 1) -> Any:
     return ops.pad(tensor, widths) if any(map(any, widths)) else tensor
 
 
-def _phases_of_kernel(kernel: Any, strides: Pair, layout: Layout) -> Any:
+def _phases_of_kernel(kernel: Any, layout: Layout) -> Any:
     """The kernel with its phases as channels, [taps, phases·channels·filters]."""
     _, _, channels, filters = kernel.shape
-    (rows, columns), (row_step, column_step) = layout.taps, strides
-    kernel = _fit(kernel, (0, 0), (rows * row_step, columns * column_step), first=0)
+    (rows, columns), (row_step, column_step) = layout.taps, layout.strides
+    kernel = fit(kernel, (0, 0), (rows * row_step, columns * column_step), first=0)
     kernel = ops.reshape(kernel, (rows, row_step, columns, column_step, channels * filters))
     kernel = ops.transpose(kernel, (0, 2, 1, 3, 4))  # [rows, columns, row phases, column phases, channels·filters]
     return ops.reshape(kernel, (rows * columns, -1))
@@ -276,7 +231,7 @@ def _without_tiles(outputs: Any, filters: int, layout: Layout) -> Any:
     outputs = ops.reshape(outputs, (tile_rows, tile_columns, down, across, -1, filters))
     outputs = ops.transpose(outputs, (4, 2, 0, 3, 1, 5))  # [batch, tiles, rows, tiles, columns, filters]
     outputs = ops.reshape(outputs, (-1, down * tile_rows, across * tile_columns, filters))
-    return _fit(outputs, (0, 0), layout.outputs)
+    return fit(outputs, (0, 0), layout.outputs)
 
 
 def pair(value: int | Pair) -> Pair:

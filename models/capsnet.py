@@ -78,7 +78,9 @@ class CapsNet(CapsuleNetwork):
         return {"conv1": conv1, "conv_capsule1": primary, "capsule2": self.classes(primary)}
 
     def call(self, images, training=False):
-        capsules = self.activations(images)["capsule2"]
+        with keras.name_scope(self.primary.name):
+            primary = self.primary.after_convolution(self.conv1, images)
+        capsules = self.classes(primary)
         return {"logits": length(capsules), "capsules": capsules}
 
     def places(self):
