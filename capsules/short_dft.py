@@ -41,8 +41,8 @@ from capsules.backend import NOMINAL_BATCH, after
 from capsules.toom_cook import Pair, matrices, real_numbers
 
 # Costs in units of one multiplication of the batched products, fitted to `benchmarks/convolution.py` on two cores with
-# AVX-512. Direct convolutions run a little below the speed of matrix products. Numbers of the transformed arrays are
-# written to memory and read again; those of the kernel several times in a training step, whatever the batch is.
+# AVX-512. Direct convolutions run a little below the speed of matrix products. Numbers of tiles and transformed arrays
+# are written to memory and read again; those of the kernel several times in a training step, whatever the batch is.
 DIRECT_COST = 1.25
 _TRANSFORM = 1.0
 _NUMBER = 40.0
@@ -132,6 +132,8 @@ class Layout:
         products = real_numbers(self.length)
         transforms = products * (math.prod(self.length) * width + math.prod(self.tile) * filters)
         numbers = products * (width + filters)
+        if self.tiles != (1, 1):
+            numbers += math.prod(self.length) * width  # inputs are copied to tiles
         tile_cost = products * width * filters + _TRANSFORM * transforms + _NUMBER * numbers
         self.image_cost = math.prod(self.tiles) * tile_cost
         self.kernel_cost = _KERNEL_NUMBER * products * width * filters
