@@ -45,15 +45,10 @@ def main() -> None:
         needed = minimum_batch(features[1:3], primary.kernel.shape, primary.strides, primary.padding)
         for kind in ("train", "infer"):
             for batch in (batch for batch in BATCHES if batch >= needed):
-                images = tf.constant(np.random.RandomState(0).uniform(size=(batch, side, side, 1)).astype(np.float32))
-                times = _times(model, images, kind == "train")
-                cells = (
-                    name,
-                    kind,
-                    batch,
-                    *(f"{1e3 * seconds:.1f}" for seconds in times),
-                    f"{times[1] / times[0]:.2f}",
-                )
+                images = np.random.RandomState(0).uniform(size=(batch, side, side, 1)).astype(np.float32)
+                in_turn, in_one_go = _times(model, tf.constant(images), kind == "train")
+                ratio = in_one_go / in_turn
+                cells = (name, kind, batch, f"{1e3 * in_turn:.1f}", f"{1e3 * in_one_go:.1f}", f"{ratio:.2f}")
                 print("".join(f"{cell:>15}" for cell in cells), flush=True)
 
 
@@ -82,8 +77,8 @@ def _times(model, images: tf.Tensor, train: bool) -> tuple[float, float]:
             start = time.perf_counter()
             way()
             seconds.append(time.perf_counter() - start)
-    one_by_one, in_one_go = (statistics.median(seconds[1:]) for seconds in times)  # the first compiles
-    return one_by_one, in_one_go
+    in_turn, in_one_go = (statistics.median(seconds[1:]) for seconds in times)  # the first compiles
+    return in_turn, in_one_go
 
 
 if __name__ == "__main__":

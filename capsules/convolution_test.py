@@ -18,7 +18,7 @@ from capsules.convolution import (
     minimum_batch,
     transformed_numbers,
 )
-from capsules.short_dft import short_dft_convolution
+from capsules.short_dft import layout_of, short_dft_convolution
 from capsules.toom_cook import real_numbers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -223,6 +223,12 @@ def test_kernels_for_which_nothing_is_saved_stay_direct():
     assert minimum_batch((28, 28), (9, 9, 1, 256)) == float("inf")
     assert minimum_batch((28, 28), (1, 1, 256, 256)) == float("inf")
     assert minimum_batch((20, 20), (9, 9, 256, 256), 2) < 32
+
+
+def test_tiles_are_cut_where_a_longer_transform_needs_much_more_memory():
+    """MultiMNIST's map is one tile. CIFAR-10's is cut, so that an ensemble of its networks fits into 2 GB."""
+    assert layout_of((28, 28), (9, 9, 256, 256), (2, 2), "valid", 128).tiles == (1, 1)
+    assert layout_of((24, 24), (9, 9, 256, 512), (2, 2), "same", 100).tiles == (2, 2)
 
 
 def test_the_transformed_numbers_are_those_of_the_paper():
