@@ -119,6 +119,8 @@ class PrimaryCapsules(CapsuleLayer):
             first: a convolution whose outputs are this layer's inputs. Both layers must be built.
             images: [batch, rows, columns, channels].
         """
+        if isinstance(images, keras.KerasTensor):
+            return self(first(images))  # a functional model consists of layers
         kernel = ops.cast(self.kernel, self.compute_dtype)
         return self._capsules(convolve_after(first, images, kernel, self.strides, self.padding))
 

@@ -146,6 +146,16 @@ def test_primary_capsules_are_alike_on_every_backend(backend):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_functional_model_has_both_layers():
+    first, primary = _layer(1, 9, 256, "float32"), PrimaryCapsules(2, 4)
+    primary.build((None, 20, 20, 256))
+    inputs = keras.Input((28, 28, 1))
+    model = keras.Model(inputs, primary.after_convolution(first, inputs))
+    assert model.layers[1:] == [first, primary]
+    images = tf.random.stateless_uniform((3, 28, 28, 1), (1, 2))
+    np.testing.assert_allclose(model(images), primary.after_convolution(first, images), atol=1e-6)
+
+
 def test_primary_capsules_in_half_precision_follow_their_convolution():
     """Both layers compute in bfloat16, so nothing is computed in one go and the results are the same."""
     first = _layer(1, 9, 256, "mixed_bfloat16")
