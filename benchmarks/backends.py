@@ -51,6 +51,13 @@ def wait(results) -> None:
             tf.reshape(result, [-1])[0].numpy()
 
 
+def seconds(run: Callable) -> float:
+    """How long a call of `run` takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
 def train_step(model, images: np.ndarray, labels: np.ndarray) -> Callable:
     """A function that trains one step on this batch: the runner's own on TensorFlow, Keras' elsewhere."""
     from models.optimizer import make_optimizer

@@ -14,7 +14,6 @@ import math
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,7 +75,7 @@ def _minimum_batch(minimum_batch: Callable, convolution: dict) -> float:
 
 
 def _line(name: str, kind: str, batch: int, convolutions: list[dict], pairs: int) -> str:
-    from benchmarks.backends import convolutions_alone
+    from benchmarks.backends import convolutions_alone, seconds
     from capsules.convolution import minimum_batch
 
     direct, short = (
@@ -85,19 +84,13 @@ def _line(name: str, kind: str, batch: int, convolutions: list[dict], pairs: int
     direct(), short()
     times: list[tuple[float, float]] = []
     while not times or (len(times) < pairs and sum(map(sum, times)) < 10):
-        times.append((_seconds(direct), _seconds(short)))
+        times.append((seconds(direct), seconds(short)))
     ratio = statistics.median(b / a for a, b in times)
     auto = "short" if all(batch >= _minimum_batch(minimum_batch, c) for c in convolutions) else "direct"
     milliseconds = (f"{1e3 * statistics.median(column):.1f}" for column in zip(*times, strict=True))
     cells = [name, kind, batch, *milliseconds, f"{ratio:.2f}"]
     mark = " <- slower" if auto == "short" and ratio > 1.05 else ""
     return "".join(f"{cell:>15}" for cell in (*cells, auto)) + mark
-
-
-def _seconds(run: Callable) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

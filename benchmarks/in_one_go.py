@@ -10,7 +10,6 @@ nothing to compare: both ways are the same then.
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.backends import device_name
+from benchmarks.backends import device_name, seconds
 from capsules.convolution import minimum_batch
 from models import make_model
 from models.hparams import HParams
@@ -73,11 +72,9 @@ def _times(model, images: tf.Tensor, train: bool) -> tuple[float, float]:
     )
     times: tuple[list, list] = ([], [])
     for _ in range(TURNS + 1):
-        for way, seconds in zip(ways, times, strict=True):
-            start = time.perf_counter()
-            way()
-            seconds.append(time.perf_counter() - start)
-    in_turn, in_one_go = (statistics.median(seconds[1:]) for seconds in times)  # the first compiles
+        for way, measured in zip(ways, times, strict=True):
+            measured.append(seconds(way))
+    in_turn, in_one_go = (statistics.median(measured[1:]) for measured in times)  # the first compiles
     return in_turn, in_one_go
 
 

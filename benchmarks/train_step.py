@@ -22,8 +22,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -133,18 +131,18 @@ def measure(flags: argparse.Namespace) -> dict:
     images = random.uniform(size=(flags.batch, *shape)).astype(np.float32)
     labels = random.randint(0, 10, (flags.batch, 1)).astype(np.int32)
     train = backends.train_step(model, images, labels)
-    step_times = [_seconds(train) for _ in range(3)][1:]  # the first compiles
-    infer = [_seconds(lambda: model.predict_on_batch(images)) for _ in range(flags.pairs + 1)][1:]
+    step_times = [backends.seconds(train) for _ in range(3)][1:]  # the first compiles
+    infer = [backends.seconds(lambda: model.predict_on_batch(images)) for _ in range(flags.pairs + 1)][1:]
     host, device = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, backends.peak_device_mb()
 
     convolutions = convolutions_of(model)
     if flags.no_floor:
-        step_times += [_seconds(train) for _ in range(flags.pairs)]
+        step_times += [backends.seconds(train) for _ in range(flags.pairs)]
         pairs = []
     else:
         floor = backends.convolutions_alone(convolutions, flags.batch)
         floor()
-        pairs = [(_seconds(train), _seconds(floor)) for _ in range(flags.pairs)]
+        pairs = [(backends.seconds(train), backends.seconds(floor)) for _ in range(flags.pairs)]
     matmul, copy = backends.ceilings(size=8192 if device else 2048)
     return {
         "device": backends.device_name(),
@@ -165,12 +163,6 @@ def measure(flags: argparse.Namespace) -> dict:
         "host_mb": host,
         "device_mb": device,
     }
-
-
-def _seconds(run: Callable) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def convolutions_of(model) -> list[dict]:

@@ -78,6 +78,7 @@ class CapsNet(CapsuleNetwork):
         return {"conv1": conv1, "conv_capsule1": primary, "capsule2": self.classes(primary)}
 
     def call(self, images, training=False):
+        # Unlike in `activations`, nobody asks for conv1's outputs here, so both convolutions may be computed in one go.
         with keras.name_scope(self.primary.name):
             primary = self.primary.after_convolution(self.conv1, images)
         capsules = self.classes(primary)
