@@ -16,17 +16,20 @@ from capsules import (
     Capsules,
     Decoder,
     DepthwiseCapsules,
+    DynamicRouting,
     PrimaryCapsules,
-    SelfAttentionCapsules,
+    Routed,
+    Routing,
+    SelfAttentionRouting,
+    UniformRouting,
     dynamic_routing,
     exponential_squash,
     length,
     margin_loss,
-    sigmoid_loss,
     squash,
 )
+from capsules.losses import sigmoid_loss
 from capsules.metrics import score
-from capsules.routing import self_attention_routing
 from capsules.votes import StoredVotes
 
 RNG = np.random.RandomState(7)
@@ -37,7 +40,7 @@ def numpy_squash(vectors):
     return norm**2 / (1 + norm**2) * vectors / norm
 
 
-def numpy_routing(votes, bias, iterations, leaky):
+def numpy_routing(votes, bias, iterations, leaky, scale=1.0):
     """Procedure 1 of the paper, one number at a time; votes [in, out, atoms] of one example."""
     inputs, outputs, atoms = votes.shape
     logits = np.zeros((inputs, outputs))
@@ -51,7 +54,7 @@ def numpy_routing(votes, bias, iterations, leaky):
         capsules = numpy_squash(total)
         for i in range(inputs):
             for j in range(outputs):
-                logits[i, j] += sum(votes[i, j, a] * capsules[j, a] for a in range(atoms))
+                logits[i, j] += scale * sum(votes[i, j, a] * capsules[j, a] for a in range(atoms))
     return capsules
 
 
@@ -103,28 +106,36 @@ def test_squash_keeps_float16_finite_where_the_squares_overflow():
 
 @pytest.mark.parametrize("iterations", [1, 2, 3, 5])
 @pytest.mark.parametrize("leaky", [False, True])
-def test_routing_is_procedure_1(iterations, leaky):
+@pytest.mark.parametrize("scale", [1.0, 0.0, 3.5, "sqrt"])
+def test_routing_is_procedure_1(iterations, leaky, scale):
     votes = RNG.standard_normal((3, 6, 4, 5)).astype(np.float32)
     bias = RNG.standard_normal((4, 5)).astype(np.float32)
-    routed = dynamic_routing(ops.convert_to_tensor(votes), iterations, leaky, ops.convert_to_tensor(bias))
-    expected = [numpy_routing(example, bias, iterations, leaky) for example in votes]
+    routed = dynamic_routing(ops.convert_to_tensor(votes), iterations, leaky, ops.convert_to_tensor(bias), scale=scale)
+    factor = 6**0.5 if scale == "sqrt" else scale
+    expected = [numpy_routing(example, bias, iterations, leaky, factor) for example in votes]
     np.testing.assert_allclose(routed, expected, atol=2e-6)
 
 
 @pytest.mark.parametrize("iterations", [1, 3])
 @pytest.mark.parametrize("leaky", [False, True])
 def test_capsules_route_the_votes_they_never_store(iterations, leaky):
-    layer = Capsules(4, atoms=5, routing=iterations, leaky=leaky)
+    layer = Capsules(4, atoms=5, routing=DynamicRouting(iterations, leaky))
     inputs = RNG.standard_normal((3, 6, 8)).astype(np.float32)
     outputs = layer(inputs)
     kernel = ops.convert_to_numpy(layer.kernel).reshape(6, 8, 4, 5)
     votes = np.einsum("bia,iajd->bijd", inputs, kernel)
     expected = [numpy_routing(example, ops.convert_to_numpy(layer.bias), iterations, leaky) for example in votes]
     np.testing.assert_allclose(outputs, expected, atol=2e-6)
-    coefficients = ops.convert_to_numpy(ops.stack(layer.route(inputs)[1]))
-    assert coefficients.shape == (iterations, 4, 3, 6)  # [iteration, out, batch, in]
+    routed = layer.route(ops.convert_to_tensor(inputs))
+    coefficients = ops.convert_to_numpy(ops.stack([step.coefficients for step in routed.steps]))
+    assert coefficients.shape == (iterations, 3, 6, 4)  # [iteration, batch, in, out]
     np.testing.assert_allclose(coefficients[0], 1 / (4 + leaky), rtol=1e-6)
-    over_outputs = coefficients.sum(axis=1)
+    np.testing.assert_array_equal(routed.steps[-1].capsules, outputs)
+    np.testing.assert_allclose(routed.activations, np.linalg.norm(outputs, axis=-1), rtol=1e-5)
+    for step in routed.steps:
+        total = np.einsum("bij,bijd->bjd", step.coefficients, votes) + ops.convert_to_numpy(layer.bias)
+        np.testing.assert_allclose(step.capsules, numpy_squash(total), atol=2e-6)
+    over_outputs = coefficients.sum(axis=3)
     if leaky:
         assert (over_outputs < 1).all()
     else:
@@ -132,7 +143,7 @@ def test_capsules_route_the_votes_they_never_store(iterations, leaky):
 
 
 def test_self_attention_is_the_papers_formula():
-    layer = SelfAttentionCapsules(4, atoms=5)
+    layer = Capsules(4, atoms=5, routing=SelfAttentionRouting())
     inputs = RNG.standard_normal((3, 6, 8)).astype(np.float32)
     layer(inputs)
     layer.kernel.assign(RNG.standard_normal(layer.kernel.shape))
@@ -141,37 +152,50 @@ def test_self_attention_is_the_papers_formula():
     votes = np.einsum("bia,iajd->bijd", inputs, kernel.reshape(6, 8, 4, 5))
     expected = [numpy_self_attention(example, bias) for example in votes]
     np.testing.assert_allclose(layer(inputs), expected, atol=2e-6)
-    stored, (coefficients,) = self_attention_routing(StoredVotes(ops.convert_to_tensor(votes)), layer.bias)
-    np.testing.assert_allclose(ops.transpose(stored, (1, 0, 2)), expected, atol=2e-6)
-    np.testing.assert_allclose(ops.sum(coefficients - bias[:, None], axis=0), 1.0, rtol=1e-5)
+    routed = layer.routing(StoredVotes(ops.convert_to_tensor(votes)))
+    np.testing.assert_allclose(routed.capsules, expected, atol=2e-6)
+    np.testing.assert_allclose(ops.sum(routed.steps[0].coefficients - bias.T, axis=2), 1.0, rtol=1e-5)
 
 
-def test_self_attention_starts_with_he_normal_weights():
-    layer = SelfAttentionCapsules(10)
-    layer.build((None, 16, 8))
-    kernel = ops.convert_to_numpy(layer.kernel)
-    assert kernel.std() == pytest.approx((2 / (10 * 16 * 8)) ** 0.5, rel=0.03)  # 0.0395
-    assert layer.count_params() == 20_640
+def test_a_learnt_scale_is_a_weight_that_starts_at_the_papers_routing():
+    layer, plain = (Capsules(4, atoms=5, routing=DynamicRouting(3, scale=scale)) for scale in ("learnt", 1.0))
+    inputs = ops.convert_to_tensor(RNG.standard_normal((3, 6, 8)).astype(np.float32))
+    layer(inputs), plain(inputs)
+    plain.set_weights(layer.get_weights()[:2])
+    np.testing.assert_array_equal(layer(inputs), plain(inputs))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(length(layer(inputs)))
+    assert float(tape.gradient(total, layer.routing.learnt_scale.value)) != 0
 
 
-@pytest.mark.parametrize("layer", [Capsules(3, atoms=4), SelfAttentionCapsules(3, atoms=4)], ids=lambda x: x.name)
-def test_a_routing_that_works_differs_from_the_mean_of_the_votes(layer):
+def test_uniform_routing_gives_every_vote_the_same_weight():
+    inputs = ops.convert_to_tensor(RNG.standard_normal((3, 6, 8)).astype(np.float32))
+    layer, once = Capsules(4, atoms=5, routing=UniformRouting()), Capsules(4, atoms=5, routing=1)
+    layer(inputs), once(inputs)
+    once.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(layer(inputs), once(inputs))
+    np.testing.assert_array_equal(layer.route(inputs).steps[0].coefficients, np.full((3, 6, 4), 0.25))
+
+
+@pytest.mark.parametrize("routing", [DynamicRouting(), SelfAttentionRouting()], ids=lambda x: type(x).__name__)
+def test_a_routing_that_works_differs_from_the_mean_of_the_votes(routing):
+    layer = Capsules(3, atoms=4, routing=routing)
     inputs = 3 * RNG.standard_normal((2, 6, 8)).astype(np.float32)
     layer(inputs)
     layer.kernel.assign(0.3 * RNG.standard_normal(layer.kernel.shape))
     routed = ops.convert_to_numpy(layer(inputs))
-    votes = layer.compute_votes(ops.convert_to_tensor(inputs))
-    mean = ops.convert_to_numpy(ops.transpose(votes.sum(), (1, 0, 2)))
+    mean = ops.convert_to_numpy(layer.votes(ops.convert_to_tensor(inputs)).sum())
     cosine = (routed * mean).sum(-1) / np.linalg.norm(routed, axis=-1) / np.linalg.norm(mean, axis=-1)
     assert cosine.min() < 0.98  # another direction, not only another length
 
 
 def test_another_routing_is_one_class():
-    class Mean(Capsules):
-        def make_routing(self):
-            return lambda votes, bias: (votes.sum() / votes.coefficients_shape[2], [])
+    class Mean(Routing):
+        def __call__(self, votes, activations=None):
+            mean = votes.sum() / votes.shape[0]
+            return Routed(mean, length(mean), [])
 
-    layer = Mean(4, atoms=5)
+    layer = Capsules(4, atoms=5, routing=Mean())
     inputs = RNG.standard_normal((3, 6, 8)).astype(np.float32)
     outputs = layer(inputs)
     kernel = ops.convert_to_numpy(layer.kernel).reshape(6, 8, 4, 5)
@@ -211,8 +235,9 @@ def test_the_gradient_flows_through_every_iteration():
 
 def test_primary_capsules_are_a_scaled_convolution_ordered_by_type_row_column():
     types, atoms = 3, 2
-    for leaky in (False, True):
-        layer = PrimaryCapsules(types, atoms, kernel_size=3, strides=2, leaky=leaky)
+    for scale in (1.0, 1 / 3, 1 / 4):
+        options = {} if scale == 1.0 else {"scale": scale}
+        layer = PrimaryCapsules(types, atoms, kernel_size=3, strides=2, **options)
         images = RNG.standard_normal((2, 7, 9, 4)).astype(np.float32)
         capsules = ops.convert_to_numpy(layer(images))
         kernel, bias = ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias)
@@ -222,7 +247,7 @@ def test_primary_capsules_are_a_scaled_convolution_ordered_by_type_row_column():
                 for column in range(4):
                     patch = images[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
                     channels = slice(kind * atoms, (kind + 1) * atoms)
-                    total = np.einsum("bijc,ijca->ba", patch, kernel[..., channels]) / (types + leaky)
+                    total = np.einsum("bijc,ijca->ba", patch, kernel[..., channels]) * scale
                     expected = numpy_squash(total + bias[kind, :, 0, 0])
                     np.testing.assert_allclose(capsules[:, index], expected, atol=1e-5)
                     index += 1
@@ -270,8 +295,9 @@ def test_margin_loss_is_equation_4_as_in_2017():
         ]
         for example in zip(logits, targets, strict=True)
     ]
-    np.testing.assert_allclose(margin_loss(targets, logits), np.mean(expected, axis=1), rtol=1e-5)
-    np.testing.assert_allclose(margin_loss(targets, logits, "sum"), 2 * np.sum(expected, axis=1), rtol=1e-5)
+    mean = margin_loss(targets, logits, over_classes="mean")
+    np.testing.assert_allclose(0.5 * mean, np.mean(expected, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(margin_loss(targets, logits), 2 * np.sum(expected, axis=1), rtol=1e-5)
 
 
 def test_sigmoid_loss_halves_the_labels():
@@ -292,7 +318,7 @@ def test_one_of_two_digits_is_almost_right_and_earns_nothing():
     ("layers", "depth"),
     [
         ([PrimaryCapsules(4, 8, 5), Capsules(3)], 1),
-        ([DepthwiseCapsules((12, 12)), SelfAttentionCapsules(3)], 32),
+        ([DepthwiseCapsules((12, 12)), Capsules(3, routing=SelfAttentionRouting())], 32),
     ],
     ids=["2017", "efficient"],
 )
@@ -318,10 +344,10 @@ def test_half_precision_stays_close_and_finite(layers, depth, policy):
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
-        (PrimaryCapsules(2, 4, 3, padding="SAME", leaky=True), (2, 6, 5, 3)),
-        (Capsules(3, 4, 2, True, "last"), (2, 6, 8)),
+        (PrimaryCapsules(2, 4, 3, padding="SAME", scale=0.5), (2, 6, 5, 3)),
+        (Capsules(3, 4, DynamicRouting(2, True, "last", "sqrt")), (2, 6, 8)),
         (DepthwiseCapsules((2, 3), 4, strides=2), (2, 6, 5, 8)),
-        (SelfAttentionCapsules(3, 4), (2, 6, 8)),
+        (Capsules(3, 4, SelfAttentionRouting()), (2, 6, 8)),
     ],
 )
 def test_a_saved_layer_loads_without_custom_objects(layer, shape, tmp_path):
@@ -340,13 +366,17 @@ def test_impossible_arguments_get_a_sentence():
     with pytest.raises(ValueError, match=r"'odd'.*\[batch, in, atoms\]"):
         Capsules(3, name="odd")(np.zeros((1, 8), np.float32))
     with pytest.raises(ValueError, match=r"'odd'.*\[batch, in, atoms\]"):
-        SelfAttentionCapsules(3, name="odd")(np.zeros((1, 8), np.float32))
+        Capsules(3, routing=SelfAttentionRouting(), name="odd")(np.zeros((1, 8), np.float32))
     with pytest.raises(ValueError, match=r"'deep'.*8 atoms.*Received: 12"):
         DepthwiseCapsules((2, 2), name="deep")(np.zeros((1, 4, 4, 12), np.float32))
     with pytest.raises(ValueError, match=r"1 or more\. Received: 0"):
         Capsules(3, routing=0)
-    with pytest.raises(ValueError, match="'all' or 'last'"):
-        Capsules(3, gradient="some")
+    with pytest.raises(ValueError, match="'all', 'last'"):
+        DynamicRouting(gradient="some")
+    with pytest.raises(ValueError, match="'sqrt', 'learnt'"):
+        DynamicRouting(scale="large")
+    with pytest.raises(ValueError, match=r"'bytes'.*uint8.*Divide by 255"):
+        PrimaryCapsules(name="bytes")(np.zeros((1, 20, 20, 1), np.uint8))
 
 
 if __name__ == "__main__":

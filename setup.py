@@ -19,7 +19,7 @@ class BuildWithoutTests(build_py):
 
 setup(
     name="dynamic-routing-capsules",
-    version=re.search('"(.+)"$', (HERE / "capsules" / "version.py").read_text(encoding="utf-8").strip())[1],
+    version=re.search('__version__ = "(.+)"', (HERE / "capsules" / "__init__.py").read_text(encoding="utf-8"))[1],
     description="Dynamic Routing Between Capsules (Sabour, Frosst, Hinton 2017) on Keras 3",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -43,7 +43,7 @@ setup(
     package_dir={"capsules.models": "models", "capsules.pretrained": "pretrained"},
     package_data={"capsules": ["py.typed"], "capsules.pretrained": ["*/*"]},
     cmdclass={"build_py": BuildWithoutTests},
-    install_requires=["keras>=3.15,<3.16", "numpy>=1.26,<3"],
+    install_requires=["keras>=3.12,<4", "numpy>=1.26,<3"],
     extras_require={
         "cpu": [
             'tensorflow-cpu>=2.21,<2.22; sys_platform == "win32"'

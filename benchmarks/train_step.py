@@ -1,8 +1,7 @@
 """Images a second and memory of a network's training step and inference, beside the floor measured in the same run.
 
     python benchmarks/train_step.py                                        # CapsNet on MNIST's size, on TensorFlow
-    python benchmarks/train_step.py --votes=ours,tile,einsum,matmul        # beside plain ways to make the votes
-    python benchmarks/train_step.py --peers=jax,torch,plain_torch          # beside other backends and plain PyTorch
+    python benchmarks/train_step.py --peers=jax,torch,plain_torch          # also on other backends, and plain PyTorch
     python benchmarks/train_step.py --model=baseline
     python benchmarks/train_step.py --preset=cifar10 --image=24x24x3
     python benchmarks/train_step.py --backend=jax --precision=bfloat16
@@ -10,8 +9,8 @@
 The floor is the time of the bare direct convolutions at the same shapes, forward and backward. A peer on another
 backend is held against the floor of the first row.
 Step and floor take turns, and their ratio is taken pair by pair, so that it depends little on the machine. Two
-ceilings of the hardware are measured as well: a large matrix product and a large copy. Each way to make the votes is
-measured in a process of its own, whose peak memory before the floor is made is the step's. Prints a table and JSON.
+ceilings of the hardware are measured as well: a large matrix product and a large copy. Each row is measured in a
+process of its own, whose peak memory before the floor is made is the step's. Prints a table and JSON.
 """
 
 import argparse
@@ -40,7 +39,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--backend", choices=("tensorflow", "jax", "torch"), default="tensorflow")
     parser.add_argument("--precision", choices=("float32", "tf32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--votes", default="ours", help="ours, tile, einsum, matmul, with commas between")
     parser.add_argument(
         "--peers",
         default="",
@@ -53,7 +51,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> None:
-    """Measures each way to make the votes, and each peer, in a process of its own and prints the table."""
+    """Measures this network, and each peer, in a process of its own and prints the table."""
     flags = parse(arguments)
     os.environ["KERAS_BACKEND"] = flags.backend
     if flags.in_process:
@@ -82,13 +80,13 @@ def main(arguments: list[str]) -> None:
 def _commands(flags: argparse.Namespace, arguments: list[str]) -> list[tuple[str, list[str]]]:
     """The name of each row and the arguments of the process that measures it."""
     here = [__file__, *arguments, "--in_process"]
-    commands = [(votes, [*here, f"--votes={votes}"]) for votes in flags.votes.split(",")]
+    commands = [("ours", here)]
     for peer in filter(None, flags.peers.split(",")):
         if peer == "plain_torch":
             script = str(Path(__file__).with_name("plain_torch.py"))
             commands.append((peer, [script, f"--batch={flags.batch}", f"--steps={flags.pairs}"]))
         else:
-            commands.append((peer, [*here, "--votes=ours", f"--backend={peer}", "--no_floor"]))
+            commands.append((peer, [*here, f"--backend={peer}", "--no_floor"]))
     return commands
 
 
@@ -111,11 +109,10 @@ def _line(row: dict) -> str:
 
 
 def measure(flags: argparse.Namespace) -> dict:
-    """Everything about one network with one way to make the votes."""
+    """Everything about one network on one backend."""
     import keras
 
     from benchmarks import backends
-    from benchmarks.plain_votes import STORED_VOTES
     from models import make_model
     from models.hparams import PRESETS, HParams
 
@@ -123,10 +120,7 @@ def measure(flags: argparse.Namespace) -> dict:
     keras.utils.set_random_seed(0)
     shape = tuple(map(int, flags.image.split("x")))
     hparams = HParams().override(PRESETS.get(flags.preset)).override(flags.hparams_override)
-    if flags.votes == "ours":
-        model = make_model(flags.model, shape, 10, hparams)
-    else:
-        model = STORED_VOTES[flags.votes](shape, 10, hparams)
+    model = make_model(flags.model, shape, 10, hparams)
     random = np.random.RandomState(0)
     images = random.uniform(size=(flags.batch, *shape)).astype(np.float32)
     labels = random.randint(0, 10, (flags.batch, 1)).astype(np.int32)
@@ -152,7 +146,7 @@ def measure(flags: argparse.Namespace) -> dict:
         "image": flags.image,
         "precision": flags.precision,
         "batch": flags.batch,
-        "name": flags.votes,
+        "name": "ours",
         "step": step_times + [step for step, _ in pairs],
         "floor": [bare for _, bare in pairs],
         "ratios": [step / bare for step, bare in pairs],
@@ -167,21 +161,20 @@ def measure(flags: argparse.Namespace) -> dict:
 
 def convolutions_of(model) -> list[dict]:
     """Kernel, input shape, stride and padding of each convolution of a network; the first takes the images."""
-    if hasattr(model, "conv4"):  # Efficient-CapsNet, but for its small depthwise convolution
-        layers = [model.conv1, model.conv2, model.conv3, model.conv4]
-    elif model.has_capsules:
-        layers = [model.conv1, model.primary]
-    else:
-        layers = [layer for block in model.convolutions for layer in block]
-    found, shape = [], (None, *model.image_shape)
-    for layer in layers:
-        if hasattr(layer, "kernel"):
-            found.append(
-                {"kernel": layer.kernel, "shape": shape[1:], "strides": layer.strides[0], "padding": layer.padding}
-            )
-        if layer is not layers[-1]:
-            shape = layer.compute_output_shape(shape)
-    return found
+    from keras.layers import Conv2D
+
+    from capsules import PrimaryCapsules
+
+    layers = [layer for layer in model.layers if isinstance(layer, Conv2D | PrimaryCapsules)]
+    return [
+        {
+            "kernel": layer.kernel,
+            "shape": tuple(layer.input.shape)[1:],
+            "strides": layer.strides[0],
+            "padding": layer.padding,
+        }
+        for layer in layers
+    ]
 
 
 def _gflop(convolution: dict, batch: int) -> float:

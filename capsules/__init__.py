@@ -1,43 +1,92 @@
-"""Capsule layers, routing, losses and metrics for Keras 3 on any backend (Sabour, Frosst, Hinton 2017)."""
+"""Capsule layers, routings, losses, metrics and networks for Keras 3 on any backend (Sabour, Frosst, Hinton 2017)."""
 
-from capsules.version import __version__
+import importlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+__version__ = "1.1.0"
 
 try:
     import keras  # noqa: F401  (a backend is missing more often than Keras itself)
 except ImportError as error:
-    from capsules.backends import what_to_do
+    installed = [backend for backend in ("tensorflow", "jax", "torch") if find_spec(backend)]
+    if find_spec("keras") is None or not installed:
+        raise ImportError(
+            "The package capsules needs Keras 3 with a backend, and found none. "
+            "Install one, for example: pip install 'dynamic-routing-capsules[cpu]' (or [gpu], [jax], [torch])"
+        ) from error
+    raise ImportError(
+        f"Keras could not start ({error}). Of its backends {', '.join(installed)} is installed here: "
+        f'set the environment variable KERAS_BACKEND={installed[0]}, or "backend" in ~/.keras/keras.json.'
+    ) from error
 
-    raise ImportError(what_to_do(error)) from error
-
-from capsules.attention import SelfAttentionCapsules
-from capsules.depthwise import DepthwiseCapsules
-from capsules.layers import Capsules, Conv2D, Decoder, Length, Mask, PrimaryCapsules
-from capsules.losses import MarginLoss, margin_loss, reconstruction_loss, sigmoid_loss, softmax_loss
-from capsules.metrics import AllTargetsAccuracy, AnyTargetAccuracy, all_targets_right, any_target_right
+from capsules.convolution import ShortDFTConv2D, convolution_method
+from capsules.em_routing import EMRouting
+from capsules.inverted_attention import InvertedAttentionRouting
+from capsules.layers import Capsules, Decoder, DepthwiseCapsules, Length, Mask, PrimaryCapsules
+from capsules.losses import MarginLoss, ReconstructionLoss, margin_loss
+from capsules.metrics import AllTargetsAccuracy
 from capsules.ops import exponential_squash, length, squash
-from capsules.routing import dynamic_routing
+from capsules.routing import (
+    DynamicRouting,
+    Routed,
+    Routing,
+    SelfAttentionRouting,
+    Step,
+    UniformRouting,
+    dynamic_routing,
+)
+
+_NETWORKS = ("Baseline", "CapsNet", "EfficientCapsNet", "PaperBaseline", "presets")
+
+
+def _load_networks() -> Any:
+    """The package of networks: `capsules.models` in the wheel, `models/` beside this folder in a checkout.
+
+    It is loaded at once, so that a saved network can be found by its registered name after `import capsules`.
+    """
+    if find_spec("capsules.models"):
+        return importlib.import_module("capsules.models")
+    beside = find_spec("models")
+    if beside and beside.origin and Path(beside.origin).parent == Path(__file__).resolve().parents[1] / "models":
+        return importlib.import_module("models")
+    return None  # the folder capsules/ alone, without networks
+
+
+_networks = _load_networks()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NETWORKS and _networks:
+        return getattr(_networks, name)
+    raise AttributeError(f"module 'capsules' has no attribute {name!r}")
+
 
 __all__ = [
     "AllTargetsAccuracy",
-    "AnyTargetAccuracy",
     "Capsules",
-    "Conv2D",
     "Decoder",
     "DepthwiseCapsules",
+    "DynamicRouting",
+    "EMRouting",
+    "InvertedAttentionRouting",
     "Length",
     "MarginLoss",
     "Mask",
     "PrimaryCapsules",
-    "SelfAttentionCapsules",
+    "ReconstructionLoss",
+    "Routed",
+    "Routing",
+    "SelfAttentionRouting",
+    "ShortDFTConv2D",
+    "Step",
+    "UniformRouting",
     "__version__",
-    "all_targets_right",
-    "any_target_right",
+    "convolution_method",
     "dynamic_routing",
     "exponential_squash",
     "length",
     "margin_loss",
-    "reconstruction_loss",
-    "sigmoid_loss",
-    "softmax_loss",
     "squash",
 ]

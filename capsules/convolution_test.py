@@ -13,13 +13,23 @@ import tensorflow as tf
 from keras import ops
 
 from capsules.convolution import (
+    ShortDFTConv2D,
+    _convolve,
     convolution_method,
     convolve,
+    layout_of,
     minimum_batch,
-    transformed_numbers,
+    real_numbers,
 )
-from capsules.short_dft import layout_of, short_dft_convolution
-from capsules.toom_cook import real_numbers
+from capsules.ops import sides
+
+
+def short_dft_convolution(inputs, kernel, strides=1, padding="valid", tile=None):
+    layout = layout_of(
+        tuple(inputs.shape[1:3]), tuple(kernel.shape), sides("strides", strides), padding, tile and sides("tile", tile)
+    )
+    return _convolve(inputs, kernel, layout)
+
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = [  # inputs, kernel, strides, padding, tile
@@ -227,17 +237,8 @@ def test_kernels_for_which_nothing_is_saved_stay_direct():
 
 def test_tiles_are_cut_where_a_longer_transform_needs_much_more_memory():
     """MultiMNIST's map is one tile. CIFAR-10's is cut, so that an ensemble of its networks fits into 2 GB."""
-    assert layout_of((28, 28), (9, 9, 256, 256), (2, 2), "valid", 128).tiles == (1, 1)
-    assert layout_of((24, 24), (9, 9, 256, 512), (2, 2), "same", 100).tiles == (2, 2)
-
-
-def test_the_transformed_numbers_are_those_of_the_paper():
-    """132 products for each of 1,024 channels, as `capsules.convolution` says, and none where it is direct."""
-    size, kernel = (20, 20), (9, 9, 256, 256)
-    assert transformed_numbers(128, size, kernel, 2) == 132 * (128 * 1024 + 1024 * 256 + 128 * 256)
-    assert transformed_numbers(1, size, kernel, 2) == 0
-    with convolution_method("direct"):
-        assert transformed_numbers(128, size, kernel, 2) == 0
+    assert layout_of((28, 28), (9, 9, 256, 256), (2, 2), "valid").tiles == (1, 1)
+    assert layout_of((24, 24), (9, 9, 256, 512), (2, 2), "same").tiles == (2, 2)
 
 
 def test_a_symbolic_input_gives_the_shape():
@@ -248,3 +249,14 @@ def test_a_symbolic_input_gives_the_shape():
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="Received: 'winograd'"), convolution_method("winograd"):
         pass
+
+
+@pytest.mark.parametrize("options", [{}, {"strides": 2, "padding": "same", "activation": "relu"}, {"groups": 2}])
+def test_the_layer_is_that_of_keras(options):
+    (images,) = _arrays((40, 20, 18, 8))
+    theirs = keras.layers.Conv2D(16, 9, data_format="channels_last", **options)
+    ours = ShortDFTConv2D.from_config(theirs.get_config())
+    expected = theirs(images)
+    ours.build(images.shape)
+    ours.set_weights(theirs.get_weights())
+    assert _error(ours(images), np.asarray(expected)) < 3e-6

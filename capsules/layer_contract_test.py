@@ -36,16 +36,19 @@ class Case:
 
 
 CASES = {
-    "conv": Case(lambda: capsules.Conv2D(4, 3, data_format="channels_last"), (normal(3, 6, 5, 2),)),
+    "conv": Case(lambda: capsules.ShortDFTConv2D(4, 3, data_format="channels_last"), (normal(3, 6, 5, 2),)),
     "primary": Case(
-        lambda: capsules.PrimaryCapsules(2, 4, (3, 2), (2, 1), "SAME", leaky=True, bias_initializer="normal"),
+        lambda: capsules.PrimaryCapsules(2, 4, (3, 2), (2, 1), "SAME", scale=0.5, bias_initializer="normal"),
         (normal(3, 6, 5, 3),),
     ),
     "depthwise": Case(
         lambda: capsules.DepthwiseCapsules((3, 2), 4, kernel_initializer="normal"), (normal(3, 5, 5, 8),)
     ),
-    "capsules": Case(lambda: capsules.Capsules(3, 4, 2, True, "last", kernel_regularizer="l2"), (normal(3, 6, 8),)),
-    "self_attention": Case(lambda: capsules.SelfAttentionCapsules(3, 4), (normal(3, 6, 8),)),
+    "capsules": Case(
+        lambda: capsules.Capsules(3, 4, capsules.DynamicRouting(2, True, "last"), kernel_regularizer="l2"),
+        (normal(3, 6, 8),),
+    ),
+    "self_attention": Case(lambda: capsules.Capsules(3, 4, capsules.SelfAttentionRouting()), (normal(3, 6, 8),)),
     "length": Case(capsules.Length, (normal(3, 4, 5),)),
     "mask_by_length": Case(capsules.Mask, (normal(3, 4, 5),)),
     "mask_by_label": Case(capsules.Mask, (normal(3, 4, 5), np.array([2, 0, 3], np.int32))),
@@ -81,7 +84,7 @@ def check_layer(case: Case, path: Path) -> Iterator[str]:
     np.testing.assert_allclose(model.predict(list(inputs), verbose=0), outputs, atol=1e-5)
     np.testing.assert_allclose(array(model([each[:1] for each in inputs])), outputs[:1], atol=1e-5)
 
-    if not isinstance(layer, capsules.Conv2D):  # which may be given images of any size
+    if not isinstance(layer, capsules.ShortDFTConv2D):  # which may be given images of any size
         yield "an input of another size is refused"
         for axis in range(1, inputs[0].ndim):
             wider = np.concatenate([inputs[0], inputs[0]], axis=axis)

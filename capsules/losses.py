@@ -1,56 +1,112 @@
 """Losses for capsule networks in Keras' form, loss(y_true, y_pred), with one number for each example.
 
-Each is a registered function that can be given to `compile`: Keras averages it over the batch, applies sample weights,
-divides it among devices and finds it again when it loads a saved model. Everything is float32 on any backend.
+Each can be given to `compile`: Keras averages it over the batch, applies sample weights, divides it among devices and
+finds it again when it loads a saved model. Everything is float32 (float64 for float64) on any backend.
 
-`y_true` may be integers [batch] or [batch, 1], or one-hot or multi-hot [batch, classes], see `capsules.labels`.
+**Labels.** Losses, metrics, `Mask` and the networks' `fit` take labels in the same forms, see `label_rows`. Where the
+values of the labels are available, a wrong one raises a ValueError that names it. Inside a compiled function, such as
+the training step of `fit`, not every backend can raise an error. There the example's row becomes NaN, and so do the
+loss and the metrics, as in Keras' sparse losses on an accelerator.
 """
 
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from capsules.arguments import choice
-from capsules.labels import multi_hot
+from capsules.ops import choice, number, precise
 
 
-def margin_terms(targets: Any, lengths: Any) -> Any:
-    """L_k = T_k·max(0, 0.9 − l_k)² + 0.5·(1 − T_k)·max(0, l_k − 0.1)² of each class (paper, eq. 4).
+def label_rows(labels: Any, num_classes: int, batch: int | None = None) -> Any:
+    """Labels in any form as one row for each example, with a number in [0, 1] for each class.
 
     Args:
-        targets: T, multi-hot [batch, classes].
-        lengths: l, of the class capsules [batch, classes].
+        labels: one of
+            integers [batch] or [batch, 1] from 0 to `num_classes` − 1, which may be floats, as Keras passes them;
+            integers [batch, k], 2 ≤ k < `num_classes`: the k different labels of each image;
+            rows [batch, num_classes] of numbers in [0, 1]: one-hot, multi-hot, or soft as MixUp and label smoothing
+            make them. With one class, a label is 1 if the class is present and 0 if not.
+        num_classes: number of classes.
+        batch: number of examples, where it is known.
 
     Returns:
-        float32 [batch, classes].
+        float32 [batch, num_classes]; a row is NaN if a compiled function received a wrong label.
+
+    Raises:
+        ValueError: the labels have another shape or, where values are available, a label is outside the classes, twice
+            in an image, or a number outside [0, 1]. The message names it.
+
+    Example:
+        >>> print(keras.ops.convert_to_numpy(label_rows([2, 0], 3)))
+        [[0. 0. 1.]
+         [1. 0. 0.]]
     """
-    lengths = ops.cast(lengths, "float32")
-    present = ops.square(ops.relu(0.9 - lengths))
-    absent = 0.5 * ops.square(ops.relu(lengths - 0.1))
-    return targets * present + (1.0 - targets) * absent
+    values = precise(labels)
+    shape = tuple(values.shape)
+    if len(shape) == 1:
+        values, shape = values[:, None], (*shape, 1)
+    if len(shape) != 2 or not shape[1] or shape[1] > num_classes:
+        raise ValueError(
+            f"Labels of {num_classes} classes must be integers [batch] or [batch, labels of an image], or rows "
+            f"[batch, {num_classes}]. Received the shape: {tuple(ops.convert_to_tensor(labels).shape)}"
+        )
+    if batch is not None and shape[0] not in (None, batch):
+        raise ValueError(f"There must be a label for each of the {batch} examples. Received: {shape[0]}")
+    if shape[1] == num_classes:
+        rows, valid = values, ops.all(ops.logical_and(values >= 0.0, values <= 1.0), axis=1)
+        rule = f"Labels [batch, {num_classes}] must be one-hot, multi-hot or soft rows of numbers from 0 to 1"
+    else:
+        within = ops.logical_and(values >= 0.0, values <= num_classes - 1.0)
+        valid = ops.all(ops.logical_and(within, ops.equal(values, ops.floor(values))), axis=1)
+        classes = ops.cast(ops.where(within, values, 0.0), "int32")
+        rows = ops.sum(ops.one_hot(classes, num_classes, dtype=values.dtype), axis=1)
+        valid = ops.logical_and(valid, ops.all(rows <= 1.0, axis=1))
+        rule = f"Labels must be whole numbers from 0 to {num_classes - 1}, different within an image"
+    _refuse(labels, valid, rule)
+    return ops.where(valid[:, None], rows, float("nan"))
 
 
-def softmax_terms(targets: Any, logits: Any) -> Any:
-    """Softmax cross-entropy summed over the targets of an example, float32 [batch]. Arguments as `margin_terms`."""
-    return -ops.sum(targets * ops.log_softmax(ops.cast(logits, "float32"), axis=-1), axis=-1)
+def _refuse(labels: Any, valid: Any, rule: str) -> None:
+    """Raises a ValueError with the rule and the first wrong label, if values are available without a copy to the host.
 
-
-def sigmoid_terms(targets: Any, logits: Any) -> Any:
-    """Sigmoid cross-entropy with targets/2, as in 2017, float32 [batch, classes]. Arguments as `margin_terms`."""
-    logits = ops.cast(logits, "float32")
-    return ops.softplus(logits) - 0.5 * targets * logits
+    Args:
+        labels: [batch, …].
+        valid: bool [batch], whether the example's labels follow the rule.
+        rule: a sentence without its full stop.
+    """
+    if isinstance(valid, keras.KerasTensor) or getattr(getattr(valid, "device", None), "type", "cpu") != "cpu":
+        return
+    try:
+        seen = np.asarray(ops.convert_to_numpy(valid))
+    except (NotImplementedError, RuntimeError, TypeError):  # from the tracers of TensorFlow, PyTorch and JAX
+        return
+    if not seen.all():
+        place = int(np.argmin(seen))
+        wrong = np.array2string(np.asarray(ops.convert_to_numpy(labels))[place], precision=4, threshold=20)
+        raise ValueError(f"{rule}. Received {wrong} as the label of example {place}.")
 
 
 @keras.saving.register_keras_serializable("capsules")
-def margin_loss(y_true: Any, y_pred: Any, over_classes: str = "mean") -> Any:
+def margin_loss(
+    y_true: Any,
+    y_pred: Any,
+    present: float = 0.9,
+    absent: float = 0.1,
+    absent_weight: float = 0.5,
+    over_classes: str = "sum",
+) -> Any:
     """Margin loss of capsule lengths (paper, eq. 4), one number for each example.
 
+    L_k = T_k·max(0, m⁺ − l_k)² + λ·(1 − T_k)·max(0, l_k − m⁻)², summed over the classes k. It is linear in the labels
+    T, so soft labels have a meaning.
+
     Args:
-        y_true: labels, in any form of `capsules.labels.multi_hot`.
-        y_pred: lengths of the class capsules [batch, classes].
-        over_classes: "mean" is half the mean of L_k over the classes, as in the code of 2017; "sum" is the sum, as in
-            the paper, which is 20 times as large for ten classes.
+        y_true: labels, in any form of `label_rows`.
+        y_pred: lengths l of the class capsules [batch, classes].
+        present, absent: the margins m⁺ and m⁻.
+        absent_weight: λ.
+        over_classes: "sum", as in the paper, or "mean". The code of 2017 had half the mean.
 
     Returns:
         float32 [batch].
@@ -59,46 +115,15 @@ def margin_loss(y_true: Any, y_pred: Any, over_classes: str = "mean") -> Any:
         ValueError: the predictions are not [batch, classes], labels are refused, or `over_classes` is another word.
 
     Example:
-        >>> loss = margin_loss([0, 1], keras.ops.convert_to_tensor([[0.9, 0.1], [0.9, 0.1]]), over_classes="sum")
+        >>> loss = margin_loss([0, 1], keras.ops.convert_to_tensor([[0.9, 0.1], [0.9, 0.1]]))
         >>> print(keras.ops.convert_to_numpy(loss).round(2))
         [0.   0.96]
     """
-    terms = margin_terms(*_targets_and_predictions(y_true, y_pred))
-    if choice("margin_loss: over_classes", over_classes, ("mean", "sum")) == "sum":
-        return ops.sum(terms, axis=-1)
-    return 0.5 * ops.mean(terms, axis=-1)
-
-
-@keras.saving.register_keras_serializable("capsules")
-class MarginLoss(keras.losses.Loss):
-    """`margin_loss` as a Keras loss object.
-
-    Args:
-        over_classes: "mean", as in the code of 2017, or "sum", as in the paper; see `margin_loss`.
-        reduction: see `keras.losses.Loss`.
-        name, dtype: see `keras.losses.Loss`; the loss is computed in float32 whatever the dtype is.
-
-    Example:
-        >>> images = keras.Input((28, 28, 1))
-        >>> model = keras.Model(images, Length()(Capsules(10)(PrimaryCapsules(2)(images))))
-        >>> model.compile("adam", MarginLoss(over_classes="sum"), metrics=["accuracy"])
-    """
-
-    def __init__(
-        self,
-        over_classes: str = "mean",
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "margin_loss",
-        dtype: Any = None,
-    ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.over_classes = choice("MarginLoss: over_classes", over_classes, ("mean", "sum"))
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return margin_loss(y_true, y_pred, self.over_classes)
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"over_classes": self.over_classes}
+    targets, lengths = _rows_and_predictions(y_true, y_pred)
+    terms = targets * ops.square(ops.relu(present - lengths))
+    terms = terms + absent_weight * (1.0 - targets) * ops.square(ops.relu(lengths - absent))
+    reduce = {"sum": ops.sum, "mean": ops.mean}[choice("margin_loss: over_classes", over_classes, ("sum", "mean"))]
+    return reduce(terms, axis=-1)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -111,7 +136,8 @@ def softmax_loss(y_true: Any, y_pred: Any) -> Any:
         >>> print(keras.ops.convert_to_numpy(softmax_loss([0], keras.ops.zeros((1, 4)))).round(3))
         [1.386]
     """
-    return softmax_terms(*_targets_and_predictions(y_true, y_pred))
+    targets, logits = _rows_and_predictions(y_true, y_pred)
+    return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -124,16 +150,18 @@ def sigmoid_loss(y_true: Any, y_pred: Any) -> Any:
         >>> print(keras.ops.convert_to_numpy(sigmoid_loss([0], keras.ops.zeros((1, 4)))).round(3))
         [0.693]
     """
-    return ops.mean(sigmoid_terms(*_targets_and_predictions(y_true, y_pred)), axis=-1)
+    targets, logits = _rows_and_predictions(y_true, y_pred)
+    return ops.mean(ops.softplus(logits) - 0.5 * targets * logits, axis=-1)
 
 
 @keras.saving.register_keras_serializable("capsules")
-def reconstruction_loss(y_true: Any, y_pred: Any) -> Any:
-    """0.0005 · the sum of squared pixel differences of each image (paper, section 4.1), float32 [batch].
+def reconstruction_loss(y_true: Any, y_pred: Any, weight: float = 0.0005) -> Any:
+    """`weight` · the sum of squared pixel differences of each image (paper, section 4.1), float32 [batch].
 
     Args:
         y_true: the images to reconstruct [batch, rows, columns, depth].
         y_pred: the reconstructions, same shape.
+        weight: factor of the sum.
 
     Raises:
         ValueError: the shapes differ.
@@ -143,29 +171,98 @@ def reconstruction_loss(y_true: Any, y_pred: Any) -> Any:
         >>> print(keras.ops.convert_to_numpy(loss).round(3))
         [0.392]
     """
-    return RECONSTRUCTION_WEIGHT * squared_error(y_true, y_pred)
-
-
-RECONSTRUCTION_WEIGHT = 0.0005
-
-
-def squared_error(images: Any, reconstructions: Any) -> Any:
-    """Sum of squared pixel differences of each image, float32 [batch]. Arguments as `reconstruction_loss`."""
-    images, reconstructions = ops.convert_to_tensor(images), ops.convert_to_tensor(reconstructions)
-    if len(images.shape) != len(reconstructions.shape) or images.shape[1:] != reconstructions.shape[1:]:
+    images, drawn = precise(y_true), precise(y_pred)
+    if len(images.shape) != len(drawn.shape) or images.shape[1:] != drawn.shape[1:]:
         raise ValueError(
             "Reconstructions must have the shape of the images they are compared with, [batch, rows, columns, depth]. "
-            f"Received: {tuple(reconstructions.shape)} and {tuple(images.shape)}"
+            f"Received: {tuple(drawn.shape)} and {tuple(images.shape)}"
         )
-    difference = ops.cast(reconstructions, "float32") - ops.cast(images, "float32")
-    return ops.sum(ops.square(difference), axis=tuple(range(1, len(images.shape))))
+    return weight * ops.sum(ops.square(drawn - images), axis=tuple(range(1, len(images.shape))))
 
 
-def _targets_and_predictions(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    y_pred = ops.convert_to_tensor(y_pred)
-    if len(y_pred.shape) != 2 or y_pred.shape[1] is None:
+class _Loss(keras.losses.Loss):
+    """A Keras loss object of a function and its further arguments, which are its config."""
+
+    function: Any = None
+
+    def __init__(self, reduction: str | None, name: str, dtype: Any, **arguments: Any):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.arguments = arguments
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return type(self).function(y_true, y_pred, **self.arguments)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | self.arguments
+
+
+@keras.saving.register_keras_serializable("capsules")
+class MarginLoss(_Loss):
+    """`margin_loss` as a Keras loss object; the first four arguments are those of the function.
+
+    Args:
+        reduction, name, dtype: see `keras.losses.Loss`.
+
+    Example:
+        >>> images = keras.Input((28, 28, 1))
+        >>> model = keras.Model(images, Length()(Capsules(10)(PrimaryCapsules(2)(images))))
+        >>> model.compile("adam", MarginLoss(), metrics=["accuracy"])
+    """
+
+    function = margin_loss
+
+    def __init__(
+        self,
+        present: float = 0.9,
+        absent: float = 0.1,
+        absent_weight: float = 0.5,
+        over_classes: str = "sum",
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "margin_loss",
+        dtype: Any = None,
+    ):
+        super().__init__(
+            reduction,
+            name,
+            dtype,
+            present=number("MarginLoss: present", present),
+            absent=number("MarginLoss: absent", absent),
+            absent_weight=number("MarginLoss: absent_weight", absent_weight),
+            over_classes=choice("MarginLoss: over_classes", over_classes, ("sum", "mean")),
+        )
+
+
+@keras.saving.register_keras_serializable("capsules")
+class ReconstructionLoss(_Loss):
+    """`reconstruction_loss` as a Keras loss object, for a model with a `Decoder` among its outputs.
+
+    Args:
+        weight: factor of the sum of squared pixel differences.
+        reduction, name, dtype: see `keras.losses.Loss`.
+
+    Example:
+        >>> loss = ReconstructionLoss()(keras.ops.zeros((2, 28, 28, 1)), keras.ops.ones((2, 28, 28, 1)))
+        >>> print(f"{float(loss):.3f}")
+        0.392
+    """
+
+    function = reconstruction_loss
+
+    def __init__(
+        self,
+        weight: float = 0.0005,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "reconstruction_loss",
+        dtype: Any = None,
+    ):
+        super().__init__(reduction, name, dtype, weight=number("ReconstructionLoss: weight", weight))
+
+
+def _rows_and_predictions(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    predictions = precise(y_pred)
+    if len(predictions.shape) != 2 or predictions.shape[1] is None:
         raise ValueError(
             f"The loss takes predictions [batch, classes], such as the lengths of the class capsules. "
-            f"Received the shape: {tuple(y_pred.shape)}"
+            f"Received the shape: {tuple(predictions.shape)}"
         )
-    return multi_hot(y_true, y_pred.shape[1]), y_pred
+    return ops.cast(label_rows(y_true, predictions.shape[1], predictions.shape[0]), predictions.dtype), predictions

@@ -1,16 +1,26 @@
-"""Functions of capsule vectors: squash and length.
+"""Functions of capsule vectors, squash and length, and what every file of the library needs.
 
-Everything is written with `keras.ops`, so the same code runs on TensorFlow, JAX and PyTorch.
-Norms are computed in float32 whatever the input's dtype is: a float16 sum of sixteen squares overflows
-at a length of 256.
+Norms are computed in float32, or in float64 for tensors that have it: a float16 sum of sixteen squares overflows at a
+length of 256.
 
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
 
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import keras
 from keras import ops
 
 
-def _safe_norm(vectors, axis: int):
+def precise(tensor: Any) -> Any:
+    """The tensor in float32, or in float64 if it has that; norms, softmax and losses are computed so."""
+    tensor = ops.convert_to_tensor(tensor)
+    return ops.cast(tensor, "float64" if keras.backend.standardize_dtype(tensor.dtype) == "float64" else "float32")
+
+
+def _safe_norm(vectors: Any, axis: int) -> Any:
     """Euclidean norm along `axis` (kept), whose gradient at a zero vector is 0 and not 0/0."""
     squared = ops.sum(ops.square(vectors), axis=axis, keepdims=True)
     is_zero = ops.equal(squared, 0.0)
@@ -18,7 +28,8 @@ def _safe_norm(vectors, axis: int):
     return ops.where(is_zero, 0.0, ops.sqrt(ops.where(is_zero, 1.0, squared)))
 
 
-def squash(vectors, axis: int = -1):
+@keras.saving.register_keras_serializable("capsules")
+def squash(vectors: Any, axis: int = -1) -> Any:
     """Shrinks each vector to a length below 1 and keeps its direction (paper, eq. 1).
 
     squash(s) = |s|² / (1 + |s|²) · s / |s|, and 0 with gradient 0 at s = 0.
@@ -30,44 +41,90 @@ def squash(vectors, axis: int = -1):
     Returns:
         A tensor of the shape and dtype of `vectors`.
     """
-    dtype = vectors.dtype
-    vectors = ops.cast(vectors, "float32")
-    norm = _safe_norm(vectors, axis)
-    return ops.cast(vectors * (norm / (1.0 + ops.square(norm))), dtype)
+    values = precise(vectors)
+    norm = _safe_norm(values, axis)
+    return ops.cast(values * (norm / (1.0 + ops.square(norm))), vectors.dtype)
 
 
-def exponential_squash(vectors, axis: int = -1):
+@keras.saving.register_keras_serializable("capsules")
+def exponential_squash(vectors: Any, axis: int = -1) -> Any:
     """Shrinks each vector to a length below 1 and keeps its direction, more sensitive near 0 than `squash`.
 
-    exponential_squash(s) = (1 - exp(-|s|)) · s / |s|, and 0 with gradient 0 at s = 0.
+    exponential_squash(s) = (1 - exp(-|s|)) · s / |s|, and 0 with gradient 0 at s = 0. Arguments as `squash`.
 
     Source: Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet", Scientific Reports 11:14634, 2021, eq. 3.
-
-    Args:
-        vectors: tensor of any shape and floating dtype; the atoms lie along `axis`.
-        axis: the axis of the atoms.
-
-    Returns:
-        A tensor of the shape and dtype of `vectors`.
     """
-    dtype = vectors.dtype
-    vectors = ops.cast(vectors, "float32")
-    norm = _safe_norm(vectors, axis)
+    values = precise(vectors)
+    norm = _safe_norm(values, axis)
     # Near 0, 1 - exp(-n) loses its digits, so (1 - exp(-n)) / n is computed by its series; ONNX has no expm1.
     is_small = norm < 0.01
     series = ops.where(ops.equal(norm, 0.0), 0.0, 1.0 - norm / 2.0 + ops.square(norm) / 6.0)  # no gradient at 0
     scale = ops.where(is_small, series, (1.0 - ops.exp(-norm)) / ops.where(is_small, 1.0, norm))
-    return ops.cast(vectors * scale, dtype)
+    return ops.cast(values * scale, vectors.dtype)
 
 
-def length(capsules, axis: int = -1):
+@keras.saving.register_keras_serializable("capsules")
+def length(capsules: Any, axis: int = -1) -> Any:
     """Length of each capsule: the probability that its entity is present (paper, section 2).
 
     Args:
-        capsules: tensor whose atoms lie along `axis`.
-        axis: the axis of the atoms, which the result does not have.
+        capsules: tensor whose atoms lie along `axis`, the axis that the result does not have.
+        axis: the axis of the atoms.
 
     Returns:
-        float32 tensor of lengths; the gradient at a zero vector is 0.
+        float32 (float64 for float64) lengths; the gradient at a zero vector is 0.
     """
-    return ops.squeeze(_safe_norm(ops.cast(capsules, "float32"), axis), axis=axis)
+    return ops.squeeze(_safe_norm(precise(capsules), axis), axis=axis)
+
+
+def runs_on_cpu() -> bool:
+    """Whether TensorFlow or JAX computes without an accelerator; PyTorch's products on a CPU follow other rules."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() == "cpu"
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+
+
+# Checks of arguments. Each returns the value in one form, or raises a ValueError that names the argument.
+
+
+def count(name: str, value: Any) -> int:
+    """A whole number of 1 or more; NumPy's are accepted, booleans are not."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number of 1 or more. Received: {value!r}")
+    return int(value)
+
+
+def number(name: str, value: Any) -> float:
+    """A finite number of 0 or more; NumPy's are accepted, booleans are not."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be a finite number of 0 or more. Received: {value!r}")
+    return float(value)
+
+
+def counts(name: str, value: Any, meaning: str) -> tuple[int, ...]:
+    """Several whole numbers of 1 or more, as many as there are names in `meaning`, such as "(rows, columns)"."""
+    expected = meaning.count(",") + 1
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != expected:
+        raise ValueError(f"{name} must be {expected} whole numbers {meaning}. Received: {value!r}")
+    return tuple(count(f"Each of {name} {meaning}", each) for each in value)
+
+
+def sides(name: str, value: Any) -> tuple[int, ...]:
+    """(rows, columns) from one number for both or from two."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return counts(name, value, "(rows, columns)")
+    return (count(name, value),) * 2
+
+
+def choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """One of a few words, in lower case."""
+    word = value.lower() if isinstance(value, str) else value
+    if word not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Received: {value!r}")
+    return word

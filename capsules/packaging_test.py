@@ -43,6 +43,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_has_the_library_and_the_networks_and_nothing_else(wheel):
     names = {path.relative_to(wheel).as_posix() for path in wheel.rglob("*") if path.is_file()}
     assert {"capsules/py.typed", "capsules/layers.py", "capsules/models/capsnet.py"} <= names
+    assert not any(name.startswith("models") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"capsules", "dynamic_routing_capsules"}
     assert not [name for name in names if name.endswith("_test.py")]
     metadata = message_from_bytes(next(wheel.glob("*.dist-info/METADATA")).read_bytes())
@@ -76,6 +77,47 @@ def test_the_wheel_has_the_networks_that_ship_with_their_cards(wheel):
         path.relative_to(wheel / "capsules"): path.read_bytes() for path in wheel.glob("capsules/pretrained/*/*")
     }
     assert shipped == ours
+
+
+SAVE = """
+import sys, numpy as np, keras, capsules
+from capsules import CapsNet, DynamicRouting, EfficientCapsNet
+images = np.random.RandomState(0).rand(2, 20, 20, 1).astype("float32")
+capsnet = CapsNet((20, 20, 1), 3, filters=2, primary_types=1, routing=DynamicRouting(2, scale="sqrt"))
+inputs = keras.Input((20, 20, 1))
+own = keras.Model(inputs, capsules.Length()(capsules.Capsules(3, 4)(capsules.PrimaryCapsules(2, 4)(inputs))))
+for name, model in (("capsnet", capsnet), ("efficient", EfficientCapsNet((20, 20, 1), 3)), ("own", own)):
+    model.compile("adam", capsules.MarginLoss())
+    model.save(f"{sys.argv[1]}/{name}.keras")
+    outputs = model.predict(images, verbose=0)
+    np.save(f"{sys.argv[1]}/{name}.npy", outputs if name == "own" else outputs["lengths"])
+"""
+LOAD = """
+import sys, numpy as np, keras, capsules
+images = np.random.RandomState(0).rand(2, 20, 20, 1).astype("float32")
+for name in ("capsnet", "efficient", "own"):
+    model = keras.models.load_model(f"{sys.argv[1]}/{name}.keras")
+    outputs = model.predict(images, verbose=0)
+    outputs = outputs if name == "own" else outputs["lengths"]
+    assert np.abs(outputs - np.load(f"{sys.argv[1]}/{name}.npy")).max() < 1e-6
+    print(name, model.compiled, capsules.__file__)
+"""
+
+
+@pytest.mark.parametrize("saved_in", ["checkout", "wheel"])
+def test_a_file_saved_in_a_checkout_loads_where_the_wheel_is_and_the_reverse(wheel, tmp_path, saved_in):
+    places = {"checkout": ROOT, "wheel": wheel}
+    (loaded_in,) = set(places) - {saved_in}
+    for code, place in ((SAVE, places[saved_in]), (LOAD, places[loaded_in])):
+        script = tmp_path / "script.py"
+        script.write_text(code)
+        command = f"import runpy, sys; sys.argv = ['x', {str(tmp_path)!r}]; runpy.run_path({str(script)!r})"
+        done = run(command, tmp_path, PYTHONPATH=str(place), KERAS_BACKEND="jax")
+        assert done.returncode == 0, done.stderr
+    where = str(places[loaded_in] / "capsules/__init__.py")
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        [name, "True", where] for name in ("capsnet", "efficient", "own")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,90 @@
 """Routings, which compute output capsules from the votes of input capsules.
 
-A routing is a callable that takes votes and a bias and returns (capsules, coefficients). It works with any
-object that has the methods of `capsules.votes.Votes`: `sum`, `weighted_sum` and `agreement`. To add a routing,
-write a class like `DynamicRouting` and return an instance from `make_routing` of a layer derived from
-`capsules.layers.Capsules`.
+A routing is an object: `Capsules(10, routing=DynamicRouting(3, scale="sqrt"))`. A routing of one's own is a class
+derived from `Routing` with `__call__`; `examples/new_routing.py` shows one.
 
-Routing logits and the softmax are computed in float32 whatever the dtype of the votes is: the smallest step of
-float16 is too coarse for logits that grow by small agreements.
+Agreements and the softmax are computed in float32 whatever the dtype of the votes is: the smallest step of float16 is
+too coarse for logits that grow by small agreements.
 
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 from keras import ops
 
-from capsules.ops import exponential_squash, squash
-from capsules.votes import StoredVotes, Votes
-
-Routing = Callable[..., tuple[Any, list]]  # of votes and a bias; gives (capsules, coefficients)
+from capsules.ops import choice, count, exponential_squash, length, number, precise, squash
+from capsules.votes import StoredVotes
 
 
-def coupling_coefficients(logits, leaky: bool = False, axis: int = 0):
+@dataclass(frozen=True)
+class Step:
+    """One iteration of a routing.
+
+    Attributes:
+        coefficients: c_ij, the weight of each vote, float32 [batch, in, out].
+        capsules: v_j that they lead to, float32 [batch, out, atoms].
+    """
+
+    coefficients: Any
+    capsules: Any
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What a routing returns.
+
+    Attributes:
+        capsules: the output capsules [batch, out, atoms].
+        activations: how sure the routing is of each output capsule, [batch, out]: its length, or the routing's own.
+        steps: the iterations in order; the last one led to `capsules`.
+    """
+
+    capsules: Any
+    activations: Any
+    steps: list[Step]
+
+
+class Routing:
+    """The base class of routings.
+
+    A derived class is registered with `keras.saving.register_keras_serializable`, so that files with it load again. It
+    keeps its arguments as attributes of the same names, from which `get_config` takes them.
+    """
+
+    def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
+        """Creates the routing's weights as attributes. The default has none.
+
+        Args:
+            add_weight: as `keras.layers.Layer.add_weight`, of the layer that routes.
+            shape: (in, out, atoms) of the votes.
+        """
+
+    def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
+        """Routes votes to the output capsules.
+
+        Args:
+            votes: the votes û_ij, see `capsules.votes`.
+            activations: None, or how sure each input capsule is of being present, [batch, in].
+        """
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, by name."""
+        arguments = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in arguments if hasattr(self, name)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Routing":
+        """The routing with these arguments."""
+        return cls(**config)
+
+
+def coupling_coefficients(logits: Any, leaky: bool = False, axis: int = -1) -> Any:
     """Softmax of the routing logits over the output capsules (paper, eq. 3).
 
     Args:
@@ -45,96 +106,132 @@ def coupling_coefficients(logits, leaky: bool = False, axis: int = 0):
     return shares / total
 
 
-@dataclass(frozen=True)
-class DynamicRouting:
+@keras.saving.register_keras_serializable("capsules")
+class DynamicRouting(Routing):
     """Routing by agreement (paper, procedure 1).
 
-    All routing logits start at 0, so the first iteration gives all votes the same weight.
+    The logit of a vote is the sum of its agreements with the capsules of the iterations before. That is its agreement
+    with the sum of these capsules, b_ij = û_ij · Σ v_j, so logits are not kept from one iteration to the next.
 
     Args:
-        iterations: number of routing iterations, 1 or more.
+        iterations: number of routing iterations, 1 or more. With 1, all votes have the same weight.
         leaky: see `coupling_coefficients`.
         gradient: "all": the gradient flows through every iteration, as in 2017; "last": the coefficients of the last
             iteration are treated as constants, which takes less memory and time.
+        scale: a factor of the agreements: a number (1 in the paper), "sqrt" for √N with N input capsules, or "learnt"
+            for a weight that starts at 1. With a factor above 1, routing is sharper.
+
+    Weights: `bias` [out, atoms], added to the sum in every iteration before `squash`, as in 2017; `scale` if learnt.
 
     Raises:
-        ValueError: `iterations` below 1, or an unknown `gradient`.
+        ValueError: an argument is out of range.
     """
 
-    iterations: int = 3
-    leaky: bool = False
-    gradient: str = "all"
+    def __init__(self, iterations: int = 3, leaky: bool = False, gradient: str = "all", scale: float | str = 1.0):
+        self.iterations = count("Routing: iterations", iterations)
+        self.leaky = bool(leaky)
+        self.gradient = choice("Routing: gradient", gradient, ("all", "last"))
+        words = isinstance(scale, str)
+        self.scale = choice("Routing: scale", scale, ("sqrt", "learnt")) if words else number("Routing: scale", scale)
+        self.bias: Any = None
+        self.learnt_scale: Any = None
 
-    def __post_init__(self):
-        if not isinstance(self.iterations, int) or isinstance(self.iterations, bool) or self.iterations < 1:
-            raise ValueError(f"Routing takes a whole number of iterations, 1 or more. Received: {self.iterations!r}")
-        if self.gradient not in ("all", "last"):
-            raise ValueError(f"The routing gradient is 'all' or 'last'. Received: {self.gradient!r}")
+    def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
+        self.bias = add_weight(name="bias", shape=shape[1:], initializer=keras.initializers.Constant(0.1))
+        if self.scale == "learnt":
+            self.learnt_scale = add_weight(name="scale", shape=(), initializer="ones")
 
-    def __call__(self, votes: Votes | StoredVotes, bias=None):
-        """Routes the votes to the output capsules.
+    def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
+        inputs, outputs, _ = votes.shape
+        bias = 0.0 if self.bias is None else precise(self.bias)
+        factor = {"sqrt": inputs**0.5, "learnt": self.learnt_scale}.get(self.scale, self.scale)
+        uniform = 1.0 / (outputs + int(self.leaky))
+        total = votes.sum()
+        capsules = squash(uniform * total + bias)
+        shares = ops.repeat(ops.full_like(total[:, None, :, 0], uniform), inputs, axis=1)  # [batch, in, out]
+        steps = [Step(shares, capsules)]
+        seen = capsules  # the sum of the capsules so far
 
-        Args:
-            votes: the votes û_ij of input capsule i for output capsule j.
-            bias: None, or [out, atoms], added to the sum in every iteration before `squash`.
+        def couple(agreements: Any, axis: int) -> Any:
+            shares = coupling_coefficients(factor * agreements, self.leaky, axis)
+            return ops.stop_gradient(shares) if self.gradient == "last" else shares
 
-        Returns:
-            (capsules, coefficients): output capsules v [out, batch, atoms] and a list of the coupling coefficients
-            c [out, batch, in] of each iteration, all float32.
-        """
-        uniform = 1.0 / (votes.coefficients_shape[0] + bool(self.leaky))
-        coefficients = [ops.full(votes.coefficients_shape, uniform, dtype="float32")]
-        offset = 0.0 if bias is None else ops.expand_dims(bias, axis=1)  # [out, 1, atoms]
-        capsules = _squashed_sum(uniform * votes.sum(), offset)
-        logits = 0.0
         for _ in range(self.iterations - 1):
-            logits = logits + ops.cast(votes.agreement(capsules), "float32")
-            shares = coupling_coefficients(logits, self.leaky)
-            coefficients.append(ops.stop_gradient(shares) if self.gradient == "last" else shares)
-            capsules = _squashed_sum(votes.weighted_sum(coefficients[-1]), offset)
-        return capsules, coefficients
+            total, coefficients = votes.attend(seen, couple)
+            capsules = squash(total + bias)
+            seen = seen + capsules
+            steps.append(Step(coefficients, capsules))
+        return Routed(capsules, length(capsules), steps)
 
 
-def _squashed_sum(total, offset):
-    return squash(ops.cast(total, "float32") + ops.cast(offset, "float32"))
+@keras.saving.register_keras_serializable("capsules")
+class UniformRouting(DynamicRouting):
+    """All votes have the same weight: the control for every comparison of routings. It is one iteration without logits.
+
+    Weights: `bias` as `DynamicRouting`.
+    """
+
+    def __init__(self):
+        super().__init__(iterations=1)
 
 
-def self_attention_routing(votes: Votes | StoredVotes, bias=None):
-    """Routes votes by their agreement with the sum of all votes, in one pass without iterations.
+@keras.saving.register_keras_serializable("capsules")
+class SelfAttentionRouting(Routing):
+    """Routing by the agreement of each vote with the sum of all votes, in one pass without iterations.
 
     c_ij = softmax over j of (û_ij · Σ_k û_kj) / √atoms, then c_ij + b_ij, and v_j = squash(Σ_i c_ij û_ij) with
     `exponential_squash`.
 
+    Weights: `bias` b [out, in], added to the coefficients after the softmax, so that they do not sum to 1.
+
     Source: Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet", Scientific Reports 11:14634, 2021, eq. 4 to 8.
-
-    Args:
-        votes: the votes û_ij of input capsule i for output capsule j.
-        bias: None, or b [out, in], added to the coupling coefficients after the softmax.
-
-    Returns:
-        (capsules, coefficients): output capsules v [out, batch, atoms] and a list with one tensor of coupling
-        coefficients c [out, batch, in], both float32. With a bias, the coefficients do not sum to 1 over the outputs.
     """
-    total = ops.cast(votes.sum(), "float32")  # [out, batch, atoms]
-    logits = ops.cast(votes.agreement(total), "float32") / total.shape[-1] ** 0.5
-    coefficients = coupling_coefficients(logits)
-    if bias is not None:
-        coefficients = coefficients + ops.cast(bias, "float32")[:, None, :]  # [out, batch, in]
-    capsules = exponential_squash(ops.cast(votes.weighted_sum(coefficients), "float32"))
-    return capsules, [coefficients]
+
+    bias: Any = None
+
+    def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
+        self.bias = add_weight(name="bias", shape=(shape[1], shape[0]), initializer="zeros")
+
+    def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
+        def couple(agreements: Any, axis: int) -> Any:
+            shares = coupling_coefficients(agreements / votes.shape[2] ** 0.5, axis=axis)
+            if self.bias is None:
+                return shares
+            bias = precise(self.bias)
+            return shares + (bias[:, None] if axis == 0 else ops.transpose(bias)[None])
+
+        total, coefficients = votes.attend(votes.sum(), couple)
+        capsules = exponential_squash(total)
+        return Routed(capsules, length(capsules), [Step(coefficients, capsules)])
 
 
-def dynamic_routing(votes, iterations: int = 3, leaky: bool = False, bias=None, gradient: str = "all"):
+def as_routing(routing: Any) -> Routing:
+    """A routing from the argument of a layer: a copy of the routing, or `DynamicRouting` of a number of iterations.
+
+    Raises:
+        ValueError: the argument is neither.
+    """
+    if isinstance(routing, Routing):
+        return type(routing).from_config(routing.get_config())  # each layer has weights of its own
+    return DynamicRouting(routing)
+
+
+def dynamic_routing(
+    votes: Any,
+    iterations: int = 3,
+    leaky: bool = False,
+    bias: Any = None,
+    gradient: str = "all",
+    scale: float | str = 1.0,
+) -> Any:
     """Routes votes that are already stored to the output capsules (paper, procedure 1).
 
-    `capsules.layers.Capsules` does the same from the input capsules without ever storing the votes.
+    `Capsules` does the same from the input capsules without ever storing the votes.
 
     Args:
         votes: û [batch, in, out, atoms], the prediction of input capsule i for output capsule j.
-        iterations: number of routing iterations, 1 or more.
-        leaky: see `coupling_coefficients`.
+        iterations, leaky, gradient, scale: see `DynamicRouting`.
         bias: None, or [out, atoms], added to the weighted sum inside every iteration.
-        gradient: "all" or "last", see `DynamicRouting`.
 
     Returns:
         The output capsules [batch, out, atoms], in the dtype of `votes`.
@@ -147,5 +244,6 @@ def dynamic_routing(votes, iterations: int = 3, leaky: bool = False, bias=None, 
         >>> tuple(dynamic_routing(votes).shape)
         (2, 10, 16)
     """
-    capsules, _ = DynamicRouting(iterations, leaky, gradient)(StoredVotes(votes), bias)
-    return ops.cast(ops.transpose(capsules, (1, 0, 2)), votes.dtype)  # [batch, out, atoms]
+    routing = DynamicRouting(iterations, leaky, gradient, scale)
+    routing.bias = bias
+    return ops.cast(routing(StoredVotes(votes)).capsules, votes.dtype)

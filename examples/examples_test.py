@@ -37,6 +37,15 @@ def test_a_capsule_layer_on_ones_own_network_learns(digits):
     assert count == "200" and float(accuracy) > 60
 
 
+def test_a_new_routing_trains_and_is_drawn(tmp_path):
+    command = [sys.executable, str(HERE / "new_routing.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    losses = [float(loss) for loss in re.findall(r"loss: ([\d.]+)", done.stdout)]
+    assert losses[-1] < 0.8 * losses[0]
+    assert (tmp_path / "new_routing.png").stat().st_size > 5000
+
+
 def test_fit_on_mnist_repeats_a_row_for_every_seed(digits):
     flags = ["--types=1", "--epochs=1", "--digits=512", "--seeds=2", "--steps_per_call=2", "--no_decoder"]
     out = run(HERE / "mnist_fit.py", f"--data_dir={digits}", *flags)

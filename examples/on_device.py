@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from models.classifier import Classifier
+from models.network import Classifier
 
 
 @keras.saving.register_keras_serializable("capsules")

@@ -272,8 +272,8 @@ def absent(length):
 
 T, lengths = np.eye(10)[labels], outputs["logits"]
 L = T * present(lengths) + (1 - T) * absent(lengths)  # [1000, 10]
-assert np.allclose(L.sum(axis=1), capsules.margin_loss(labels, lengths, over_classes="sum"), atol=1e-6)
-assert np.allclose(L.mean(axis=1) / 2, capsules.margin_loss(labels, lengths), atol=1e-6)
+assert np.allclose(L.sum(axis=1), capsules.margin_loss(labels, lengths), atol=1e-6)
+assert np.allclose(L.mean(axis=1), capsules.margin_loss(labels, lengths, over_classes="mean"), atol=1e-6)
 print(f"Mean loss of a right answer: {L[right].sum(axis=1).mean():.3f}, ", end="")
 print(f"of a wrong one: {L[~right].sum(axis=1).mean():.3f}")
 draw.losses(present, absent)
@@ -289,7 +289,7 @@ draw.losses(present, absent)
 # %%
 drawn = findings.reconstructions(model, images, np.stack([predictions, labels], axis=1))  # [1000, 2, 28, 28, 1]
 cost = 0.0005 * ((images - drawn[:, 1]) ** 2).sum(axis=(1, 2, 3))
-assert np.allclose(cost, capsules.reconstruction_loss(images, drawn[:, 1]), atol=1e-5)
+assert np.allclose(cost, capsules.losses.reconstruction_loss(images, drawn[:, 1]), atol=1e-5)
 print(f"Mean reconstruction loss {cost.mean():.4f}, mean margin loss (as in training) {L.mean() / 2:.4f}")
 
 some = np.flatnonzero(right)[:10]
@@ -328,7 +328,7 @@ print(f"The number that moves most makes up {(mean**2).max() / (mean**2).sum():.
 
 vectors = np.tile(np.asarray(model(digit[None])["capsules"]), (len(angles), 1, 1))  # [angles, 10, 16]
 vectors[:, 2] += angles[:, None] / 30 * mean
-drawn = np.asarray(model.decoder(vectors, np.tile(np.eye(10)[2], (len(angles), 1))))
+drawn = np.asarray(model.draw(vectors, np.tile(np.eye(10)[2], (len(angles), 1))))
 draw.images({"digit turned": turned, "capsule moved": drawn}, [f"{angle}°" for angle in angles])
 
 # %% [markdown]
@@ -343,13 +343,14 @@ draw.images({"digit turned": turned, "capsule moved": drawn}, [f"{angle}°" for 
 
 # %%
 primary = model.primary_capsules(images)
-for number, c in enumerate(model.classes.route(primary)[1], start=1):  # [10, 1000, 288]
-    entropy = -np.sum(c * np.log(c), axis=0).mean() / np.log(10)
+for number, step in enumerate(model.classes.route(primary).steps, start=1):
+    c = np.asarray(step.coefficients)  # [1000, 288, 10]
+    entropy = -np.sum(c * np.log(c), axis=2).mean() / np.log(10)
     print(f"Iteration {number}: entropy {entropy:.3f}, largest share {np.max(c):.2f}")
 print("\nway to route    wrong   mean length of the label's capsule   of the longest other one")
-votes = model.classes.compute_votes(primary)
+votes = model.classes.votes(primary)
 for name, way in ways_to_route(model.classes).items():
-    lengths = np.asarray(capsules.length(way(votes, model.classes.bias)[0])).T  # [1000, 10]
+    lengths = np.asarray(way(votes).activations)  # [1000, 10]
     wrong, own = (lengths.argmax(axis=1) != labels).sum(), (lengths * T).max(axis=1).mean()
     print(f"{name:16}{wrong:5}{own:20.2f}{(lengths * (1 - T)).max(axis=1).mean():29.2f}")
 

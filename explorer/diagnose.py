@@ -3,9 +3,10 @@
 docs/diagnosis.md explains the measures. Everything is added up batch by batch, so memory does not grow with the split.
 """
 
+import copy
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from keras import ops
 from capsules.layers import Capsules
 from capsules.ops import length
 from capsules.routing import DynamicRouting
+from capsules.votes import StoredVotes
 from input_data import Split, evaluation_batches
 from input_data.progress import Progress
-from models.classifier import Classifier
+from models.network import Classifier
 from runner.evaluation import hits, top_labels
 from runner.loader import Trained
 
@@ -67,21 +69,22 @@ class Diagnosis:
 class _WithoutAgreement:
     """Votes that agree with nothing, so that a routing by agreement gives them all the same weight."""
 
-    def __init__(self, votes: Any):
-        self.sum, self.weighted_sum = votes.sum, votes.weighted_sum
-        self.coefficients_shape = votes.coefficients_shape
+    def __init__(self, votes: StoredVotes):
+        self.sum, self.weighted_sum, self.shape, self._votes = votes.sum, votes.weighted_sum, votes.shape, votes
 
-    def agreement(self, capsules: Any) -> Any:
-        return ops.zeros(self.coefficients_shape, "float32")
+    def attend(self, capsules: Any, couple: Callable) -> tuple[Any, Any]:
+        coefficients = couple(0.0 * self._votes.agreement(capsules), axis=2)
+        return self.weighted_sum(coefficients), coefficients
 
 
 def ways_to_route(layer: Capsules) -> dict[str, Callable]:
-    """The other ways to route the votes of a layer: functions of votes and bias, by name."""
-    routing = layer.make_routing()
-    ways: dict[str, Callable] = {"uniform": lambda votes, bias: routing(_WithoutAgreement(votes), bias)}
-    if isinstance(routing, DynamicRouting):
+    """The other ways to route the votes of a layer: routings by name, with the weights of its own."""
+    ways: dict[str, Callable] = {"uniform": lambda votes: layer.routing(_WithoutAgreement(votes))}
+    if isinstance(layer.routing, DynamicRouting):
         for count in ITERATIONS:
-            ways[f"{count} iteration{'s' if count > 1 else ''}"] = replace(routing, iterations=count)
+            way = copy.copy(layer.routing)
+            way.iterations = count
+            ways[f"{count} iteration{'s' if count > 1 else ''}"] = way
     return ways
 
 
@@ -93,21 +96,21 @@ def _look(model: Classifier) -> Callable:
     def look(images):
         outputs = model(images, training=False)
         primary = model.primary_capsules(images)  # [n, in, atoms]
-        _, coefficients = layer.route(primary)
-        coefficients = [ops.cast(each, "float32") for each in coefficients]  # [classes, n, in] each
-        shares = [ops.abs(each) / ops.maximum(ops.sum(ops.abs(each), axis=0), 1e-30) for each in coefficients]
+        coefficients = [step.coefficients for step in layer.route(primary).steps]  # [n, in, classes] each
+        totals = [ops.maximum(ops.sum(ops.abs(each), axis=2, keepdims=True), 1e-30) for each in coefficients]
+        shares = [ops.abs(each) / total for each, total in zip(coefficients, totals, strict=True)]
         logs = [ops.log(ops.maximum(each, 1e-30)) for each in shares]
-        entropies = [-ops.mean(ops.sum(p * log, axis=0)) for p, log in zip(shares, logs, strict=True)]
-        centred = [log - ops.mean(log, axis=0, keepdims=True) for log in logs]
+        entropies = [-ops.mean(ops.sum(p * log, axis=2)) for p, log in zip(shares, logs, strict=True)]
+        centred = [log - ops.mean(log, axis=2, keepdims=True) for log in logs]
         changes = [ops.mean(ops.abs(b - a)) for a, b in itertools.pairwise(centred)]
-        votes = layer.compute_votes(primary)
+        votes = layer.votes(primary)
         return {
             "scores": model.scores(outputs["logits"]),
             "entropies": ops.stack(entropies),
             "changes": ops.stack(changes) if changes else ops.zeros((0,)),
             "last": coefficients[-1],
             "lengths": length(primary),
-            "ways": {name: ops.transpose(length(way(votes, layer.bias)[0])) for name, way in ways.items()},
+            "ways": {name: way(votes).activations for name, way in ways.items()},
         }
 
     return look
@@ -140,10 +143,10 @@ def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagno
             sums["entropies"] += count * seen["entropies"].astype(float)
             sums["changes"] += count * seen["changes"].astype(float)
             own = np.eye(model.num_classes)[labels[:, 0]]  # [n, classes]; with two digits, the first one counts
-            last = seen["last"].astype(float)  # [out, n, in]
+            last = seen["last"].astype(float)  # [n, in, out]
             classes += own.sum(axis=0)
-            sums["first"] += np.einsum("nk,oni->koi", own, last, optimize=True)
-            sums["second"] += (last**2).sum(axis=1)
+            sums["first"] += np.einsum("nk,nio->koi", own, last, optimize=True)
+            sums["second"] += (last**2).sum(axis=0).T
             lowest = np.minimum(lowest, seen["lengths"].min(axis=0))
             highest = np.maximum(highest, seen["lengths"].max(axis=0))
             for name, scores in {"learnt": seen["scores"], **seen["ways"]}.items():

@@ -1,6 +1,7 @@
 """The diagnosis of networks whose answers are known, and what is made of it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_a_capsule_made_dead_is_counted_dead(split):
 def test_the_error_of_each_way_to_route_is_that_of_a_network_made_so(network, split):
     own = diagnose(network, split, 200)
     for iterations in (1, 2, 3, 5):
-        hparams = HParams(**vars(network.model.hparams) | {"routing": iterations})
+        hparams = replace(network.model.hparams, routing=iterations)
         other = make_model("capsule", (28, 28, 1), 10, hparams)
         other.set_weights(network.model.get_weights())
         batch = split.batch(np.arange(200), np.zeros((200, split.noise)))

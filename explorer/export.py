@@ -45,8 +45,8 @@ class Format:
 
 def functional(trained: Trained) -> keras.Model:
     """The network from images to its outputs as a functional model, which shares the weights."""
-    images = keras.Input(trained.model.image_shape, name="images", dtype="float32")
-    return keras.Model(images, trained.model.call(images), name=trained.model.name)
+    outputs = {name: each for name, each in trained.model.output.items() if name != "lengths"}  # the same as logits
+    return keras.Model(trained.model.inputs[0], outputs, name=trained.model.name)
 
 
 def _write_keras(model: keras.Model, path: Path, facts: dict) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_data import Split, evaluation_batches
-from models.classifier import Classifier
+from models.network import Classifier
 from runner import results
 from runner.evaluation import evaluate, hits, top_labels
 from runner.loader import Trained
@@ -113,7 +113,7 @@ def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
         changed[dimension, :, label, dimension] += SWEEP
     mask = np.zeros((atoms * len(SWEEP), classes), np.float32)
     mask[:, label] = 1
-    drawn = np.asarray(model.decoder(changed.reshape(-1, classes, atoms), mask))
+    drawn = np.asarray(model.draw(changed.reshape(-1, classes, atoms), mask))
     return drawn.reshape(atoms, len(SWEEP), *drawn.shape[1:])
 
 

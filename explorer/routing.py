@@ -1,15 +1,15 @@
-"""Computes each iteration of a capsule network's routing on images."""
+"""Computes each iteration of a capsule network's routing on images, over the grid of its primary capsules."""
 
 from typing import Any
 
 from keras import ops
 
-from capsules.ops import length, squash
-from models.classifier import Classifier
+from capsules.ops import length
+from models.network import Classifier
 
 
 def routing_steps(model: Classifier, images) -> dict[str, Any]:
-    """Runs the routing by agreement of a network that has `places()`, and keeps each iteration.
+    """Runs the routing of a network that has `places()`, and keeps each iteration.
 
     Maps are over the grid of primary capsules. At each place they have the mean over the capsule types, weighted by the
     lengths of the primary capsules, because capsules of almost zero length have coefficients but no influence. These
@@ -25,24 +25,19 @@ def routing_steps(model: Classifier, images) -> dict[str, Any]:
         "lengths" [n, iterations, classes], the lengths of the resulting capsules;
         "agreement", in the shape of "coupling", the scalar products of the votes with these capsules.
     """
-    layer, classes = model.primary, model.classes
-    primary = layer(model.conv1(images))  # [n, in, atoms]
-    capsules, coefficients = classes.route(primary)
-    votes = classes.compute_votes(primary)
-    grid = (layer.types, *layer.grid)
+    primary = model.primary_capsules(images)  # [n, in, atoms]
+    votes, routed = model.classes.votes(primary), model.classes.route(primary)
+    grid = (model.primary.types, *model.primary.grid)
     weights = ops.reshape(length(primary), (-1, *grid))
     weights = weights / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1e-9)  # [n, types, rows, columns]
 
-    def on_grid(values):  # [classes, n, in]
-        values = ops.reshape(ops.cast(values, "float32"), (classes.num_capsules, -1, *grid))
-        return ops.einsum("kntyx,ntyx->nkyx", values, weights)
+    def on_grid(values):  # [n, in, classes]
+        values = ops.reshape(values, (-1, *grid, values.shape[2]))  # [n, types, rows, columns, classes]
+        return ops.einsum("ntyxk,ntyx->nkyx", values, weights)
 
-    coupling, lengths, agreement = [], [], []
-    for shares in coefficients:
-        total = ops.cast(votes.weighted_sum(shares), "float32") + ops.cast(classes.bias, "float32")[:, None]
-        summed = squash(total)  # [classes, n, atoms]
-        coupling.append(on_grid(shares))
-        lengths.append(ops.transpose(length(summed)))
-        agreement.append(on_grid(votes.agreement(summed)))
-    steps = {"coupling": coupling, "lengths": lengths, "agreement": agreement}
-    return {"capsules": capsules} | {name: ops.stack(values, axis=1) for name, values in steps.items()}
+    return {
+        "capsules": routed.capsules,
+        "coupling": ops.stack([on_grid(step.coefficients) for step in routed.steps], axis=1),
+        "lengths": ops.stack([length(step.capsules) for step in routed.steps], axis=1),
+        "agreement": ops.stack([on_grid(votes.agreement(step.capsules)) for step in routed.steps], axis=1),
+    }

@@ -31,11 +31,11 @@ def test_coupling_is_a_mean_over_types_weighted_by_length(network, images):
         np.testing.assert_allclose(coupling.sum(axis=2), 1, atol=1e-5)
     np.testing.assert_allclose(coupling[:, 0], 1 / (10 + network.hparams.leaky), atol=1e-5)
     primary = np.asarray(network.activations(images)["conv_capsule1"])
-    last = np.asarray(network.classes.route(ops.convert_to_tensor(primary))[1][2])  # [out, batch, in]
+    last = np.asarray(network.classes.route(ops.convert_to_tensor(primary)).steps[2].coefficients)  # [batch, in, out]
     for image, label, row, column in ((0, 7, 0, 2), (1, 2, 1, 1)):
         cells = [kind * 6 + row * 3 + column for kind in range(3)]
         lengths = [np.sqrt((primary[image, cell] ** 2).sum()) for cell in cells]
-        expected = sum(w * last[label, image, cell] for w, cell in zip(lengths, cells, strict=True)) / sum(lengths)
+        expected = sum(w * last[image, cell, label] for w, cell in zip(lengths, cells, strict=True)) / sum(lengths)
         np.testing.assert_allclose(coupling[image, 2, label, row, column], expected, rtol=1e-4)
 
 
@@ -46,7 +46,7 @@ def test_lengths_and_agreement_follow_from_the_coefficients(network, images):
     np.testing.assert_allclose(steps["lengths"][:, -1], outputs["logits"], atol=1e-5)
     primary = np.asarray(network.activations(images)["conv_capsule1"])[1]
     kernel = np.asarray(network.classes.kernel).reshape(18, 8, 10, 16)
-    coefficients = np.asarray(network.classes.route(ops.convert_to_tensor(primary[None]))[1][1])[:, 0]
+    coefficients = np.asarray(network.classes.route(ops.convert_to_tensor(primary[None])).steps[1].coefficients)[0].T
     label, votes = 4, [primary[i] @ kernel[i, :, 4] for i in range(18)]
     total = (
         sum(c * v for c, v in zip(coefficients[label], votes, strict=True)) + np.asarray(network.classes.bias)[label]

@@ -1,18 +1,26 @@
-"""Makes networks by the names that `--model` takes, and loads pretrained ones."""
+"""Networks by the names that `--model` takes, and pretrained ones."""
 
-from importlib import import_module
+import inspect
+from typing import Any
 
 from . import pretrained
+from .baseline import Baseline, PaperBaseline
+from .capsnet import CapsNet
+from .efficient import EfficientCapsNet
+from .hparams import HParams, network_arguments, refuse_unused
+from .network import Classifier
 
-MODELS = {
-    "capsule": "capsnet.CapsNet",
-    "efficient": "efficient.EfficientCapsNet",
-    "baseline": "baseline.Baseline",
-    "baseline_paper": "baseline.PaperBaseline",
+MODELS: dict[str, type[Classifier]] = {
+    "capsule": CapsNet,
+    "efficient": EfficientCapsNet,
+    "baseline": Baseline,
+    "baseline_paper": PaperBaseline,
 }
 
 
-def make_model(name: str, image_shape: tuple[int, int, int], num_classes: int, hparams=None):
+def make_model(
+    name: str, image_shape: tuple[int, int, int], num_classes: int, hparams: HParams | dict | None = None
+) -> Classifier:
     """A network with fresh weights.
 
     Args:
@@ -22,29 +30,38 @@ def make_model(name: str, image_shape: tuple[int, int, int], num_classes: int, h
         hparams: an `HParams`, or a dict of its fields; None: the defaults.
 
     Raises:
-        ValueError: the network cannot have this image shape or number of classes.
+        ValueError: there is no such network, or it cannot have this image shape, number of classes or hparams.
     """
-    module, _, kind = MODELS[name].rpartition(".")
-    return getattr(import_module(f".{module}", __name__), kind)(image_shape, num_classes, hparams)
-
-
-def load_pretrained(name: str):
-    """A pretrained network as a Keras model.
-
-    Args:
-        name: a folder in `pretrained/`, such as "capsnet_mnist_small"; its `README.md` is the network's card.
-
-    Raises:
-        ValueError: there is no such network, or its files are missing or damaged.
-
-    Example:
-        >>> model = load_pretrained("capsnet_mnist_small")
-        >>> lengths = model(images)["logits"]  # of images [batch, 28, 28, 1] in [0, 1]: [batch, 10]
-    """
-    folder = pretrained.find(name)
-    config, weights = pretrained.read_config(folder), pretrained.read_weights(folder)
-    classes = len(config["class_names"])
-    model = make_model(config["flags"]["model"], tuple(config["image_shape"]), classes, config["hparams"])
-    for variable_name, variable in model.named_variables().items():
-        variable.assign(weights[variable_name])
+    if name not in MODELS:
+        raise ValueError(f"There is no network {name!r}. The networks are: {', '.join(MODELS)}.")
+    hparams = hparams if isinstance(hparams, HParams) else HParams(**(hparams or {}))
+    accepted: Any = inspect.signature(MODELS[name]).parameters
+    if name == "efficient":
+        refuse_unused(hparams, name, accepted)
+    model = MODELS[name](image_shape, num_classes, **network_arguments(hparams, accepted))
+    model.given_hparams = hparams
     return model
+
+
+def presets() -> list[str]:
+    """The names of the pretrained networks, which `from_preset` takes."""
+    return pretrained.names()
+
+
+def load_pretrained(name: str) -> Classifier:
+    """`Classifier.from_preset(name)`: a pretrained network of any class."""
+    return Classifier.from_preset(name)
+
+
+__all__ = [
+    "MODELS",
+    "Baseline",
+    "CapsNet",
+    "Classifier",
+    "EfficientCapsNet",
+    "PaperBaseline",
+    "load_pretrained",
+    "make_model",
+    "presets",
+    "pretrained",
+]

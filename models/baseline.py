@@ -1,126 +1,103 @@
 """The two convolutional baselines: that of the code of 2017 and that of the paper's text (section 5)."""
 
-import itertools
+from typing import Any
 
 import keras
 from keras import ops
 
-from capsules.layers import Conv2D, convolved_size
+from capsules.convolution import ShortDFTConv2D
+from capsules.layers import convolved_size
+from capsules.ops import choice
 
-from .classifier import Classifier
-
-
-def _stddev(value: float):
-    return keras.initializers.TruncatedNormal(stddev=value)
+from .network import Classifier, arguments, checked_sizes
 
 
 class _ConvolutionalNetwork(Classifier):
-    """Convolutions, followed by fully connected layers on feature maps flattened as [channel, row, column].
+    """Convolutions of 5x5, followed by fully connected layers on feature maps flattened as [channel, row, column].
 
     ReLU follows the pooling, where it has a quarter of the values: maximum and ReLU commute.
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.convolutions: list = []  # blocks of a convolution and perhaps a pooling; ReLU follows each block
-        self.head: list = []
-
-    def _conv(self, name: str, channels: int, padding: str):
-        return Conv2D(
-            channels,
-            5,
-            padding=padding,
-            kernel_initializer=_stddev(0.05),
-            bias_initializer=keras.initializers.Constant(0.1),
-            data_format="channels_last",  # whatever the user's Keras is set to
-            dtype=self.dtype_policy,
-            name=name,
+    def __init__(
+        self, config: dict[str, Any], channels: tuple[int, ...], pool: bool, units: tuple[int, ...], dropout: float
+    ):
+        config["image_shape"], classes = checked_sizes(
+            type(self).__name__, config["image_shape"], config["num_classes"]
         )
+        dtype, padding = config["dtype"], "same" if dropout else choice("padding", config["padding"], ("valid", "same"))
+        hidden = images = keras.Input(config["image_shape"], name="images")
+        named: list = []
+        for index, width in enumerate(channels, start=1):
+            name = f"conv{index}"
+            convolved_size(name, hidden.shape[1:3], (5, 5), (1, 1), padding)
+            options = {"data_format": "channels_last", "dtype": dtype}  # whatever the user's Keras is set to
+            named.append(ShortDFTConv2D(width, 5, padding=padding, name=name, **_initial(0.05), **options))
+            hidden = named[-1](hidden)
+            if pool:
+                hidden = keras.layers.MaxPooling2D(2, padding="same", name=f"pool{index}", **options)(hidden)
+            hidden = keras.layers.ReLU(dtype=dtype, name=f"relu{index}")(hidden)
+        hidden = keras.layers.Permute((3, 1, 2), dtype=dtype, name="by_channel")(hidden)
+        hidden = keras.layers.Flatten(data_format="channels_last", dtype=dtype, name="flat")(hidden)
+        for index, width in enumerate(units, start=1):
+            named.append(keras.layers.Dense(width, "relu", name=f"fc{index}", dtype=dtype, **_initial(0.1)))
+            hidden = named[-1](hidden)
+        if dropout:
+            hidden = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(hidden)
+        named.append(keras.layers.Dense(classes, name="softmax_layer", dtype=dtype, **_initial(0.1)))
+        super().__init__(images, {"logits": ops.cast(named[-1](hidden), "float32")}, config)
+        self.named_layers = named
 
-    def _dense(self, name: str, units: int, activation: str | None = "relu"):
-        return keras.layers.Dense(
-            units,
-            activation=activation,
-            kernel_initializer=_stddev(0.1),
-            bias_initializer=keras.initializers.Constant(0.1),
-            dtype=self.dtype_policy,
-            name=name,
-        )
-
-    def _build(self):
-        for layer in (*itertools.chain(*self.convolutions), *self.head):
-            setattr(self, layer.name, layer)  # tf.train.Checkpoint follows attributes of a Keras layer, but not lists
-        shape = self.input_shape
-        for layer in itertools.chain(*self.convolutions):
-            if isinstance(layer, keras.layers.Conv2D):
-                convolved_size(layer.name, shape[1:3], layer.kernel_size, layer.strides, layer.padding)
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
-        width = shape[1] * shape[2] * shape[3]
-        for layer in self.head:
-            layer.build((None, width))
-            width = getattr(layer, "units", width)
-        self.built = True
-
-    def activations(self, images, training=False):
-        hidden, results = images, {}
-        for block in self.convolutions:
-            for layer in block:
-                hidden = layer(hidden)
-            results[block[0].name] = hidden = ops.relu(hidden)
-        _, rows, columns, channels = hidden.shape
-        hidden = ops.transpose(hidden, (0, 3, 1, 2))  # [batch, channels, rows, columns]
-        hidden = ops.reshape(hidden, (-1, channels * rows * columns))  # explicit sizes, so that the batch cannot change
-        for layer in self.head:
-            options = {"training": training} if isinstance(layer, keras.layers.Dropout) else {}
-            results[layer.name] = hidden = layer(hidden, **options)
-        return results
-
-    def call(self, images, training=False):
-        return {"logits": ops.cast(self.activations(images, training)["softmax_layer"], "float32")}
-
-    def named_variables(self):
+    def named_variables(self) -> dict[str, Any]:
         named = {}
-        for layer in (*itertools.chain(*self.convolutions), *self.head):
-            if layer.weights:
-                named[f"{layer.name}/weights"], named[f"{layer.name}/biases"] = layer.kernel, layer.bias
+        for layer in self.named_layers:
+            named[f"{layer.name}/weights"], named[f"{layer.name}/biases"] = layer.kernel, layer.bias
         return named
+
+
+def _initial(deviation: float) -> dict[str, Any]:
+    return {
+        "kernel_initializer": keras.initializers.TruncatedNormal(stddev=deviation),
+        "bias_initializer": keras.initializers.Constant(0.1),
+    }
 
 
 @keras.saving.register_keras_serializable("capsules")
 class Baseline(_ConvolutionalNetwork):
     """The baseline of the code of 2017: two pooled convolutions and a hidden layer; 7,495,946 weights for 28x28x1.
 
-    `model(images)` gives "logits" [batch, classes]. Arguments as `Classifier`.
+    `model(images)` gives "logits" [batch, classes]. Arguments as `Classifier`, and `padding`, "valid" or "same".
     """
 
-    def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "baseline", **kwargs):
-        super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
-        padding = self.hparams.padding.lower()
-        for index, channels in enumerate((512, 256), start=1):
-            pool = keras.layers.MaxPooling2D(
-                2, padding="same", data_format="channels_last", dtype=self.dtype_policy, name=f"pool{index}"
-            )
-            self.convolutions.append((self._conv(f"conv{index}", channels, padding), pool))
-        self.head += [self._dense("fc1", 1024), self._dense("softmax_layer", num_classes, None)]
-        self._build()
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        padding: str = "valid",
+        loss: str = "margin",
+        reconstruction_weight: float = 0.0005,
+        name: str = "baseline",
+        dtype: Any = None,
+    ):
+        config = arguments(locals())
+        super().__init__(config, channels=(512, 256), pool=True, units=(1024,), dropout=0.0)
 
 
 @keras.saving.register_keras_serializable("capsules")
 class PaperBaseline(_ConvolutionalNetwork):
     """The baseline of the paper's text: three convolutions, two hidden layers, dropout; 35,445,522 weights for 28x28x1.
 
-    Its convolutions are always padded, whatever the hparam is: only then are there 35.4M parameters as in the paper.
+    Its convolutions are always padded: only then are there 35.4M parameters as in the paper.
     `model(images)` gives "logits" [batch, classes]. Arguments as `Classifier`.
     """
 
-    def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "baseline_paper", **kwargs):
-        super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
-        self.convolutions += [(self._conv(f"conv{i}", width, "same"),) for i, width in enumerate((256, 256, 128), 1)]
-        self.head += [
-            self._dense("fc1", 328),
-            self._dense("fc2", 192),
-            keras.layers.Dropout(0.5, dtype=self.dtype_policy, name="dropout"),
-            self._dense("softmax_layer", num_classes, None),
-        ]
-        self._build()
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        loss: str = "margin",
+        reconstruction_weight: float = 0.0005,
+        name: str = "baseline_paper",
+        dtype: Any = None,
+    ):
+        config = arguments(locals())
+        super().__init__(config, channels=(256, 256, 128), pool=False, units=(328, 192), dropout=0.5)

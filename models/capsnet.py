@@ -1,10 +1,14 @@
 """CapsNet: a convolution, primary capsules, class capsules and a decoder (paper, section 4, figures 1 and 2)."""
 
+from typing import Any
+
 import keras
 
-from capsules.layers import Capsules, Decoder, PrimaryCapsules, convolved_size, length
+from capsules.layers import Capsules, Decoder, Length, PrimaryCapsules, convolved_size
+from capsules.ops import choice, count
+from capsules.routing import Routing
 
-from .capsule_network import CapsuleNetwork
+from .network import CapsuleNetwork, arguments, checked_sizes
 
 KERNEL = 9
 
@@ -13,15 +17,23 @@ KERNEL = 9
 class CapsNet(CapsuleNetwork):
     """The capsule network of the paper, with the numerics of the code of 2017.
 
-    `model(images)` gives "logits" (lengths of the class capsules, [batch, classes], float32) and "capsules"
-    ([batch, classes, class_atoms]). Arguments as `Classifier`; 8,215,728 weights for 28x28x1 images.
+    `model(images)` gives "lengths" of the class capsules [batch, classes], float32 (also as "logits"), and "capsules"
+    [batch, classes, atoms]. 8,215,728 weights for 28x28x1 images.
 
-    Attributes:
-        capsule_layer: class of the layer of class capsules, which takes the arguments of `Capsules`; a derived network
-            may set another one.
+    Args:
+        image_shape: (rows, columns, depth).
+        num_classes: number of classes.
+        filters: channels of the first convolution.
+        primary_types, primary_atoms: number of types and length of the primary capsules.
+        atoms: length of a class capsule.
+        routing: number of iterations, or a `capsules.Routing`.
+        decoder: whether there is a decoder, whose reconstruction joins the loss.
+        padding: "valid" or "same", of both convolutions.
+        primary_scale: see `PrimaryCapsules`; None: 1/primary_types, or 1/(primary_types + 1) with leaky routing.
+        loss, reconstruction_weight, name, dtype: see `Classifier`.
 
     Raises:
-        ValueError: the images are too small for the kernels; also as `Classifier`.
+        ValueError: the images are too small for the kernels, or an argument is out of range.
 
     Example:
         >>> model = CapsNet((28, 28, 1), 10)
@@ -29,62 +41,60 @@ class CapsNet(CapsuleNetwork):
         >>> model.fit(images, labels, batch_size=128)
     """
 
-    capsule_layer: type[Capsules] = Capsules
-
-    def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "capsnet", **kwargs):
-        super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
-        options = self.hparams
-        convolved_size("conv1", self.image_shape[:2], (KERNEL, KERNEL), (1, 1), options.padding)
-        self.conv1 = keras.layers.Conv2D(
-            options.conv_channels,
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        filters: int = 256,
+        primary_types: int = 32,
+        primary_atoms: int = 8,
+        atoms: int = 16,
+        routing: int | Routing = 3,
+        decoder: bool = True,
+        padding: str = "valid",
+        primary_scale: float | None = None,
+        loss: str = "margin",
+        reconstruction_weight: float = 0.0005,
+        name: str = "capsnet",
+        dtype: Any = None,
+    ):
+        image_shape, num_classes = checked_sizes("CapsNet", image_shape, num_classes)
+        padding = choice("CapsNet: padding", padding, ("valid", "same"))
+        config = arguments(locals())
+        convolved_size("conv1", image_shape[:2], (KERNEL, KERNEL), (1, 1), padding)
+        classes = Capsules(num_classes, atoms, routing, dtype=dtype, name="capsule2")
+        if primary_scale is None:
+            primary_scale = 1.0 / (
+                count("CapsNet: primary_types", primary_types) + getattr(classes.routing, "leaky", 0)
+            )
+        conv1 = keras.layers.Conv2D(
+            count("CapsNet: filters", filters),
             KERNEL,
-            padding=options.padding.lower(),
+            padding=padding,
             activation="relu",
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.05),
             bias_initializer=keras.initializers.Constant(0.1),
             data_format="channels_last",  # whatever the user's Keras is set to
-            dtype=self.dtype_policy,
+            dtype=dtype,
             name="conv1",
         )
-        self.primary = PrimaryCapsules(
-            options.num_prime_capsules,
-            options.primary_atoms,
+        primary = PrimaryCapsules(
+            primary_types,
+            primary_atoms,
             KERNEL,
-            padding=options.padding,
-            leaky=options.leaky,
-            dtype=self.dtype_policy,
+            padding=padding,
+            scale=primary_scale,
+            dtype=dtype,
             name="conv_capsule1",
         )
-        self.classes = self.capsule_layer(
-            num_classes,
-            options.class_atoms,
-            options.routing,
-            options.leaky,
-            options.routing_gradient,
-            dtype=self.dtype_policy,
-            name="capsule2",
-        )
-        self.decoder = Decoder(self.image_shape, dtype=self.dtype_policy, name="recons") if options.remake else None
-        shape = (None, *self.image_shape)
-        for layer in (self.conv1, self.primary, self.classes, self.decoder):
-            if layer is not None:
-                layer.build(shape)
-                shape = layer.compute_output_shape(shape)
-        self.built = True
+        images = keras.Input(image_shape, name="images")
+        capsules = classes(primary(conv1(images)))
+        lengths = Length(dtype=dtype, name="lengths")(capsules)
+        draws = Decoder(image_shape, dtype=dtype, name="recons") if decoder else None
+        super().__init__(images, lengths, capsules, config, draws)
+        self.conv1, self.primary, self.classes = conv1, primary, classes
 
-    def activations(self, images):
-        conv1 = self.conv1(images)
-        primary = self.primary(conv1)
-        return {"conv1": conv1, "conv_capsule1": primary, "capsule2": self.classes(primary)}
-
-    def call(self, images, training=False):
-        # Unlike in `activations`, nobody asks for conv1's outputs here, so both convolutions may be computed in one go.
-        with keras.name_scope(self.primary.name):
-            primary = self.primary.after_convolution(self.conv1, images)
-        capsules = self.classes(primary)
-        return {"logits": length(capsules), "capsules": capsules}
-
-    def places(self):
+    def places(self) -> dict[str, float] | None:
         layer = self.primary
         sees = KERNEL + layer.kernel_size[0] - 1
         before = 0
@@ -93,12 +103,14 @@ class CapsNet(CapsuleNetwork):
             before = KERNEL // 2 + max(covered - self.image_shape[0], 0) // 2
         return {"first": sees // 2 - before, "step": layer.strides[0], "sees": sees}
 
-    def named_variables(self):
-        return {
+    def named_variables(self) -> dict[str, Any]:
+        named = {
             "conv1/weights": self.conv1.kernel,
             "conv1/biases": self.conv1.bias,
             "conv_capsule1/weights": self.primary.kernel,
             "conv_capsule1/biases": self.primary.bias,
             "capsule2/weights": self.classes.kernel,
-            "capsule2/biases": self.classes.bias,
-        } | self.named_decoder_variables()
+        }
+        for weight in self.classes.weights[1:]:  # the routing's: the bias, and others of other routings
+            named[f"capsule2/{'biases' if weight.name == 'bias' else weight.name}"] = weight
+        return named | self.named_decoder_variables()

@@ -1,17 +1,15 @@
 """Efficient-CapsNet: four convolutions, depthwise primary capsules, self-attention routing and a decoder."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import ops
 
-from capsules import Decoder, DepthwiseCapsules, SelfAttentionCapsules
-from capsules.layers import convolved_size
+from capsules.layers import Capsules, Decoder, DepthwiseCapsules, convolved_size
+from capsules.routing import SelfAttentionRouting
 
-from .batch_normalisation import batch_normalised
-from .capsule_network import CapsuleNetwork
-from .classifier import replicas
-from .upsampling_decoder import UpsamplingDecoder, leaky_relu
+from .network import CapsuleNetwork, arguments, checked_sizes, replicas
 
 CHANNELS = (32, 64, 64, 128)
 ATOMS = 8  # of a primary capsule
@@ -21,33 +19,23 @@ LARGEST_MAP = 9  # largest value for the smaller side of the last feature map in
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of a network for one image shape.
+    """Sizes of a network for one image shape."""
 
-    Attributes:
-        kernels: sides of the four convolutions' kernels.
-        strides: strides of the four convolutions.
-        primary_kernel: (rows, columns) of the depthwise convolution's kernel.
-        primary_stride: stride of the depthwise convolution.
-        instance: whether LeakyReLU and instance normalisation replace ReLU and batch normalisation.
-        upsampling: whether the decoder is `UpsamplingDecoder` instead of `capsules.Decoder`.
-    """
-
-    kernels: tuple[int, int, int, int]
-    strides: tuple[int, int, int, int]
-    primary_kernel: tuple[int, int]
-    primary_stride: int = 1
-    instance: bool = False
-    upsampling: bool = False
+    kernels: tuple[int, ...]  # sides of the four convolutions' kernels
+    strides: tuple[int, ...]  # of the four convolutions
+    primary_kernel: tuple[int, ...]  # (rows, columns) of the depthwise convolution's kernel
+    primary_stride: int = 1  # of the depthwise convolution
+    norb: bool = False  # LeakyReLU, instance normalisation and `upsampling_decoder` instead of MNIST's
 
 
 PAPER = {  # by image shape: MNIST, MultiMNIST and smallNORB
     (28, 28, 1): Architecture((5, 3, 3, 3), (1, 1, 1, 2), (9, 9)),
     (36, 36, 1): Architecture((5, 3, 3, 3), (1, 1, 2, 2), (5, 5), 2),
-    (48, 48, 2): Architecture((7, 3, 3, 3), (2, 1, 1, 2), (8, 8), instance=True, upsampling=True),
+    (48, 48, 2): Architecture((7, 3, 3, 3), (2, 1, 1, 2), (8, 8), norb=True),
 }
 
 
-def architecture(image_shape: tuple[int, int, int]) -> Architecture:
+def architecture(image_shape: tuple[int, ...]) -> Architecture:
     """The paper's sizes for its three image shapes, and derived sizes for any other.
 
     A derived network has MNIST's kernels. The last convolution has stride 2. While both sides of the last feature map
@@ -64,9 +52,7 @@ def architecture(image_shape: tuple[int, int, int]) -> Architecture:
         raise ValueError(f"EfficientCapsNet takes images of {SMALLEST}x{SMALLEST} or larger. Received: {received}")
     kernels = (5, 3, 3, 3)
     for halved in (1, 2, 3, 4):
-        first, second, third, fourth = (1,) * (4 - halved) + (2,) * halved
-        strides = first, second, third, fourth
-        size = image_shape[:2]
+        strides, size = (1,) * (4 - halved) + (2,) * halved, image_shape[:2]
         for index, (kernel, stride) in enumerate(zip(kernels, strides, strict=True), start=1):
             size = convolved_size(f"conv{index}", size, (kernel, kernel), (stride, stride), "valid")
         if min(size) <= LARGEST_MAP:
@@ -78,17 +64,22 @@ def architecture(image_shape: tuple[int, int, int]) -> Architecture:
 class EfficientCapsNet(CapsuleNetwork):
     """Efficient-CapsNet; 161,824 weights and a decoder of 1,411,344 for 28x28x1 images.
 
-    `model(images)` gives "logits" (lengths of the class capsules, [batch, classes], float32) and "capsules"
-    ([batch, classes, class_atoms]). Arguments as `Classifier`; among the hparams that describe a network, it uses only
-    `class_atoms` and `remake`. For the sizes see `architecture`.
-
-    Under a distribution strategy, batch normalisation averages over all replicas that share a batch.
+    `model(images)` gives "lengths" of the class capsules [batch, classes], float32 (also as "logits"), and "capsules"
+    [batch, classes, atoms]. For the sizes see `architecture`. Under a distribution strategy, batch normalisation
+    averages over all replicas that share a batch.
 
     Source: Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet: capsule network with self-attention routing",
     Scientific Reports 11:14634, 2021 (arXiv:2101.12491).
 
+    Args:
+        image_shape: (rows, columns, depth).
+        num_classes: number of classes.
+        atoms: length of a class capsule.
+        decoder: whether there is a decoder, whose reconstruction joins the loss.
+        loss, reconstruction_weight, name, dtype: see `Classifier`.
+
     Raises:
-        ValueError: the images are smaller than 11x11; also as `Classifier`.
+        ValueError: the images are smaller than 11x11, or an argument is out of range.
 
     Example:
         >>> model = EfficientCapsNet((28, 28, 1), 10)
@@ -96,92 +87,54 @@ class EfficientCapsNet(CapsuleNetwork):
         >>> model.fit(images, labels, batch_size=16)
     """
 
-    def __init__(self, image_shape, num_classes: int, hparams=None, name: str = "efficient", **kwargs):
-        super().__init__(image_shape, num_classes, hparams, name=name, **kwargs)
-        sizes = architecture(self.image_shape)
-        self.instance = sizes.instance
-        self.conv1, self.conv2, self.conv3, self.conv4 = (
-            keras.layers.Conv2D(
-                channels,
-                kernel,
-                stride,
-                kernel_initializer="he_normal",
-                data_format="channels_last",
-                dtype=self.dtype_policy,
-                name=f"conv{index}",
-            )
-            for index, (channels, kernel, stride) in enumerate(
-                zip(CHANNELS, sizes.kernels, sizes.strides, strict=True), start=1
-            )
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        atoms: int = 16,
+        decoder: bool = True,
+        loss: str = "margin",
+        reconstruction_weight: float = 0.0005,
+        name: str = "efficient",
+        dtype: Any = None,
+    ):
+        image_shape, num_classes = checked_sizes("EfficientCapsNet", image_shape, num_classes)
+        config = arguments(locals())
+        sizes = architecture(image_shape)
+        hidden = images = keras.Input(image_shape, name="images")
+        named: list = []
+        for index, (channels, kernel, stride) in enumerate(zip(CHANNELS, sizes.kernels, sizes.strides, strict=True), 1):
+            options = {"kernel_initializer": "he_normal", "data_format": "channels_last", "dtype": dtype}
+            named.append(keras.layers.Conv2D(channels, kernel, stride, name=f"conv{index}", **options))
+            hidden = named[-1](hidden)
+            hidden = _leaky_relu(hidden, 0.3) if sizes.norb else ops.relu(hidden)
+            named.append(_normalisation(f"norm{index}", sizes.norb, dtype))
+            hidden = named[-1](hidden)
+        primary = DepthwiseCapsules(sizes.primary_kernel, ATOMS, sizes.primary_stride, dtype=dtype, name="primary")
+        classes = Capsules(
+            num_classes,
+            atoms,
+            SelfAttentionRouting(),
+            # The paper's he_normal of a kernel [out, in, atoms_in, atoms], whose fan-in is out·in·atoms_in.
+            kernel_initializer=keras.initializers.VarianceScaling(2.0 / num_classes, "fan_in", "truncated_normal"),
+            dtype=dtype,
+            name="classes",
         )
-        self.norm1, self.norm2, self.norm3, self.norm4 = (self._normalisation(f"norm{index}") for index in range(1, 5))
-        self.primary = DepthwiseCapsules(
-            sizes.primary_kernel, ATOMS, sizes.primary_stride, dtype=self.dtype_policy, name="primary"
-        )
-        self.classes = SelfAttentionCapsules(
-            num_classes, self.hparams.class_atoms, dtype=self.dtype_policy, name="classes"
-        )
-        self.decoder = self._decoder(sizes.upsampling) if self.hparams.remake else None
-        shape = (None, *self.image_shape)
-        for layer in self._layers_in_order:
-            layer.build(shape)
-            shape = layer.compute_output_shape(shape)
-        if self.decoder is not None:
-            self.decoder.build(shape)
-        self.built = True
+        capsules = classes(primary(hidden))
+        lengths = ops.sqrt(ops.sum(ops.square(ops.cast(capsules, "float32")), axis=-1) + 1e-7)
+        draws = None
+        if decoder and sizes.norb:
+            draws = upsampling_decoder((num_classes, atoms), image_shape[2], dtype)
+        elif decoder:
+            initial = {"kernel_initializer": "he_normal", "bias_initializer": "zeros"}
+            draws = Decoder(image_shape, **initial, dtype=dtype, name="recons")
+        super().__init__(images, lengths, capsules, config, draws)
+        self.primary, self.classes = primary, classes
+        self.named_layers = [*named, primary, classes]
 
-    def _normalisation(self, name: str) -> keras.layers.Layer:
-        if not self.instance:
-            return keras.layers.BatchNormalization(
-                momentum=0.99, epsilon=1e-3, synchronized=replicas() > 1, dtype=self.dtype_policy, name=name
-            )
-        return keras.layers.GroupNormalization(
-            groups=-1,  # one group per channel
-            epsilon=1e-3,
-            gamma_initializer="random_uniform",
-            beta_initializer="random_uniform",
-            dtype=self.dtype_policy,
-            name=name,
-        )
-
-    def _decoder(self, upsampling: bool) -> keras.layers.Layer:
-        if upsampling:
-            return UpsamplingDecoder(self.image_shape[2], dtype=self.dtype_policy, name="recons")
-        return Decoder(
-            self.image_shape,
-            kernel_initializer="he_normal",
-            bias_initializer="zeros",
-            dtype=self.dtype_policy,
-            name="recons",
-        )
-
-    @property
-    def _layers_in_order(self) -> tuple[keras.layers.Layer, ...]:
-        convolutions = (self.conv1, self.conv2, self.conv3, self.conv4)
-        norms = (self.norm1, self.norm2, self.norm3, self.norm4)
-        pairs = zip(convolutions, norms, strict=True)
-        return (*(layer for pair in pairs for layer in pair), self.primary, self.classes)
-
-    def activations(self, images, training=False):
-        hidden, results = images, {}
-        for layer in self._layers_in_order:
-            if isinstance(layer, keras.layers.Conv2D):
-                hidden = layer(hidden)
-                hidden = leaky_relu(hidden, 0.3) if self.instance else ops.relu(hidden)
-            else:
-                is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
-                hidden = batch_normalised(layer, hidden, training) if is_batch_norm else layer(hidden)
-                results[layer.name.replace("norm", "conv")] = hidden
-        return results
-
-    def call(self, images, training=False):
-        capsules = self.activations(images, training)["classes"]
-        squared = ops.sum(ops.square(ops.cast(capsules, "float32")), axis=-1)
-        return {"logits": ops.sqrt(squared + 1e-7), "capsules": capsules}
-
-    def named_variables(self):
+    def named_variables(self) -> dict[str, Any]:
         named = {}
-        for layer in self._layers_in_order:
+        for layer in self.named_layers:
             for name in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"):
                 if getattr(layer, name, None) is not None:
                     named[f"{layer.name}/{_NAMES.get(name, name)}"] = getattr(layer, name)
@@ -189,3 +142,46 @@ class EfficientCapsNet(CapsuleNetwork):
 
 
 _NAMES = {"kernel": "weights", "bias": "biases"}  # their names in 2017
+
+
+def _normalisation(name: str, instance: bool, dtype: Any) -> keras.layers.Layer:
+    if not instance:
+        return keras.layers.BatchNormalization(
+            momentum=0.99, epsilon=1e-3, synchronized=replicas() > 1, dtype=dtype, name=name
+        )
+    return keras.layers.GroupNormalization(
+        groups=-1,  # one group per channel
+        epsilon=1e-3,
+        gamma_initializer="random_uniform",
+        beta_initializer="random_uniform",
+        dtype=dtype,
+        name=name,
+    )
+
+
+def _leaky_relu(values: Any, slope: float) -> Any:
+    """The values, with those below 0 multiplied by `slope`, a number in [0, 1].
+
+    This is not `keras.ops.leaky_relu`, because on CPUs TensorFlow's graph optimizer merges that with the preceding
+    convolution although the gradient needs the convolution's own result, and prints an error.
+    """
+    return ops.maximum(values, slope * values)
+
+
+def upsampling_decoder(capsules_shape: tuple[int, int], depth: int, dtype: Any) -> keras.Model:
+    """The decoder for smallNORB, from masked capsules [batch, classes, atoms] to images [batch, 48, 48, depth].
+
+    A fully connected layer makes an image of 8x8 with one channel. Three times, the image is doubled (bilinear) and
+    convolved (3x3, no padding, 64, 128 and 128 channels, LeakyReLU 0.2). A last 3x3 convolution and a sigmoid follow.
+
+    Source: code of Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet", Scientific Reports 11:14634, 2021.
+    """
+    capsules = keras.Input(capsules_shape, dtype=dtype and keras.dtype_policies.get(dtype).compute_dtype)
+    hidden = keras.layers.Dense(64, dtype=dtype, name="dense")(keras.layers.Flatten(dtype=dtype)(capsules))
+    hidden = keras.layers.Reshape((8, 8, 1), dtype=dtype)(hidden)
+    options = {"data_format": "channels_last", "dtype": dtype}
+    for index, channels in enumerate((64, 128, 128), start=1):
+        hidden = keras.layers.UpSampling2D(2, interpolation="bilinear", **options)(hidden)
+        hidden = _leaky_relu(keras.layers.Conv2D(channels, 3, name=f"conv{index}", **options)(hidden), 0.2)
+    pixels = ops.sigmoid(ops.cast(keras.layers.Conv2D(depth, 3, name="conv4", **options)(hidden), "float32"))
+    return keras.Model(capsules, pixels, name="recons")

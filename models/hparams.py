@@ -1,14 +1,21 @@
-"""Hyperparameters and their override string, `name=value,name=value`, as in 2017."""
+"""Hyperparameters and their override string, `name=value,name=value`, as in 2017, and what they say of a network."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any
+
+from capsules.routing import DynamicRouting, Routing, SelfAttentionRouting, UniformRouting
 
 _CHOICES = {
     "loss_type": ("margin", "margin_sum", "softmax", "sigmoid"),
     "padding": ("VALID", "SAME"),
     "preparation": ("2017", "efficient"),
     "routing_gradient": ("all", "last"),
+    "routing_type": ("dynamic", "attention", "uniform"),
+    "schedule": ("exponential", "linear"),
 }
+_SCALES = ("sqrt", "learnt")  # what routing_scale may be besides a number
 _POSITIVE = (
     *("decay_rate", "decay_steps", "learning_rate", "routing", "num_prime_capsules", "conv_channels"),
     *("primary_atoms", "class_atoms", "learning_rate_floor", "reconstruction_weight"),
@@ -53,8 +60,17 @@ class HParams:
     staircase: bool = False  # the learning rate changes only at multiples of decay_steps
     reconstruction_weight: float = 0.0005  # weight of the sum of squared pixel differences in the loss
     preparation: str = "2017"  # how images are prepared: 2017 or efficient (see `input_data.Options`)
+    routing_type: str = "dynamic"  # dynamic, attention or uniform
+    routing_scale: float | str = 1.0  # factor of the agreements: a number, sqrt for √(input capsules), or learnt
+    schedule: str = "exponential"  # exponential: decay_rate for each decay_steps; linear: to 0 at step decay_steps
+    warmup_steps: int = 0  # steps in which the learning rate rises from 0
+    average: float = 0.0  # momentum of a moving average of the weights, such as 0.999; 0: none
 
     def __post_init__(self):
+        for each in fields(self):  # NumPy's numbers become Python's, which JSON can write
+            value = getattr(self, each.name)
+            if isinstance(value, Real) and not isinstance(value, bool) and each.type is not bool:
+                object.__setattr__(self, each.name, int(value) if isinstance(value, Integral) else float(value))
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"hparam {name} is one of {', '.join(choices)}. Received: {getattr(self, name)!r}")
@@ -62,6 +78,13 @@ class HParams:
             value = getattr(self, name)
             if not 0 < value < _TOO_LARGE:
                 raise ValueError(f"hparam {name} must be greater than 0, less than {_TOO_LARGE:g}. Received: {value}")
+        scale = self.routing_scale
+        if scale not in _SCALES if isinstance(scale, str) else not 0 <= scale < _TOO_LARGE:
+            raise ValueError(f"hparam routing_scale is a number of 0 or more, sqrt or learnt. Received: {scale!r}")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"hparam average must be at least 0 and less than 1. Received: {self.average}")
+        if not 0 <= self.warmup_steps < _TOO_LARGE:
+            raise ValueError(f"hparam warmup_steps must be 0 or more. Received: {self.warmup_steps}")
 
     def override(self, text: str | None) -> "HParams":
         """These hparams with the changes in an override string.
@@ -87,6 +110,8 @@ class HParams:
 
 
 def _parse(name: str, value: str, kind: Any) -> Any:
+    if kind == float | str:
+        return value if value in _SCALES else _parse(name, value, float)
     try:
         if kind is bool:
             return {"true": True, "false": False}[value.lower()]
@@ -94,3 +119,72 @@ def _parse(name: str, value: str, kind: Any) -> Any:
     except (KeyError, ValueError):
         expected = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise ValueError(f"hparam {name} takes {expected}. Received: {value!r}") from None
+
+
+# The arguments of networks by the names of their hparams. Padding is in capitals in 2017.
+_ARGUMENTS = {
+    "conv_channels": "filters",
+    "num_prime_capsules": "primary_types",
+    "primary_atoms": "primary_atoms",
+    "class_atoms": "atoms",
+    "remake": "decoder",
+    "padding": "padding",
+    "loss_type": "loss",
+    "reconstruction_weight": "reconstruction_weight",
+}
+_ROUTING = ("routing", "leaky", "routing_gradient", "routing_type", "routing_scale")
+
+
+def network_arguments(hparams: HParams, accepted: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of a network that hparams stand for.
+
+    Args:
+        hparams: those of 2017 and ours.
+        accepted: the arguments of the network by name; hparams of others are left out.
+    """
+    arguments = {ours: getattr(hparams, name) for name, ours in _ARGUMENTS.items() if ours in accepted}
+    if "padding" in arguments:
+        arguments["padding"] = arguments["padding"].lower()
+    if "routing" in accepted:
+        arguments["routing"] = make_routing(hparams)
+        arguments["primary_scale"] = 1.0 / (hparams.num_prime_capsules + hparams.leaky)
+    return arguments
+
+
+def refuse_unused(hparams: HParams, model: str, accepted: Mapping[str, Any]) -> None:
+    """Raises ValueError for hparams that differ from the defaults and mean nothing to a network."""
+    unused = [name for name, ours in _ARGUMENTS.items() if ours not in accepted]
+    unused += [name for name in _ROUTING if "routing" not in accepted]
+    default = HParams()
+    wrong = [name for name in unused if getattr(hparams, name) != getattr(default, name)]
+    if wrong:
+        raise ValueError(f"The network {model} has no hparam {', '.join(wrong)}. Leave it out of --hparams_override.")
+
+
+def make_routing(hparams: HParams) -> Routing:
+    """The routing of the hparams."""
+    if hparams.routing_type == "dynamic":
+        return DynamicRouting(hparams.routing, hparams.leaky, hparams.routing_gradient, hparams.routing_scale)
+    return {"attention": SelfAttentionRouting, "uniform": UniformRouting}[hparams.routing_type]()
+
+
+def describe_network(config: Mapping[str, Any]) -> HParams:
+    """The hparams that make the network of a config with the arguments of `CapsNet` or another network.
+
+    Raises:
+        ValueError: its routing has no hparams.
+    """
+    values = {name: config[ours] for name, ours in _ARGUMENTS.items() if ours in config}
+    if "padding" in values:
+        values["padding"] = values["padding"].upper()
+    routing = config.get("routing", 3)
+    if isinstance(routing, int):
+        values["routing"] = routing
+    elif type(routing) is DynamicRouting:
+        values |= {"routing": routing.iterations, "leaky": routing.leaky}
+        values |= {"routing_gradient": routing.gradient, "routing_scale": routing.scale}
+    elif type(routing) in (SelfAttentionRouting, UniformRouting):
+        values["routing_type"] = "uniform" if isinstance(routing, UniformRouting) else "attention"
+    else:
+        raise ValueError(f"{type(routing).__name__} has no hparams. Keep the network with model.save(….keras).")
+    return HParams(**values)

@@ -1,4 +1,4 @@
-"""Makes Adam and the learning rate schedule of 2017 on any backend."""
+"""Makes Adam and the learning rate schedules on any backend."""
 
 import keras
 from keras import ops
@@ -16,19 +16,33 @@ class DecayToFloor(keras.optimizers.schedules.LearningRateSchedule):
         decay_steps: number of steps.
         floor: the smallest rate.
         staircase: whether the rate changes only at multiples of `decay_steps`.
+        linear: whether the rate falls linearly instead, to `floor` at step `decay_steps`.
+        warmup_steps: number of steps at the start in which the rate rises linearly to what it would be.
     """
 
     def __init__(
-        self, learning_rate: float, decay_rate: float, decay_steps: int, floor: float = 1e-6, staircase: bool = False
+        self,
+        learning_rate: float,
+        decay_rate: float,
+        decay_steps: int,
+        floor: float = 1e-6,
+        staircase: bool = False,
+        linear: bool = False,
+        warmup_steps: int = 0,
     ):
         self.learning_rate, self.decay_rate, self.decay_steps = learning_rate, decay_rate, decay_steps
-        self.floor, self.staircase = floor, staircase
+        self.floor, self.staircase, self.linear, self.warmup_steps = floor, staircase, linear, warmup_steps
 
     def __call__(self, step):
-        exponent = ops.cast(step, "float32") / self.decay_steps
-        if self.staircase:
-            exponent = ops.floor(exponent)
-        return ops.maximum(self.floor, self.learning_rate * ops.power(ops.cast(self.decay_rate, "float32"), exponent))
+        step = ops.cast(step, "float32")
+        exponent = step / self.decay_steps
+        if self.linear:
+            rate = self.learning_rate * (1.0 - exponent)
+        else:
+            exponent = ops.floor(exponent) if self.staircase else exponent
+            rate = self.learning_rate * ops.power(ops.cast(self.decay_rate, "float32"), exponent)
+        rate = ops.maximum(self.floor, rate)
+        return rate * ops.minimum(1.0, (step + 1.0) / self.warmup_steps) if self.warmup_steps else rate
 
     def get_config(self):
         return vars(self)
@@ -70,7 +84,13 @@ def _handle(variable):
 def make_schedule(hparams: HParams) -> DecayToFloor:
     """The learning rate schedule of the hparams."""
     return DecayToFloor(
-        hparams.learning_rate, hparams.decay_rate, hparams.decay_steps, hparams.learning_rate_floor, hparams.staircase
+        hparams.learning_rate,
+        hparams.decay_rate,
+        hparams.decay_steps,
+        hparams.learning_rate_floor,
+        hparams.staircase,
+        hparams.schedule == "linear",
+        hparams.warmup_steps,
     )
 
 
@@ -78,9 +98,9 @@ def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimize
     """Adam with β 0.9 and 0.999 and ε 1e-8; Keras applies ε outside the bias correction, as TF 1 did.
 
     Args:
-        hparams: the learning rate and its decay.
+        hparams: the learning rate, its schedule, and the moving average of the weights.
         scale_loss: whether to scale the loss dynamically, which float16 gradients need.
     """
-    rate = make_schedule(hparams)
-    adam = Adam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam")
+    average = {"use_ema": True, "ema_momentum": hparams.average} if hparams.average else {}
+    adam = Adam(make_schedule(hparams), beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam", **average)
     return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if scale_loss else adam

@@ -11,6 +11,8 @@ well.
 import hashlib
 import io
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 
 FOLDER = Path(__file__).resolve().parents[1] / "pretrained"  # in a checkout and in the installed package alike
 CONFIG, WEIGHTS, SUMS = "config.json", "weights.npz", "SHA256SUMS"
+_AVERAGE = "/ExponentialMovingAverage"  # after a weight's name: its moving average, as TF 1 named it
 
 
 def names() -> list[str]:
@@ -26,20 +29,72 @@ def names() -> list[str]:
     return sorted(path.name for path in FOLDER.glob("*") if path.is_dir())
 
 
-def find(name: str) -> Path:
-    """The folder of a pretrained network.
+def find(name: str | Path) -> Path:
+    """The folder of a pretrained network, from its name or from the path of a folder that `write` has written.
 
     Raises:
         ValueError: there is no such network; the message lists the names.
     """
     if name in names():
         return FOLDER / name
+    if os.sep in str(name) and (Path(name) / WEIGHTS).is_file():
+        return Path(name)
     if not names():
         raise ValueError(
             f"There is no pretrained network {name!r}: {FOLDER} is missing or empty. "
             "Copy it from a checkout of the code."
         )
-    raise ValueError(f"There is no pretrained network {name!r}. The networks are: {', '.join(names())}.")
+    raise ValueError(f"There is no pretrained network {str(name)!r}. The networks are: {', '.join(names())}.")
+
+
+def read(name: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The config and the weights by name of a pretrained network, or of the newest checkpoint of a run's folder.
+
+    Raises:
+        ValueError: there is no such network, or its files are missing or damaged.
+    """
+    train = Path(name) / "train"
+    steps = [path.stem.rpartition("-")[2] for path in train.glob("model.ckpt-*.index")]
+    if name in names() or not any(map(str.isdigit, steps)):
+        folder = find(name)
+        return read_config(folder), read_weights(folder)
+    newest = train / f"model.ckpt-{max(int(step) for step in steps if step.isdigit())}"
+    try:
+        import tensorflow as tf
+
+        reader = tf.train.load_checkpoint(str(newest))
+        weights = {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map() if "/Adam" not in key}
+        averaged = {key.removesuffix(_AVERAGE): value for key, value in weights.items() if key.endswith(_AVERAGE)}
+        return json.loads((train / CONFIG).read_text(encoding="utf-8")), weights | averaged
+    except ImportError as error:
+        raise ValueError(f"The checkpoints of {name} need TensorFlow to be read ({error}).") from None
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ValueError(f"The run in {name} cannot be read: {error}") from None
+
+
+def write(folder: str | Path, config: Mapping[str, Any], weights: Mapping[str, np.ndarray], step: int) -> None:
+    """Writes a network's three files into a folder, each completely or not at all.
+
+    Args:
+        folder: a new or empty folder, or one that holds a network of this form.
+        config: the content of config.json: flags, hparams, image_shape and class_names.
+        weights: float16 or float32 arrays by the names of a checkpoint.
+        step: number of training steps.
+
+    Raises:
+        ValueError: the folder holds something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / WEIGHTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} holds something else than a network. Give the name of a new folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as name:
+        draft = Path(name)
+        (draft / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+        write_weights(draft / WEIGHTS, weights, step)
+        (draft / SUMS).write_text(checksum_line(draft / CONFIG) + checksum_line(draft / WEIGHTS), encoding="utf-8")
+        for each in (CONFIG, WEIGHTS, SUMS):
+            os.replace(draft / each, folder / each)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

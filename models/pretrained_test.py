@@ -6,8 +6,10 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from models import load_pretrained, make_model, pretrained
+from capsules import DynamicRouting
+from models import CapsNet, Classifier, EfficientCapsNet, load_pretrained, make_model, pretrained
 
 HPARAMS = {"num_prime_capsules": 1, "conv_channels": 2}
 CONFIG = {"flags": {"model": "capsule"}, "hparams": HPARAMS, "image_shape": [20, 22, 1], "class_names": ["a", "b"]}
@@ -94,6 +96,41 @@ def test_without_the_folder_the_sentence_says_where_it_should_be(monkeypatch, tm
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "none")
     with pytest.raises(ValueError, match="none is missing or empty"):
         load_pretrained("tiny")
+
+
+def test_a_preset_of_ones_own_is_what_was_saved(tmp_path):
+    model = CapsNet((20, 20, 1), 3, filters=2, primary_types=1, routing=DynamicRouting(2, scale="sqrt"), decoder=False)
+    model.save_to_preset(tmp_path / "mine", ["a", "b", "c"], step=5)
+    loaded = CapsNet.from_preset(str(tmp_path / "mine"))
+    images = np.random.RandomState(0).rand(3, 20, 20, 1).astype(np.float32)
+    np.testing.assert_array_equal(loaded(images)["lengths"], model(images)["lengths"])
+    assert loaded.hparams == model.hparams and pretrained.read_weights(tmp_path / "mine")["global_step"] == 5
+    with pytest.raises(ValueError, match=r"network of CapsNet\. Use CapsNet\.from_preset"):
+        EfficientCapsNet.from_preset(str(tmp_path / "mine"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").touch()
+    with pytest.raises(ValueError, match="holds something else"):
+        model.save_to_preset(tmp_path / "other")
+
+
+def test_another_number_of_classes_gets_a_new_head_on_the_same_features():
+    model, other = CapsNet.from_preset("capsnet_mnist_small"), CapsNet.from_preset("capsnet_mnist_small", num_classes=3)
+    images = np.random.RandomState(0).rand(2, 28, 28, 1).astype(np.float32)
+    np.testing.assert_array_equal(other.primary_capsules(images), model.primary_capsules(images))
+    assert other(images)["lengths"].shape == (2, 3)
+
+
+def test_a_runs_folder_is_a_preset(tmp_path):
+    model = make_model("capsule", (20, 22, 1), 2, HPARAMS)
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "config.json").write_text(json.dumps(CONFIG))
+    names = [*model.named_variables()]
+    values = [tf.convert_to_tensor(variable) for variable in model.named_variables().values()]
+    prefix = str(tmp_path / "train" / "model.ckpt-9")
+    tf.raw_ops.SaveV2(prefix=prefix, tensor_names=names, shape_and_slices=[""] * len(names), tensors=values)
+    loaded = Classifier.from_preset(str(tmp_path))
+    images = np.random.RandomState(0).rand(3, 20, 22, 1).astype(np.float32)
+    np.testing.assert_array_equal(loaded(images)["logits"], model(images)["logits"])
 
 
 @pytest.mark.parametrize("name", pretrained.names())

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_data.formats.files import atomic_write
-from models.classifier import Classifier
+from models.network import Classifier
 from runner.bundle import INDEX, Bundle, CheckpointError, DamagedCheckpoint, MissingCheckpoint
 from runner.shipped import Shipped
 

@@ -21,8 +21,8 @@ use_tensorflow()  # first, since Keras would load it with all the lines that it 
 import numpy as np
 
 from models import make_model
-from models.classifier import Classifier
 from models.hparams import PRESETS, HParams
+from models.network import Classifier
 from models.optimizer import make_optimizer
 from runner import checkpoints, config
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from input_data import Split, evaluation_batches
 from input_data.progress import say
-from models.classifier import Classifier
+from models.network import Classifier
 from runner import checkpoints, evaluation, predictions, results
 from runner.config import SavedConfig
 from runner.loader import Data, describe, load_described

@@ -1,18 +1,14 @@
 """Loads a network from a checkpoint as its `config.json` describes it, or by flags where there is no config."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import keras
-from keras.src.backend.common import global_state
 
 from input_data import Options, Split, open_split
 from input_data.progress import say
 from models import make_model
-from models.classifier import Classifier
 from models.hparams import HParams
-from runner import checkpoints, config, memory, shapes
+from models.network import Classifier
+from runner import checkpoints, config, shapes
 from runner.config import NetworkSpec, SavedConfig
 from runner.naming import resolve
 from runner.run_config import NetworkFlags
@@ -153,34 +149,9 @@ def _describe_by_shapes(checkpoint: str, flags: NetworkFlags, data: Data) -> Sav
     return described
 
 
-def build(saved: SavedConfig, check: Callable[[Classifier], None] = lambda model: None) -> Classifier:
-    """A network with fresh weights.
-
-    Args:
-        saved: the network's description.
-        check: called first with an outline of the network, whose weights have shapes but no values. A ValueError from
-            it stops the build before memory is allocated.
-    """
-    outline = keras.StatelessScope()
-    try:
-        with outline:  # weights get their values when it ends
-            name, shape = saved.network.model, saved.image_shape
-            model = make_model(name, shape, len(saved.class_names), saved.network.hparams)
-            try:
-                check(model)
-            except ValueError:
-                outline.initialize_variables = False
-                raise
-    except ValueError:
-        # Forgets the weights that were never created. `clear_session` would end the strategy's scope around this call.
-        global_state.set_global_attribute("uninitialized_variables", [])
-        raise
-    return model
-
-
-def check_memory(model: Classifier) -> None:
-    """Raises ValueError if a network's weights do not fit into memory."""
-    memory.check_weights(model, memory.available())
+def build(saved: SavedConfig) -> Classifier:
+    """A network with fresh weights, from its description."""
+    return make_model(saved.network.model, saved.image_shape, len(saved.class_names), saved.network.hparams)
 
 
 def load(
@@ -204,6 +175,6 @@ def load(
 
 def load_described(prefix: str, saved: SavedConfig) -> Trained:
     """The network of a checkpoint that `describe` has described."""
-    model = build(saved, check_memory)
+    model = build(saved)
     step = checkpoints.restore(prefix, model)
     return Trained(model, step, saved.network.dataset, saved.network.num_targets, saved.class_names, saved.statistics)

@@ -23,7 +23,7 @@ import numpy as np
 
 from input_data import Split, evaluation_batches
 from models import pretrained
-from models.classifier import Classifier
+from models.network import Classifier
 from runner import config, evaluation
 from runner.config import NetworkSpec, SavedConfig
 from runner.loader import Data, Trained, describe, load_described

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 
 from capsules.metrics import score
-from models.classifier import Classifier
+from models.network import Classifier
 from runner.checkpoints import last_good
 from runner.devices import worker
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from input_data.formats.files import atomic_write
 from input_data.progress import say
-from models.classifier import Classifier
+from models.network import Classifier
 from models.optimizer import make_schedule
 from runner.config import SavedConfig
 from runner.evaluation import Result

@@ -15,9 +15,9 @@ import tensorflow as tf
 from input_data import Split, open_split, training_batches
 from input_data.formats.files import atomic_write
 from input_data.progress import Progress, say
-from models.classifier import Classifier
+from models.network import Classifier
 from models.optimizer import make_optimizer
-from runner import checkpoints, cluster, memory, results
+from runner import checkpoints, cluster, results
 from runner import config as saved_config
 from runner.config import NetworkSpec, SavedConfig
 from runner.devices import worker
@@ -198,30 +198,16 @@ def _open_training_split(config: RunConfig, network: NetworkSpec) -> Split:
 def _make_network(
     config: RunConfig, saved: SavedConfig, strategy: tf.distribute.Strategy
 ) -> tuple[Classifier, keras.optimizers.Optimizer]:
-    """A network with fresh weights from the run's seed, and its optimizer; ValueError if memory is too small."""
+    """A network with fresh weights from the run's seed, and its optimizer."""
     keras.utils.set_random_seed(config.seed)
     set_precision(config.precision)
-    model = build(saved, lambda outline: _check(config, strategy, outline))
+    model = build(saved)
+    say(f"{model.name}: {model.count_weights():,} trainable weights")
+    if config.xla:
+        check_xla(model)
     optimizer = make_optimizer(saved.network.hparams, scale_loss=config.precision == "float16")
     optimizer.build(model.trainable_variables)
     return model, optimizer
-
-
-def _check(config: RunConfig, strategy: tf.distribute.Strategy, outline: Classifier) -> None:
-    """Raises ValueError if a network cannot be trained with these flags, before its weights take memory."""
-    if config.xla:
-        check_xla(outline)
-    say(_check_memory(config, strategy, outline))
-
-
-def _check_memory(config: RunConfig, strategy: tf.distribute.Strategy, model: Classifier) -> str:
-    """A line with the memory of training; ValueError if it does not fit. A GPU's memory is known only if limited."""
-    say(f"{model.name}: {model.count_weights():,} trainable weights")
-    share = config.batch_size // strategy.num_replicas_in_sync
-    if tf.config.list_logical_devices("GPU"):
-        cap = config.gpu_memory
-        return memory.check(model, share, cap * 2**20 if cap else memory.MOST, program=0)
-    return memory.check(model, share, memory.available())
 
 
 def _write_config(config: RunConfig, saved: SavedConfig) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.baseline import Baseline, PaperBaseline
 from models.capsnet import CapsNet
-from models.capsule_network import CapsuleNetwork
+from models.network import CapsuleNetwork
 from models.efficient import EfficientCapsNet
 from models.upsampling_decoder import UpsamplingDecoder
 from runner.loader import Trained

@@ -1,0 +1,84 @@
+"""EM routing: output capsules are Gaussian clusters of the votes (Hinton, Sabour, Frosst 2018)."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from capsules.ops import count, number, precise
+from capsules.routing import Routed, Routing, Step
+from capsules.votes import NOMINAL_BATCH, StoredVotes
+
+_EPSILON = 1e-6
+_CHUNK = 2**23  # numbers of the votes that are stored at a time
+
+
+@keras.saving.register_keras_serializable("capsules")
+class EMRouting(Routing):
+    """EM routing. Each output capsule is a Gaussian; its mean is the pose, and its cost decides the activation.
+
+    The M-step fits mean and variance to the votes, weighted by the assignments and the activations of the inputs. The
+    E-step assigns each input capsule anew by the probability of its votes. The inverse temperature of iteration t is
+    λ·(1 − 0.95^(t+1)). Everything is float32 and in logarithms, and the square of a difference is not expanded, since
+    the terms would cancel. Votes are stored for a part of the input capsules at a time.
+
+    The score of a network that ends with it is the activation, see `Routed.activations`.
+
+    Source: Hinton, Sabour, Frosst, "Matrix capsules with EM routing", ICLR 2018, procedure 1.
+
+    Args:
+        iterations: number of M-steps, 1 or more.
+        inverse_temperature: λ.
+
+    Weights: `beta_u`, `beta_a` [out].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(self, iterations: int = 3, inverse_temperature: float = 0.01):
+        self.iterations = count("EMRouting: iterations", iterations)
+        self.inverse_temperature = number("EMRouting: inverse_temperature", inverse_temperature)
+        self.beta_u: Any = None
+        self.beta_a: Any = None
+
+    def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
+        self.beta_u = add_weight(name="beta_u", shape=(shape[1],), initializer="zeros")
+        self.beta_a = add_weight(name="beta_a", shape=(shape[1],), initializer="zeros")
+
+    def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
+        inputs, outputs, atoms = votes.shape
+        size = max(1, _CHUNK // (NOMINAL_BATCH * outputs * atoms))
+        present = 1.0 if activations is None else precise(activations)[:, :, None]  # [batch, in, 1]
+        like = votes.sum()[:, None, :, 0]  # [batch, 1, out]
+        assigned = ops.repeat(ops.full_like(like, 1.0 / outputs), inputs, axis=1)  # R [batch, in, out]
+        steps = []
+        for iteration in range(self.iterations):
+            weights = assigned * present
+            total = ops.sum(weights, axis=1)  # S [batch, out]
+            mean = votes.weighted_sum(weights) / (total[..., None] + _EPSILON)  # [batch, out, atoms]
+            spread: Any = 0.0
+            for start, part in _parts(votes, size):
+                squares = ops.square(precise(part) - mean[:, None])  # [batch, size, out, atoms]
+                spread = spread + ops.sum(weights[:, start : start + size, :, None] * squares, axis=1)
+            variance = spread / (total[..., None] + _EPSILON) + _EPSILON
+            cost = total * ops.sum(precise(self.beta_u)[:, None] + 0.5 * ops.log(variance), axis=-1)  # [batch, out]
+            temperature = self.inverse_temperature * (1.0 - 0.95 ** (iteration + 1))
+            logits = temperature * (precise(self.beta_a) - cost)
+            steps.append(Step(assigned, mean))
+            if iteration < self.iterations - 1:
+                prior = ops.log_sigmoid(logits) - 0.5 * ops.sum(ops.log(2 * math.pi * variance), axis=-1)
+                likelihoods = [
+                    prior[:, None]
+                    - 0.5 * ops.sum(ops.square(precise(part) - mean[:, None]) / variance[:, None], axis=-1)
+                    for _, part in _parts(votes, size)
+                ]
+                assigned = ops.softmax(ops.concatenate(likelihoods, axis=1), axis=-1)
+        return Routed(mean, ops.sigmoid(logits), steps)
+
+
+def _parts(votes: StoredVotes, size: int) -> Any:
+    """The stored votes [batch, size, out, atoms] of a part of the inputs at a time, with the number of the first."""
+    return zip(range(0, votes.shape[0], size), (part.array for part in votes.chunks(size)), strict=True)

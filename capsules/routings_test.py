@@ -1,0 +1,102 @@
+"""Every routing against values that were computed in float64 from its paper's formulas, on every backend."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from capsules import Capsules, DynamicRouting, EMRouting, InvertedAttentionRouting
+from capsules.votes import StoredVotes
+
+HERE = Path(__file__).resolve().parent
+GOLDEN = dict(np.load(HERE / "testdata" / "routings.npz"))
+ROUTINGS = {
+    **{f"em{n}": EMRouting(n) for n in (1, 2, 3)},
+    **{f"attention{n}": InvertedAttentionRouting(n) for n in (1, 2, 3)},
+    **{f"scaled{n}": DynamicRouting(n, scale=4.0) for n in (1, 2, 3)},
+    "scaled3_leaky": DynamicRouting(3, leaky=True, scale=4.0),
+}
+WEIGHTS = {"beta_u": "beta_u", "beta_a": "beta_a", "gain": "gain", "offset": "bias"}  # their names in the file
+
+
+def worst_differences() -> dict[str, float]:
+    """The largest difference of each routing's poses, activations and coefficients from the golden ones."""
+    found = {}
+    for name, routing in ROUTINGS.items():
+        for ours, theirs in WEIGHTS.items():
+            if hasattr(routing, ours):
+                setattr(routing, ours, ops.convert_to_tensor(GOLDEN[theirs].astype("float32")))
+        activations = ops.convert_to_tensor(GOLDEN["activations"].astype("float32")) if "em" in name else None
+        routed = routing(StoredVotes(ops.convert_to_tensor(GOLDEN["votes"].astype("float32"))), activations)
+        pairs = [(routed.capsules, GOLDEN[f"{name}/poses"])]
+        pairs += [(step.coefficients, c) for step, c in zip(routed.steps, GOLDEN[f"{name}/coefficients"], strict=True)]
+        pairs += [(routed.activations, GOLDEN[f"{name}/activations"])] if "em" in name else []
+        found[name] = max(float(np.abs(ops.convert_to_numpy(ours) - theirs).max()) for ours, theirs in pairs)
+    return found
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_poses_activations_and_coefficients_are_those_of_the_formulas(backend):
+    code = "import json; from capsules.routings_test import worst_differences; print(json.dumps(worst_differences()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=HERE.parent,
+        env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    differences = json.loads(done.stdout.splitlines()[-1])
+    assert differences.keys() == ROUTINGS.keys() and max(differences.values()) < 1e-4, differences
+
+
+@pytest.mark.parametrize("routing", [EMRouting(2, 1.0), InvertedAttentionRouting(2)], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_layer_with_another_routing_has_true_gradients_and_loads_again(routing, policy, tmp_path):
+    random = np.random.RandomState(0)
+    inputs = tf.constant(random.standard_normal((2, 6, 4)), "float32")
+    layer = Capsules(3, 5, routing=routing, dtype=policy)
+    weights = random.standard_normal((2, 3, 5)).astype("float32")
+    layer(inputs)
+
+    def objective() -> tf.Tensor:
+        return tf.reduce_sum(tf.cast(layer(inputs), "float32") * weights)
+
+    with tf.GradientTape() as tape:
+        value = objective()
+    for variable, gradient in zip(
+        layer.trainable_variables, tape.gradient(value, [v.value for v in layer.trainable_variables]), strict=True
+    ):
+        if gradient is None:  # beta_a of an EM routing reaches the activations alone, after the last M-step
+            continue
+        assert np.isfinite(gradient).all()
+        if policy == "float32":
+            direction = random.standard_normal(variable.shape).astype("float32")
+            at, step = np.asarray(variable), 1e-3
+            values = []
+            for sign in (1, -1):
+                variable.assign(at + sign * step * direction)
+                values.append(float(objective()))
+            variable.assign(at)
+            numeric = (values[0] - values[1]) / (2 * step)
+            assert float(np.sum(gradient * direction)) == pytest.approx(numeric, rel=0.05, abs=0.05), variable.path
+    model = keras.Sequential([keras.Input((6, 4)), layer])
+    model.save(tmp_path / "layer.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "layer.keras")(inputs), model(inputs))
+
+
+def test_em_routing_does_not_depend_on_how_the_votes_are_divided(monkeypatch):
+    votes = StoredVotes(ops.convert_to_tensor(GOLDEN["votes"].astype("float32")))
+    routing = EMRouting(3)
+    routing.beta_u, routing.beta_a = (ops.convert_to_tensor(GOLDEN[n].astype("float32")) for n in ("beta_u", "beta_a"))
+    whole = routing(votes)
+    monkeypatch.setattr("capsules.em_routing._CHUNK", 128 * 5 * 16 * 7)  # seven inputs at a time
+    for one, other in ((whole.capsules, routing(votes).capsules), (whole.activations, routing(votes).activations)):
+        np.testing.assert_allclose(one, other, atol=1e-5)
