@@ -130,53 +130,56 @@ export function votesOf(capsules, atoms, kernel, width) {
   return votes;
 }
 
-// Routing by agreement: the class capsules [classes, atoms] and the steps of each iteration, as in `explorer/routing.py`.
-function routed(primary, { kernel, bias, classes, atoms, routing, leaky }) {
-  const inputs = primary.cells * primary.types, width = classes * atoms;
-  const votes = votesOf(primary.capsules, primary.atoms, kernel, width);
-  const lengths = new Float32Array(inputs).map((_, i) => lengthOf(primary.capsules, i * primary.atoms, primary.atoms));
-  const onGrid = (values) => { // [inputs, classes] → [classes][rows][columns]
-    const sums = new Float64Array(classes * primary.cells), weights = new Float64Array(primary.cells);
-    for (let i = 0; i < inputs; i++) {
-      weights[i % primary.cells] += lengths[i];
-      for (let label = 0; label < classes; label++)
-        sums[label * primary.cells + i % primary.cells] += lengths[i] * values[i * classes + label];
-    }
-    return Array.from({ length: classes }, (_, label) => Array.from({ length: primary.rows }, (_, row) =>
-      Array.from({ length: primary.columns }, (_, column) => {
-        const cell = row * primary.columns + column;
-        return sums[label * primary.cells + cell] / Math.max(weights[cell], 1e-9);
-      })));
-  };
-  const logits = new Float32Array(inputs * classes), shares = new Float32Array(inputs * classes);
-  const agreement = new Float32Array(inputs * classes), steps = { coupling: [], lengths: [], agreement: [] };
+// An iteration, for the page: the couplings c_ij, the agreements û_ij·v_j [inputs, classes], and of each class v_j's length
+// and how far the bias pushes along it.
+export function stepOf(shares, agreement, capsules, bias, classes, atoms) {
+  const lengths = Array.from({ length: classes }, (_, label) => lengthOf(capsules, label * atoms, atoms));
+  const pushes = lengths.map((length, label) => {
+    let product = 0;
+    for (let k = label * atoms; bias && k < (label + 1) * atoms; k++) product += bias[k] * capsules[k];
+    return product / Math.max(length, 1e-12);
+  });
+  return { coupling: Float32Array.from(shares), agreement: Float32Array.from(agreement), lengths, bias: pushes };
+}
+
+// The lengths of all votes [inputs, classes].
+export const lengthsOf = (votes, atoms) => Float32Array.from({ length: votes.length / atoms }, (_, i) => lengthOf(votes, i * atoms, atoms));
+
+// û_ij·v_j [inputs, classes] of votes and vectors [classes, atoms].
+export function agreementOf(votes, vectors, atoms) {
+  const agreement = new Float32Array(votes.length / atoms);
+  for (let place = 0; place < votes.length; place++) agreement[Math.floor(place / atoms)] += votes[place] * vectors[place % vectors.length];
+  return agreement;
+}
+
+// The softmax of logits [inputs, classes] over the classes; `leaky`: with another logit of 0, whose share is dropped.
+export function softmaxes(logits, classes, leaky) {
+  const shares = new Float32Array(logits.length);
+  for (let start = 0; start < shares.length; start += classes) {
+    let peak = leaky ? 0 : -Infinity, total = 0;
+    for (let label = 0; label < classes; label++) peak = Math.max(peak, logits[start + label]);
+    for (let label = 0; label < classes; label++) total += Math.exp(logits[start + label] - peak);
+    if (leaky) total += Math.exp(-peak);
+    for (let label = 0; label < classes; label++) shares[start + label] = Math.exp(logits[start + label] - peak) / total;
+  }
+  return shares;
+}
+
+// Routing by agreement, whose agreements count `scale` times: the class capsules [classes, atoms], and its steps.
+function routed(primary, { kernel, bias, classes, atoms, routing, leaky }, scale) {
+  const inputs = primary.cells * primary.types, width = classes * atoms, steps = [];
+  const votes = votesOf(primary.capsules, primary.atoms, kernel, width), logits = new Float32Array(inputs * classes);
   let capsules;
   for (let iteration = 0; iteration < routing; iteration++) {
-    for (let start = 0; start < shares.length; start += classes) {
-      let peak = leaky ? 0 : -Infinity, total = 0;
-      for (let label = 0; label < classes; label++) peak = Math.max(peak, logits[start + label]);
-      for (let label = 0; label < classes; label++) total += Math.exp(logits[start + label] - peak);
-      if (leaky) total += Math.exp(-peak);
-      for (let label = 0; label < classes; label++) shares[start + label] = Math.exp(logits[start + label] - peak) / total;
-    }
+    const shares = softmaxes(logits, classes, leaky);
     capsules = Float32Array.from(bias);
-    for (let i = 0; i < inputs; i++) for (let label = 0; label < classes; label++) {
-      const share = shares[i * classes + label], from = i * width + label * atoms;
-      for (let atom = 0; atom < atoms; atom++) capsules[label * atoms + atom] += share * votes[from + atom];
-    }
+    for (let place = 0; place < votes.length; place++) capsules[place % width] += shares[Math.floor(place / atoms)] * votes[place];
     squash(capsules, atoms);
-    for (let i = 0; i < inputs; i++) for (let label = 0; label < classes; label++) {
-      const from = i * width + label * atoms;
-      let product = 0;
-      for (let atom = 0; atom < atoms; atom++) product += votes[from + atom] * capsules[label * atoms + atom];
-      agreement[i * classes + label] = product;
-      logits[i * classes + label] += product;
-    }
-    steps.coupling.push(onGrid(shares));
-    steps.lengths.push(Array.from({ length: classes }, (_, label) => lengthOf(capsules, label * atoms, atoms)));
-    steps.agreement.push(onGrid(agreement));
+    const agreement = agreementOf(votes, capsules, atoms);
+    agreement.forEach((value, i) => { logits[i] += scale * value; });
+    steps.push(stepOf(shares, agreement, capsules, bias, classes, atoms));
   }
-  return { capsules, steps };
+  return { capsules, votes: { steps, lengths: lengthsOf(votes, atoms), primary: lengthsOf(primary.capsules, primary.atoms) } };
 }
 
 // The image that a decoder draws from one class's capsule.
@@ -201,13 +204,13 @@ function scoresOf(logits, loss) {
 export const asLists = (capsules, classes, atoms) =>
   Array.from({ length: classes }, (_, label) => [...capsules.subarray(label * atoms, (label + 1) * atoms)]);
 
-// CapsNet: the scores [classes] of an image, its capsules, and the steps of the routing.
-export function runCapsules(network, image) {
+// CapsNet: the scores [classes] of an image, its capsules, and the votes and steps of the routing.
+export function runCapsules(network, image, scale) {
   const features = convolve(image, network.conv1);
   rectify(features.data);
-  const { capsules, steps } = routed(primaryCapsules(features, network.primary), network.classes);
-  const { classes, atoms } = network.classes;
-  return { scores: steps.lengths.at(-1), capsules: asLists(capsules, classes, atoms), ...steps };
+  const primary = primaryCapsules(features, network.primary), { classes, atoms } = network.classes;
+  const { capsules, votes } = routed(primary, network.classes, scale), { rows, columns } = primary;
+  return { scores: votes.steps.at(-1).lengths, capsules: asLists(capsules, classes, atoms), votes: { ...votes, rows, columns } };
 }
 
 // A baseline: the scores of an image.

@@ -3,13 +3,12 @@
 
 import { enlarge, runEfficient } from "./efficient.js";
 import { decode, runCapsules, runConvolutions } from "./network.js";
-import { drawStrokes } from "./strokes.js";
-import { prepareDigit } from "./upload.js";
+import { pictureOf, prepareDigit, prepareFramed } from "./upload.js";
 
 let content, network, compared, images;
 
 const RUNS = { capsules: runCapsules, convolutions: runConvolutions, efficient: runEfficient };
-const run = (each, image) => RUNS[each.kind](each, image);
+const run = (each, image, scale) => RUNS[each.kind](each, image, scale);
 const draw = (label, capsule) => (Array.isArray(network.decoder) ? decode : enlarge)(network, label, capsule);
 const KINDS = { float16: Uint16Array, float32: Float32Array, uint8: Uint8Array };
 
@@ -54,14 +53,14 @@ function picture({ rows, columns, channels, data }) {
   return { rows, columns, depth, pixels };
 }
 
-function look(data, facts) {
-  const image = asImage(data), { scores, ...inside } = run(network, image);
+// What the network makes of an image. `sharpness` multiplies the agreements of the routing; null: as it was trained.
+function look(data, facts, sharpness = null) {
+  const image = asImage(data), { scores, ...inside } = run(network, image, sharpness ?? content.facts.sharpness);
   const labels = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b);
   const chosen = labels.slice(0, content.facts.targets);
-  const drawn = network.decoder
-    ? chosen.map((label) => picture(draw(label, Float32Array.from(inside.capsules[label])))) : [];
-  const beside = compared ? { compared: [...run(compared, image).scores] } : {};
-  return { ...facts, scores: [...scores], ...inside, chosen, drawn, ...beside, input: picture(image), image: [...data] };
+  const drawn = network.decoder ? chosen.map((label) => picture(draw(label, Float32Array.from(inside.capsules[label])))) : [];
+  const other = compared ? { compared: [...run(compared, image, content.compared.classes?.scale).scores] } : {};
+  return { ...facts, scores: [...scores], ...inside, chosen, drawn, ...other, input: picture(image), image: [...data] };
 }
 
 const questions = {
@@ -79,20 +78,20 @@ const questions = {
     return look(targets === 2 ? data.map((value) => Math.min(1, value)) : data, { labels, notes: [] });
   },
   wrong(after) {
-    const next = content.wrong.find((index) => index > after) ?? content.wrong[0];
-    return { index: next ?? null };
+    return { index: content.wrong.find((index) => index > after) ?? content.wrong[0] ?? null };
   },
-  drawing(strokes) {
-    const { rows, columns, box } = content.facts, pixels = drawStrokes(strokes, rows, columns, box);
-    const note = `Fitted into ${box}×${box} pixels and centred by its mass, like MNIST's digits.`;
-    return look(pixels.map((value) => value / content.unit), { notes: [note] });
-  },
-  image(rgba) {
-    const { image, notes } = prepareDigit(rgba, content.facts.rows, content.facts.columns, content.unit);
+  picture(rgba) {
+    const { rows, columns, depth, targets, preparation } = content.facts, { unit } = content;
+    const { image, notes } = preparation === "digits" ? prepareDigit(rgba, rows, columns, unit, targets === 2)
+      : prepareFramed(rgba, rows, columns, depth, unit, preparation === "resized");
     return look(image, { notes });
   },
-  pixels: (pixels) => look(Float32Array.from(pixels), { notes: [] }),
+  drawing: (strokes) => questions.picture(pictureOf(strokes, content.facts.targets === 2)),
+  pixels: (pixels, sharpness) => look(Float32Array.from(pixels), { notes: [] }, sharpness),
   capsule: (label, capsule) => ({ drawn: picture(draw(label, Float32Array.from(capsule))) }),
+  // What the decoder draws with each number of a capsule at either end of its slider.
+  ends: (label, capsule, reach) => capsule.map((_, index) => [-reach, reach].map((end) =>
+    picture(draw(label, Float32Array.from(capsule, (value, each) => (each === index ? end : value)))))),
 };
 
 function receive({ data }) {
