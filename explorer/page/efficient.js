@@ -51,8 +51,9 @@ function attended(primary, primaryAtoms, { kernel, bias, classes, atoms }, scale
   const shares = softmaxes(logits, classes).map((share, i) => share + bias[i % classes * inputs + Math.floor(i / classes)]);
   votes.forEach((value, place) => { capsules[place % width] += shares[Math.floor(place / atoms)] * value; });
   exponentialSquash(capsules, atoms);
-  const steps = [stepOf(shares, agreementOf(votes, capsules, atoms), capsules, null, classes, atoms)];
-  return { capsules, votes: { steps, lengths: lengthsOf(votes, atoms), primary: lengthsOf(primary, primaryAtoms) } };
+  const about = { lengths: lengthsOf(votes, atoms), primary: lengthsOf(primary, primaryAtoms) };
+  about.steps = [stepOf(about, shares, agreementOf(votes, capsules, atoms), capsules, null, classes, atoms)];
+  return { capsules, votes: about };
 }
 
 // The scores [classes] of an image, and its capsules.

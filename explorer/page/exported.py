@@ -26,8 +26,8 @@ LARGEST_DATA = 4 * 2**20  # bytes of them; fewer images if they are large
 LARGEST_SIDE = 2000  # pixels to which a picture is reduced before the worker prepares it
 TITLE = "<title>Inside a capsule network</title>"  # by which a page is known again
 PAGE = (
-    *("tools", "state", "pictures", "charts", "pad", "warp", "answer", "capsule", "moves", "votes", "routing"),
-    *("tour", "page"),
+    *("tools", "state", "pictures", "charts", "pad", "warp", "answer", "answers", "capsule", "moves", "votes"),
+    *("routing", "guide", "page"),
 )
 WORKER = ("network", "efficient", "paper", "upload", "worker")
 # The page can request nothing from anywhere else.
@@ -89,8 +89,10 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
     classes = networks[0].get("classes", {})
     details = {"examples": len(images), "atoms": classes.get("atoms", 0), "sharpness": classes.get("scale")}
     details["decoder"] = bool(networks[0].get("decoder"))
+    right = [place for place in range(len(images)) if place not in wrong]
+    firsts = {trained.class_names[label]: place for place in reversed(right) for label in labels[place][:1]}
     return {
-        "facts": network_facts | details,
+        "facts": network_facts | details | {"first": firsts},
         "network": networks[0],
         "compared": networks[1],
         "weights": weights.as_text(),

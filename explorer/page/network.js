@@ -130,16 +130,18 @@ export function votesOf(capsules, atoms, kernel, width) {
   return votes;
 }
 
-// An iteration, for the page: the couplings c_ij, the agreements û_ij·v_j [inputs, classes], and of each class v_j's length
-// and how far the bias pushes along it.
-export function stepOf(shares, agreement, capsules, bias, classes, atoms) {
+// An iteration, for the page: the couplings c_ij and agreements û_ij·v_j [inputs, classes], and of each class: the length
+// of v_j; how far the votes push along v_j and against it, and the bias along it, which add up to ‖s_j‖; and Σ_i c_ij‖û_ij‖.
+export function stepOf(votes, shares, agreement, capsules, bias, classes, atoms) {
   const lengths = Array.from({ length: classes }, (_, label) => lengthOf(capsules, label * atoms, atoms));
-  const pushes = lengths.map((length, label) => {
-    let product = 0;
-    for (let k = label * atoms; bias && k < (label + 1) * atoms; k++) product += bias[k] * capsules[k];
-    return product / Math.max(length, 1e-12);
+  const [towards, away, summed, biases] = [0, 1, 2, 3].map(() => new Array(classes).fill(0));
+  shares.forEach((share, i) => {
+    const label = i % classes, push = share * agreement[i] / Math.max(lengths[label], 1e-12);
+    if (push > 0) towards[label] += push; else away[label] -= push;
+    summed[label] += Math.abs(share) * votes.lengths[i];
   });
-  return { coupling: Float32Array.from(shares), agreement: Float32Array.from(agreement), lengths, bias: pushes };
+  if (bias) bias.forEach((value, k) => { biases[Math.floor(k / atoms)] += value * capsules[k] / Math.max(lengths[Math.floor(k / atoms)], 1e-12); });
+  return { coupling: shares, agreement, lengths, towards, away, bias: biases, summed };
 }
 
 // The lengths of all votes [inputs, classes].
@@ -167,8 +169,9 @@ export function softmaxes(logits, classes, leaky) {
 
 // Routing by agreement, whose agreements count `scale` times: the class capsules [classes, atoms], and its steps.
 function routed(primary, { kernel, bias, classes, atoms, routing, leaky }, scale) {
-  const inputs = primary.cells * primary.types, width = classes * atoms, steps = [];
-  const votes = votesOf(primary.capsules, primary.atoms, kernel, width), logits = new Float32Array(inputs * classes);
+  const inputs = primary.cells * primary.types, width = classes * atoms, logits = new Float32Array(inputs * classes);
+  const votes = votesOf(primary.capsules, primary.atoms, kernel, width);
+  const about = { lengths: lengthsOf(votes, atoms), primary: lengthsOf(primary.capsules, primary.atoms), steps: [] };
   let capsules;
   for (let iteration = 0; iteration < routing; iteration++) {
     const shares = softmaxes(logits, classes, leaky);
@@ -177,9 +180,9 @@ function routed(primary, { kernel, bias, classes, atoms, routing, leaky }, scale
     squash(capsules, atoms);
     const agreement = agreementOf(votes, capsules, atoms);
     agreement.forEach((value, i) => { logits[i] += scale * value; });
-    steps.push(stepOf(shares, agreement, capsules, bias, classes, atoms));
+    about.steps.push(stepOf(about, shares, agreement, capsules, bias, classes, atoms));
   }
-  return { capsules, votes: { steps, lengths: lengthsOf(votes, atoms), primary: lengthsOf(primary.capsules, primary.atoms) } };
+  return { capsules, votes: about };
 }
 
 // The image that a decoder draws from one class's capsule.

@@ -1,6 +1,6 @@
 // The canvas for drawing. A drawing is a list of strokes, and a stroke is a list of points [x, y] from 0 to 1.
 
-// Returns the pad's { strokes, undo, clear }; `changed` is called after each change of the strokes.
+// Returns the pad's { strokes, undo, clear, load }; `changed` is called after each change of the strokes.
 export function makePad(canvas, changed) {
   const strokes = [], held = new Map(); // the stroke of each pointer that is down: fingers do not share one
   const update = () => {
@@ -32,6 +32,7 @@ export function makePad(canvas, changed) {
     strokes,
     undo: () => { strokes.pop(); update(); },
     clear: () => { strokes.length = 0; update(); },
+    load: (others) => { strokes.splice(0, Infinity, ...others); paintStrokes(canvas, strokes); },
   };
 }
 

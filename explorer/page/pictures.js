@@ -1,4 +1,4 @@
-// Pictures come from the server as { rows, columns, depth, pixels } with pixels 0 to 255.
+// Pictures come from the worker as { rows, columns, depth, pixels } with pixels 0 to 255.
 
 import { make } from "./tools.js";
 
@@ -29,8 +29,9 @@ export function paintPair(canvas, { rows, columns }, input, pictures) {
   }));
 }
 
-// A square for each position in the grid of primary capsules, over the input: orange above `equal`, blue below.
-export function paintMap(canvas, { first, step }, input, map, equal, reach) {
+// A square for each position in the grid of primary capsules, over the input: orange above `equal`, up to `high` more, blue
+// below it, down to `low` less.
+export function paintMap(canvas, { first, step }, input, map, equal, low, high) {
   const scale = 10;
   const small = make("canvas");
   paintPicture(small, input);
@@ -42,7 +43,7 @@ export function paintMap(canvas, { first, step }, input, map, equal, reach) {
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
   context.filter = "none";
   map.forEach((row, y) => row.forEach((value, x) => {
-    const share = (value - equal) / reach;
+    const share = (value - equal) / (value > equal ? high : low);
     context.fillStyle = share > 0 ? `rgb(255 136 0 / ${0.95 * share})` : `rgb(47 125 255 / ${-0.95 * share})`;
     const [left, top] = [x, y].map((cell) => (first + step * cell + 0.5 - step / 2) * scale);
     context.fillRect(left, top, step * scale, step * scale);
