@@ -6,7 +6,7 @@ import { complain, focus, name, state } from "./state.js";
 import { el, makeSlider, newest, setSlider, settled } from "./tools.js";
 import { makeMoves, warp } from "./warp.js";
 
-const PLACES_OF_A_SWEEP = 11, sliders = {};
+const PLACES_OF_A_SWEEP = 11, moveSliders = {};
 let kinds, amounts, kind = "turn", sweep = null, pictured = null;
 
 const still = () => Object.entries(kinds).every(([key, { none }]) => amounts[key] === none);
@@ -34,14 +34,14 @@ export function buildMoves(change) {
   amounts = {};
   setMoves();
   for (const [key, move] of Object.entries(kinds)) {
-    sliders[key] = makeSlider(move.text, move.text, move, (value) => {
+    moveSliders[key] = makeSlider(move.text, move.text, move, (value) => {
       amounts[key] = value;
       if (kind !== key) { kind = key; sweep = null; }
       paintMoves();
       change();
     });
-    sliders[key].row.classList.add("wide");
-    el("move-sliders").append(sliders[key].row);
+    moveSliders[key].row.classList.add("wide");
+    el("move-sliders").append(moveSliders[key].row);
   }
   el("unmove").addEventListener("click", () => { setMoves(); sweep = null; paintMoves(); change(); });
   el("poses-figure").hidden = !state.network.atoms;
@@ -75,7 +75,7 @@ function paintEnds() { // the input at both ends of each slider
   for (const [key, { low, high }] of Object.entries(kinds)) [low, high].forEach((end, side) => {
     const none = Object.fromEntries(Object.entries(kinds).map(([each, move]) => [each, move.none]));
     const shown = warp(pixels, { rows, columns, depth }, { ...none, [key]: end });
-    paintPicture(sliders[key].ends[side], { rows, columns, depth, pixels: [...shown] });
+    paintPicture(moveSliders[key].ends[side], { rows, columns, depth, pixels: [...shown] });
   });
   pictured = state.base;
 }
@@ -83,8 +83,8 @@ function paintEnds() { // the input at both ends of each slider
 export function paintMoves() {
   const { base, seen, network } = state, label = focus() ?? seen?.chosen[0];
   for (const [key, { step, unit, none }] of Object.entries(kinds)) {
-    sliders[key].input.disabled = !base;
-    setSlider(sliders[key], amounts[key], none, `${amounts[key].toFixed(step < 0.1 ? 2 : step < 1 ? 1 : 0)}${unit}`);
+    moveSliders[key].input.disabled = !base;
+    setSlider(moveSliders[key], amounts[key], none, `${amounts[key].toFixed(step < 0.1 ? 2 : step < 1 ? 1 : 0)}${unit}`);
   }
   el("unmove").disabled = !base || still();
   if (!base) {

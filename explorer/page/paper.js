@@ -9,41 +9,62 @@ export function median(values) {
   return (sorted[Math.floor(half)] + sorted[Math.ceil(half) - 1]) / 2;
 }
 
-// Applies a change of a list of values to each column and then to each row.
+// Applies `change(values, out)` to each column and then to each row.
 function bothWays({ rows, columns, data }, change) {
   const result = Float32Array.from(data);
-  for (const [lines, length, next, step] of [[columns, rows, 1, columns], [rows, columns, columns, 1]])
+  for (const [lines, length, next, step] of [[columns, rows, 1, columns], [rows, columns, columns, 1]]) {
+    const values = new Float64Array(length), out = new Float64Array(length);
     for (let line = 0; line < lines; line++) {
-      const values = Float64Array.from({ length }, (_, i) => result[line * next + i * step]);
-      change(values).forEach((value, i) => { result[line * next + i * step] = value; });
+      for (let i = 0; i < length; i++) values[i] = result[line * next + i * step];
+      change(values, out);
+      for (let i = 0; i < length; i++) result[line * next + i * step] = out[i];
     }
+  }
   return { rows, columns, data: result };
 }
 
 function gaussian(plane, sigma) { // the border is reflected
-  const reach = Math.floor(4 * sigma + 0.5);
-  const weights = Array.from({ length: 2 * reach + 1 }, (_, i) => Math.exp(-0.5 * ((i - reach) / sigma) ** 2));
+  const reach = Math.floor(4 * sigma + 0.5), size = 2 * reach + 1;
+  const weights = Float64Array.from({ length: size }, (_, i) => Math.exp(-0.5 * ((i - reach) / sigma) ** 2));
   const total = weights.reduce((a, b) => a + b);
-  return bothWays(plane, (values) => values.map((_, centre) => weights.reduce((sum, weight, i) => {
-    const at = centre + i - reach, period = 2 * values.length, inside = ((at % period) + period) % period;
-    return sum + weight / total * values[Math.min(inside, period - 1 - inside)];
-  }, 0)));
+  return bothWays(plane, (values, out) => {
+    const period = 2 * values.length, wide = new Float64Array(values.length + 2 * reach);
+    for (let i = 0; i < wide.length; i++) {
+      const inside = (((i - reach) % period) + period) % period;
+      wide[i] = values[Math.min(inside, period - 1 - inside)];
+    }
+    for (let i = 0; i < values.length; i++) {
+      let sum = 0;
+      for (let k = 0; k < size; k++) sum += weights[k] * wide[i + k];
+      out[i] = sum / total;
+    }
+  });
 }
+
+// The largest value (sign 1) or the smallest (sign −1) from `before` places before each to `after` places behind it.
+const extreme = (before, after, sign) => (values, out) => {
+  const queue = new Int32Array(values.length); // of places whose values nothing behind them exceeds
+  let head = 0, tail = 0;
+  for (let i = 0; i < values.length + after; i++) {
+    if (i < values.length) {
+      while (tail > head && sign * values[queue[tail - 1]] <= sign * values[i]) tail--;
+      queue[tail++] = i;
+    }
+    while (queue[head] < i - after - before) head++;
+    if (i >= after) out[i - after] = values[queue[head]];
+  }
+};
 
 // The brightness of the paper: a morphological closing with a square, beyond the border by its nearest pixels.
 function closed({ rows, columns, data }, width) {
   const tall = rows + 2 * width, wide = columns + 2 * width, within = (at, size) => Math.min(Math.max(at - width, 0), size - 1);
-  const beyond = Float32Array.from({ length: tall * wide }, (_, cell) =>
-    data[within(Math.floor(cell / wide), rows) * columns + within(cell % wide, columns)]);
-  const far = width >> 1, near = width - 1 - far;
-  const extreme = (before, after, pick) => (values) => values.map((value, centre) => {
-    for (let i = Math.max(0, centre - before); i <= Math.min(values.length - 1, centre + after); i++) value = pick(value, values[i]);
-    return value;
-  });
-  let plane = bothWays({ rows: tall, columns: wide, data: beyond }, extreme(near, far, Math.max));
-  plane = bothWays(plane, extreme(far, near, Math.min));
-  return Float32Array.from(data, (_, cell) =>
-    plane.data[(Math.floor(cell / columns) + width) * wide + cell % columns + width]);
+  const beyond = new Float32Array(tall * wide), far = width >> 1, near = width - 1 - far, result = new Float32Array(data.length);
+  for (let row = 0; row < tall; row++) for (let column = 0; column < wide; column++)
+    beyond[row * wide + column] = data[within(row, rows) * columns + within(column, columns)];
+  const plane = bothWays(bothWays({ rows: tall, columns: wide, data: beyond }, extreme(near, far, 1)), extreme(far, near, -1));
+  for (let row = 0; row < rows; row++)
+    result.set(plane.data.subarray((row + width) * wide + width, (row + width) * wide + width + columns), row * columns);
+  return result;
 }
 
 function grown(mask, { rows, columns }, times) { // by one pixel up, down, left and right each time

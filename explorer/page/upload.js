@@ -47,10 +47,17 @@ function planesOf({ rows, columns, data }, depth, notes) {
   const paper = light > 3 * 127 * cover ? 0 : 255; // behind bright ink there is black
   if (clear) notes.push(`transparent on ${paper ? "white" : "black"}`);
   if (coloured && depth === 1) notes.push("colour to grey");
-  const planes = [0, 1, 2].map((part) => Float32Array.from({ length: rows * columns }, (_, cell) =>
-    rounded((data[4 * cell + part] * data[4 * cell + 3] + paper * (255 - data[4 * cell + 3])) / 255)));
-  const grey = planes[0].map((red, cell) => rounded(0.299 * red + 0.587 * planes[1][cell] + 0.114 * planes[2][cell]));
-  return (depth === 1 ? [grey] : planes).map((values) => ({ rows, columns, data: values }));
+  const planes = [0, 1, 2].map((part) => {
+    const values = new Float32Array(rows * columns);
+    for (let cell = 0; cell < values.length; cell++) {
+      const alpha = data[4 * cell + 3];
+      values[cell] = alpha === 255 ? data[4 * cell + part] : rounded((data[4 * cell + part] * alpha + paper * (255 - alpha)) / 255);
+    }
+    return { rows, columns, data: values };
+  });
+  if (depth !== 1) return planes;
+  const [red, green, blue] = planes.map((plane) => plane.data);
+  return [{ rows, columns, data: red.map((value, cell) => rounded(0.299 * value + 0.587 * green[cell] + 0.114 * blue[cell])) }];
 }
 
 function border({ rows, columns, data }) {
@@ -144,7 +151,7 @@ export function prepareFramed(picture, toRows, toColumns, depth, unit, upright) 
 
 // Strokes of points [x, y] from 0 to 1 as a picture: light on black, with MNIST's width of pen however large they are.
 export function pictureOf(strokes, pair) {
-  const fine = 4, box = (pair ? BOX + 4 : BOX) * fine, side = box + 8 * fine, points = strokes.flat();
+  const fine = 3, box = (pair ? BOX + 4 : BOX) * fine, side = box + 8 * fine, points = strokes.flat();
   const [low, high] = [Math.min, Math.max].map((pick) => [0, 1].map((axis) => pick(...points.map((point) => point[axis]))));
   const scale = (box - 2 * fine * (PEN + SOFT)) / Math.max(high[0] - low[0], high[1] - low[1], SMALLEST);
   const nearest = new Float64Array(side * side).fill(Infinity);

@@ -1,7 +1,7 @@
 // The card of the votes for a class: which parts push towards its capsule, which away, and what is left of them.
 
 import { focus, lastStep, name, shownStep, state } from "./state.js";
-import { el, explain, make, makeSlider, rem, setSlider } from "./tools.js";
+import { el, explain, make, makeSlider, setSlider } from "./tools.js";
 
 export const MOST_SHARP = 50;
 let slider = null, timer = 0;
@@ -26,6 +26,7 @@ export function buildVotes(paint, change) {
   slider.ends.forEach(paintShares);
   el("sharpness").append(explain(slider.row, "Every agreement is multiplied by this number before the softmax that shares out a part's " +
     "votes. 0: every class gets the same share. 50: nearly all goes to one class. The mark is the value that the network was trained with."));
+  new ResizeObserver(paintVotes).observe(el("arrows"));
   el("unsharpen").addEventListener("click", () => { state.sharpness = network.sharpness; change(); });
 }
 
@@ -46,12 +47,20 @@ const colour = (variable) => { // of the page's theme
 
 // An arrow for each vote: its angle from the capsule's direction, its length by the vote's, its width by the coupling.
 function paintArrows(canvas, votes, step, label, classes) {
-  const density = window.devicePixelRatio, unit = rem(), width = canvas.clientWidth, height = canvas.clientHeight;
+  const density = window.devicePixelRatio, width = canvas.clientWidth, height = canvas.clientHeight;
   Object.assign(canvas, { width: width * density, height: height * density });
-  const context = canvas.getContext("2d"), reach = Math.min(width / 2 - unit, height / 2 - 0.2 * unit), inputs = votes.primary.length;
+  const context = canvas.getContext("2d"), inputs = votes.primary.length, colours = ["--fill", "--other", "--ink"].map(colour);
+  const arrows = Array.from({ length: inputs }, (_, i) => {
+    const place = i * classes + label, cosine = cosineOf(votes, step, place, label), length = votes.lengths[place];
+    const thick = Math.min(5, 0.15 + Math.abs(step.coupling[place]) * classes); // 1 for an equal share
+    return { x: length * cosine, y: length * Math.sqrt(1 - cosine * cosine) * (i % 2 ? 1 : -1), thick, away: cosine * step.coupling[place] < 0 };
+  });
+  const farthest = (key) => Math.max(1e-9, ...arrows.map((each) => Math.abs(each[key])));
+  const scale = Math.min((width / 2 - 8) / farthest("x"), (height / 2 - 8) / farthest("y"));
   context.scale(density, density);
   context.translate(width / 2, height / 2);
-  const arrow = (x, y, thick) => {
+  const arrow = (x, y, thick, paint) => {
+    context.strokeStyle = context.fillStyle = paint;
     context.lineWidth = thick;
     context.beginPath();
     context.moveTo(0, 0);
@@ -62,18 +71,10 @@ function paintArrows(canvas, votes, step, label, classes) {
     context.fill();
   };
   context.globalAlpha = Math.min(0.8, 0.2 + 100 / inputs);
-  const longest = Math.max(...Array.from({ length: inputs }, (_, i) => votes.lengths[i * classes + label]));
-  for (let i = 0; i < inputs; i++) {
-    const place = i * classes + label, length = votes.lengths[place], cosine = cosineOf(votes, step, place, label);
-    context.strokeStyle = context.fillStyle = colours[cosine * step.coupling[place] > 0 ? 0 : 1];
-    const across = Math.sqrt(1 - cosine * cosine) * (i % 2 ? 1 : -1), size = reach * length / longest;
-    arrow(size * cosine, size * across, Math.min(5, 0.15 + Math.abs(step.coupling[place]) * classes));
-  }
+  for (const { x, y, thick, away } of arrows) arrow(scale * x, scale * y, thick, colours[away ? 1 : 0]);
   context.globalAlpha = 1;
-  context.strokeStyle = context.fillStyle = colours[2];
-  arrow(reach * step.lengths[label], 0, 4);
+  arrow((width / 2 - 8) * step.lengths[label], 0, 4, colours[2]);
 }
-let colours = [];
 
 export function cosineOf(votes, step, place, label) {
   return Math.max(-1, Math.min(1, step.agreement[place] / Math.max(votes.lengths[place] * step.lengths[label], 1e-12)));
@@ -85,7 +86,6 @@ export function paintVotes() {
   el("votes").hidden = !seen;
   if (!seen) return;
   const label = focus(), { votes } = seen, now = shownStep(), step = votes.steps[now], classes = network.classes.length;
-  colours = ["--fill", "--other", "--ink"].map(colour);
   el("votes-title").textContent = `Which parts vote for ${name(label)}`;
   el("step-name").textContent = `Iteration ${now + 1} of ${lastStep() + 1}`;
   el("step-back").disabled = now === 0;

@@ -13,7 +13,8 @@ const draw = (label, capsule) => (Array.isArray(network.decoder) ? decode : enla
 const KINDS = { float16: Uint16Array, float32: Float32Array, uint8: Uint8Array };
 
 function unpack(text, kind) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
   return new KINDS[kind](bytes.buffer);
 }
 
@@ -24,7 +25,9 @@ function fromHalves(halves) {
     const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
     return bits >> 15 ? -size : size;
   });
-  return Float32Array.from(halves, (bits) => values[bits]);
+  const numbers = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) numbers[i] = values[halves[i]];
+  return numbers;
 }
 
 // The description of a network with its weights: each { kind, start, count } becomes a part of an array.
