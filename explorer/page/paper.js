@@ -122,20 +122,21 @@ const apart = (one, other) => { // further along an axis than strokes of one fig
   return [0, 1].some((axis) => one.box[axis][0] > other.box[axis][1] + gap || other.box[axis][0] > one.box[axis][1] + gap);
 };
 
-function largest(figures) { // the marks of the largest figure, and the number of figures
+function largest(figures, most) { // the marks of the largest figures, and the number of figures
   const length = ({ box }) => Math.max(...box.map(([from, to]) => to - from)), longest = Math.max(...figures.map(length));
   const groups = [], mass = (group) => group.reduce((sum, { size }) => sum + size, 0);
   for (const mark of figures.filter((each) => length(each) >= TALL * longest)) {
     const group = groups.find((each) => each.some((other) => !apart(mark, other)));
     if (group) group.push(mark); else groups.push([mark]);
   }
-  if (groups.length === 1) return [figures, 1];
-  const group = groups.reduce((a, b) => (mass(b) > mass(a) ? b : a)), others = groups.filter((each) => each !== group).flat();
-  return [figures.filter((mark) => !others.includes(mark) && group.some((other) => !apart(mark, other))), groups.length];
+  if (groups.length <= most) return [figures, groups.length];
+  groups.sort((a, b) => mass(b) - mass(a));
+  const [kept, others] = [groups.slice(0, most).flat(), groups.slice(most).flat()];
+  return [figures.filter((mark) => !others.includes(mark) && kept.some((other) => !apart(mark, other))), groups.length];
 }
 
-// The ink of the largest figure, or of all, by how much darker than the paper it is: { ink, count, shadow }, or null.
-export function separate({ rows, columns, data }, dark, all) {
+// The ink of the `most` largest figures, by how much darker than the paper it is: { ink, count, shadow }; null: no ink.
+export function separate({ rows, columns, data }, dark, most) {
   const shape = { rows, columns }, sigma = Math.max(rows, columns) / 300;
   const grey = dark ? data : data.map((value) => 255 - value), smooth = gaussian({ ...shape, data: grey }, sigma).data;
   const paper = closed({ ...shape, data: smooth }, Math.max(3, Math.round(STROKE * Math.max(rows, columns))))
@@ -154,7 +155,7 @@ export function separate({ rows, columns, data }, dark, all) {
   }
   if (!found.marks.length) return null;
   const biggest = Math.max(...found.marks.map(({ size }) => size)), figures = found.marks.filter(({ size }) => size >= SPECK * biggest);
-  const [kept, count] = largest(figures), numbers = new Set((all ? figures : kept).map(({ number }) => number));
+  const [kept, count] = largest(figures, most), numbers = new Set(kept.map(({ number }) => number));
   const figure = Uint8Array.from(found.label, (each) => (numbers.has(each) ? 1 : 0));
   const ink = grey.map((value, i) => Math.max(paper[i] - value - usual, 0) * unit(i));
   const peak = ink.reduce((most, value, i) => (figure[i] ? Math.max(most, value) : most), 0);

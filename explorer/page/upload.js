@@ -2,7 +2,8 @@
 
 import { median, separate } from "./paper.js";
 
-const SIDE = 512, FAINT = 12, BOX = 20, PEN = 1.6, SOFT = 0.5, SMALLEST = 0.15; // a drawing's pen, in MNIST's pixels
+const SIDE = 512, FAINT = 12, BOXES = [0, 20, 24]; // sides of the box for the ink: two overlapping digits need more
+const PEN = 1.6, SOFT = 0.5, SMALLEST = 0.15; // a drawing's pen, in MNIST's pixels
 const NOTHING = "Nothing readable: no ink stands out from the paper.";
 
 // Rounds to the nearest whole number, and halves to the even one, as Python does.
@@ -104,28 +105,28 @@ function laidOut({ rows, columns, data }, box, toRows, toColumns) {
   return frame;
 }
 
-function digitOn(grey, toRows, toColumns, pair, notes) {
+function digitOn(grey, toRows, toColumns, digits, notes) {
   const scale = Math.min(1, SIDE / Math.max(grey.rows, grey.columns));
   const small = resized(grey, ...[grey.rows, grey.columns].map((side) => Math.max(1, rounded(side * scale))));
   const first = darkOnLight(small).dark;
   for (const dark of [first, !first]) {
-    const written = separate(small, dark, pair);
+    const written = separate(small, dark, digits);
     if (!written) continue;
     if (dark) notes.push("inverted: dark on light");
     if (written.shadow) notes.push("a shadow or an edge removed");
-    if (written.count > (pair ? 2 : 1)) notes.push(`${written.count} characters: ${pair ? "two are" : "only the largest is"} read`);
+    if (written.count > digits) notes.push(`${written.count} characters: only the ${digits === 2 ? "two largest are" : "largest is"} read`);
     notes.push(`cut from ${grey.rows}x${grey.columns} to its ink and centred`);
-    return laidOut(written.ink, pair ? BOX + 4 : BOX, toRows, toColumns); // two overlapping digits need more room
+    return laidOut(written.ink, Math.min(BOXES[digits], rounded(20 / 28 * Math.min(toRows, toColumns))), toRows, toColumns);
   }
   throw new Error(NOTHING);
 }
 
 // Turns a picture { rows, columns, data: RGBA } of ink into { image, notes } for a network for images of
-// toRows × toColumns, whose pixels, 0 to 255, are divided by unit; `pair`: of two digits.
-export function prepareDigit(picture, toRows, toColumns, unit, pair = false) {
+// toRows × toColumns, whose pixels, 0 to 255, are divided by unit, and which reads one digit or two.
+export function prepareDigit(picture, toRows, toColumns, unit, digits = 1) {
   const notes = [], [grey] = planesOf(picture, 1, notes);
   if (grey.rows !== toRows || grey.columns !== toColumns)
-    return { image: digitOn(grey, toRows, toColumns, pair, notes).map((value) => value * 255 / unit), notes };
+    return { image: digitOn(grey, toRows, toColumns, digits, notes).map((value) => value * 255 / unit), notes };
   const { background, dark } = darkOnLight(grey);
   if (dark) notes.push("inverted: dark on light");
   return { image: grey.data.map((value) => Math.max(0, dark ? background - value : value - background) / unit), notes };
@@ -150,8 +151,8 @@ export function prepareFramed(picture, toRows, toColumns, depth, unit, upright) 
 }
 
 // Strokes of points [x, y] from 0 to 1 as a picture: light on black, with MNIST's width of pen however large they are.
-export function pictureOf(strokes, pair) {
-  const fine = 3, box = (pair ? BOX + 4 : BOX) * fine, side = box + 8 * fine, points = strokes.flat();
+export function pictureOf(strokes, digits = 1) {
+  const fine = 3, box = BOXES[digits] * fine, side = box + 8 * fine, points = strokes.flat();
   const [low, high] = [Math.min, Math.max].map((pick) => [0, 1].map((axis) => pick(...points.map((point) => point[axis]))));
   const scale = (box - 2 * fine * (PEN + SOFT)) / Math.max(high[0] - low[0], high[1] - low[1], SMALLEST);
   const nearest = new Float64Array(side * side).fill(Infinity);

@@ -85,11 +85,11 @@ const questions = {
   },
   picture(rgba) {
     const { rows, columns, depth, targets, preparation } = content.facts, { unit } = content;
-    const { image, notes } = preparation === "digits" ? prepareDigit(rgba, rows, columns, unit, targets === 2)
+    const { image, notes } = preparation === "digits" ? prepareDigit(rgba, rows, columns, unit, targets)
       : prepareFramed(rgba, rows, columns, depth, unit, preparation === "resized");
     return look(image, { notes });
   },
-  drawing: (strokes) => questions.picture(pictureOf(strokes, content.facts.targets === 2)),
+  drawing: (strokes) => questions.picture(pictureOf(strokes, content.facts.targets)),
   pixels: (pixels, sharpness) => look(Float32Array.from(pixels), { notes: [] }, sharpness),
   capsule: (label, capsule) => ({ drawn: picture(draw(label, Float32Array.from(capsule))) }),
   // What the decoder draws with each number of a capsule at either end of its slider.
