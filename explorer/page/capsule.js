@@ -2,7 +2,7 @@
 
 import { COLOURS, paintPair, paintPicture } from "./pictures.js";
 import { complain, name, PLACES, state } from "./state.js";
-import { el, explain, make, makeSlider, newest, setSlider, settled } from "./tools.js";
+import { el, explain, make, makeSlider, newest, paced, setSlider } from "./tools.js";
 
 const sliders = [];
 
@@ -21,10 +21,10 @@ export const redraw = newest(complain, async (slot) => {
 // What the decoder draws at both ends of each slider.
 const drawEnds = newest(complain, async (slot, seen) => {
   const pictures = await state.answers.ends(slot.label, seen.capsules[slot.label], reachOf(slot));
-  if (state.seen === seen && state.slots[state.active] === slot)
+  if (pictures && state.slots[state.active]?.label === slot.label)
     sliders.forEach(({ ends }, index) => ends.forEach((end, side) => paintPicture(end, pictures[index][side])));
 });
-const drawEndsAtRest = settled(250, () => { if (state.slots.length) drawEnds(state.slots[state.active], state.seen); });
+const drawEndsSoon = paced(500, () => { if (state.slots.length) drawEnds(state.slots[state.active], state.seen); });
 
 export function buildCapsule(chooseSlot) {
   const { network } = state;
@@ -69,7 +69,7 @@ export function paintCapsule() {
   if (!state.network.decoder) return;
   paintPictures();
   paintSliders();
-  drawEndsAtRest();
+  drawEndsSoon();
 }
 
 function paintPictures() {

@@ -229,7 +229,7 @@ def test_the_page_moves_an_image_as_the_robustness_report_does(page, taught_file
 
 def test_it_holds_a_thousand_test_images_each_once_and_those_that_are_answered_wrong(taught, digits):
     written = content(taught, digits)
-    images = np.frombuffer(base64.b64decode(written["images"]), np.uint8).reshape(-1, 28, 28)
+    images = np.frombuffer(base64.b64decode(written["images"]), np.uint8).reshape(-1, 28, 28, 1)
     np.testing.assert_array_equal(images, digits.images)
     predicted = np.asarray(taught.model.predict(digits.images / np.float32(255), verbose=0)["logits"]).argmax(axis=1)
     assert written["wrong"] == np.flatnonzero(predicted != digits.labels).tolist() and len(written["wrong"]) >= 10

@@ -8,42 +8,24 @@ function extent(size, kernel, stride, padding) {
   return [out, Math.floor(Math.max((out - 1) * stride + kernel - size, 0) / 2)];
 }
 
-// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n], in tiles of 4×4 that stay in registers, so each
-// value read is used for four products. The inner side is cut into blocks, so a tile's part of b stays in the cache.
+// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n]: a row at a time, in double precision. Zeros of a,
+// of which ReLU makes many, are left out, and four rows of b are read for each change of the sums.
 function addProduct(a, b, sums, m, inner, n) {
-  const BLOCK = 256;
-  for (let from = 0; from < inner; from += BLOCK) {
-    const to = Math.min(inner, from + BLOCK);
-    for (let column = 0; column < n; column += 4) for (let row = 0; row < m; row += 4) {
-      if (column + 4 > n || row + 4 > m) {
-        addProductOfEdge(a, b, sums, [row, Math.min(m, row + 4)], [column, Math.min(n, column + 4)], [from, to], inner, n);
-        continue;
-      }
-      let s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
-      let s20 = 0, s21 = 0, s22 = 0, s23 = 0, s30 = 0, s31 = 0, s32 = 0, s33 = 0;
-      const a0 = row * inner, a1 = a0 + inner, a2 = a1 + inner, a3 = a2 + inner;
-      for (let k = from, at = from * n + column; k < to; k++, at += n) {
-        const b0 = b[at], b1 = b[at + 1], b2 = b[at + 2], b3 = b[at + 3];
-        const v0 = a[a0 + k], v1 = a[a1 + k], v2 = a[a2 + k], v3 = a[a3 + k];
-        s00 += v0 * b0; s01 += v0 * b1; s02 += v0 * b2; s03 += v0 * b3;
-        s10 += v1 * b0; s11 += v1 * b1; s12 += v1 * b2; s13 += v1 * b3;
-        s20 += v2 * b0; s21 += v2 * b1; s22 += v2 * b2; s23 += v2 * b3;
-        s30 += v3 * b0; s31 += v3 * b1; s32 += v3 * b2; s33 += v3 * b3;
-      }
-      const c0 = row * n + column, c1 = c0 + n, c2 = c1 + n, c3 = c2 + n;
-      sums[c0] += s00; sums[c0 + 1] += s01; sums[c0 + 2] += s02; sums[c0 + 3] += s03;
-      sums[c1] += s10; sums[c1 + 1] += s11; sums[c1 + 2] += s12; sums[c1 + 3] += s13;
-      sums[c2] += s20; sums[c2 + 1] += s21; sums[c2 + 2] += s22; sums[c2 + 3] += s23;
-      sums[c3] += s30; sums[c3 + 1] += s31; sums[c3 + 2] += s32; sums[c3 + 3] += s33;
+  const line = new Float64Array(n), rows = new Int32Array(inner + 3), values = new Float64Array(inner + 3);
+  for (let row = 0; row < m; row++) {
+    let count = 0;
+    for (let k = 0; k < inner; k++) if (a[row * inner + k] !== 0) {
+      rows[count] = k * n;
+      values[count++] = a[row * inner + k];
     }
-  }
-}
-
-function addProductOfEdge(a, b, sums, [top, bottom], [left, right], [from, to], inner, n) {
-  for (let row = top; row < bottom; row++) for (let column = left; column < right; column++) {
-    let sum = 0;
-    for (let k = from; k < to; k++) sum += a[row * inner + k] * b[k * n + column];
-    sums[row * n + column] += sum;
+    values.fill(0, count, count + 3);
+    line.fill(0);
+    for (let i = 0; i < count; i += 4) {
+      const [k0, k1, k2, k3] = [rows[i], rows[i + 1], rows[i + 2], rows[i + 3]];
+      const [v0, v1, v2, v3] = [values[i], values[i + 1], values[i + 2], values[i + 3]];
+      for (let j = 0; j < n; j++) line[j] += v0 * b[k0 + j] + v1 * b[k1 + j] + v2 * b[k2 + j] + v3 * b[k3 + j];
+    }
+    for (let j = 0; j < n; j++) sums[row * n + j] += line[j];
   }
 }
 

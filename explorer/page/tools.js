@@ -86,5 +86,14 @@ export function settled(milliseconds, job) {
   };
 }
 
+// Calls `job` some milliseconds after the first of several calls, with what the last one gave.
+export function paced(milliseconds, job) {
+  let newest = null;
+  return (...given) => {
+    if (!newest) setTimeout(() => { const last = newest; newest = null; job(...last); }, milliseconds);
+    newest = given;
+  };
+}
+
 // Writes the page's one live region, which screen readers read aloud, when the page is idle.
 export const announce = settled(400, (text) => { el("live").textContent = text; });

@@ -92,8 +92,8 @@ const questions = {
   drawing: (strokes) => questions.picture(pictureOf(strokes, content.facts.targets)),
   pixels: (pixels, sharpness) => look(Float32Array.from(pixels), { notes: [] }, sharpness),
   capsule: (label, capsule) => ({ drawn: picture(draw(label, Float32Array.from(capsule))) }),
-  // What the decoder draws with each number of a capsule at either end of its slider.
-  ends: (label, capsule, reach) => capsule.map((_, index) => [-reach, reach].map((end) =>
+  // What the decoder draws with each number of a capsule at either end of its slider; false from a slow decoder.
+  ends: (label, capsule, reach) => Array.isArray(network.decoder) && capsule.map((_, index) => [-reach, reach].map((end) =>
     picture(draw(label, Float32Array.from(capsule, (value, each) => (each === index ? end : value)))))),
 };
 
