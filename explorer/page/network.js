@@ -69,12 +69,8 @@ export function rectify(values) {
 
 // kernel [inputs, units]; `inputs` may be a part that starts at `first` if all other inputs are zero.
 export function dense(inputs, { kernel, bias, relu }, first = 0) {
-  const units = bias.length, outputs = Float32Array.from(bias);
-  for (let i = 0; i < inputs.length; i++) {
-    const value = inputs[i], start = (first + i) * units;
-    if (value === 0) continue;
-    for (let unit = 0; unit < units; unit++) outputs[unit] += value * kernel[start + unit];
-  }
+  const outputs = Float32Array.from(bias);
+  addProduct(inputs, kernel.subarray(first * bias.length), outputs, 1, inputs.length, bias.length);
   return relu ? rectify(outputs) : outputs;
 }
 

@@ -5,20 +5,14 @@ import { make } from "./tools.js";
 export const COLOURS = [[255, 136, 0], [0, 119, 255]]; // of the two digits of a pair; they add up to white
 
 function paint(canvas, rows, columns, colour) {
-  canvas.width = columns;
-  canvas.height = rows;
+  Object.assign(canvas, { width: columns, height: rows });
   const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
   for (let i = 0; i < rows * columns; i++) image.data.set([...colour(i), 255], 4 * i);
   context.putImageData(image, 0, 0);
 }
 
-function colourOf(picture, i) {
-  const { depth, pixels } = picture;
-  return depth === 1 ? [pixels[i], pixels[i], pixels[i]] : pixels.slice(3 * i, 3 * i + 3);
-}
-
-export function paintPicture(canvas, picture) {
-  paint(canvas, picture.rows, picture.columns, (i) => colourOf(picture, i));
+export function paintPicture(canvas, { rows, columns, depth, pixels }) {
+  paint(canvas, rows, columns, (i) => (depth === 1 ? [pixels[i], pixels[i], pixels[i]] : pixels.slice(3 * i, 3 * i + 3)));
 }
 
 // Each digit in its colour over the input in grey.
@@ -32,14 +26,10 @@ export function paintPair(canvas, { rows, columns }, input, pictures) {
 // A square for each position in the grid of primary capsules, over the input: orange above `equal`, up to `high` more, blue
 // below it, down to `low` less.
 export function paintMap(canvas, { first, step }, input, map, equal, low, high) {
-  const scale = 10;
-  const small = make("canvas");
+  const scale = 10, small = make("canvas"), context = canvas.getContext("2d");
   paintPicture(small, input);
-  canvas.width = input.columns * scale;
-  canvas.height = input.rows * scale;
-  const context = canvas.getContext("2d");
-  context.imageSmoothingEnabled = false;
-  context.filter = "brightness(0.55)"; // so that the squares stand out
+  Object.assign(canvas, { width: input.columns * scale, height: input.rows * scale });
+  Object.assign(context, { imageSmoothingEnabled: false, filter: "brightness(0.55)" }); // so that the squares stand out
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
   context.filter = "none";
   map.forEach((row, y) => row.forEach((value, x) => {

@@ -106,11 +106,10 @@ function receive({ data }) {
     images = unpack(content.images, content.kind);
     return;
   }
-  const { id, question, given } = data;
   try {
-    postMessage({ id, answer: questions[question](...given) });
+    postMessage({ id: data.id, answer: questions[data.question](...data.given) });
   } catch (error) {
-    postMessage({ id, error: error.message });
+    postMessage({ id: data.id, error: error.message });
   }
 }
 
