@@ -70,5 +70,5 @@ function paintWords() {
   const next = others.reduce((a, b) => (scores[b] > scores[a] ? b : a), others[0]);
   el("second-best").textContent = `${network.score} ${chosen.map((label) => scores[label].toFixed(2)).join(" and ")}` +
     (next === undefined ? "" : `; next is ${name(next)} with ${scores[next].toFixed(2)}`);
-  announce(`${title.textContent}, ${el("second-best").textContent}. ${truth.textContent}`);
+  if (!state.turning) announce(`${title.textContent}, ${el("second-best").textContent}. ${truth.textContent}`);
 }

@@ -5,12 +5,9 @@ A test acts, then waits until the page is at rest, and reads: it waits for a sta
 
 import http.client
 import io
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
+import threading
 
 import numpy as np
 import pytest
@@ -23,12 +20,6 @@ from explorer.page import exported
 from explorer.page.conftest import answers, some_split, untrained
 from explorer.page.exported import export_page
 from explorer.page.serve import PageServer
-
-
-@pytest.fixture(scope="module")
-def taught_page(taught, digits, tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    return export_page(taught, digits, path, untrained("capsule", (28, 28, 1), remake=False))
 
 
 def png(image):
@@ -58,6 +49,28 @@ def test_a_drawn_one_is_recognised_and_its_capsule_redraws_as_a_slider_moves(pag
     assert page.figures()[1] == drawn[1]
     page.click("clear")
     assert page.text("prediction") == "Nothing to see yet" and page.figures() == empty
+
+
+def test_each_of_two_fingers_draws_a_stroke_of_its_own(page, taught_page):
+    page.open(taught_page)
+    page.click("mode-draw")
+    box = page.run(
+        "const box = document.getElementById('pad').getBoundingClientRect(); return [box.x, box.y, box.width]"
+    )
+
+    def touch(kind, *points):
+        points = [{"x": box[0] + x * box[2], "y": box[1] + y * box[2], "id": id} for id, (x, y) in enumerate(points)]
+        page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (0.3, 0.2))
+    touch("touchStart", (0.3, 0.2), (0.9, 0.9))
+    for step in range(1, 7):
+        touch("touchMove", (0.3, 0.2 + 0.1 * step), (0.9 - 0.05 * step, 0.9))
+    touch("touchEnd")
+    page.click("undo")  # the second finger's stroke
+    assert page.text("prediction").endswith(" sees 1")
+    page.click("undo")
+    assert page.text("prediction") == "Nothing to see yet"
 
 
 def test_a_test_digit_another_bar_and_an_upload(page, taught, taught_page, digits, tmp_path):
@@ -90,10 +103,8 @@ def test_what_cannot_be_read_is_said_and_the_old_answer_goes(page, taught_page, 
         ImageDraw.Draw(two).line([(left, 20), (left, 80)], fill=20, width=8)
     page.upload(tmp_path / "two.png", png(two))
     assert "2 characters: only the largest is read" in page.text("notes")
-    for content, words in (
-        (b"not an image", "Expected a readable picture"),
-        (png(np.full((60, 60), 240, np.uint8)), "no ink stands out"),
-    ):
+    blank = png(np.full((60, 60), 240, np.uint8))
+    for content, words in ((b"not an image", "Expected a readable picture"), (blank, "no ink stands out")):
         page.upload(tmp_path / f"{len(content)}.png", content)
         assert words in page.text("error") and page.text("prediction") == "Nothing to see yet"
         page.wait(lambda words=words: words in page.find("live").get_attribute("textContent"))
@@ -110,10 +121,8 @@ def test_two_digits_have_two_colours_and_one_may_be_another(page, pairs, tmp_pat
     assert page.text("truth").startswith(f"Its labels are {labels[0, 0]} and {labels[1, 1]}: ")
     seen, shown = page.text("prediction").split(" sees ")[1].split(" and "), page.figures()
     assert len(set(seen)) == 2 and len(shown) == 4
-    pixel = (
-        "return [...document.querySelectorAll('#pictures canvas')[{}].getContext('2d').getImageData(18, 18, 1, 1).data]"
-    )
-    orange, blue = (page.run(pixel.format(index)) for index in (1, 2))
+    pixel = "return [...document.querySelectorAll('#pictures canvas')[arguments[0]].getContext('2d')"
+    orange, blue = (page.run(f"{pixel}.getImageData(18, 18, 1, 1).data]", index) for index in (1, 2))
     assert orange[0] > orange[1] > orange[2] == 0 and blue[2] > blue[1] > blue[0] == 0
     page.driver.find_elements(By.CSS_SELECTOR, "#pictures button")[1].click()
     page.bars()[next(index for index in range(10) if str(index) not in seen)].click()
@@ -249,57 +258,26 @@ def test_text_stands_out_in_both_themes_one_place_speaks_and_numbers_say_how_the
     assert [element.get_attribute("id") for element in speaking] == ["live"] and page.run(UNNAMED) == []
     page.wait(lambda: page.find("live").get_attribute("textContent").startswith(page.text("prediction")))
     page.wait(lambda: page.driver.find_elements(By.CSS_SELECTOR, "#sweep circle"))
-    told = set()
-    for selector in (
-        ".bar",
-        "#second-best",
-        "#sliders label input",
-        "#push b",
-        "#votes-story b",
-        "#sweep svg",
-        "#growth svg",
-        "#scale-low",
-    ):
-        told.add(page.run(TOLD, selector))
+    numbers = "#second-best, #sliders label input, #push b, #votes-story b, #sweep svg, #growth svg, #scale-low"
+    told = {page.run(TOLD, selector) for selector in (".bar", *numbers.split(", "))}
     assert "" not in told and len(told) >= 7
 
 
 def test_it_is_served_by_a_get_on_this_machine_alone(taught_page):
-    command = [sys.executable, "-c", SERVE, str(taught_page)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": "."}) as process:
-        line = process.stdout.readline()
-        assert str(taught_page) in line
-        port = int(line.split("http://127.0.0.1:")[1].split()[0])
+    with PageServer(taught_page, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
 
         def ask(method, path, **headers):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
 
-        assert ask("GET", "/") == (200, taught_page.read_bytes())
-        for method, path, host in (
-            ("GET", "/page.html", "localhost"),
-            ("GET", "/../conftest.py", "localhost"),
-            ("GET", "/", "evil.example"),
-        ):
-            assert ask(method, path, Host=host)[0] == 404
+        assert ask("GET", "/") == ask("GET", "/", Host="localhost") == (200, taught_page.read_bytes())
+        assert ask("GET", "/page.html")[0] == ask("GET", "/../x")[0] == ask("GET", "/", Host="evil.example")[0] == 404
         assert ask("POST", "/")[0] == 501
         with pytest.raises(OSError):  # another address of this machine, which a server on 0.0.0.0 would answer
-            socket.create_connection(("127.0.0.2", port), timeout=5)
-        with pytest.raises(ValueError, match=f"Port {port} of 127.0.0.1 is taken .*Give another one, or 0"):
-            PageServer(taught_page, port)
-        process.send_signal(signal.SIGINT)
-        try:
-            assert process.wait(20) == 0
-        finally:
-            process.kill()
-
-
-SERVE = """
-import signal, sys
-from pathlib import Path
-from explorer.page.serve import serve
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
-serve(Path(sys.argv[1]), 0)
-"""
+            socket.create_connection(("127.0.0.2", server.server_port), timeout=5)
+        with pytest.raises(ValueError, match="of 127.0.0.1 is taken by another program. Give another one, or 0"):
+            PageServer(taught_page, server.server_port)
+        server.shutdown()

@@ -13,6 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from explorer.page.exported import export_page
 from input_data import Options, open_split
 from input_data.arrays import ImageArrays
 from input_data.dataset import Info
@@ -69,6 +70,13 @@ def taught():
     images = training.images.astype("float32") / 255
     trained.model.fit(images, training.labels, batch_size=64, epochs=1, verbose=0)
     return trained
+
+
+@pytest.fixture(scope="session")
+def taught_page(taught, digits, tmp_path_factory):
+    """The page of that network and of another one without a decoder."""
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    return export_page(taught, digits, path, untrained("capsule", (28, 28, 1), remake=False))
 
 
 class Page:

@@ -1,7 +1,7 @@
 """The page computes in the browser what the network computes here, holds all it needs, and overwrites nothing."""
 
 import base64
-import re
+import types
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ import pytest
 from explorer import robustness
 from explorer.page import exported
 from explorer.page.conftest import answers, some_split, untrained
-from explorer.page.descriptions import Weights, describe
-from explorer.page.exported import HERE, PAGE, WORKER, bundle, content, export_page
+from explorer.page.descriptions import describe
+from explorer.page.exported import bundle, content, export_page
 from input_data import open_split, prepare
 from input_data.arrays import ImageArrays
 from models import pretrained
@@ -51,12 +51,6 @@ def check_answers(page, trained, *given):
         squashed = net**2 / (1 + net**2) if type(trained.model).__name__ == "CapsNet" else 1 - np.exp(-net)
         np.testing.assert_allclose(step["lengths"], squashed, atol=1e-4)
     return shown, expected, drawn
-
-
-@pytest.fixture(scope="module")
-def taught_file(taught, digits, tmp_path_factory):
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    return export_page(taught, digits, path, untrained("capsule", (28, 28, 1), remake=False))
 
 
 NETWORKS = {
@@ -116,9 +110,8 @@ def routed(named, image, iterations, scale):
     types, atoms = named["conv_capsule1/biases"].shape[:2]
     features = np.maximum(convolved(image, named["conv1/weights"], 1) + named["conv1/biases"], 0)
     summed = convolved(features, named["conv_capsule1/weights"], 2).reshape(-1, types, atoms) / types
-    primary = (
-        squashed(summed + named["conv_capsule1/biases"].reshape(types, atoms)).transpose(1, 0, 2).reshape(-1, atoms)
-    )
+    primary = squashed(summed + named["conv_capsule1/biases"].reshape(types, atoms))  # [cells, types, atoms]
+    primary = primary.transpose(1, 0, 2).reshape(-1, atoms)
     bias = named["capsule2/biases"]  # [classes, atoms]
     votes = np.einsum("ia,iak->ik", primary, named["capsule2/weights"]).reshape(-1, *bias.shape)
     logits, steps = np.zeros(votes.shape[:2]), []  # [in, classes]
@@ -135,33 +128,18 @@ def routed(named, image, iterations, scale):
     return votes, steps
 
 
-@pytest.mark.parametrize("scale", [0, 1, 17, 50])
-def test_the_votes_are_those_of_numpy_in_every_iteration_however_sharp(page, taught, taught_file, digits, scale):
-    page.open(taught_file)
+def test_the_votes_are_those_of_numpy_in_every_iteration_however_sharp(page, taught, taught_page, digits):
+    page.open(taught_page)
     image = digits.images[3] / np.float32(255)
-    shown = ask(page, "pixels", image.ravel().tolist(), scale)["votes"]
-    votes, steps = routed(taught.model.named_variables(), image.reshape(28, 28, 1), 3, scale)
-    np.testing.assert_allclose(shown["lengths"], np.linalg.norm(votes, axis=2).ravel(), atol=1e-4)
-    for step, expected in zip(shown["steps"], steps, strict=True):
-        lengths = np.outer(np.ones(len(votes)), step["lengths"]).ravel()
-        step["cosines"] = np.array(step["agreement"]) / shown["lengths"] / lengths
-        for what, values in expected.items():
-            np.testing.assert_allclose(step[what], np.ravel(values), atol=2e-4, err_msg=what)
-
-
-def test_every_number_of_float16_survives_and_takes_half_the_room(page, taught_file):
-    numbers = np.arange(2**16, dtype=np.uint16).view(np.float16)
-    numbers = numbers[np.isfinite(numbers)].astype(np.float32)
-    weights = Weights()
-    assert weights.add(numbers) == {"kind": "float16", "start": 0, "count": numbers.size}
-    assert weights.add([1e-9, 1e9]) == {"kind": "float32", "start": 0, "count": 2}
-    page.open(taught_file)
-    script = (HERE / "worker.js").read_text(encoding="utf-8")
-    script = "const KINDS" + script.split("const KINDS")[1].split("// The description")[0]
-    script += "return [...fromHalves(unpack(arguments[0], 'float16'))].map((x) => Object.is(x, -0) ? '-0' : x);"
-    read = np.array(page.driver.execute_script(script, weights.as_text()["float16"]), float)
-    np.testing.assert_array_equal(read, numbers)
-    assert np.signbit(read).tolist() == np.signbit(numbers).tolist()
+    for scale in (0, 1, 17, 50):
+        shown = ask(page, "pixels", image.ravel().tolist(), scale)["votes"]
+        votes, steps = routed(taught.model.named_variables(), image, 3, scale)
+        np.testing.assert_allclose(shown["lengths"], np.linalg.norm(votes, axis=2).ravel(), atol=1e-4)
+        for step, expected in zip(shown["steps"], steps, strict=True):
+            lengths = np.tile(step["lengths"], len(votes))
+            step["cosines"] = np.array(step["agreement"]) / shown["lengths"] / lengths
+            for what, values in expected.items():
+                np.testing.assert_allclose(step[what], np.ravel(values), atol=2e-4, err_msg=what)
 
 
 def rgba(picture: np.ndarray) -> dict:
@@ -185,8 +163,8 @@ def photo(kind: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["dark on light", "light on dark", "uneven light", "two figures", "white on nothing"])
-def test_a_picture_becomes_what_python_makes_of_it(page, taught_file, kind):
-    page.open(taught_file)
+def test_a_picture_becomes_what_python_makes_of_it(page, taught_page, kind):
+    page.open(taught_page)
     received = ask(page, "picture", rgba(photo(kind)))
     image, notes = prepare("mnist", photo(kind), (28, 28, 1))
     np.testing.assert_allclose(np.reshape(received["image"], (28, 28)), image[..., 0], atol=0.02)
@@ -217,8 +195,8 @@ def test_own_images_and_other_pixels_are_prepared_as_in_python_too(page, tmp_pat
         ("shear", 0.3, robustness.sheared),
     ],
 )
-def test_the_page_moves_an_image_as_the_robustness_report_does(page, taught_file, digits, move, amount, change):
-    page.open(taught_file)
+def test_the_page_moves_an_image_as_the_robustness_report_does(page, taught_page, digits, move, amount, change):
+    page.open(taught_page)
     image = digits.images[:1].astype(np.float32) / 255
     moves = {"turn": 0, "right": 0, "down": 0, "scale": 1, "shear": 0} | {move: amount}
     script = bundle(("warp",)).removeprefix("(() => {").removesuffix("})();\n")
@@ -271,15 +249,6 @@ def test_a_page_replaces_itself_as_a_file_and_in_a_folder(taught, digits, tmp_pa
 
 
 def test_what_it_cannot_run_is_refused():
-    class Other:
-        image_shape = (28, 28, 1)
-
-    with pytest.raises(ValueError, match="The page runs CapsNet, EfficientCapsNet, .*Received: Other"):
-        describe(Trained(Other(), 0, "mnist", 1, ()), None)
-
-
-def test_a_bundle_has_no_module_left():
-    for names in (PAGE, WORKER):
-        assert not re.search(r"^\s*(import|export)\b", bundle(names), flags=re.MULTILINE)
-    with pytest.raises(AssertionError, match="page.js imports what does not come before"):
-        bundle(("page",))
+    other = Trained(types.SimpleNamespace(image_shape=(28, 28, 1)), 0, "mnist", 1, ())
+    with pytest.raises(ValueError, match="The page runs CapsNet, EfficientCapsNet, .*Received: SimpleNamespace"):
+        describe(other, None)

@@ -3,7 +3,7 @@
 import { barChart, lineChart } from "./charts.js";
 import { paintPicture } from "./pictures.js";
 import { complain, focus, name, state } from "./state.js";
-import { el, makeSlider, newest, setSlider, settled } from "./tools.js";
+import { el, explain, makeSlider, newest, setSlider, settled } from "./tools.js";
 import { makeMoves, warp } from "./warp.js";
 
 const PLACES_OF_A_SWEEP = 11, moveSliders = {};
@@ -41,7 +41,8 @@ export function buildMoves(change) {
       change();
     });
     moveSliders[key].row.classList.add("wide");
-    el("move-sliders").append(moveSliders[key].row);
+    el("move-sliders").append(explain(moveSliders[key].row, "How far the input is moved about its centre; pixels between four others are " +
+      "mixed from them. The network sees the moved input. The pictures show the input at either end."));
   }
   el("unmove").addEventListener("click", () => { setMoves(); sweep = null; paintMoves(); change(); });
   el("poses-figure").hidden = !state.network.atoms;

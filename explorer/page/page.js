@@ -13,7 +13,7 @@ import { announce, el, explain, listenForHows, newest, settled } from "./tools.j
 import { buildVotes, MOST_SHARP, paintVotes } from "./votes.js";
 
 const MODES = ["draw", "test", "upload"];
-let mode = "", pad = null, uploaded = null, turning = false; // turning: until the first touch
+let mode = "", pad = null, uploaded = null;
 
 function fail(error) { // removes the answer to an earlier input
   Object.assign(state, { base: null, seen: null, slots: [], active: 0 });
@@ -119,7 +119,7 @@ function followLink() {
 
 const writeLink = settled(300, () => {
   const { network, sharpness, step } = state, link = new URLSearchParams();
-  if (turning) return;
+  if (state.turning) return;
   if (mode === "test" && state.seen) {
     link.set("test", el("index").value);
     if (network.targets === 2) link.set("second", el("second").value);
@@ -194,14 +194,14 @@ async function start() {
     el("hint").textContent = "It turns until you touch the page";
     el("hint").hidden = false;
     let swept = false;
-    turning = true;
+    state.turning = true;
     turnUntilTouched((turn) => {
       if (!state.base) return;
       if (!swept) { swept = true; takeSweep(); }
       setMoves({ turn });
       lookAgain();
     }, () => {
-      turning = false;
+      state.turning = false;
       el("hint").hidden = mode === "test";
       setMoves();
       lookAgain();

@@ -12,6 +12,7 @@ export function buildRouting() {
   el("routing-about").textContent = "Each primary capsule votes for every class, and gives more weight to the classes where " +
     "the other votes agree with its own. First row: orange is more than an equal share, blue is less. Second row: orange is " +
     `agreement, blue disagreement. A square marks the centre of the ${routing.sees}×${routing.sees} pixels that its capsules see.`;
+  explain(el("step-story"), "An equal share is 1 divided by the number of classes. A length is that of the squashed sum of the weighted votes.");
   for (const id of ["scale-low", "scale-equal", "scale-high"])
     explain(el(id), "A share of the votes: the mean over the capsule types at a place, weighted by the lengths of their capsules.");
 }
