@@ -259,6 +259,7 @@ def test_text_stands_out_in_both_themes_one_place_speaks_and_numbers_say_how_the
     page.wait(lambda: page.find("live").get_attribute("textContent").startswith(page.text("prediction")))
     page.wait(lambda: page.driver.find_elements(By.CSS_SELECTOR, "#sweep circle"))
     numbers = "#second-best, #sliders label input, #push b, #votes-story b, #sweep svg, #growth svg, #scale-low"
+    ActionChains(page.driver).send_keys(Keys.TAB).perform()  # from now on, a focus can be seen
     told = {page.run(TOLD, selector) for selector in (".bar", *numbers.split(", "))}
     assert "" not in told and len(told) >= 7
 

@@ -131,7 +131,7 @@ def places(trained: Trained) -> dict[str, int] | None:
     """
     if type(trained.model).__name__ != "CapsNet":
         return None
-    rows, layer, named = trained.model.image_shape[0], trained.model.get_layer("conv_capsule1"), {}
+    rows, layer = trained.model.image_shape[0], trained.model.get_layer("conv_capsule1")
     named = trained.model.named_variables()
     first, second = (named[f"{name}/weights"].shape[0] for name in ("conv1", "conv_capsule1"))  # sides of the kernels
     before, step = 0, layer.strides[0]

@@ -99,7 +99,7 @@ function buildTour(page) {
 export function turnUntilTouched(turn, stop) {
   let touched = false;
   const touch = () => { if (!touched) { touched = true; stop(); } };
-  for (const event of ["pointerdown", "keydown"]) addEventListener(event, touch, { once: true, capture: true });
+  for (const event of ["pointerdown", "keydown", "hashchange"]) addEventListener(event, touch, { once: true, capture: true });
   const frame = (time) => {
     if (touched) return;
     turn(Math.round(280 * Math.sin(time / 2200)) / 10);

@@ -27,8 +27,10 @@ export function explain(element, how) {
 
 export function listenForHows() {
   const tip = el("tip");
-  const show = ({ target }) => {
+  let timer = 0;
+  const show = (target) => {
     const about = target.closest?.("[data-how]");
+    clearTimeout(timer);
     tip.hidden = !about;
     if (!about) return;
     tip.textContent = about.dataset.how;
@@ -36,9 +38,12 @@ export function listenForHows() {
     tip.style.left = `${Math.max(8, Math.min(left, innerWidth - width - 8))}px`;
     tip.style.top = `${bottom + height + 12 < innerHeight ? bottom + 6 : Math.max(8, top - height - 6)}px`;
   };
-  for (const event of ["pointerover", "focusin"]) document.addEventListener(event, show);
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
-  document.addEventListener("focusout", () => { tip.hidden = true; });
+  const hide = () => { clearTimeout(timer); tip.hidden = true; };
+  document.addEventListener("pointerover", ({ target }) => { hide(); timer = setTimeout(show, 500, target); });
+  document.addEventListener("focusin", ({ target }) => { if (target.matches(":focus-visible")) show(target); });
+  document.addEventListener("click", ({ target }) => { if (target.closest("[data-how][tabindex]")) show(target); }); // a tap
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+  for (const event of ["focusout", "pointerdown", "wheel"]) document.addEventListener(event, hide);
 }
 
 // A slider with a picture at each end: { row, input, ends, output }. `own` marks a place on its groove.

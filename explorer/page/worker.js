@@ -89,7 +89,10 @@ const questions = {
       : prepareFramed(rgba, rows, columns, depth, unit, preparation === "resized");
     return look(image, { notes });
   },
-  drawing: (strokes) => questions.picture(pictureOf(strokes, content.facts.targets)),
+  drawing(strokes) {
+    const { notes, ...answer } = questions.picture(pictureOf(strokes, content.facts.targets)), fitted = notes.pop();
+    return { ...answer, notes: [...notes, fitted.replace(/^cut from [\dx]+ to its ink/, "fitted like MNIST's digits")] };
+  },
   pixels: (pixels, sharpness) => look(Float32Array.from(pixels), { notes: [] }, sharpness),
   capsule: (label, capsule) => ({ drawn: picture(draw(label, Float32Array.from(capsule))) }),
   // What the decoder draws with each number of a capsule at either end of its slider; false from a slow decoder.
