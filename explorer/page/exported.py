@@ -85,6 +85,9 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
     networks = [network and describe(network, weights) for network in (trained, compared)]
     images, labels, wrong = _examples(trained, split)
     unit = _unit(images)
+    if not unit:  # standardised images take four bytes a pixel
+        kept = max(LARGEST_DATA // images[0].nbytes, 1)
+        images, labels, wrong = images[:kept], labels[:kept], [place for place in wrong if place < kept]
     pixels = np.round(images * unit).astype(np.uint8) if unit else images.astype("<f4")
     classes = networks[0].get("classes", {})
     details = {"examples": len(images), "atoms": classes.get("atoms", 0), "sharpness": classes.get("scale")}
@@ -158,7 +161,7 @@ def _examples(trained: Trained, split: Split) -> tuple[np.ndarray, np.ndarray, l
 
     pairs = trained.num_targets == 2
     size = read(np.arange(1))["images"].nbytes * (2 if pairs else 1)
-    count = min(len(split), EXAMPLES, max(LARGEST_DATA * 4 // size, 1))  # most are kept as bytes
+    count = min(len(split), EXAMPLES, max(LARGEST_DATA * 4 // size, 1))  # as bytes
     last = len(split) - 1 if trained.dataset == "folder" else count - 1
     indices = np.linspace(0, last, count).round().astype(int)
     images, labels, wrong = [], [], []

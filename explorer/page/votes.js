@@ -90,7 +90,7 @@ export function paintVotes() {
   el("step-name").textContent = `Iteration ${now + 1} of ${lastStep() + 1}`;
   el("step-back").disabled = now === 0;
   el("step-on").disabled = now === lastStep();
-  el("play").hidden = lastStep() === 0;
+  el("step-name").parentElement.hidden = lastStep() === 0;
   setSlider(slider, state.sharpness, network.sharpness, state.sharpness.toFixed(1));
   el("unsharpen").disabled = state.sharpness === network.sharpness;
   paintArrows(el("arrows"), votes, step, label, classes);
