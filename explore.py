@@ -52,7 +52,7 @@ class ExploreConfig(NetworkFlags):
     eval_size: int | None = flag(
         None, "number of test examples to use (default: all; 1000 with --robustness)", low=1, high=10**9
     )
-    serve: bool = flag(False, "serve a page to try the network on, at 127.0.0.1")
+    serve: bool = flag(False, "write a page to try the network on into its run's folder, and serve it at 127.0.0.1")
     port: int = flag(8000, "port of the page; 0 picks a free one", low=0, high=65535)
     export_page: str | None = flag(
         None,
@@ -107,15 +107,17 @@ def explore(config: ExploreConfig) -> int:
     split = data.for_network(saved)
     trained = load_described(checkpoint, saved)
     compared = load(config.compare, config, data) if config.compare else None
-    if config.serve:
-        from explorer.page.server import serve
-
-        serve(trained, split, config.port, compared)
-        return 0
-    if config.export_page:
+    if config.serve or config.export_page:
+        from explorer.findings import run_folder
         from explorer.page.exported import export_page
+        from explorer.page.serve import serve
 
-        say(export_page(trained, split, Path(config.export_page), compared))
+        page = Path(config.export_page) if config.export_page else run_folder(checkpoint) / "page.html"
+        page = export_page(trained, split, page, compared)
+        size = page.stat().st_size / 2**20
+        say(f"{page} ({size:.1f} MB) shows the network in any browser, without a server: open it with a double click.")
+        if config.serve:
+            serve(page, config.port)
         return 0
     from explorer.findings import examine, run_folder
 

@@ -108,18 +108,17 @@ def test_a_diagnosis_has_its_table_and_files(runs, capsys, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["diagnosis.json", "diagnosis.png"]
 
 
-def test_the_page_gets_the_network_its_test_split_and_the_port(runs, capsys, monkeypatch):
+def test_the_page_is_written_into_the_runs_folder_and_served(runs, capsys, monkeypatch):
     calls = []
-    page = types.SimpleNamespace(serve=lambda *arguments: calls.append(arguments))
-    monkeypatch.setitem(sys.modules, "explorer.page.server", page)
+    monkeypatch.setattr("explorer.page.serve.serve", lambda *arguments: calls.append(arguments))
     monkeypatch.setitem(sys.modules, "matplotlib", None)  # the page does without
     code, out = run(capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--serve", "--port=1234")
-    assert code == 0, out
-    ((trained, split, port, compared),) = calls
-    assert trained.num_targets == 2 and trained.step == 2 and port == 1234 and compared is None
-    assert split.info.image_shape == (36, 36, 1) and len(split) == 1000
-    monkeypatch.setattr(page, "serve", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert run(capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--serve")[0] == 130
+    page = runs / "double/page.html"
+    assert code == 0 and f"{page} (" in out and calls == [(page, 1234)], out
+    page.write_text("<title>the user's own</title>")
+    code, out = run(capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--serve")
+    assert code == 1 and "exists and is not a page" in out and "own" in page.read_text() and len(calls) == 1
+    page.unlink()
 
 
 def test_the_page_becomes_a_file_with_another_network_beside(runs, capsys, tmp_path):
@@ -134,16 +133,16 @@ def test_the_page_becomes_a_file_with_another_network_beside(runs, capsys, tmp_p
 
 def test_without_a_checkpoint_it_is_the_network_that_ships(shipped, capsys, monkeypatch):
     calls = []
-    for module, name in (("explorer.page.server", "serve"), ("explorer.pictures", "draw_all")):
-        stub = types.SimpleNamespace(**{name: lambda *arguments: calls.append(arguments)})
-        monkeypatch.setitem(sys.modules, module, stub)
+    monkeypatch.setattr("explorer.page.serve.serve", lambda *arguments: calls.append(arguments))
+    stub = types.SimpleNamespace(draw_all=lambda *arguments: calls.append(arguments))
+    monkeypatch.setitem(sys.modules, "explorer.pictures", stub)
     for flags in (["--serve"], ["--eval_size=50"]):
         code, out = run(capsys, *flags)
         assert code == 0 and "No --checkpoint given: using --checkpoint=pretrained:capsnet_mnist_small\n" in out, out
-    (trained, split, port, compared), (examined, _, folder, *_) = calls
-    assert (trained.step, len(split), port, compared) == (2, 1000, 8000, None)
-    assert (examined.trained.step, len(examined.labels)) == (2, 50)
-    assert folder == Path("runs/pretrained/capsnet_mnist_small/pictures")
+    folder = Path("runs/pretrained/capsnet_mnist_small")
+    page, (examined, _, pictures, *_) = calls
+    assert page == (folder / "page.html", 8000) and (folder / "page.html").is_file()
+    assert (examined.trained.step, len(examined.labels), pictures) == (2, 50, folder / "pictures")
 
 
 def test_every_job_takes_a_network_that_ships(shipped, runs, capsys, monkeypatch):

@@ -1,7 +1,7 @@
 // The card with the answer: what the network sees, and a bar for each class.
 
-import { focus, name, PLACES, state, words } from "./state.js";
-import { announce, el, make } from "./tools.js";
+import { name, PLACES, state, words } from "./state.js";
+import { announce, el, explain, make } from "./tools.js";
 
 export function buildAnswer(choose) {
   const { network } = state, capsules = network.score === "length";
@@ -10,6 +10,8 @@ export function buildAnswer(choose) {
     ? "The length of a class's capsule says how sure the network is that the class is present. Choose a bar to look into its capsule."
     : "Each bar shows how sure the network is of a class.";
   el("bars").className = network.compared ? "compared" : "";
+  const how = capsules ? `The length of its capsule: the root of the sum of the squares of its ${network.atoms} numbers.`
+    : "The network's last layer has a number for each class, which becomes a score from 0 to 1.";
   el("bars").append(...network.classes.map((text, label) => {
     const track = make("span", { className: "track" }, make("span", { className: "fill" }));
     const bar = make("button", { type: "button", className: "bar" },
@@ -18,9 +20,10 @@ export function buildAnswer(choose) {
       track.append(make("span", { className: "fill rival" }));
       bar.append(make("span", { className: "value rival" }));
     }
-    bar.addEventListener("click", () => choose(label));
-    return bar;
+    bar.addEventListener("click", () => { if (state.seen && network.atoms) choose(label); });
+    return explain(bar, how);
   }));
+  explain(el("second-best"), how);
   if (!network.compared) return;
   el("legend").hidden = false;
   el("legend").append(make("span", { className: "key ours" }), `${network.score} of this network `,
@@ -43,17 +46,15 @@ export function paintAnswer() {
     const other = seen && network.compared ? `, ${rival.toFixed(2)} by ${network.compared}` : "";
     bar.setAttribute("aria-label", seen ? `${name(label)}, ${score.toFixed(2)}${other}` : name(label));
     bar.setAttribute("aria-pressed", network.atoms > 0 && slots.some((slot) => slot.label === label));
-    bar.disabled = !seen || !network.atoms;
+    bar.setAttribute("aria-disabled", !seen || !network.atoms); // not disabled: it says how its number is computed
   });
 }
 
 function paintWords() {
-  const { seen, network } = state, title = el("prediction");
+  const { seen, network } = state, title = el("prediction"), truth = el("truth");
   title.textContent = seen ? "" : "Nothing to see yet";
   el("second-best").textContent = seen ? "" : "Draw, or choose a test image";
-  const truth = el("truth");
-  truth.textContent = "";
-  truth.className = "";
+  truth.textContent = truth.className = "";
   el("notes").replaceChildren(...(seen ? seen.notes : []).map((note) => make("li", { textContent: note })));
   if (!seen) return;
   const { scores, chosen, labels } = seen, sure = chosen.every((label) => scores[label] > 0.5);
@@ -69,5 +70,5 @@ function paintWords() {
   const next = others.reduce((a, b) => (scores[b] > scores[a] ? b : a), others[0]);
   el("second-best").textContent = `${network.score} ${chosen.map((label) => scores[label].toFixed(2)).join(" and ")}` +
     (next === undefined ? "" : `; next is ${name(next)} with ${scores[next].toFixed(2)}`);
-  announce(`${title.textContent}, ${el("second-best").textContent}. ${truth.textContent}`);
+  if (!state.turning) announce(`${title.textContent}, ${el("second-best").textContent}. ${truth.textContent}`);
 }

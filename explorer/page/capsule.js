@@ -2,19 +2,29 @@
 
 import { COLOURS, paintPair, paintPicture } from "./pictures.js";
 import { complain, name, PLACES, state } from "./state.js";
-import { el, make, newest } from "./tools.js";
+import { el, explain, make, makeSlider, newest, paced, setSlider } from "./tools.js";
 
-const REACH = 0.25; // how far a slider moves each way, as in the paper
+const sliders = [];
+
+// How far each slider reaches from 0.
+const reachOf = (slot) => Math.max(0.5, Math.ceil(20 * Math.max(...state.seen.capsules[slot.label].map(Math.abs)) + 3) / 20);
 
 export const redraw = newest(complain, async (slot) => {
-  const start = performance.now(), { answers, seen } = state;
+  const { answers, seen } = state;
   const capsule = seen.capsules[slot.label].map((value, index) => value + slot.offsets[index]);
   const { drawn } = await answers.capsule(slot.label, capsule);
   if (!state.slots.includes(slot)) return; // the input has changed meanwhile
   slot.picture = drawn;
   paintPictures();
-  el("speed").textContent = `Redrawn in ${Math.ceil(performance.now() - start)} ms`;
 });
+
+// What the decoder draws at both ends of each slider.
+const drawEnds = newest(complain, async (slot, seen) => {
+  const pictures = await state.answers.ends(slot.label, seen.capsules[slot.label], reachOf(slot));
+  if (pictures && state.slots[state.active]?.label === slot.label)
+    sliders.forEach(({ ends }, index) => ends.forEach((end, side) => paintPicture(end, pictures[index][side])));
+});
+const drawEndsSoon = paced(500, () => { if (state.slots.length) drawEnds(state.slots[state.active], state.seen); });
 
 export function buildCapsule(chooseSlot) {
   const { network } = state;
@@ -31,8 +41,7 @@ export function buildCapsule(chooseSlot) {
   if (network.targets === 2) {
     el("pictures").className = "pair";
     for (const [index, className] of PLACES.entries()) {
-      const ariaLabel = `Look into digit ${index + 1}`;
-      const button = make("button", { type: "button", ariaLabel }, canvas(`Digit ${index + 1}`));
+      const button = make("button", { type: "button", ariaLabel: `Look into digit ${index + 1}` }, canvas(`Digit ${index + 1}`));
       button.addEventListener("click", () => chooseSlot(index));
       pictures.push(figure(className, "drawn", button));
     }
@@ -40,14 +49,14 @@ export function buildCapsule(chooseSlot) {
   } else pictures.push(figure("", "drawn", canvas("Reconstruction")));
   el("pictures").append(...pictures);
   for (let index = 0; index < network.atoms; index++) {
-    const ariaLabel = `Dimension ${index + 1}`;
-    const input = make("input", { type: "range", min: -REACH, max: REACH, step: 0.01, ariaLabel });
-    input.addEventListener("input", () => {
-      state.slots[state.active].offsets[index] = Number(input.value);
+    sliders.push(makeSlider(index + 1, `Dimension ${index + 1}`, { low: -1, high: 1, step: 0.01 }, (value) => {
+      const slot = state.slots[state.active];
+      slot.offsets[index] = value - state.seen.capsules[slot.label][index];
       paintSliders();
-      redraw(state.slots[state.active]);
-    });
-    el("sliders").append(make("label", { className: "slider" }, make("span", { textContent: index + 1 }), input, make("output")));
+      redraw(slot);
+    }));
+    el("sliders").append(explain(sliders[index].row, `Number ${index + 1} of the capsule. The mark is what the network made of the ` +
+      "input; the pictures show what the decoder draws with this number at either end and the others as they are."));
   }
   el("reset").addEventListener("click", () => {
     state.slots[state.active].offsets.fill(0);
@@ -60,6 +69,7 @@ export function paintCapsule() {
   if (!state.network.decoder) return;
   paintPictures();
   paintSliders();
+  drawEndsSoon();
 }
 
 function paintPictures() {
@@ -79,14 +89,12 @@ function paintPictures() {
 }
 
 function paintSliders() {
-  const { seen, slots, active } = state, slot = slots[active];
+  const { seen, slots, active } = state, slot = slots[active], reach = slot ? reachOf(slot) : 1;
   el("capsule-title").textContent = slot ? `What the capsule of ${name(slot.label)} draws` : "What the capsule draws";
   el("reset").disabled = !slot;
-  [...el("sliders").children].forEach((row, index) => {
-    const input = row.querySelector("input"), offset = slot ? slot.offsets[index] : 0;
-    input.disabled = !slot;
-    input.value = offset;
-    const value = slot ? (seen.capsules[slot.label][index] + offset).toFixed(2) : "";
-    row.querySelector("output").textContent = value === "-0.00" ? "0.00" : value;
+  sliders.forEach((slider, index) => {
+    const own = slot ? seen.capsules[slot.label][index] : 0, value = own + (slot ? slot.offsets[index] : 0);
+    Object.assign(slider.input, { min: -reach, max: reach, disabled: !slot });
+    setSlider(slider, value, own, slot ? value.toFixed(2).replace("-0.00", "0.00") : "");
   });
 }

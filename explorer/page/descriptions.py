@@ -1,4 +1,7 @@
-"""Describes a network, with its weights, for `network.js`, which runs it in the browser."""
+"""Describes a network, with its weights, for `network.js` and `efficient.js`, which run it in the browser.
+
+Weights are found by their names in a checkpoint, and strides and paddings by the names of the layers.
+"""
 
 import base64
 from collections.abc import Callable
@@ -7,11 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from models.baseline import Baseline, PaperBaseline
-from models.capsnet import CapsNet
-from models.network import CapsuleNetwork
-from models.efficient import EfficientCapsNet
-from models.upsampling_decoder import UpsamplingDecoder
 from runner.loader import Trained
 
 
@@ -44,125 +42,152 @@ class Weights:
         return {kind: base64_text(b"".join(values.tobytes() for values in each)) for kind, each in self.arrays.items()}
 
 
+@dataclass
+class Network:
+    """A network's weights by name, and its layers.
+
+    Args:
+        model: the network.
+        weights: what takes the weights up for the page.
+    """
+
+    model: Any
+    weights: Weights
+
+    def __post_init__(self):
+        self.named = {name: np.asarray(values) for name, values in self.model.named_variables().items()}
+
+    def add(self, name: str) -> dict[str, Any]:
+        return self.weights.add(self.named[name])
+
+    def convolution(self, name: str, layer: Any = None) -> dict[str, Any]:
+        layer = layer or self.model.get_layer(name.split("/")[-1])
+        kernel = self.named[f"{name}/weights"]  # [size, size, depth, channels]
+        size, channels = kernel.shape[0], kernel.shape[3]
+        shape = {"size": size, "stride": layer.strides[0], "padding": layer.padding, "channels": channels}
+        return {"kernel": self.add(f"{name}/weights"), "bias": self.add(f"{name}/biases")} | shape
+
+    def dense(self, name: str, relu: bool) -> dict[str, Any]:
+        return {"kernel": self.add(f"{name}/weights"), "bias": self.add(f"{name}/biases"), "relu": relu}
+
+    def classes(self, name: str) -> dict[str, Any]:
+        """The layer of class capsules, whose kernel is [in, atoms_in, classes·atoms]."""
+        inputs = self.named[f"{name}/weights"].shape[0]
+        scale = getattr(self.model.hparams, "routing_scale", 1)
+        return {
+            "kernel": self.add(f"{name}/weights"),
+            "bias": self.add(f"{name}/biases"),
+            "classes": self.model.num_classes,
+            "atoms": self.named[f"{name}/weights"].shape[2] // self.model.num_classes,
+            "scale": inputs**0.5 if scale == "sqrt" else float(scale),
+        }
+
+    def decoder(self) -> list[dict[str, Any]] | dict[str, Any] | None:
+        names = [name.removesuffix("/weights") for name in self.named if name.startswith("recons/")]
+        names = [name for name in names if not name.endswith("/biases")]
+        if not names:
+            return None
+        if "recons/dense" not in names:
+            return [self.dense(name, relu=name is not names[-1]) for name in names]
+        side = round(self.named["recons/dense/biases"].size ** 0.5)  # of the small image that it enlarges
+        layers = [(name, getattr(self.model.decoder, name.split("/")[1])) for name in names[1:]]
+        convolutions = [self.convolution(name, layer) for name, layer in layers]
+        return {"side": side, "first": self.dense("recons/dense", relu=False), "convolutions": convolutions}
+
+
 def describe(trained: Trained, weights: Weights) -> dict[str, Any]:
-    """A network as `network.js` runs it; its weights are added to `weights`.
+    """A network as the page runs it; its weights are added to `weights`.
 
     Raises:
-        ValueError: a kind of network that it cannot run.
+        ValueError: a kind of network that the page cannot run.
     """
-    model = trained.model
-    if type(model) not in _DESCRIPTIONS:
-        raise ValueError(
-            f"--export_page supports {', '.join(kind.__name__ for kind in _DESCRIPTIONS)}. Received a "
-            f"{type(model).__name__}: use --serve."
-        )
+    model, kind = trained.model, type(trained.model).__name__
+    if kind not in _DESCRIPTIONS or (kind == "CapsNet" and not isinstance(model.hparams.routing, int)):
+        raise ValueError(f"The page runs {', '.join(_DESCRIPTIONS)} with their own routing. Received: {kind}.")
     rows, columns, depth = model.image_shape
-    return _DESCRIPTIONS[type(model)](model, weights) | {"rows": rows, "columns": columns, "depth": depth}
+    return _DESCRIPTIONS[kind](Network(model, weights)) | {"rows": rows, "columns": columns, "depth": depth}
 
 
-def _convolution(layer, weights: Weights) -> dict[str, Any]:
-    return {
-        "kernel": weights.add(layer.kernel),
-        "bias": weights.add(layer.bias),
-        "size": layer.kernel_size[0],
-        "stride": layer.strides[0],
-        "padding": layer.padding,
-        "channels": layer.filters,
-    }
-
-
-def _dense(layer, weights: Weights, relu: bool) -> dict[str, Any]:
-    return {"kernel": weights.add(layer.kernel), "bias": weights.add(layer.bias), "relu": relu}
-
-
-def _capsules(model: CapsNet, weights: Weights) -> dict[str, Any]:
-    primary, classes = model.primary, model.classes
+def _capsules(network: Network) -> dict[str, Any]:
+    hparams, layer = network.model.hparams, network.model.get_layer("conv_capsule1")
+    types, atoms = network.named["conv_capsule1/biases"].shape[:2]
+    primary = network.convolution("conv_capsule1")
+    factor = getattr(layer, "scale", 1 / (types + bool(hparams.leaky)))  # of the sum before the bias, as in 2017
+    primary |= {"offset": primary["bias"], "bias": None, "types": types, "atoms": atoms, "coefficient": factor}
     return {
         "kind": "capsules",
-        "conv1": _convolution(model.conv1, weights),
-        "primary": {
-            "kernel": weights.add(primary.kernel),
-            "bias": None,
-            "offset": weights.add(primary.bias),
-            "size": primary.kernel_size[0],
-            "stride": primary.strides[0],
-            "padding": primary.padding,
-            "channels": primary.types * primary.atoms,
-            "types": primary.types,
-            "atoms": primary.atoms,
-            "coefficient": 1 / (primary.types + bool(primary.leaky)),
-        },
-        "classes": {
-            "kernel": weights.add(classes.kernel),
-            "bias": weights.add(classes.bias),
-            "classes": classes.num_capsules,
-            "atoms": classes.atoms,
-            "routing": classes.routing,
-            "leaky": classes.leaky,
-        },
-        "decoder": _decoder(model, weights),
+        "conv1": network.convolution("conv1"),
+        "primary": primary,
+        "classes": network.classes("capsule2") | {"routing": hparams.routing, "leaky": hparams.leaky},
+        "decoder": network.decoder(),
     }
 
 
-def _decoder(model: CapsuleNetwork, weights: Weights) -> list[dict[str, Any]] | dict[str, Any] | None:
-    if model.decoder is None:
+def places(trained: Trained) -> dict[str, int] | None:
+    """The position over the image of the grid of primary capsules that are routed to the classes; None: no grid.
+
+    "first" is the centre of the first capsule's receptive field, in pixels from the centre of the first pixel, "step"
+    the distance to the next one, and "sees" the side of the field.
+    """
+    if type(trained.model).__name__ != "CapsNet":
         return None
-    if isinstance(model.decoder, UpsamplingDecoder):
-        first, *convolutions = model.decoder.stack
-        return {
-            "side": model.decoder.SIDE,
-            "first": _dense(first, weights, relu=False),
-            "convolutions": [_convolution(layer, weights) for layer in convolutions],
-        }
-    stack = model.decoder.stack
-    return [_dense(layer, weights, relu=layer is not stack[-1]) for layer in stack]
+    rows, layer = trained.model.image_shape[0], trained.model.get_layer("conv_capsule1")
+    named = trained.model.named_variables()
+    first, second = (named[f"{name}/weights"].shape[0] for name in ("conv1", "conv_capsule1"))  # sides of the kernels
+    before, step = 0, layer.strides[0]
+    if layer.padding == "same":  # conv1 then keeps the size
+        covered = (-(-rows // step) - 1) * step + second
+        before = first // 2 + max(covered - rows, 0) // 2
+    return {"first": (first + second - 1) // 2 - before, "step": step, "sees": first + second - 1}
 
 
-def _efficient(model: EfficientCapsNet, weights: Weights) -> dict[str, Any]:
-    primary, classes = model.primary, model.classes
+def _efficient(network: Network) -> dict[str, Any]:
     convolutions = []
     for index in range(1, 5):
-        norm = getattr(model, f"norm{index}")
-        factor, offset = np.asarray(norm.gamma), np.asarray(norm.beta)
-        if not model.instance:
-            factor = factor / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
-            offset = offset - np.asarray(norm.moving_mean) * factor
-        normalisation = {"factor": weights.add(factor), "offset": weights.add(offset), "own": model.instance}
-        normalisation["slope"] = 0.3 if model.instance else 0
-        convolutions.append(_convolution(getattr(model, f"conv{index}"), weights) | normalisation)
+        factor, offset = (network.named[f"norm{index}/{name}"] for name in ("gamma", "beta"))
+        instance = f"norm{index}/moving_mean" not in network.named
+        if not instance:
+            variance = network.named[f"norm{index}/moving_variance"]
+            factor = factor / np.sqrt(variance + network.model.get_layer(f"norm{index}").epsilon)
+            offset = offset - network.named[f"norm{index}/moving_mean"] * factor
+        normalisation = {"factor": network.weights.add(factor), "offset": network.weights.add(offset)}
+        normalisation |= {"instance": instance, "slope": 0.3 if instance else 0}
+        convolutions.append(network.convolution(f"conv{index}") | normalisation)
     return {
         "kind": "efficient",
         "convolutions": convolutions,
         "primary": {
-            "kernel": weights.add(primary.kernel),
-            "bias": weights.add(primary.bias),
-            "size": primary.kernel_size,
-            "stride": primary.strides[0],
-            "atoms": primary.atoms,
+            "kernel": network.add("primary/weights"),
+            "bias": network.add("primary/biases"),
+            "size": network.named["primary/weights"].shape[:2],
+            "stride": network.model.get_layer("primary").strides[0],
+            "atoms": network.named["classes/weights"].shape[1],
         },
-        "classes": {
-            "kernel": weights.add(classes.kernel),
-            "bias": weights.add(classes.bias),
-            "classes": classes.num_capsules,
-            "atoms": classes.atoms,
-        },
-        "decoder": _decoder(model, weights),
+        "classes": network.classes("classes"),
+        "decoder": network.decoder(),
     }
 
 
-def _baseline(model: Baseline | PaperBaseline, weights: Weights) -> dict[str, Any]:
-    head = [layer for layer in model.head if layer.weights]  # dropout does nothing here
+def _baseline(network: Network) -> dict[str, Any]:
+    layers = [name.removesuffix("/weights") for name in network.named if name.endswith("/weights")]
+    pools = {layer.name for layer in network.model.layers}
+    convolutions = [
+        network.convolution(name) | {"pooled": name.replace("conv", "pool") in pools}
+        for name in layers
+        if name.startswith("conv")
+    ]
+    head = [name for name in layers if not name.startswith("conv")]
     return {
         "kind": "convolutions",
-        "loss": model.hparams.loss_type,
-        "convolutions": [_convolution(layer, weights) | {"pooled": bool(pool)} for layer, *pool in model.convolutions],
-        "head": [_dense(layer, weights, relu=layer is not head[-1]) for layer in head],
+        "loss": network.model.hparams.loss_type,
+        "convolutions": convolutions,
+        "head": [network.dense(name, relu=name != head[-1]) for name in head],
     }
 
 
-_DESCRIPTIONS: dict[type, Callable] = {
-    CapsNet: _capsules,
-    EfficientCapsNet: _efficient,
-    Baseline: _baseline,
-    PaperBaseline: _baseline,
+_DESCRIPTIONS: dict[str, Callable] = {
+    "CapsNet": _capsules,
+    "EfficientCapsNet": _efficient,
+    "Baseline": _baseline,
+    "PaperBaseline": _baseline,
 }

@@ -1,7 +1,7 @@
 // Runs Efficient-CapsNet: its convolutions, depthwise primary capsules, self-attention routing, and the decoder of its
 // network for smallNORB.
 
-import { asLists, convolve, dense, lengthOf, votesOf } from "./network.js";
+import { agreementOf, asLists, convolve, dense, lengthOf, lengthsOf, softmaxes, stepOf, votesOf } from "./network.js";
 
 // LeakyReLU in place.
 function leak(values, slope) {
@@ -43,39 +43,36 @@ function depthwiseCapsules({ rows, columns, channels, data }, { kernel, bias, si
 }
 
 // One pass: a vote's weight is its agreement with the sum of all votes, plus a learned bias [classes, inputs].
-function attended(primary, primaryAtoms, { kernel, bias, classes, atoms }) {
+function attended(primary, primaryAtoms, { kernel, bias, classes, atoms }, scale) {
   const width = classes * atoms, votes = votesOf(primary, primaryAtoms, kernel, width), inputs = votes.length / width;
-  const total = new Float64Array(width), capsules = new Float32Array(width);
+  const total = new Float32Array(width), capsules = new Float32Array(width);
   votes.forEach((value, place) => { total[place % width] += value; });
-  for (let i = 0; i < inputs; i++) {
-    const logits = new Float64Array(classes);
-    for (let k = 0; k < width; k++) logits[Math.floor(k / atoms)] += votes[i * width + k] * total[k] / Math.sqrt(atoms);
-    const peak = Math.max(...logits), shares = logits.map((logit) => Math.exp(logit - peak));
-    const sum = shares.reduce((a, b) => a + b);
-    for (let k = 0; k < width; k++) {
-      const label = Math.floor(k / atoms);
-      capsules[k] += (shares[label] / sum + bias[label * inputs + i]) * votes[i * width + k];
-    }
-  }
-  return exponentialSquash(capsules, atoms);
+  const logits = agreementOf(votes, total, atoms).map((value) => value * scale / Math.sqrt(atoms));
+  const shares = softmaxes(logits, classes).map((share, i) => share + bias[i % classes * inputs + Math.floor(i / classes)]);
+  votes.forEach((value, place) => { capsules[place % width] += shares[Math.floor(place / atoms)] * value; });
+  exponentialSquash(capsules, atoms);
+  const about = { lengths: lengthsOf(votes, atoms), primary: lengthsOf(primary, primaryAtoms) };
+  about.steps = [stepOf(about, shares, agreementOf(votes, capsules, atoms), capsules, null, classes, atoms)];
+  return { capsules, votes: about };
 }
 
 // The scores [classes] of an image, and its capsules.
-export function runEfficient(network, image) {
+export function runEfficient(network, image, scale) {
   let hidden = image;
   for (const layer of network.convolutions) {
     hidden = convolve(hidden, layer);
     leak(hidden.data, layer.slope);
-    if (layer.own) standardise(hidden);
+    if (layer.instance) standardise(hidden);
     const { channels, data } = hidden, { factor, offset } = layer; // of the normalisation, by channel
     data.forEach((value, place) => {
       data[place] = value * factor[place % channels] + offset[place % channels];
     });
   }
   const { classes, atoms } = network.classes;
-  const capsules = attended(depthwiseCapsules(hidden, network.primary), network.primary.atoms, network.classes);
+  const primary = depthwiseCapsules(hidden, network.primary);
+  const { capsules, votes } = attended(primary, network.primary.atoms, network.classes, scale);
   const scores = Array.from({ length: classes }, (_, label) => Math.sqrt(lengthOf(capsules, label * atoms, atoms) ** 2 + 1e-7));
-  return { scores, capsules: asLists(capsules, classes, atoms) };
+  return { scores, capsules: asLists(capsules, classes, atoms), votes };
 }
 
 // A map twice as large, bilinear: each new pixel lies a quarter of a pixel from an old one, and edges are repeated.

@@ -1,11 +1,10 @@
-"""Writes the page as a file that holds a network, its decoder and test images and needs no server.
+"""Writes the page as a file that holds a network, its decoder and test images, and needs no server.
 
-The HTML, CSS and JavaScript are those of the served page, but `local.js` and a worker replace `main.js` and
-`server.js`. Browsers neither load modules nor fetch data from `file:`. The modules are therefore joined into one plain
-script for the page and one for the worker, and all data are text in a script. Inference is 200 lines of JavaScript on
-typed arrays. onnxruntime-web would add 11 to 25 MB of WebAssembly, which no browser loads from `file:`, and the network
-answers within tens of milliseconds without it. Weights that are exact in float16, such as most of those in
-`pretrained/`, are stored as float16, and all others as float32: rounding them would change a length by more than 1e-4.
+Browsers neither load modules nor fetch data from `file:`. The modules are therefore joined into one plain script for
+the page and one for the worker, and all data are text in a script. Inference is 300 lines of JavaScript on typed
+arrays: a runtime such as onnxruntime-web has 13 MB, more than page and network together, and the network answers within
+tens of milliseconds. Weights that are exact in float16, such as most of those in `pretrained/`, are stored as float16,
+and all others as float32: rounding them would change a length by more than 1e-4.
 """
 
 import json
@@ -15,100 +14,165 @@ from typing import Any
 
 import numpy as np
 
-from explorer.page.descriptions import Weights, base64_text, describe
-from explorer.page.inference import facts
-from explorer.page.strokes import BOXES
+from explorer.compare import check_comparable, network_names
+from explorer.page.descriptions import Weights, base64_text, describe, places
 from input_data import Split
 from input_data.formats.files import atomic_write
-from runner.evaluation import hits, top_labels
 from runner.loader import Trained
 
 HERE = Path(__file__).parent
-EXAMPLES = 200  # test images in the file
-SEARCHED = 2000  # test images in which wrong answers are searched for
-WRONG = 20  # wrong answers among the examples, if there are so many
-LARGEST = 64 * 2**20  # bytes of a picture to upload
-LARGEST_SIDE = 600  # pixels to which it is reduced
-PAGE = ("tools", "state", "pictures", "charts", "pad", "warp", "answer", "capsule", "moves", "routing", "page", "local")
-WORKER = ("network", "efficient", "strokes", "upload", "worker")
+EXAMPLES = 1000  # test images in the file
+LARGEST_DATA = 4 * 2**20  # bytes of them; fewer images if they are large
+LARGEST_SIDE = 2000  # pixels to which a picture is reduced before the worker prepares it
+TITLE = "<title>Inside a capsule network</title>"  # by which a page is known again
+PAGE = (
+    *("tools", "state", "pictures", "charts", "pad", "warp", "answer", "answers", "capsule", "moves", "votes"),
+    *("routing", "guide", "page"),
+)
+WORKER = ("network", "efficient", "paper", "upload", "worker")
 # The page can request nothing from anywhere else.
 POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'self' file: blob:; worker-src blob:; "
-    "style-src 'unsafe-inline' 'self' file:; img-src data: blob:"
+    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; "
+    "img-src data: blob:"
 )
 
 
-def export_page(trained: Trained, split: Split, path: Path, compared: Trained | None = None) -> str:
-    """Writes the page as one `.html` file, or else as a folder with an `index.html`.
+def export_page(trained: Trained, split: Split, path: Path, compared: Trained | None = None) -> Path:
+    """Writes the page to one `.html` file, or to `index.html` in a folder.
 
     Args:
         trained: the network and its facts.
-        split: the examples to choose from; the first ones, and some that the network gets wrong, go into the page.
-        path: the file or folder, which is replaced if it is such a page already.
-        compared: see `explorer.page.inference.Inspector`.
+        split: the test images.
+        path: the file or folder. A file that is there is replaced only if it is such a page.
+        compared: another network of the same images and classes, whose scores are shown too; None: no other network.
 
     Returns:
-        A line that says what was written.
+        The file.
 
     Raises:
-        ValueError: the page cannot run this kind of network, or the folder holds something else.
+        ValueError: the page cannot run this kind of network, or `path` holds something else.
     """
+    file = path if path.suffix.lower() in (".html", ".htm") else path / "index.html"
+    _check_free(path, file)
     data = f"globalThis.exportedNetwork = {_as_script(content(trained, split, compared))};\n"
-    page, style = bundle(PAGE), (HERE / "page.css").read_text(encoding="utf-8")
+    style = (HERE / "page.css").read_text(encoding="utf-8")
     html = (HERE / "page.html").read_text(encoding="utf-8")
     html = html.replace("<head>", f'<head>\n  <meta http-equiv="Content-Security-Policy" content="{POLICY}">')
-    style_link, script_link = (
-        '<link rel="stylesheet" href="/page.css">',
-        '<script type="module" src="/main.js"></script>',
-    )
-    if path.suffix.lower() in (".html", ".htm"):
-        html = html.replace(style_link, f"<style>\n{style}</style>")
-        html = html.replace(script_link, f"<script>\n{data}</script>\n  <script>\n{page}</script>")
-        files = {path: html}
-    else:
-        if path.exists() and not (path.is_dir() and ((path / "index.html").exists() or not any(path.iterdir()))):
-            raise ValueError(f"{path} exists and is not a page. Give the name of a new folder, or a file NAME.html.")
-        path.mkdir(parents=True, exist_ok=True)
-        html = html.replace(style_link, '<link rel="stylesheet" href="page.css">')
-        html = html.replace(script_link, '<script src="network.js"></script>\n  <script src="page.js"></script>')
-        files = {path / "network.js": data, path / "page.js": page, path / "page.css": style, path / "index.html": html}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(*files) as drafts:
-        for draft, text in zip(drafts, files.values(), strict=True):
-            draft.write_text(text, encoding="utf-8")
-    start = path if path in files else path / "index.html"
-    size = sum(file.stat().st_size for file in files) / 2**20
-    return f"{start} ({size:.1f} MB) shows the network in any browser, without a server: open it with a double click."
+    html = html.replace('<link rel="stylesheet" href="page.css">', f"<style>\n{style}</style>")
+    # The data come last, so that the browser can show "Loading the network" while it reads them.
+    scripts = f"<script>\n{data}</script>\n  <script>\n{bundle(PAGE)}</script>"
+    html = html.replace('<script src="page.js"></script>', scripts)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(file) as (draft,):
+        draft.write_text(html, encoding="utf-8")
+    return file
+
+
+def _check_free(path: Path, file: Path) -> None:
+    """Raises ValueError where the page would be written over or among something that is not a page of ours."""
+    advice = "Give the name of a new folder, or a new file NAME.html."
+    if file.is_file():
+        with file.open(encoding="utf-8", errors="replace") as text:
+            if TITLE not in text.read(4000):
+                raise ValueError(f"{file} exists and is not a page of this program. {advice}")
+    elif file.exists() or (path != file and path.exists() and not (path.is_dir() and not any(path.iterdir()))):
+        raise ValueError(f"{path} exists and is not a page of this program. {advice}")
 
 
 def content(trained: Trained, split: Split, compared: Trained | None = None) -> dict[str, Any]:
     """All that the page needs, ready for JSON: facts, networks, weights, images, labels, numbers of wrong answers."""
-    page_facts = facts(trained, split, compared)
-    weights = Weights()
+    network_facts, weights = facts(trained, split, compared), Weights()
     networks = [network and describe(network, weights) for network in (trained, compared)]
-    indices, wrong = _choose(trained, split)
-    batch = split.batch(indices, np.zeros((len(indices), split.noise)))
-    digits = batch["reconstruction_targets"] if trained.num_targets == 2 else batch["images"]
-    unit = _unit(digits)
+    images, labels, wrong = _examples(trained, split)
+    unit = _unit(images)
+    if not unit:  # standardised images take four bytes a pixel
+        kept = max(LARGEST_DATA // images[0].nbytes, 1)
+        images, labels, wrong = images[:kept], labels[:kept], [place for place in wrong if place < kept]
+    pixels = np.round(images * unit).astype(np.uint8) if unit else images.astype("<f4")
+    classes = networks[0].get("classes", {})
+    details = {"examples": len(images), "atoms": classes.get("atoms", 0), "sharpness": classes.get("scale")}
+    details["decoder"] = bool(networks[0].get("decoder"))
+    right = [place for place in range(len(images)) if place not in wrong]
+    firsts = {trained.class_names[label]: place for place in reversed(right) for label in labels[place][:1]}
     return {
-        "facts": page_facts
-        | {
-            "examples": len(indices),
-            "uploads": page_facts["drawing"],  # `upload.js` prepares only digits
-            "largest": LARGEST,
-            "largestSide": LARGEST_SIDE,
-            "box": BOXES[trained.num_targets],
-        },
+        "facts": network_facts | details | {"first": firsts},
         "network": networks[0],
         "compared": networks[1],
         "weights": weights.as_text(),
-        "images": base64_text((np.round(digits * unit).astype(np.uint8) if unit else digits.astype("<f4")).tobytes()),
+        "images": base64_text(pixels.tobytes()),
         "kind": "uint8" if unit else "float32",
         "unit": unit or 255,
-        "labels": batch["labels"].tolist(),
+        "labels": labels.tolist(),
         "wrong": wrong,
         "worker": bundle(WORKER),
     }
+
+
+def facts(trained: Trained, split: Split, compared: Trained | None) -> dict[str, Any]:
+    """What the page must know about a network and its data.
+
+    Raises:
+        ValueError: the images are not of the network's size, or the networks are not comparable.
+    """
+    model, info = trained.model, split.info
+    if tuple(info.image_shape) != model.image_shape or info.num_targets != trained.num_targets:
+        raise ValueError(
+            f"The network takes images {model.image_shape} with {trained.num_targets} label(s). Received a "
+            f"data set with images {tuple(info.image_shape)} and {info.num_targets} label(s)."
+        )
+    if compared is not None:
+        check_comparable(trained, compared)
+    rows, columns, depth = model.image_shape
+    prepared = _preparation(trained)
+    return {
+        "network": type(model).__name__,
+        "step": trained.step,
+        "data": info.name,
+        "classes": list(trained.class_names),
+        "targets": trained.num_targets,
+        "rows": rows,
+        "columns": columns,
+        "depth": depth,
+        "drawing": prepared == "digits",
+        "preparation": prepared,
+        "largestSide": LARGEST_SIDE,
+        "score": model.score_name,
+        "routing": places(trained),
+        "compared": network_names([trained, compared])[1] if compared else None,
+    }
+
+
+def _preparation(trained: Trained) -> str | None:
+    """How `upload.js` turns a picture into an image for the network, as `input_data.prepare` does; None: it cannot."""
+    strokes = all(len(name) == 1 for name in trained.class_names)  # digits and letters, but not Fashion-MNIST
+    mnist = "digits" if strokes else "framed"
+    prepared = {"mnist": mnist, "fashion_mnist": "framed", "affnist": "digits", "svhn": "resized", "folder": "resized"}
+    return prepared.get(trained.dataset)
+
+
+def _examples(trained: Trained, split: Split) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Test images [n, rows, columns, depth], or pairs of digits [n, 2, …], their labels, and which are answered wrong.
+
+    They are the first ones, or spread over the whole split where the user's folders follow one another.
+    """
+
+    def read(indices: np.ndarray) -> dict[str, np.ndarray]:
+        return split.batch(indices, np.zeros((len(indices), split.noise)))
+
+    pairs = trained.num_targets == 2
+    size = read(np.arange(1))["images"].nbytes * (2 if pairs else 1)
+    count = min(len(split), EXAMPLES, max(LARGEST_DATA * 4 // size, 1))  # as bytes
+    last = len(split) - 1 if trained.dataset == "folder" else count - 1
+    indices = np.linspace(0, last, count).round().astype(int)
+    images, labels, wrong = [], [], []
+    for part in np.array_split(indices, -(-count // 100)):
+        batch = read(part)
+        logits = np.asarray(trained.model.predict_on_batch(batch["images"])["logits"])
+        chosen = np.sort(np.argsort(-logits, axis=1, kind="stable")[:, : trained.num_targets], axis=1)
+        wrong.append((chosen != np.sort(batch["labels"], axis=1)).any(axis=1))
+        images.append(batch["reconstruction_targets" if pairs else "images"])
+        labels.append(batch["labels"])
+    return np.concatenate(images), np.concatenate(labels), np.flatnonzero(np.concatenate(wrong)).tolist()
 
 
 def _unit(pixels: np.ndarray) -> int | None:
@@ -116,21 +180,6 @@ def _unit(pixels: np.ndarray) -> int | None:
     if pixels.min() < 0 or pixels.max() > 1:
         return None
     return next((unit for unit in (255, 256) if np.abs(pixels * unit - np.round(pixels * unit)).max() < 1e-3), None)
-
-
-def _choose(trained: Trained, split: Split) -> tuple[np.ndarray, list[int]]:
-    """Indices of the examples for the page, and the positions among them of those that the network gets wrong."""
-    indices = np.arange(min(len(split), SEARCHED))
-    right = np.zeros(len(indices), bool)
-    for start in range(0, len(indices), 100):
-        part = indices[start : start + 100]
-        batch = split.batch(part, np.zeros((len(part), split.noise)))
-        logits = trained.model.predict_on_batch(batch["images"])["logits"]
-        right[part] = hits(batch["labels"], top_labels(logits, trained.num_targets)).all(axis=1)
-    count = min(EXAMPLES, len(indices))
-    late_wrong = np.flatnonzero(~right[count - WRONG :])[:WRONG] + count - WRONG if count == EXAMPLES else []
-    chosen = np.concatenate([indices[: count - len(late_wrong)], np.asarray(late_wrong, int)])
-    return chosen, np.flatnonzero(~right[chosen]).tolist()
 
 
 def _as_script(value: Any) -> str:

@@ -8,42 +8,24 @@ function extent(size, kernel, stride, padding) {
   return [out, Math.floor(Math.max((out - 1) * stride + kernel - size, 0) / 2)];
 }
 
-// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n], in tiles of 4×4 that stay in registers, so each
-// value read is used for four products. The inner side is cut into blocks, so a tile's part of b stays in the cache.
+// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n]: a row at a time, in double precision. Zeros of a,
+// of which ReLU makes many, are left out, and four rows of b are read for each change of the sums.
 function addProduct(a, b, sums, m, inner, n) {
-  const BLOCK = 256;
-  for (let from = 0; from < inner; from += BLOCK) {
-    const to = Math.min(inner, from + BLOCK);
-    for (let column = 0; column < n; column += 4) for (let row = 0; row < m; row += 4) {
-      if (column + 4 > n || row + 4 > m) {
-        addProductOfEdge(a, b, sums, [row, Math.min(m, row + 4)], [column, Math.min(n, column + 4)], [from, to], inner, n);
-        continue;
-      }
-      let s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
-      let s20 = 0, s21 = 0, s22 = 0, s23 = 0, s30 = 0, s31 = 0, s32 = 0, s33 = 0;
-      const a0 = row * inner, a1 = a0 + inner, a2 = a1 + inner, a3 = a2 + inner;
-      for (let k = from, at = from * n + column; k < to; k++, at += n) {
-        const b0 = b[at], b1 = b[at + 1], b2 = b[at + 2], b3 = b[at + 3];
-        const v0 = a[a0 + k], v1 = a[a1 + k], v2 = a[a2 + k], v3 = a[a3 + k];
-        s00 += v0 * b0; s01 += v0 * b1; s02 += v0 * b2; s03 += v0 * b3;
-        s10 += v1 * b0; s11 += v1 * b1; s12 += v1 * b2; s13 += v1 * b3;
-        s20 += v2 * b0; s21 += v2 * b1; s22 += v2 * b2; s23 += v2 * b3;
-        s30 += v3 * b0; s31 += v3 * b1; s32 += v3 * b2; s33 += v3 * b3;
-      }
-      const c0 = row * n + column, c1 = c0 + n, c2 = c1 + n, c3 = c2 + n;
-      sums[c0] += s00; sums[c0 + 1] += s01; sums[c0 + 2] += s02; sums[c0 + 3] += s03;
-      sums[c1] += s10; sums[c1 + 1] += s11; sums[c1 + 2] += s12; sums[c1 + 3] += s13;
-      sums[c2] += s20; sums[c2 + 1] += s21; sums[c2 + 2] += s22; sums[c2 + 3] += s23;
-      sums[c3] += s30; sums[c3 + 1] += s31; sums[c3 + 2] += s32; sums[c3 + 3] += s33;
+  const line = new Float64Array(n), rows = new Int32Array(inner + 3), values = new Float64Array(inner + 3);
+  for (let row = 0; row < m; row++) {
+    let count = 0;
+    for (let k = 0; k < inner; k++) if (a[row * inner + k] !== 0) {
+      rows[count] = k * n;
+      values[count++] = a[row * inner + k];
     }
-  }
-}
-
-function addProductOfEdge(a, b, sums, [top, bottom], [left, right], [from, to], inner, n) {
-  for (let row = top; row < bottom; row++) for (let column = left; column < right; column++) {
-    let sum = 0;
-    for (let k = from; k < to; k++) sum += a[row * inner + k] * b[k * n + column];
-    sums[row * n + column] += sum;
+    values.fill(0, count, count + 3);
+    line.fill(0);
+    for (let i = 0; i < count; i += 4) {
+      const [k0, k1, k2, k3] = [rows[i], rows[i + 1], rows[i + 2], rows[i + 3]];
+      const [v0, v1, v2, v3] = [values[i], values[i + 1], values[i + 2], values[i + 3]];
+      for (let j = 0; j < n; j++) line[j] += v0 * b[k0 + j] + v1 * b[k1 + j] + v2 * b[k2 + j] + v3 * b[k3 + j];
+    }
+    for (let j = 0; j < n; j++) sums[row * n + j] += line[j];
   }
 }
 
@@ -87,12 +69,8 @@ export function rectify(values) {
 
 // kernel [inputs, units]; `inputs` may be a part that starts at `first` if all other inputs are zero.
 export function dense(inputs, { kernel, bias, relu }, first = 0) {
-  const units = bias.length, outputs = Float32Array.from(bias);
-  for (let i = 0; i < inputs.length; i++) {
-    const value = inputs[i], start = (first + i) * units;
-    if (value === 0) continue;
-    for (let unit = 0; unit < units; unit++) outputs[unit] += value * kernel[start + unit];
-  }
+  const outputs = Float32Array.from(bias);
+  addProduct(inputs, kernel.subarray(first * bias.length), outputs, 1, inputs.length, bias.length);
   return relu ? rectify(outputs) : outputs;
 }
 
@@ -130,53 +108,59 @@ export function votesOf(capsules, atoms, kernel, width) {
   return votes;
 }
 
-// Routing by agreement: the class capsules [classes, atoms] and the steps of each iteration, as in `explorer/routing.py`.
-function routed(primary, { kernel, bias, classes, atoms, routing, leaky }) {
-  const inputs = primary.cells * primary.types, width = classes * atoms;
+// An iteration, for the page: the couplings c_ij and agreements û_ij·v_j [inputs, classes], and of each class: the length
+// of v_j; how far the votes push along v_j and against it, and the bias along it, which add up to ‖s_j‖; and Σ_i c_ij‖û_ij‖.
+export function stepOf(votes, shares, agreement, capsules, bias, classes, atoms) {
+  const lengths = Array.from({ length: classes }, (_, label) => lengthOf(capsules, label * atoms, atoms));
+  const [towards, away, summed, biases] = [0, 1, 2, 3].map(() => new Array(classes).fill(0));
+  shares.forEach((share, i) => {
+    const label = i % classes, push = share * agreement[i] / Math.max(lengths[label], 1e-12);
+    if (push > 0) towards[label] += push; else away[label] -= push;
+    summed[label] += Math.abs(share) * votes.lengths[i];
+  });
+  if (bias) bias.forEach((value, k) => { biases[Math.floor(k / atoms)] += value * capsules[k] / Math.max(lengths[Math.floor(k / atoms)], 1e-12); });
+  return { coupling: shares, agreement, lengths, towards, away, bias: biases, summed };
+}
+
+// The lengths of all votes [inputs, classes].
+export const lengthsOf = (votes, atoms) => Float32Array.from({ length: votes.length / atoms }, (_, i) => lengthOf(votes, i * atoms, atoms));
+
+// û_ij·v_j [inputs, classes] of votes and vectors [classes, atoms].
+export function agreementOf(votes, vectors, atoms) {
+  const agreement = new Float32Array(votes.length / atoms);
+  for (let place = 0; place < votes.length; place++) agreement[Math.floor(place / atoms)] += votes[place] * vectors[place % vectors.length];
+  return agreement;
+}
+
+// The softmax of logits [inputs, classes] over the classes; `leaky`: with another logit of 0, whose share is dropped.
+export function softmaxes(logits, classes, leaky) {
+  const shares = new Float32Array(logits.length);
+  for (let start = 0; start < shares.length; start += classes) {
+    let peak = leaky ? 0 : -Infinity, total = 0;
+    for (let label = 0; label < classes; label++) peak = Math.max(peak, logits[start + label]);
+    for (let label = 0; label < classes; label++) total += Math.exp(logits[start + label] - peak);
+    if (leaky) total += Math.exp(-peak);
+    for (let label = 0; label < classes; label++) shares[start + label] = Math.exp(logits[start + label] - peak) / total;
+  }
+  return shares;
+}
+
+// Routing by agreement, whose agreements count `scale` times: the class capsules [classes, atoms], and its steps.
+function routed(primary, { kernel, bias, classes, atoms, routing, leaky }, scale) {
+  const inputs = primary.cells * primary.types, width = classes * atoms, logits = new Float32Array(inputs * classes);
   const votes = votesOf(primary.capsules, primary.atoms, kernel, width);
-  const lengths = new Float32Array(inputs).map((_, i) => lengthOf(primary.capsules, i * primary.atoms, primary.atoms));
-  const onGrid = (values) => { // [inputs, classes] → [classes][rows][columns]
-    const sums = new Float64Array(classes * primary.cells), weights = new Float64Array(primary.cells);
-    for (let i = 0; i < inputs; i++) {
-      weights[i % primary.cells] += lengths[i];
-      for (let label = 0; label < classes; label++)
-        sums[label * primary.cells + i % primary.cells] += lengths[i] * values[i * classes + label];
-    }
-    return Array.from({ length: classes }, (_, label) => Array.from({ length: primary.rows }, (_, row) =>
-      Array.from({ length: primary.columns }, (_, column) => {
-        const cell = row * primary.columns + column;
-        return sums[label * primary.cells + cell] / Math.max(weights[cell], 1e-9);
-      })));
-  };
-  const logits = new Float32Array(inputs * classes), shares = new Float32Array(inputs * classes);
-  const agreement = new Float32Array(inputs * classes), steps = { coupling: [], lengths: [], agreement: [] };
+  const about = { lengths: lengthsOf(votes, atoms), primary: lengthsOf(primary.capsules, primary.atoms), steps: [] };
   let capsules;
   for (let iteration = 0; iteration < routing; iteration++) {
-    for (let start = 0; start < shares.length; start += classes) {
-      let peak = leaky ? 0 : -Infinity, total = 0;
-      for (let label = 0; label < classes; label++) peak = Math.max(peak, logits[start + label]);
-      for (let label = 0; label < classes; label++) total += Math.exp(logits[start + label] - peak);
-      if (leaky) total += Math.exp(-peak);
-      for (let label = 0; label < classes; label++) shares[start + label] = Math.exp(logits[start + label] - peak) / total;
-    }
+    const shares = softmaxes(logits, classes, leaky);
     capsules = Float32Array.from(bias);
-    for (let i = 0; i < inputs; i++) for (let label = 0; label < classes; label++) {
-      const share = shares[i * classes + label], from = i * width + label * atoms;
-      for (let atom = 0; atom < atoms; atom++) capsules[label * atoms + atom] += share * votes[from + atom];
-    }
+    for (let place = 0; place < votes.length; place++) capsules[place % width] += shares[Math.floor(place / atoms)] * votes[place];
     squash(capsules, atoms);
-    for (let i = 0; i < inputs; i++) for (let label = 0; label < classes; label++) {
-      const from = i * width + label * atoms;
-      let product = 0;
-      for (let atom = 0; atom < atoms; atom++) product += votes[from + atom] * capsules[label * atoms + atom];
-      agreement[i * classes + label] = product;
-      logits[i * classes + label] += product;
-    }
-    steps.coupling.push(onGrid(shares));
-    steps.lengths.push(Array.from({ length: classes }, (_, label) => lengthOf(capsules, label * atoms, atoms)));
-    steps.agreement.push(onGrid(agreement));
+    const agreement = agreementOf(votes, capsules, atoms);
+    agreement.forEach((value, i) => { logits[i] += scale * value; });
+    about.steps.push(stepOf(about, shares, agreement, capsules, bias, classes, atoms));
   }
-  return { capsules, steps };
+  return { capsules, votes: about };
 }
 
 // The image that a decoder draws from one class's capsule.
@@ -201,13 +185,13 @@ function scoresOf(logits, loss) {
 export const asLists = (capsules, classes, atoms) =>
   Array.from({ length: classes }, (_, label) => [...capsules.subarray(label * atoms, (label + 1) * atoms)]);
 
-// CapsNet: the scores [classes] of an image, its capsules, and the steps of the routing.
-export function runCapsules(network, image) {
+// CapsNet: the scores [classes] of an image, its capsules, and the votes and steps of the routing.
+export function runCapsules(network, image, scale) {
   const features = convolve(image, network.conv1);
   rectify(features.data);
-  const { capsules, steps } = routed(primaryCapsules(features, network.primary), network.classes);
-  const { classes, atoms } = network.classes;
-  return { scores: steps.lengths.at(-1), capsules: asLists(capsules, classes, atoms), ...steps };
+  const primary = primaryCapsules(features, network.primary), { classes, atoms } = network.classes;
+  const { capsules, votes } = routed(primary, network.classes, scale), { rows, columns } = primary;
+  return { scores: votes.steps.at(-1).lengths, capsules: asLists(capsules, classes, atoms), votes: { ...votes, rows, columns } };
 }
 
 // A baseline: the scores of an image.

@@ -1,8 +1,8 @@
 // The canvas for drawing. A drawing is a list of strokes, and a stroke is a list of points [x, y] from 0 to 1.
 
-// Returns the pad's { strokes, undo, clear }; `changed` is called after each change of the strokes.
+// Returns the pad's { strokes, undo, clear, load }; `changed` is called after each change of the strokes.
 export function makePad(canvas, changed) {
-  const strokes = [];
+  const strokes = [], held = new Map(); // the stroke of each pointer that is down: fingers do not share one
   const update = () => {
     paintStrokes(canvas, strokes);
     changed();
@@ -15,20 +15,24 @@ export function makePad(canvas, changed) {
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     canvas.setPointerCapture(event.pointerId);
-    strokes.push([place(event)]);
+    held.set(event.pointerId, [place(event)]);
+    strokes.push(held.get(event.pointerId));
     update();
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!canvas.hasPointerCapture(event.pointerId) || !strokes.length) return;
-    const stroke = strokes.at(-1), point = place(event), last = stroke.at(-1);
+    const stroke = held.get(event.pointerId);
+    if (!strokes.includes(stroke)) return;
+    const point = place(event), last = stroke.at(-1);
     if (Math.hypot(point[0] - last[0], point[1] - last[1]) < 0.012) return;
     stroke.push(point);
     update();
   });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => held.delete(event.pointerId));
   return {
     strokes,
     undo: () => { strokes.pop(); update(); },
     clear: () => { strokes.length = 0; update(); },
+    load: (others) => { strokes.splice(0, Infinity, ...others); paintStrokes(canvas, strokes); },
   };
 }
 

@@ -1,24 +1,18 @@
-// Pictures come from the server as { rows, columns, depth, pixels } with pixels 0 to 255.
+// Pictures come from the worker as { rows, columns, depth, pixels } with pixels 0 to 255.
 
 import { make } from "./tools.js";
 
 export const COLOURS = [[255, 136, 0], [0, 119, 255]]; // of the two digits of a pair; they add up to white
 
 function paint(canvas, rows, columns, colour) {
-  canvas.width = columns;
-  canvas.height = rows;
+  Object.assign(canvas, { width: columns, height: rows });
   const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
   for (let i = 0; i < rows * columns; i++) image.data.set([...colour(i), 255], 4 * i);
   context.putImageData(image, 0, 0);
 }
 
-function colourOf(picture, i) {
-  const { depth, pixels } = picture;
-  return depth === 1 ? [pixels[i], pixels[i], pixels[i]] : pixels.slice(3 * i, 3 * i + 3);
-}
-
-export function paintPicture(canvas, picture) {
-  paint(canvas, picture.rows, picture.columns, (i) => colourOf(picture, i));
+export function paintPicture(canvas, { rows, columns, depth, pixels }) {
+  paint(canvas, rows, columns, (i) => (depth === 1 ? [pixels[i], pixels[i], pixels[i]] : pixels.slice(3 * i, 3 * i + 3)));
 }
 
 // Each digit in its colour over the input in grey.
@@ -29,20 +23,17 @@ export function paintPair(canvas, { rows, columns }, input, pictures) {
   }));
 }
 
-// A square for each position in the grid of primary capsules, over the input: orange above `equal`, blue below.
-export function paintMap(canvas, { first, step }, input, map, equal, reach) {
-  const scale = 10;
-  const small = make("canvas");
+// A square for each position in the grid of primary capsules, over the input: orange above `equal`, up to `high` more, blue
+// below it, down to `low` less.
+export function paintMap(canvas, { first, step }, input, map, equal, low, high) {
+  const scale = 10, small = make("canvas"), context = canvas.getContext("2d");
   paintPicture(small, input);
-  canvas.width = input.columns * scale;
-  canvas.height = input.rows * scale;
-  const context = canvas.getContext("2d");
-  context.imageSmoothingEnabled = false;
-  context.filter = "brightness(0.55)"; // so that the squares stand out
+  Object.assign(canvas, { width: input.columns * scale, height: input.rows * scale });
+  Object.assign(context, { imageSmoothingEnabled: false, filter: "brightness(0.55)" }); // so that the squares stand out
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
   context.filter = "none";
   map.forEach((row, y) => row.forEach((value, x) => {
-    const share = (value - equal) / reach;
+    const share = (value - equal) / (value > equal ? high : low);
     context.fillStyle = share > 0 ? `rgb(255 136 0 / ${0.95 * share})` : `rgb(47 125 255 / ${-0.95 * share})`;
     const [left, top] = [x, y].map((cell) => (first + step * cell + 0.5 - step / 2) * scale);
     context.fillRect(left, top, step * scale, step * scale);

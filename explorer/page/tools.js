@@ -1,4 +1,4 @@
-// Makes elements of the page, and keeps its requests in order.
+// Makes elements of the page, explains their numbers, and keeps its requests in order.
 
 export const el = (id) => document.getElementById(id);
 
@@ -13,6 +13,52 @@ export function makeSvg(tag, attributes, ...children) {
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   made.append(...children);
   return made;
+}
+
+export const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
+
+// Lets an element say how its number is computed, on hover and on focus.
+export function explain(element, how) {
+  element.dataset.how = how;
+  element.setAttribute("aria-description", how);
+  if (!element.matches("button, label, input")) element.setAttribute("tabindex", 0);
+  return element;
+}
+
+export function listenForHows() {
+  const tip = el("tip");
+  let timer = 0;
+  const show = (target) => {
+    const about = target.closest?.("[data-how]");
+    clearTimeout(timer);
+    tip.hidden = !about;
+    if (!about) return;
+    tip.textContent = about.dataset.how;
+    const { left, top, bottom } = about.getBoundingClientRect(), { width, height } = tip.getBoundingClientRect();
+    tip.style.left = `${Math.max(8, Math.min(left, innerWidth - width - 8))}px`;
+    tip.style.top = `${bottom + height + 12 < innerHeight ? bottom + 6 : Math.max(8, top - height - 6)}px`;
+  };
+  const hide = () => { clearTimeout(timer); tip.hidden = true; };
+  document.addEventListener("pointerover", ({ target }) => { hide(); timer = setTimeout(show, 500, target); });
+  document.addEventListener("focusin", ({ target }) => { if (target.matches(":focus-visible")) show(target); });
+  document.addEventListener("click", ({ target }) => { if (target.closest("[data-how][tabindex]")) show(target); }); // a tap
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+  for (const event of ["focusout", "pointerdown", "wheel"]) document.addEventListener(event, hide);
+}
+
+// A slider with a picture at each end: { row, input, ends, output }. `own` marks a place on its groove.
+export function makeSlider(text, ariaLabel, { low, high, step }, change) {
+  const input = make("input", { type: "range", min: low, max: high, step, ariaLabel }), output = make("output");
+  const ends = [0, 1].map(() => make("canvas", { className: "end", ariaHidden: true }));
+  input.addEventListener("input", () => change(Number(input.value)));
+  return { row: make("label", { className: "slider" }, make("span", { textContent: text }), ends[0], input, ends[1], output), input, ends, output };
+}
+
+export function setSlider({ input, output }, value, own, text) {
+  input.value = value;
+  input.style.setProperty("--own", (own - input.min) / (input.max - input.min));
+  input.setAttribute("aria-valuetext", text);
+  output.textContent = text;
 }
 
 let working = 0;
@@ -42,6 +88,15 @@ export function settled(milliseconds, job) {
   return (...given) => {
     clearTimeout(timer);
     timer = setTimeout(() => job(...given), milliseconds);
+  };
+}
+
+// Calls `job` some milliseconds after the first of several calls, with what the last one gave.
+export function paced(milliseconds, job) {
+  let newest = null;
+  return (...given) => {
+    if (!newest) setTimeout(() => { const last = newest; newest = null; job(...last); }, milliseconds);
+    newest = given;
   };
 }
 

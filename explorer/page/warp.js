@@ -1,10 +1,8 @@
 // Turns, shifts, scales and shears the input, as a change of viewpoint does to a flat figure.
 
-const byPixels = (sides) => Math.round(Math.max(...sides) / 4);
-
 // The sliders by name: label, what a chart calls the amount, unit, range, step, and the amount that changes nothing.
 export const makeMoves = (rows, columns) => {
-  const reach = byPixels([rows, columns]);
+  const reach = Math.round(Math.max(rows, columns) / 4);
   return {
     turn: { text: "Turn", noun: "rotation", unit: "°", low: -60, high: 60, step: 1, none: 0 },
     right: { text: "Shift right", noun: "shift to the right", unit: " px", low: -reach, high: reach, step: 0.5, none: 0 },

@@ -3,18 +3,18 @@
 
 import { enlarge, runEfficient } from "./efficient.js";
 import { decode, runCapsules, runConvolutions } from "./network.js";
-import { drawStrokes } from "./strokes.js";
-import { prepareDigit } from "./upload.js";
+import { pictureOf, prepareDigit, prepareFramed } from "./upload.js";
 
 let content, network, compared, images;
 
 const RUNS = { capsules: runCapsules, convolutions: runConvolutions, efficient: runEfficient };
-const run = (each, image) => RUNS[each.kind](each, image);
+const run = (each, image, scale) => RUNS[each.kind](each, image, scale);
 const draw = (label, capsule) => (Array.isArray(network.decoder) ? decode : enlarge)(network, label, capsule);
 const KINDS = { float16: Uint16Array, float32: Float32Array, uint8: Uint8Array };
 
 function unpack(text, kind) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const letters = atob(text), bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
   return new KINDS[kind](bytes.buffer);
 }
 
@@ -25,7 +25,9 @@ function fromHalves(halves) {
     const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
     return bits >> 15 ? -size : size;
   });
-  return Float32Array.from(halves, (bits) => values[bits]);
+  const numbers = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) numbers[i] = values[halves[i]];
+  return numbers;
 }
 
 // The description of a network with its weights: each { kind, start, count } becomes a part of an array.
@@ -54,14 +56,14 @@ function picture({ rows, columns, channels, data }) {
   return { rows, columns, depth, pixels };
 }
 
-function look(data, facts) {
-  const image = asImage(data), { scores, ...inside } = run(network, image);
+// What the network makes of an image. `sharpness` multiplies the agreements of the routing; null: as it was trained.
+function look(data, facts, sharpness = null) {
+  const image = asImage(data), { scores, ...inside } = run(network, image, sharpness ?? content.facts.sharpness);
   const labels = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b);
   const chosen = labels.slice(0, content.facts.targets);
-  const drawn = network.decoder
-    ? chosen.map((label) => picture(draw(label, Float32Array.from(inside.capsules[label])))) : [];
-  const beside = compared ? { compared: [...run(compared, image).scores] } : {};
-  return { ...facts, scores: [...scores], ...inside, chosen, drawn, ...beside, input: picture(image), image: [...data] };
+  const drawn = network.decoder ? chosen.map((label) => picture(draw(label, Float32Array.from(inside.capsules[label])))) : [];
+  const other = compared ? { compared: [...run(compared, image, content.compared.classes?.scale).scores] } : {};
+  return { ...facts, scores: [...scores], ...inside, chosen, drawn, ...other, input: picture(image), image: [...data] };
 }
 
 const questions = {
@@ -79,20 +81,23 @@ const questions = {
     return look(targets === 2 ? data.map((value) => Math.min(1, value)) : data, { labels, notes: [] });
   },
   wrong(after) {
-    const next = content.wrong.find((index) => index > after) ?? content.wrong[0];
-    return { index: next ?? null };
+    return { index: content.wrong.find((index) => index > after) ?? content.wrong[0] ?? null };
   },
-  drawing(strokes) {
-    const { rows, columns, box } = content.facts, pixels = drawStrokes(strokes, rows, columns, box);
-    const note = `Fitted into ${box}×${box} pixels and centred by its mass, like MNIST's digits.`;
-    return look(pixels.map((value) => value / content.unit), { notes: [note] });
-  },
-  image(rgba) {
-    const { image, notes } = prepareDigit(rgba, content.facts.rows, content.facts.columns, content.unit);
+  picture(rgba) {
+    const { rows, columns, depth, targets, preparation } = content.facts, { unit } = content;
+    const { image, notes } = preparation === "digits" ? prepareDigit(rgba, rows, columns, unit, targets)
+      : prepareFramed(rgba, rows, columns, depth, unit, preparation === "resized");
     return look(image, { notes });
   },
-  pixels: (pixels) => look(Float32Array.from(pixels), { notes: [] }),
+  drawing(strokes) {
+    const { notes, ...answer } = questions.picture(pictureOf(strokes, content.facts.targets)), fitted = notes.pop();
+    return { ...answer, notes: [...notes, fitted.replace(/^cut from [\dx]+ to its ink/, "fitted like MNIST's digits")] };
+  },
+  pixels: (pixels, sharpness) => look(Float32Array.from(pixels), { notes: [] }, sharpness),
   capsule: (label, capsule) => ({ drawn: picture(draw(label, Float32Array.from(capsule))) }),
+  // What the decoder draws with each number of a capsule at either end of its slider; false from a slow decoder.
+  ends: (label, capsule, reach) => Array.isArray(network.decoder) && capsule.map((_, index) => [-reach, reach].map((end) =>
+    picture(draw(label, Float32Array.from(capsule, (value, each) => (each === index ? end : value)))))),
 };
 
 function receive({ data }) {
@@ -104,11 +109,10 @@ function receive({ data }) {
     images = unpack(content.images, content.kind);
     return;
   }
-  const { id, question, given } = data;
   try {
-    postMessage({ id, answer: questions[question](...given) });
+    postMessage({ id: data.id, answer: questions[data.question](...data.given) });
   } catch (error) {
-    postMessage({ id, error: error.message });
+    postMessage({ id: data.id, error: error.message });
   }
 }
 

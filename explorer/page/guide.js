@@ -1,0 +1,109 @@
+// What leads a visitor: the tour, three tasks, the small picture of the network, and the digit that turns at first.
+
+import { paintPicture } from "./pictures.js";
+import { lastStep, name, state } from "./state.js";
+import { announce, el, make } from "./tools.js";
+
+const STEPS = [
+  ["input", "The parts of a digit", "Convolutions look at the image through small windows and find its parts: strokes, ends, corners. Primary capsules sum up what they find at each place."],
+  ["capsule", "A capsule is a vector", "A capsule does not answer with one number but with several. Each stands for something: how thick the digit is, how it leans, how wide its loop is. Move a slider to see."],
+  ["votes", "A vote", "Each primary capsule votes for every class: “if this is a 2, its capsule should look like this”. Here every vote is an arrow, and the capsule that they make together points to the right.", () => { state.step = 0; }],
+  ["votes", "Agreement", "Votes that point the same way as the capsule count more in the next iteration. Most votes almost cancel one another, and a small surplus decides. Sharpness makes agreement count more.", () => { state.step = lastStep(); }],
+  ["answer", "The length", "The longer a capsule, the surer the network is that its class is in the image. The longest capsule is the answer; several may be long, if there are several digits."],
+  ["capsule", "The drawing", "A decoder draws the image from one capsule alone. If the drawing looks like the input, the capsule's numbers say all that matters about the digit. Now draw one yourself!"],
+];
+const OPEN_FOUR = [[[0.36, 0.2], [0.3, 0.52], [0.68, 0.52]], [[0.66, 0.24], [0.64, 0.82]]];
+
+export const isAboutDigits = () => state.network.drawing && state.network.targets === 1 && state.network.classes.join("") === "0123456789";
+
+// The tasks: their words, what their button does, and whether they are done. `page` has { draw, show, mode }.
+const TASKS = [
+  ["Close a 4 until it becomes a 9", (page) => page.draw(OPEN_FOUR), (mode) => mode === "draw" && name(state.seen.chosen[0]) === "9"],
+  ["Turn a 6 until the network sees something else", (page) => page.show("6", "moves"), (mode) => mode === "test" && state.seen.labels[0] === 6 && state.seen.chosen[0] !== 6],
+  ["Sharpen the routing until a 2 is longer than 0.99", (page) => page.show("2", "votes"), (mode) => mode === "test" && state.seen.labels[0] === 2 && state.sharpness > state.network.sharpness && state.seen.scores[2] > 0.99],
+];
+
+function lead(id) { // to a card
+  const card = el(id), still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  card.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "nearest" });
+  card.classList.remove("led");
+  requestAnimationFrame(() => card.classList.add("led"));
+}
+
+export function buildGuide(page) {
+  for (const button of document.querySelectorAll("#diagram button")) {
+    button.hidden = !el(button.dataset.card) || el(button.dataset.card).hidden || (button.id === "part-drawing" && !state.network.decoder);
+    button.addEventListener("click", () => lead(button.dataset.card));
+  }
+  el("diagram").hidden = el("about-capsules").hidden = el("start-tour").hidden = !state.network.atoms;
+  el("tasks").hidden = !isAboutDigits();
+  el("tasks").append(...(isAboutDigits() ? TASKS : []).map(([words, begin]) => {
+    const button = make("button", { type: "button", textContent: words });
+    button.addEventListener("click", () => begin({ ...page, show: (label, card) => { page.show(label); lead(card); } }));
+    return button;
+  }));
+  buildTour(page);
+}
+
+export function paintGuide(mode) {
+  const { seen } = state;
+  if (!seen) return;
+  paintPicture(el("part-image"), seen.input);
+  if (seen.drawn[0]) paintPicture(el("part-drawn"), seen.drawn[0]);
+  [...el("tasks").querySelectorAll("button")].forEach((button, index) => {
+    if (button.className === "done" || !TASKS[index][2](mode)) return;
+    button.className = "done";
+    announce(`Done: ${TASKS[index][0]}`);
+  });
+}
+
+function buildTour(page) {
+  const tour = el("tour"), steps = STEPS.filter(([card]) => el(card) && !el(card).hidden && (card !== "capsule" || state.network.decoder));
+  let at = 0;
+  const show = (step) => {
+    at = Math.min(Math.max(step, 0), steps.length - 1);
+    const [card, title, text, act] = steps[at];
+    if (act && state.seen) { act(); page.paint(); }
+    document.querySelector(".toured")?.classList.remove("toured");
+    el(card).classList.add("toured");
+    lead(card);
+    el("tour-title").textContent = `${at + 1} of ${steps.length}: ${title}`;
+    el("tour-text").textContent = text;
+    el("tour-back").disabled = at === 0;
+    el("tour-next").textContent = at === steps.length - 1 ? "Done" : "Next";
+    announce(`${title}. ${text}`);
+  };
+  const end = () => {
+    tour.hidden = true;
+    document.querySelector(".toured")?.classList.remove("toured");
+    el("start-tour").focus();
+  };
+  const next = () => (at === steps.length - 1 ? end() : show(at + 1));
+  el("start-tour").addEventListener("click", () => {
+    if (!state.seen) page.show("2");
+    tour.hidden = false;
+    show(0);
+    el("tour-next").focus();
+  });
+  el("tour-next").addEventListener("click", next);
+  el("tour-back").addEventListener("click", () => show(at - 1));
+  el("tour-skip").addEventListener("click", end);
+  tour.addEventListener("keydown", ({ key }) => {
+    if (key === "Escape") end();
+    if (key === "ArrowRight") next();
+    if (key === "ArrowLeft") show(at - 1);
+  });
+}
+
+// Turns the input to and fro until the first touch.
+export function turnUntilTouched(turn, stop) {
+  let touched = false;
+  const touch = () => { if (!touched) { touched = true; stop(); } };
+  for (const event of ["pointerdown", "keydown", "hashchange"]) addEventListener(event, touch, { once: true, capture: true });
+  const frame = (time) => {
+    if (touched) return;
+    turn(Math.round(280 * Math.sin(time / 2200)) / 10);
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+}

@@ -1,0 +1,62 @@
+"""Serves the page's one file to this machine."""
+
+import errno
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers a GET of `/` with the file."""
+
+    server: "PageServer"
+
+    def do_GET(self):
+        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        if self.path.partition("?")[0] != "/" or host not in ("127.0.0.1", "localhost"):  # or a name that points here
+            self.send_error(404)
+            return
+        content = self.server.file.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format, *args):
+        pass
+
+
+class PageServer(ThreadingHTTPServer):
+    """Listens on 127.0.0.1.
+
+    Args:
+        file: the page.
+        port: 0 picks a free one.
+
+    Raises:
+        ValueError: the port is taken or not allowed.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128  # a class may open the page at the same time
+
+    def __init__(self, file: Path, port: int):
+        self.file = file
+        try:
+            super().__init__(("127.0.0.1", port), Handler)
+        except (OSError, OverflowError) as error:
+            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            reason = "is taken by another program" if taken else f"cannot be used ({error})"
+            raise ValueError(f"Port {port} of 127.0.0.1 {reason}. Give another one, or 0 for any free one.") from None
+
+
+def serve(file: Path, port: int) -> None:
+    """Serves the page to this machine only, and blocks until Ctrl-C. Arguments and errors as `PageServer`."""
+    with PageServer(file, port) as server:
+        print(f"http://127.0.0.1:{server.server_port} shows {file}. Press Ctrl-C to stop.", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
