@@ -5,9 +5,8 @@
 
 `forms` computes CapsNet's large convolution in several ways, `step` times training steps, `paper` trains by the paper's
 schedule, `recipe` by a better one, `multi` on MultiMNIST, and `torch` is `forms` and `step` on PyTorch. NAME:SECONDS
-is the longest that a part may take. A part that fails is reported, and the next one begins. Each result is appended to
-OUT/results.jsonl at once, and each trained network becomes a folder in OUT like those in `pretrained/`.
-`gpu_pack.sh` collects what a machine without a network connection needs for this.
+limits a part. A part that fails is reported, and the next one begins. Each result is appended to OUT/results.jsonl at
+once; a trained network becomes a folder in OUT like those in `pretrained/`. `gpu_pack.sh` packs what a machine needs.
 """
 
 import argparse
@@ -27,7 +26,6 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.6")  # the part `torch` is another process on the same GPU
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -47,21 +45,18 @@ FULL = {"side": 20, "channels": 256, "batches": (128, 1024, 1408), "precisions":
         "images": 150_000, "matrix": 8192, "seconds": 0.3, "reserve": 20, "call": 500, "seeds": 3,
         "paper": (300_000, 128), "recipe": (23_450, 128), "multi": (10**9, 512), "hparams": {}}  # fmt: skip
 SMALL = {"side": 13, "channels": 8, "batches": (2, 3, 4), "precisions": ("float32",), "cases": slice(6, 7),
-         "images": 16, "matrix": 64, "seconds": 0.0, "reserve": 3, "call": 10, "seeds": 1,
-         "paper": (60, 16), "recipe": (20, 16), "multi": (20, 16),
-         "hparams": {"conv_channels": 8, "num_prime_capsules": 2}}  # fmt: skip
+         "images": 16, "matrix": 64, "seconds": 0.0, "reserve": 3, "call": 1, "seeds": 1, "paper": (24, 16),
+         "recipe": (8, 16), "multi": (8, 16), "hparams": {"conv_channels": 8, "num_prime_capsules": 2}}  # fmt: skip
 FALL = {  # factor of the learning rate, from the step and the share of the training that is over
     "2017": lambda step, share: 0.96 ** (step / 2000),
     "linear": lambda step, share: min(share / 0.05, 1) * (1 - share),
 }
-EFFICIENT, PAIRS = {"preparation": "efficient"}, {"num_targets": 2}
+VARIED, PAIRS = {"preparation": "efficient"}, {"num_targets": 2}
 RECIPES = {  # side of the images, sampler, hparams, fall of the learning rate, test sets
     "paper": (28, "shifted", {}, "2017", {"wrong": {}}),
-    "recipe": (28, "varied", {"learning_rate": 0.003, "loss_type": "margin_sum"} | EFFICIENT, "linear",
-               {"wrong": EFFICIENT}),
-    "multi": (36, "pairs", {"learning_rate": 0.002}, "linear",
-              {"wrong_shift_4": PAIRS, "wrong_shift_6": PAIRS | EFFICIENT}),
-}  # fmt: skip
+    "recipe": (28, "varied", VARIED | {"learning_rate": 0.003, "loss_type": "margin_sum"}, "linear", {"wrong": VARIED}),
+    "multi": (36, "pairs", {"learning_rate": 0.002}, "linear", {"wrong_4": PAIRS, "wrong_6": PAIRS | VARIED}),
+}
 
 
 class Session:
@@ -70,8 +65,7 @@ class Session:
     def __init__(self, flags: argparse.Namespace):
         self.flags, self.sizes = flags, SMALL if flags.rehearse else FULL
         self.hparams = self.sizes["hparams"] | flags.hparams  # of every network
-        self.fastest: dict[tuple, tuple] = {}
-        self.ceilings: dict[str, float] = {}
+        self.fastest, self.ceilings = {}, {}
         self.end = self.deadline = START + flags.seconds
         versions = {each: sys.modules[each].__version__ for each in ("keras", backends.BACKEND, "numpy")}
         done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
@@ -142,7 +136,7 @@ def measure_forms(session: Session) -> None:
             shapes = (batch, side, side, channels), (KERNEL, KERNEL, channels, channels), (batch, grid, grid, channels)
             if batch not in inputs:
                 inputs[batch] = [ops.convert_to_tensor(random.standard_normal(shape, np.float32)) for shape in shapes]
-            tensors = [ops.cast(tensor, keras.config.dtype_policy().compute_dtype) for tensor in inputs[batch]]
+            tensors = [ops.cast(each, precision.replace("tf32", "float32")) for each in inputs[batch]]
             for direction, run in on_device.passes(FORMS[form], *tensors).items():
                 with session.attempt("forms", **what, direction=direction):
                     result, seconds = on_device.measure(run, sizes["seconds"])
@@ -159,8 +153,6 @@ def measure_forms(session: Session) -> None:
 
 def measure_steps(session: Session) -> None:
     """Times training steps of CapsNet, the most important cases first."""
-    if backends.BACKEND == "torch":
-        return measure_torch_steps(session)
     (small, middle, large), usual = session.sizes["batches"], session.flags.precision
     cases = [(usual, batch, None, routing) for routing in (3, 1) for batch in (small, large)]
     cases += [(usual, batch, votes, 3) for votes in ("stored", "atoms") for batch in (small, large)]
@@ -188,15 +180,13 @@ def measure_steps(session: Session) -> None:
 
 def measure_torch_steps(session: Session) -> None:
     """Times Keras' `train_on_batch` on PyTorch."""
-    cases = product(session.sizes["precisions"], session.sizes["batches"][::2])
-    for precision, batch in session.in_time("step", cases):
+    sizes = session.sizes
+    for precision, batch in session.in_time("step", product(sizes["precisions"], sizes["batches"][::2])):
         with session.attempt("step", precision=precision, batch=batch):
-            ceiling = session.ceiling(precision)
-            model = make_model("capsule", (28, 28, 1), 10, session.hparams)
+            ceiling, model = session.ceiling(precision), make_model("capsule", (28, 28, 1), 10, session.hparams)
             images = np.random.default_rng(0).random((batch, 28, 28, 1), np.float32)
             labels = np.arange(batch, dtype=np.int32)[:, None] % 10
-            train_step = backends.train_step(model, images, labels)
-            _, seconds = on_device.measure(train_step, session.sizes["seconds"])
+            _, seconds = on_device.measure(backends.train_step(model, images, labels), sizes["seconds"])
             facts = {"ms": 1e3 * seconds, "images_per_second": batch / seconds, "megabytes": backends.peak_device_mb()}
             facts["share"] = batch / seconds * on_device.flop(model) / 1e12 / ceiling
             session.write("step", precision=precision, batch=batch, **facts)
@@ -253,7 +243,7 @@ def finish(session: Session, part: str, what: dict, training: on_device.Training
             wrong[f"{name}_{kind}"] = wrong.get(f"{name}_{kind}", 0) + found
     session.write(part, **what, test_examples=len(split), **wrong)
     config = pretrained.read_config(pretrained.FOLDER / "capsnet_mnist_small")  # in which each field has its form
-    precision = "float32" if what["precision"] == "tf32" else what["precision"]
+    precision = what["precision"].replace("tf32", "float32")
     config["flags"] |= {"hparams_override": None, "num_targets": labels.shape[1], "seed": what["seed"],
                         "max_steps": what["steps"], "batch_size": what["batch"], "precision": precision}  # fmt: skip
     config |= {"hparams": asdict(HParams(**training.hparams)), "image_shape": list(training.shape), "data": data}
@@ -261,8 +251,8 @@ def finish(session: Session, part: str, what: dict, training: on_device.Training
     folder = session.flags.out / f"{part}_{what['seed']}"
     folder.mkdir()
     (folder / pretrained.CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    named = {name: np.float16(variable) for name, variable in model.named_variables().items()}
-    pretrained.write_weights(folder / pretrained.WEIGHTS, named, what["steps"])
+    halves = {name: np.float16(variable) for name, variable in model.named_variables().items()}
+    pretrained.write_weights(folder / pretrained.WEIGHTS, halves, what["steps"])
     sums = (pretrained.checksum_line(folder / name) for name in (pretrained.CONFIG, pretrained.WEIGHTS))
     (folder / pretrained.SUMS).write_text("".join(sums), encoding="utf-8")
     session.write(part, **what, checkpoint=folder.name)
@@ -297,7 +287,8 @@ def main() -> None:
     if not flags.rehearse and not on_device.has_accelerator():
         sys.exit(f"{backends.BACKEND} finds no accelerator. Install its build for one, or try --rehearse.")
     session = Session(flags)
-    run = {"forms": measure_forms, "step": measure_steps, "torch": run_torch}
+    run = {"forms": measure_forms, "torch": run_torch}
+    run["step"] = measure_steps if backends.BACKEND == "jax" else measure_torch_steps
     for part in flags.parts.split(","):
         name, _, seconds = part.partition(":")
         session.deadline = min(session.end, time.monotonic() + float(seconds or PARTS.get(name, 0)))

@@ -25,6 +25,8 @@ if backends.BACKEND == "jax":
 else:
     import torch
 
+    torch.backends.cudnn.benchmark = True  # cuDNN times its algorithms and takes the fastest, as XLA does
+
 KERNEL, STRIDE = 9, 2  # of the large convolution
 MARGIN = 10  # pixels around a stored digit
 SIDE, FRAME = 28, 36  # of a digit and of a pair
