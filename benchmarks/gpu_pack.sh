@@ -2,7 +2,7 @@
 # Makes a folder with all that `gpu.py` needs on a machine without a network connection: this commit, MNIST, and wheels
 # for Python 3.12 on x86-64 of what such a machine may lack beside JAX or PyTorch.
 #
-#     benchmarks/gpu_pack.sh FOLDER_OF_MNIST [NEW_FOLDER]        # .gpu by default
+#     benchmarks/gpu_pack.sh FOLDER_OF_MNIST [NEW_FOLDER]        # runs/gpu_pack by default
 #
 # On the other machine, `bash NEW_FOLDER/run.sh OUT FLAGS_OF_GPU_PY` installs what is missing, runs gpu.py, and cuts the
 # trained networks into files of 15 MiB; `cat OUT/networks.* | tar x` puts them together again.
@@ -12,7 +12,7 @@ if [ $# -lt 1 ] || [ $# -gt 2 ]; then
   exit 2
 fi
 cd "$(dirname "$0")/.."
-mnist=$1 folder=${2:-.gpu} most=60
+mnist=$1 folder=${2:-runs/gpu_pack} most=60
 if [ -e "$folder" ]; then
   echo "gpu_pack.sh: $folder exists. Remove it first, or give another name." >&2
   exit 1
@@ -35,7 +35,7 @@ shift
 mkdir -p "\$site" "\$out"
 export PYTHONPATH=\$site PYTHONUNBUFFERED=1 COMMIT=$(git rev-parse HEAD)
 for module in keras namex optree ml_dtypes rich absl markdown_it mdurl pygments packaging typing_extensions; do
-  wheel=\$(echo "\$module" | sed 's/^absl\$/absl-py/; s/_/-/g; s/^markdown-it\$/markdown-it-py/')
+  case \$module in absl | markdown_it) wheel=\$module-py ;; *) wheel=\$module ;; esac
   python3 -c "import importlib.util, sys; sys.exit(not importlib.util.find_spec('\$module'))" ||
     python3 -m pip install --quiet --no-index --no-deps --find-links "\$here/wheels" --target "\$site" "\$wheel"
 done
