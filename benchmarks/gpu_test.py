@@ -23,16 +23,16 @@ from input_data.mnist.varied_digits import vary
 
 images, labels = idx.load(SAMPLE, "train")
 data, numbers, key = on_device.store(images, labels), np.arange(1000), jax.random.key(0)
-shifted, own, _ = on_device.shifted(data, key, numbers)
+shifted, own, _ = jax.jit(on_device.shifted)(data, key, numbers)
 assert (np.asarray(own)[:, 0] == labels[:1000]).all()
 for image, made in zip(images[:50], np.round(np.asarray(shifted[..., 0]) * 255)):
     padded = np.pad(image, 2)
     assert any((padded[r : r + 28, c : c + 28] == made).all() for r in range(5) for c in range(5))
-pairs, both, targets = map(np.asarray, on_device.pairs(data, key, numbers))
+pairs, both, targets = map(np.asarray, jax.jit(on_device.pairs)(data, key, numbers))
 assert (both[:, 0] != both[:, 1]).all() and pairs.shape == (1000, 36, 36, 1) and targets.shape == (1000, 2, 36, 36, 1)
 np.testing.assert_allclose(pairs, np.minimum(targets.sum(axis=1), 1), atol=1e-6)
 assert np.bincount(both[:, 1]).min() > 60
-varied = np.asarray(on_device.varied(data, key, numbers)[0][..., 0])
+varied = np.asarray(jax.jit(on_device.varied)(data, key, numbers)[0][..., 0])
 others = vary(images[:1000].astype(np.float32) / 256, np.random.default_rng(0).random((1000, 11)))
 statistics = (np.mean, np.std, lambda x: (x > 0).mean(), lambda x: x.mean(axis=0).std(),
               lambda x: x.sum(axis=(1, 2)).std(), lambda x: (x.sum(axis=1) > 0).sum(axis=1).mean())
