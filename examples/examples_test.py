@@ -1,6 +1,5 @@
 """The examples run as their first lines say, on a few digits."""
 
-import json
 import re
 import subprocess
 import sys
@@ -44,12 +43,3 @@ def test_a_new_routing_trains_and_is_drawn(tmp_path):
     losses = [float(loss) for loss in re.findall(r"loss: ([\d.]+)", done.stdout)]
     assert losses[-1] < 0.8 * losses[0]
     assert (tmp_path / "new_routing.png").stat().st_size > 5000
-
-
-def test_fit_on_mnist_repeats_a_row_for_every_seed(digits):
-    flags = ["--types=1", "--epochs=1", "--digits=512", "--seeds=2", "--steps_per_call=2", "--no_decoder"]
-    out = run(HERE / "mnist_fit.py", f"--data_dir={digits}", *flags)
-    errors = [float(error) for error in re.findall(r"seed \d: ([\d.]+) % wrong", out)]
-    result = json.loads(out.splitlines()[-1])
-    assert len(errors) == 2 and all(0 < error < 100 for error in errors)
-    assert result["error_percent"] == pytest.approx(sum(errors) / 2, abs=0.01)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from capsules import DynamicRouting
 from runner.loader import Trained
 
 
@@ -73,13 +74,14 @@ class Network:
     def classes(self, name: str) -> dict[str, Any]:
         """The layer of class capsules, whose kernel is [in, atoms_in, classes·atoms]."""
         inputs = self.named[f"{name}/weights"].shape[0]
-        scale = getattr(self.model.hparams, "routing_scale", 1)
+        routing = self.model.classes.routing
+        scale = getattr(routing, "scale", 1)  # a number, "sqrt" or "learnt"
         return {
             "kernel": self.add(f"{name}/weights"),
             "bias": self.add(f"{name}/biases"),
             "classes": self.model.num_classes,
             "atoms": self.named[f"{name}/weights"].shape[2] // self.model.num_classes,
-            "scale": inputs**0.5 if scale == "sqrt" else float(scale),
+            "scale": float({"sqrt": inputs**0.5, "learnt": getattr(routing, "learnt_scale", 1)}.get(scale, scale)),
         }
 
     def decoder(self) -> list[dict[str, Any]] | dict[str, Any] | None:
@@ -90,7 +92,7 @@ class Network:
         if "recons/dense" not in names:
             return [self.dense(name, relu=name is not names[-1]) for name in names]
         side = round(self.named["recons/dense/biases"].size ** 0.5)  # of the small image that it enlarges
-        layers = [(name, getattr(self.model.decoder, name.split("/")[1])) for name in names[1:]]
+        layers = [(name, self.model.decoder.get_layer(name.split("/")[1])) for name in names[1:]]
         convolutions = [self.convolution(name, layer) for name, layer in layers]
         return {"side": side, "first": self.dense("recons/dense", relu=False), "convolutions": convolutions}
 
@@ -102,43 +104,24 @@ def describe(trained: Trained, weights: Weights) -> dict[str, Any]:
         ValueError: a kind of network that the page cannot run.
     """
     model, kind = trained.model, type(trained.model).__name__
-    if kind not in _DESCRIPTIONS or (kind == "CapsNet" and not isinstance(model.hparams.routing, int)):
+    if kind not in _DESCRIPTIONS or (kind == "CapsNet" and not isinstance(model.classes.routing, DynamicRouting)):
         raise ValueError(f"The page runs {', '.join(_DESCRIPTIONS)} with their own routing. Received: {kind}.")
     rows, columns, depth = model.image_shape
     return _DESCRIPTIONS[kind](Network(model, weights)) | {"rows": rows, "columns": columns, "depth": depth}
 
 
 def _capsules(network: Network) -> dict[str, Any]:
-    hparams, layer = network.model.hparams, network.model.get_layer("conv_capsule1")
-    types, atoms = network.named["conv_capsule1/biases"].shape[:2]
+    routing, types, atoms = network.model.classes.routing, *network.named["conv_capsule1/biases"].shape[:2]
     primary = network.convolution("conv_capsule1")
-    factor = getattr(layer, "scale", 1 / (types + bool(hparams.leaky)))  # of the sum before the bias, as in 2017
+    factor = network.model.primary.scale  # of the sum before the bias
     primary |= {"offset": primary["bias"], "bias": None, "types": types, "atoms": atoms, "coefficient": factor}
     return {
         "kind": "capsules",
         "conv1": network.convolution("conv1"),
         "primary": primary,
-        "classes": network.classes("capsule2") | {"routing": hparams.routing, "leaky": hparams.leaky},
+        "classes": network.classes("capsule2") | {"routing": routing.iterations, "leaky": routing.leaky},
         "decoder": network.decoder(),
     }
-
-
-def places(trained: Trained) -> dict[str, int] | None:
-    """The position over the image of the grid of primary capsules that are routed to the classes; None: no grid.
-
-    "first" is the centre of the first capsule's receptive field, in pixels from the centre of the first pixel, "step"
-    the distance to the next one, and "sees" the side of the field.
-    """
-    if type(trained.model).__name__ != "CapsNet":
-        return None
-    rows, layer = trained.model.image_shape[0], trained.model.get_layer("conv_capsule1")
-    named = trained.model.named_variables()
-    first, second = (named[f"{name}/weights"].shape[0] for name in ("conv1", "conv_capsule1"))  # sides of the kernels
-    before, step = 0, layer.strides[0]
-    if layer.padding == "same":  # conv1 then keeps the size
-        covered = (-(-rows // step) - 1) * step + second
-        before = first // 2 + max(covered - rows, 0) // 2
-    return {"first": (first + second - 1) // 2 - before, "step": step, "sees": first + second - 1}
 
 
 def _efficient(network: Network) -> dict[str, Any]:
