@@ -155,7 +155,7 @@ def measure_steps(session: Session) -> None:
     """Times training steps of CapsNet, the most important cases first."""
     (small, middle, large), usual = session.sizes["batches"], session.flags.precision
     cases = [(usual, batch, None, routing) for routing in (3, 1) for batch in (small, large)]
-    cases += [(usual, batch, votes, 3) for votes in ("stored", "atoms") for batch in (small, large)]
+    cases += [(usual, batch, votes, 3) for votes in ("stored", "together") for batch in (small, large)]
     cases += [(usual, middle, None, 3)]
     cases += [(precision, batch, None, 3) for precision in PRECISIONS for batch in (small, large) if precision != usual]
     for precision, batch, votes, routing in session.in_time("step", cases[session.sizes["cases"]]):

@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from benchmarks import backends
+from capsules.ops import precise
 from capsules.votes import StoredVotes, Votes
 from models import make_model
 
@@ -131,7 +132,7 @@ def patches(images, kernel):
 
 
 FORMS = {"direct": direct, "space_to_depth": space_to_depth, "patches": patches}
-VOTES = ("library", "stored", "atoms")
+VOTES = ("library", "stored", "together")
 
 
 def passes(form: Callable, images, kernel, change) -> dict[str, Callable]:
@@ -154,15 +155,19 @@ def passes(form: Callable, images, kernel, change) -> dict[str, Callable]:
     return {"forward": lambda: form(images, kernel), "kernel": gradient(1), "images": gradient(0)}
 
 
-class AtomByAtom:
-    """The library's votes as a sum over the atoms of the input capsules, in which each of their methods is linear."""
+class TogetherVotes(Votes):
+    """The library's votes with the products of all atoms of the input capsules in one call, not one atom at a time."""
 
-    def __init__(self, inputs, kernel):
-        self.parts = [Votes(inputs[..., at : at + 1], kernel[:, at : at + 1]) for at in range(kernel.shape[1])]
-        self.coefficients_shape = self.parts[0].coefficients_shape
+    def _weighted_sum(self, coefficients):
+        shares = ops.cast(coefficients, self.inputs.dtype)[None]  # [1, out, batch, in]
+        inputs = ops.transpose(self.inputs, (2, 0, 1))[:, None]  # [atoms_in, 1, batch, in]
+        sums = ops.matmul(shares * inputs, ops.transpose(self.kernel, (1, 2, 0, 3)))  # [atoms_in, out, batch, atoms]
+        return ops.transpose(ops.sum(precise(sums), axis=0), (1, 0, 2))
 
-    def __getattr__(self, name: str) -> Callable:
-        return lambda *arguments: sum(getattr(part, name)(*arguments) for part in self.parts)
+    def _agreement(self, capsules):
+        vectors = ops.transpose(ops.cast(capsules, self.inputs.dtype), (1, 0, 2))[None]  # [1, out, batch, atoms]
+        moved = ops.matmul(vectors, ops.transpose(self.kernel, (1, 2, 3, 0)))  # [atoms_in, out, batch, in]
+        return ops.sum(precise(moved * ops.transpose(self.inputs, (2, 0, 1))[:, None]), axis=0)
 
 
 @contextmanager
@@ -171,7 +176,7 @@ def computed(model, form: str, votes: str) -> Iterator[None]:
 
     This is all that the measurements know of the library's inside: that `keras.ops.conv(inputs, kernel, …)` computes
     the convolution, and that the layer `model.classes` has `kernel`, `num_capsules` and `atoms` and gets the votes that
-    it routes from its method `compute_votes(inputs)`. The library computes the votes of all atoms in one call.
+    it routes from its method `votes(inputs)`. The library computes the votes of one atom at a time.
     """
     used, layer = [], model.classes
 
@@ -181,15 +186,15 @@ def computed(model, form: str, votes: str) -> Iterator[None]:
         used.append(form)
         return FORMS[form](inputs, kernel)
 
-    def compute_votes(inputs):
+    def other_votes(inputs):
         shape = (*inputs.shape[1:], layer.num_capsules, layer.atoms)
         kernel = ops.reshape(ops.cast(layer.kernel, inputs.dtype), shape)
-        if votes == "atoms":
-            return AtomByAtom(inputs, kernel)
+        if votes == "together":
+            return TogetherVotes(inputs, kernel)
         return StoredVotes(ops.einsum("bia,iajd->bijd", inputs, kernel))
 
     if votes != "library":
-        layer.compute_votes = compute_votes
+        layer.votes = other_votes
     ops.conv = conv
     try:
         yield

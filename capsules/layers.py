@@ -133,8 +133,8 @@ class PrimaryCapsules(_ConvolutionalCapsules):
         self,
         types: int = 32,
         atoms: int = 8,
-        kernel_size: int | tuple[int, int] = 9,
-        strides: int | tuple[int, int] = 2,
+        kernel_size: int | tuple[int, ...] = 9,
+        strides: int | tuple[int, ...] = 2,
         padding: str = "valid",
         scale: float = 1.0,
         **kwargs: Any,
@@ -193,7 +193,7 @@ class DepthwiseCapsules(_ConvolutionalCapsules):
     default_bias = keras.initializers.Zeros()
 
     def __init__(
-        self, kernel_size: int | tuple[int, int], atoms: int = 8, strides: int | tuple[int, int] = 1, **kwargs: Any
+        self, kernel_size: int | tuple[int, ...], atoms: int = 8, strides: int | tuple[int, ...] = 1, **kwargs: Any
     ):
         super().__init__(**kwargs)
         self.kernel_size = sides("DepthwiseCapsules: kernel_size", kernel_size)
@@ -382,7 +382,7 @@ class Decoder(CapsuleLayer):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        image_shape: tuple[int, ...],
         units: tuple[int, int] = (512, 1024),
         dense_dtypes: list | None = None,
         **kwargs: Any,

@@ -102,7 +102,7 @@ def count(name: str, value: Any) -> int:
 
 def number(name: str, value: Any) -> float:
     """A finite number of 0 or more; NumPy's are accepted, booleans are not."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < float("inf"):
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):
         raise ValueError(f"{name} must be a finite number of 0 or more. Received: {value!r}")
     return float(value)
 

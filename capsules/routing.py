@@ -144,7 +144,7 @@ class DynamicRouting(Routing):
     def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
         inputs, outputs, _ = votes.shape
         bias = 0.0 if self.bias is None else precise(self.bias)
-        factor = {"sqrt": inputs**0.5, "learnt": self.learnt_scale}.get(self.scale, self.scale)
+        factor: Any = {"sqrt": inputs**0.5, "learnt": self.learnt_scale}.get(str(self.scale), self.scale)
         uniform = 1.0 / (outputs + int(self.leaky))
         total = votes.sum()
         capsules = squash(uniform * total + bias)

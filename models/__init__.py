@@ -38,7 +38,8 @@ def make_model(
     accepted: Any = inspect.signature(MODELS[name]).parameters
     if name == "efficient":
         refuse_unused(hparams, name, accepted)
-    model = MODELS[name](image_shape, num_classes, **network_arguments(hparams, accepted))
+    network: Any = MODELS[name]
+    model = network(image_shape, num_classes, **network_arguments(hparams, accepted))
     model.given_hparams = hparams
     return model
 

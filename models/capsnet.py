@@ -43,7 +43,7 @@ class CapsNet(CapsuleNetwork):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        image_shape: tuple[int, ...],
         num_classes: int,
         filters: int = 256,
         primary_types: int = 32,

@@ -89,7 +89,7 @@ class EfficientCapsNet(CapsuleNetwork):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        image_shape: tuple[int, ...],
         num_classes: int,
         atoms: int = 16,
         decoder: bool = True,
@@ -126,7 +126,7 @@ class EfficientCapsNet(CapsuleNetwork):
         if decoder and sizes.norb:
             draws = upsampling_decoder((num_classes, atoms), image_shape[2], dtype)
         elif decoder:
-            initial = {"kernel_initializer": "he_normal", "bias_initializer": "zeros"}
+            initial: dict[str, Any] = {"kernel_initializer": "he_normal", "bias_initializer": "zeros"}
             draws = Decoder(image_shape, **initial, dtype=dtype, name="recons")
         super().__init__(images, lengths, capsules, config, draws)
         self.primary, self.classes = primary, classes

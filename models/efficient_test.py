@@ -43,7 +43,7 @@ def numpy_network(images, weights, sizes):
     hidden = images.astype(np.float64)
     for index in range(4):
         hidden = convolved(hidden, weights["weights"][index], sizes.strides[index]) + weights["biases"][index]
-        if sizes.instance:
+        if sizes.norb:
             hidden = np.where(hidden > 0, hidden, 0.3 * hidden)
             mean, variance = hidden.mean((1, 2), keepdims=True), hidden.var((1, 2), keepdims=True)
         else:
@@ -147,12 +147,14 @@ def doubled(images, axis):
 def test_training_moves_the_statistics_and_evaluation_does_not():
     model = make_model("efficient", (20, 20, 1), 3, HParams(remake=False))
     images = tf.constant(RNG.uniform(size=(4, 20, 20, 1)), tf.float32)
-    before = model.norm1.moving_mean.numpy()
+    before = model.get_layer("norm1").moving_mean.numpy()
     model(images)
-    np.testing.assert_array_equal(model.norm1.moving_mean, before)
+    np.testing.assert_array_equal(model.get_layer("norm1").moving_mean, before)
     model(images, training=True)
-    hidden = tf.nn.relu(model.conv1(images))
-    np.testing.assert_allclose(model.norm1.moving_mean, 0.01 * np.mean(hidden, axis=(0, 1, 2)), rtol=1e-4, atol=1e-7)
+    hidden = tf.nn.relu(model.get_layer("conv1")(images))
+    np.testing.assert_allclose(
+        model.get_layer("norm1").moving_mean, 0.01 * np.mean(hidden, axis=(0, 1, 2)), rtol=1e-4, atol=1e-7
+    )
 
 
 def test_a_network_for_both_eyes_loads_with_its_decoder(tmp_path):
