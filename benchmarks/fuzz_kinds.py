@@ -12,7 +12,7 @@ import numpy as np
 from input_data import Options, open_split
 from input_data.formats import idx
 from input_data.mnist import mnist_shift
-from input_data.norb import norb_convert
+from input_data.norb.norb_input import NAMES
 
 TEXTS = (
     "",
@@ -117,16 +117,12 @@ def data_kinds(folder: Path) -> dict[str, Kind]:
     }
     for part, (array, magic) in parts.items():
         head = np.array([magic, array.ndim, *array.shape, *[1] * (3 - array.ndim)], "<u4")
-        (norb / norb_convert.NAMES["train"].format(part)).write_bytes(head.tobytes() + array.tobytes())
+        (norb / NAMES["train"].format(part)).write_bytes(head.tobytes() + array.tobytes())
     images = _pixels(_SIZE, 20, 20)
     np.savez_compressed(folder / "own.npz", x_train=images, y_train=labels, x_test=images[:9], y_test=labels[:9])
     packed_files = [records / f"train-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1")]
     (record_file,) = records.glob("train_0shifted_mnist*")
     record_file.rename(records / "train_2shifted_mnist.tfrecords")
-
-    def convert(draw: random.Random) -> None:
-        (norb / "trainduo.tfrecords").unlink(missing_ok=True)
-        norb_convert.convert(norb, "train")
 
     return {
         "IDX": Kind(sorted(digits.glob("train*")), _opening("mnist", digits)),
@@ -135,7 +131,7 @@ def data_kinds(folder: Path) -> dict[str, Kind]:
         "TFRecords": Kind([records / "train_2shifted_mnist.tfrecords"], _opening("mnist", records)),
         "MATLAB, SVHN": Kind([svhn / "train_32x32.mat"], _opening("svhn", svhn)),
         "CIFAR-10": Kind(sorted(cifar.glob("*.bin")), _opening("cifar10", cifar)),
-        "smallNORB's matrices": Kind(sorted(norb.glob("*.mat*")), convert),
+        "smallNORB's matrices": Kind(sorted(norb.glob("*.mat*")), _opening("norb", norb)),
         "NPZ": Kind([folder / "own.npz"], _opening("folder", folder / "own.npz")),
     }
 

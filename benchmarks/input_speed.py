@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from benchmarks.made_data import make_all
 from input_data import Split, open_split, training_batches
 from input_data.flags import parse
-from input_data.made_data import make_all
 from input_data.mnist import mnist_shift
 from input_data.mnist.mnist_input import SAMPLE, load
 from runner.config import NetworkSpec
@@ -56,8 +56,7 @@ def plain_generator(folder: Path, target: Path, digits: int) -> float:
     """Examples a second of the obvious loop: shift one digit, build one tf.train.Example, write it."""
     import tensorflow as tf
 
-    examples = load(folder, "train")
-    images, labels = examples.images, examples.labels
+    images, labels, _ = load(folder, "train")
     start, count = time.perf_counter(), 0
     with tf.io.TFRecordWriter(str(target)) as writer:
         for image, label in zip(np.pad(images[:digits], ((0, 0), (2, 2), (2, 2))), labels[:digits], strict=True):

@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import tensorflow as tf
 
+from benchmarks.made_data import make_all
 from input_data import open_split, training_batches
 from input_data.flags import parse
-from input_data.made_data import make_all
 from input_data.mnist.mnist_input import SAMPLE
 from models.optimizer import make_optimizer
 from runner import checkpoints

@@ -40,10 +40,7 @@ def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray]
         size: bytes of a frame.
         blocks: frames, uint8 [n, size], without checksums of their payloads.
         seed: seed for the choice of files.
-        overwrite: whether to replace existing files.
-
-    Raises:
-        DataError: a file exists already, or the disk has too little space.
+        overwrite: whether to replace existing files; otherwise an existing one raises DataError, as a full disk does.
     """
     if not overwrite:
         refuse_to_overwrite(paths)
