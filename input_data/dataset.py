@@ -22,44 +22,29 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Info:
-    """Facts of a data set.
+    """Facts of a data set."""
 
-    Attributes:
-        name: its name in messages.
-        image_shape: (rows, columns, depth) of the images that the network sees.
-        num_classes: number of classes.
-        num_targets: number of labels per image, 1 or 2.
-        class_names: one name for each class.
-    """
-
-    name: str
-    image_shape: Shape
+    name: str  # in messages
+    image_shape: Shape  # of the images that the network sees
     num_classes: int
-    num_targets: int
-    class_names: tuple[str, ...]
+    num_targets: int  # labels per image, 1 or 2
+    class_names: tuple[str, ...]  # one for each class
 
 
 @dataclass(frozen=True)
 class Options:
     """The user's options for the data, besides the folder; each data set uses those that concern it.
 
-    Attributes:
-        num_targets: labels per image, 1 or 2.
-        num_pairs: MultiMNIST: number of test pairs for each test digit.
-        image_size: the user's own images: side of the square to which they are resized; None keeps their size.
-        grayscale: the user's own images: whether to read them with one channel.
-        preparation: "2017" or "efficient". With "efficient", the training images of MNIST, MultiMNIST and smallNORB are
-            varied, and smallNORB's images are resized, as for Efficient-CapsNet. Other data sets ignore it.
-        statistics: `Split.statistics` of a network's training images, with which its other images are prepared; empty:
-            statistics of the images themselves.
+    `preparation` is "2017" or "efficient": the training images of MNIST, MultiMNIST and smallNORB are then varied, and
+    smallNORB's images are resized, as for Efficient-CapsNet.
     """
 
-    num_targets: int = 1
-    num_pairs: int = 1
-    image_size: int | None = None
-    grayscale: bool = False
+    num_targets: int = 1  # labels per image, 1 or 2
+    num_pairs: int = 1  # MultiMNIST: test pairs for each test digit
+    image_size: int | None = None  # own images: side of the square to which they are resized; None keeps their size
+    grayscale: bool = False  # own images: whether to read them with one channel
     preparation: str = "2017"
-    statistics: tuple[float, ...] = ()
+    statistics: tuple[float, ...] = ()  # `Split.statistics` of a network's training images; empty: the images' own
 
     def folder(self, name: str, data_dir: str | None, content: str) -> Path:
         """The folder of a data set whose images have one label; DataError if there is none or num_targets is 2."""
@@ -71,19 +56,12 @@ class Options:
 
 
 class Split:
-    """One part of a data set, by random access. Subclasses give `__len__`, `checksum`, and `read` with `view`.
-
-    Attributes:
-        info: the data set's facts.
-        noise: how many uniform random numbers in [0, 1) the augmentation of one image needs; 0: it is never augmented.
-        note: what the user should know about this data; may be empty.
-        statistics: statistics of all images with which each image is prepared; empty if it needs none.
-    """
+    """One part of a data set, by random access. Subclasses give `__len__`, `checksum`, and `read` with `view`."""
 
     info: Info
-    noise: int = 0
-    note: str = ""
-    statistics: tuple[float, ...] = ()
+    noise: int = 0  # how many uniform random numbers in [0, 1) the augmentation of one image needs; 0: it has none
+    note: str = ""  # what the user should know about this data
+    statistics: tuple[float, ...] = ()  # of all images, with which each image is prepared; empty if it needs none
 
     def __len__(self) -> int:
         raise NotImplementedError

@@ -17,17 +17,11 @@ _DAY = 86_400  # seconds
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to fetch.
-
-    Attributes:
-        url: its address.
-        sha256: its checksum; None: Keras has none, and the IDX file is read instead.
-        kept: its name in the user's folder; for a `.tar.gz`, the folder that it unpacks to.
-    """
+    """A file to fetch."""
 
     url: str
-    sha256: str | None
-    kept: str
+    sha256: str | None  # None: Keras has none, and the IDX file is read instead
+    kept: str  # its name in the user's folder; for a `.tar.gz`, the folder that it unpacks to
 
     @property
     def name(self) -> str:
@@ -56,13 +50,9 @@ _NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-
 
 
 def download(dataset: str, data_dir: str | None) -> None:
-    """Downloads a data set to a folder that does not have it.
+    """Downloads a data set to a folder that does not have it; the folder is created if it is missing.
 
     A damaged file of the same name is fetched again, and the old one is kept as NAME.damaged.
-
-    Args:
-        dataset: a name in `REMOTES`.
-        data_dir: the folder, which is created if it is missing.
 
     Raises:
         DataError: Keras does not have the data set, no folder is given, there is no network, or what arrives is

@@ -83,8 +83,6 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     Args:
         data_dir: a folder with MNIST's IDX files. It may also have `train_6shifted_mnist.tfrecords` for training, and
             affNIST's `test.mat` or `test_batches/*.mat` for the real test.
-        split: train, test, valid_train or valid_test.
-        options: num_targets must be 1.
     """
     folder = options.folder("affNIST", data_dir, "MNIST's IDX files and affNIST's test.mat or test_batches/*.mat")
     if split == "test":

@@ -110,7 +110,6 @@ def read(folder: Path, split: str) -> Examples:
 
     Args:
         folder: the folder of the files, or the one above it.
-        split: train, test, valid_train or valid_test.
     """
     forms: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], Examples]], ...] = (
         ("cifar-10-batches-bin", "{}.bin", _BATCHES[split], read_binary),
@@ -139,8 +138,6 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
 
     Args:
         data_dir: a folder with one of the forms in `read`.
-        split: train, test, valid_train or valid_test.
-        options: num_targets must be 1.
     """
     folder = options.folder("CIFAR-10", data_dir, "cifar-10-batches-bin, cifar-10-batches-py or TFRecords")
     return Cifar10(*read(folder, split), split in ("train", "valid_train"))

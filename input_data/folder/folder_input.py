@@ -32,17 +32,11 @@ def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], o
 
 @dataclass(frozen=True)
 class _Classes:
-    """The pictures of a folder with a folder for each class.
-
-    Attributes:
-        folder: the folder.
-        pictures: the sorted pictures of each class, including those in folders below the class's folder.
-        note: the files that were skipped; may be empty.
-    """
+    """The pictures of a folder with a folder for each class, which may have folders below it."""
 
     folder: Path
-    pictures: dict[str, list[Path]]
-    note: str
+    pictures: dict[str, list[Path]]  # of each class, sorted
+    note: str  # the files that were skipped; may be empty
 
 
 def _classes(folder: Path) -> _Classes:
@@ -170,7 +164,6 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
         data_dir: a folder with train/CLASS/* and test/CLASS/* (or training and testing); a folder with CLASS/*, where
             every sixth picture belongs to the test; or a `.npz` file in the layout of Keras or MedMNIST. Validation
             holds out the folder val or validation, MedMNIST's own validation split, or every sixth picture of a class.
-        split: train, test, valid_train or valid_test.
         options: image_size and grayscale; num_targets must be 1.
     """
     path = Path(data_dir) if data_dir is not None else None

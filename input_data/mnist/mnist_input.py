@@ -85,7 +85,6 @@ def open_split(data_dir: str | None, split: str, options: Options = Options(), w
     Args:
         data_dir: a folder, or None for the embedded sample of 5,000 and 1,000 digits; for MultiMNIST it may also be the
             name of record files, `NAME@N`.
-        split: train, test, valid_train or valid_test.
         options: num_targets=2 makes it MultiMNIST.
         wanted: the relative that the user asks for, see `sources.locate`.
 

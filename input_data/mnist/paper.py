@@ -24,17 +24,11 @@ _TALL = 0.6  # a mark from this share of the largest figure's length on can be a
 
 @dataclass(frozen=True)
 class Ink:
-    """The ink in a picture.
+    """The ink in a picture."""
 
-    Attributes:
-        ink: float32 [rows, columns], how much darker than the paper each pixel of the figures is; 0 elsewhere.
-        count: number of separate figures.
-        shadow: whether the fringe of a shadow, or something dark along the edge, was removed.
-    """
-
-    ink: np.ndarray
-    count: int
-    shadow: bool
+    ink: np.ndarray  # float32 [rows, columns], how much darker than the paper each pixel of the figures is; 0 elsewhere
+    count: int  # separate figures
+    shadow: bool  # whether the fringe of a shadow, or something dark along the edge, was removed
 
 
 def separate(grey: np.ndarray, dark: bool, most: int = 1) -> Ink | None:

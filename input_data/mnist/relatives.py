@@ -8,23 +8,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Relative:
-    """Facts of a data set of small grey images.
-
-    Attributes:
-        name: its name in messages.
-        class_names: one name for each class.
-        first_label: the label of the first class in the files.
-        transposed: whether the files store rows as columns.
-        beginnings: the first labels of its training and its test file, by which files of MNIST's names are recognised.
-        words: words in the name of a folder that do so, if the labels do not.
-    """
+    """Facts of a data set of small grey images. Several use MNIST's file names and are told apart by the last two."""
 
     name: str
     class_names: tuple[str, ...]
-    first_label: int = 0
-    transposed: bool = False
-    beginnings: tuple[tuple[int, ...], ...] = ()
-    words: tuple[str, ...] = ()
+    first_label: int = 0  # of the first class in the files
+    transposed: bool = False  # whether the files store rows as columns
+    beginnings: tuple[tuple[int, ...], ...] = ()  # the first labels of its training and its test file
+    words: tuple[str, ...] = ()  # in the name of its folder
 
 
 _DIGITS = tuple("0123456789")

@@ -15,20 +15,13 @@ _HELD_OUT = 7  # the last seventh of a table without test images is held out as 
 
 @dataclass(frozen=True)
 class Form:
-    """One form in which a data set lies in a folder.
+    """One form in which a data set lies in a folder."""
 
-    Attributes:
-        images, labels: the names of the files, where {} is the part; the same if one file holds both.
-        relative: the data set that the names imply; None: several data sets use them.
-        folders: where the files are looked for, below the user's folder.
-        parts: the words for "train" and "test" in the names.
-    """
-
-    images: str
-    labels: str
-    relative: Relative | None
-    folders: tuple[str, ...] = ("",)
-    parts: tuple[str, str] = ("train", "test")
+    images: str  # name of a file, where {} is the part
+    labels: str  # the same name if one file holds both
+    relative: Relative | None  # the data set that the names imply; None: several data sets use them
+    folders: tuple[str, ...] = ("",)  # where the files are looked for, below the user's folder
+    parts: tuple[str, str] = ("train", "test")  # the words for these in the names
 
     def names(self, part: str) -> tuple[str, str]:
         """The names of the files of "train" or "test"."""
@@ -93,11 +86,7 @@ class Source:
         return images[own], labels[own]
 
     def read(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Returns images uint8 [n, rows, columns] and labels int32 [n], counted from 0, of "train" or "test".
-
-        Raises:
-            DataError: files are missing, damaged or have other labels.
-        """
+        """Returns images uint8 [n, rows, columns] and labels int32 [n], counted from 0, of "train" or "test"."""
         images, labels = self._files(part)
         if images.ndim != 3 or images.dtype != np.uint8 or labels.shape != (len(images),) or not images.size:
             raise DataError(
@@ -135,12 +124,7 @@ def _search(folder: Path, wanted: Relative) -> list[Source]:
 def locate(folder: Path, wanted: Relative = MNIST) -> Source | None:
     """Returns the files of the wanted data set in a folder, or of a relative if MNIST is wanted; None if it has none.
 
-    Args:
-        folder: a folder, a `.npz` file, or FOLDER/emnist-NAME.
-        wanted: the data set.
-
-    Raises:
-        DataError: the folder has several splits of EMNIST and no MNIST, or files are damaged.
+    `folder` may also be a `.npz` file, or FOLDER/emnist-NAME where a folder has several splits of EMNIST.
     """
     found = sorted(_search(folder, wanted), key=lambda source: len(source.folder.parts))  # those below come later
     fitting = [source for source in found if source.relative is wanted]

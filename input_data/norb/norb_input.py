@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -32,16 +32,11 @@ _TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
 
 
 def view(images: np.ndarray, random: np.ndarray | None, options: Options = Options()) -> np.ndarray:
-    """What the network sees of pairs of views.
+    """What the network sees of pairs of views [n, 48, 48, 2], or [n, 96, 96, 2] for Efficient-CapsNet.
 
     2017: brightness and contrast and a random crop in training, the centre in evaluation; standardised.
-    Efficient-CapsNet: standardised for each eye, resized to 64x64; in training a random crop of 48x48, brightness ±2
-    and contrast 0.5 to 1.5; in evaluation the centre.
-
-    Args:
-        images: uint8 or float32 [n, 48, 48, 2], or [n, 96, 96, 2] for Efficient-CapsNet.
-        random: [n, 4] in [0, 1), or None.
-        options: preparation, and the statistics of `EfficientNorb`; without them, the images' own are used.
+    Efficient-CapsNet: standardised for each eye by the options' statistics (without them, by the images' own), resized
+    to 64x64; in training a random crop of 48x48, brightness ±2 and contrast 0.5 to 1.5; in evaluation the centre.
     """
     if options.preparation != "efficient":
         if random is None:
@@ -81,22 +76,6 @@ def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], o
         picture = picture[::2, ::2]
         notes.append(f"halved, centre {SIZE}x{SIZE}")
     return picture.repeat(2, axis=2), [*notes, "the one view is used for both eyes"]
-
-
-class Examples(Protocol):
-    """All examples of some files."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The views uint8 [n, 96/step, 96/step, 2] and the labels int32 [n, 1]."""
-
-    def instances(self) -> np.ndarray:
-        """Which toy of its class each example shows."""
-
-    def checksum(self) -> int: ...
-
-    def verify(self) -> None: ...
 
 
 class _Records(RecordSplit):
@@ -145,10 +124,8 @@ def _views(pixels: np.ndarray, step: int) -> np.ndarray:
 def read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
     """Returns the array in a binary-matrix file, mapped, or in memory if the file is gzipped.
 
-    Args:
-        path: the file.
-        dtype: "u1" or "<i4".
-        shape: the shape that it must have, where None is any size.
+    Raises:
+        DataError: the type ("u1" or "<i4"), the shape (where None is any size) or the length is another one.
     """
     with path.open("rb") as file:
         packed = file.read(2) == GZIPPED
@@ -172,15 +149,13 @@ def read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.nda
 class SmallNorb(Split):
     """Pairs of views as in 2017. Validation holds out one toy of each class, that with the highest number.
 
-    Args:
-        examples: the files' examples.
-        split_name: train, test, valid_train or valid_test.
-        options: see `view`.
+    `examples` have `__len__`, `read`, which gives views [n, 96/step, 96/step, 2] and labels [n, 1], `instances`, which
+    toy of its class each shows, and `checksum` and `verify` as a split.
     """
 
     info = INFO
 
-    def __init__(self, examples: Examples, split_name: str, options: Options = Options()):
+    def __init__(self, examples: Any, split_name: str, options: Options = Options()):
         self.examples, self._view = examples, partial(view, options=options)
         self.indices = np.arange(len(examples))
         if split_name.startswith("valid"):
@@ -207,20 +182,17 @@ class SmallNorb(Split):
 class EfficientNorb(SmallNorb):
     """Pairs of views for Efficient-CapsNet.
 
-    Args:
-        examples, split_name: see `SmallNorb`.
-        statistics: the two means of each eye's pixels, then their two deviations; empty: those of the split's own
-            images, including held-out ones.
+    `statistics` are the two means of each eye's pixels, then their two deviations; empty: those of all `examples`.
     """
 
     info = replace(INFO, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2))
 
-    def __init__(self, examples: Examples, split_name: str, statistics: tuple[float, ...] = ()):
+    def __init__(self, examples: Any, split_name: str, statistics: tuple[float, ...] = ()):
         self.statistics = statistics or _statistics(examples)
         super().__init__(examples, split_name, Options(preparation="efficient", statistics=self.statistics))
 
 
-def _statistics(examples: Examples) -> tuple[float, ...]:
+def _statistics(examples: Any) -> tuple[float, ...]:
     blocks = np.array_split(np.arange(len(examples)), -(-len(examples) // 500))
     sums = np.zeros((2, 2))  # of pixels and of their squares, for each eye
     for block in blocks:
@@ -235,7 +207,6 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
 
     Args:
         data_dir: the folder with 2017's trainduo.tfrecords and testduo.tfrecords, or with the original `.mat` files.
-        split: train, test, valid_train or valid_test.
         options: num_targets must be 1; preparation chooses `SmallNorb` or `EfficientNorb`.
     """
     folder = options.folder("smallNORB", data_dir, "its .mat files, or trainduo.tfrecords and testduo.tfrecords")

@@ -42,8 +42,6 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
 
     Args:
         data_dir: a folder with the `.mat` files.
-        split: train, test, valid_train or valid_test.
-        options: num_targets must be 1.
     """
     folder = options.folder("SVHN", data_dir, "train_32x32.mat and test_32x32.mat")
     return ImageArrays(
