@@ -21,12 +21,16 @@ class Remote:
 
     url: str
     sha256: str | None  # None: Keras has none, and the IDX file is read instead
-    kept: str  # its name in the user's folder; for a `.tar.gz`, the folder that it unpacks to
+    kept: str = ""  # its place in the user's folder, unless its own name; for a `.tar.gz`, the folder that it unpacks to
 
     @property
     def name(self) -> str:
         """The file's name."""
         return self.url.rpartition("/")[2]
+
+    def target(self, folder: Path) -> Path:
+        """Its place in the user's folder."""
+        return folder / (self.kept or self.name)
 
 
 REMOTES = {
@@ -78,10 +82,10 @@ def download(dataset: str, data_dir: str | None) -> None:
             with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as drafts:
                 draft = _fetch(remote, Path(drafts))
                 if not _is_there(dataset, remote, folder):  # by another process in the meantime
-                    _keep(draft, folder / remote.kept)
+                    _keep(draft, remote.target(folder))
         except Exception as error:  # Keras raises plain exceptions
             raise DataError(
-                f"Cannot fetch {remote.url} ({error}). Without internet, copy {remote.kept} into {folder} by hand"
+                f"Cannot fetch {remote.url} ({error}). Without internet, copy {remote.kept or remote.name} into {folder} by hand"
                 + (", or leave out --data_dir to use the sample." if dataset == "mnist" else ".")
             ) from None
 
@@ -97,7 +101,7 @@ def _is_complete(dataset: str, data_dir: str) -> bool:
 
 def _is_there(dataset: str, remote: Remote, folder: Path) -> bool:
     """Whether a folder has a file, whole, or what the file unpacks to."""
-    target = folder / remote.kept
+    target = remote.target(folder)
     return _is_whole(remote, target) if target.is_file() else target.is_dir() and _is_complete(dataset, str(folder))
 
 
