@@ -101,11 +101,7 @@ def labels_checksum(labels: np.ndarray) -> int:
 
 
 def check_labels(labels: np.ndarray, num_classes: int, where: str | Path, first: int = 0) -> np.ndarray:
-    """Returns labels [n] of any kind of number, of which `first` is the first class, counted from 0: int32 [n].
-
-    Raises:
-        DataError: a label is not a whole number from `first` on of `num_classes`; the message names the first.
-    """
+    """Returns labels [n] of any kind of number, of which `first` is the first class, counted from 0: int32 [n]."""
     last = first + num_classes - 1
     fits = (labels >= first) & (labels <= last)  # false for NaN
     fits[fits] = labels[fits] == np.floor(labels[fits])

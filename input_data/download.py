@@ -21,7 +21,7 @@ class Remote:
 
     url: str
     sha256: str | None  # None: Keras has none, and the IDX file is read instead
-    kept: str = ""  # its place in the user's folder, unless its own name; for a `.tar.gz`, the folder that it unpacks to
+    kept: str = ""  # where it is kept, unless by its own name; for a `.tar.gz`, the folder that it unpacks to
 
     @property
     def name(self) -> str:
@@ -85,7 +85,8 @@ def download(dataset: str, data_dir: str | None) -> None:
                     _keep(draft, remote.target(folder))
         except Exception as error:  # Keras raises plain exceptions
             raise DataError(
-                f"Cannot fetch {remote.url} ({error}). Without internet, copy {remote.kept or remote.name} into {folder} by hand"
+                f"Cannot fetch {remote.url} ({error}). "
+                f"Without internet, copy {remote.kept or remote.name} into {folder} by hand"
                 + (", or leave out --data_dir to use the sample." if dataset == "mnist" else ".")
             ) from None
 

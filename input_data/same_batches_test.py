@@ -1,4 +1,4 @@
-"""Batches are those of earlier versions, bit by bit where arithmetic is exact: a run goes on with them when it resumes."""
+"""Batches are those of earlier versions, bit by bit where arithmetic is exact, so that a run resumes exactly."""
 
 import hashlib
 from itertools import islice

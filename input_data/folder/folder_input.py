@@ -160,11 +160,9 @@ def _open_arrays(path: Path, split_name: str, options: Options) -> ImageArrays:
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
     """Opens a split of the user's own images.
 
-    Args:
-        data_dir: a folder with train/CLASS/* and test/CLASS/* (or training and testing); a folder with CLASS/*, where
-            every sixth picture belongs to the test; or a `.npz` file in the layout of Keras or MedMNIST. Validation
-            holds out the folder val or validation, MedMNIST's own validation split, or every sixth picture of a class.
-        options: image_size and grayscale; num_targets must be 1.
+    `data_dir` is a folder with train/CLASS/* and test/CLASS/* (or training and testing); a folder with CLASS/*, where
+    every sixth picture belongs to the test; or a `.npz` file in the layout of Keras or MedMNIST. Validation holds out
+    the folder val or validation, MedMNIST's own validation split, or every sixth picture of a class.
     """
     path = Path(data_dir) if data_dir is not None else None
     if path is not None and path.suffix == ".npz" and path.is_file() and options.num_targets == 1:

@@ -17,11 +17,7 @@ _TYPES = {np.dtype("u1"): 0x08, np.dtype(">i4"): 0x0C}
 
 
 def read(path: Path, dimensions: int, dtype: str = "u1") -> np.ndarray:
-    """Returns the array in an IDX file, `.gz` or plain, of 3 dimensions for images or 1 for labels.
-
-    Raises:
-        DataError: the type ("u1" or ">i4"), the number of dimensions or the length is wrong.
-    """
+    """Returns the array in an IDX file, `.gz` or plain; DataError if its type, dimensions or length are others."""
     content, start = read_bytes(path), 4 + 4 * dimensions
     magic = bytes([0, 0, _TYPES[np.dtype(dtype)], dimensions])
     if content[:4] != magic:
@@ -56,11 +52,7 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def load_names(folder: Path, images_name: str, labels_name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, rows, columns] and labels [n] of two files.
-
-    Raises:
-        DataError: files are missing, damaged, empty, or differ in their number of examples.
-    """
+    """Returns images uint8 [n, rows, columns] and labels [n] of two files."""
     images_path, labels_path = locate(folder, images_name), locate(folder, labels_name)
     if images_path is None or labels_path is None:
         raise DataError(f"{folder} lacks {images_name if images_path is None else labels_name}[.gz].")

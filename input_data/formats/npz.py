@@ -18,11 +18,7 @@ LAYOUTS = (
 
 
 def read(path: Path, names: tuple[str, ...] = ()) -> dict[str, np.ndarray | None]:
-    """Returns the arrays with these names in a `.npz` file; the other arrays, which are not read, are None.
-
-    Raises:
-        DataError: the file is not a `.npz` file, is damaged, lacks an array, or has an array of objects.
-    """
+    """Returns the arrays with these names in a `.npz` file; the other arrays, which are not read, are None."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] if name in names else None for name in archive.files}
@@ -47,11 +43,7 @@ def parts(path: Path) -> dict[str, tuple[str, str]]:
 
 
 def examples(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, rows, columns] or [n, rows, columns, depth], and labels [n], of a part.
-
-    Raises:
-        DataError: the arrays have other names, shapes or types; also as `read`.
-    """
+    """Returns images uint8 [n, rows, columns] or [n, rows, columns, depth], and labels [n], of a part."""
     names = parts(path)[part]
     images, labels = map(read(path, names).get, names)
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:

@@ -27,10 +27,7 @@ def fit(picture: np.ndarray, image_shape: Shape, num_targets: int = 1) -> Fitted
         num_targets: how many digits the network reads, 1 or 2.
 
     Returns:
-        The image, float32 [rows, columns, 1], 0 to 255, and a list of what was done.
-
-    Raises:
-        DataError: there is nothing readable in the picture.
+        The image, float32 [rows, columns, 1], 0 to 255, and a list of what was done. DataError: nothing is readable.
     """
     grey, notes = with_depth(picture, 1)
     if picture.shape[:2] == image_shape[:2]:

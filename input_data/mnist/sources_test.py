@@ -1,6 +1,5 @@
 """MNIST and its relatives in every form in which people have them: the same images and labels, named as they are."""
 
-import gzip
 import zipfile
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from input_data import DataError, open_split, prepare
 from input_data.formats import idx
 from input_data.mnist import relatives
-from input_data.mnist.mnist_test import digits, write_idx, write_records
+from input_data.mnist.mnist_test import digits, write_idx
 
 IMAGES, LABELS = digits(20, size=28, seed=3)
 
@@ -279,11 +278,3 @@ def test_pictures_of_garments_keep_their_frame_and_those_of_letters_are_laid_out
     stroke = np.zeros((60, 60, 1), np.uint8)
     stroke[10:50, 25:31] = 255
     assert "centred" in prepare("mnist", stroke, (28, 28, 1), letters)[1][-1]
-
-
-def test_gzipped_records_of_2017_are_found(tmp_path):
-    write_records(tmp_path / "test_0shifted_mnist.tfrecords", IMAGES, LABELS)
-    content = (tmp_path / "test_0shifted_mnist.tfrecords").read_bytes()
-    (tmp_path / "test_0shifted_mnist.tfrecords").unlink()
-    (tmp_path / "test_0shifted_mnist.tfrecords.gz").write_bytes(gzip.compress(content))
-    assert len(open_split("mnist", "test", str(tmp_path))) == 20
