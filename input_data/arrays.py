@@ -14,16 +14,13 @@ class Arrays(Split):
 
     def __init__(self, info: Info, images: np.ndarray, labels: np.ndarray, view: Callable, noise: int, note: str = ""):
         self.info, self.images, self.labels = info, images, labels.astype(np.int32)
-        self.noise, self.note, self._view = noise, note, view
+        self.noise, self.note, self.view = noise, note, view
 
     def __len__(self):
         return len(self.images)
 
     def read(self, indices):
         return self.images[indices], self.labels[indices, None]
-
-    def view(self, images, random):
-        return self._view(images, random)
 
     def checksum(self):
         return labels_checksum(self.labels)

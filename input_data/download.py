@@ -82,7 +82,11 @@ def download(dataset: str, data_dir: str | None) -> None:
             with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as drafts:
                 draft = _fetch(remote, Path(drafts))
                 if not _is_there(dataset, remote, folder):  # by another process in the meantime
-                    _keep(draft, remote.target(folder))
+                    target = remote.target(folder)
+                    target.parent.mkdir(exist_ok=True)
+                    if target.exists():  # damaged or incomplete
+                        target.replace(target.with_name(f"{target.name}.damaged"))
+                    draft.replace(target)
         except Exception as error:  # Keras raises plain exceptions
             raise DataError(
                 f"Cannot fetch {remote.url} ({error}). "
@@ -128,11 +132,3 @@ def _fetch(remote: Remote, drafts: Path) -> Path:
     with tarfile.open(file) as archive:
         archive.extractall(drafts, filter="data")
     return drafts / remote.kept
-
-
-def _keep(draft: Path, target: Path) -> None:
-    """Moves a draft to its place; what is there, damaged or incomplete, is kept as NAME.damaged."""
-    target.parent.mkdir(exist_ok=True)
-    if target.exists():
-        target.replace(target.with_name(f"{target.name}.damaged"))
-    draft.replace(target)

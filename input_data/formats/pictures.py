@@ -19,11 +19,6 @@ def is_hidden(path: Path) -> bool:
     return any(name[0] == "." or name == "__MACOSX" for name in path.parts)
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a path below a folder has the ending of a picture and is not hidden."""
-    return path.suffix.lower() in ENDINGS and not is_hidden(path)
-
-
 def below(folder: Path) -> tuple[list[Path], list[Path]]:
     """Finds the pictures in a folder, in the folders below it and in linked ones, and the files that are none, sorted.
 

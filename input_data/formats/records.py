@@ -9,6 +9,7 @@ import mmap
 import os
 import re
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -209,7 +210,7 @@ def _bounds(path: Path, content) -> Sequence[int]:
     bounds = [0]
     while bounds[-1] < len(content):
         bounds.append(bounds[-1] + _size(path, content, bounds[-1], len(bounds) - 1))
-    return np.array(bounds)
+    return array("q", bounds)
 
 
 def _size(path: Path, content, start: int, number: int) -> int:

@@ -23,6 +23,16 @@ class Form:
     folders: tuple[str, ...] = ("",)  # where the files are looked for, below the user's folder
     parts: tuple[str, str] = ("train", "test")  # the words for these in the names
 
+    @property
+    def is_idx(self) -> bool:
+        """Whether the files are IDX files, which may be gzipped."""
+        return not self.images.endswith((".csv", ".npz"))
+
+    def exists(self, folder: Path) -> bool:
+        """Whether a folder has the images of one of the parts."""
+        names = [self.names(part)[0] for part in ("train", "test")]
+        return any(idx.locate(folder, name) if self.is_idx else (folder / name).is_file() for name in names)
+
     def names(self, part: str) -> tuple[str, str]:
         """The names of the files of "train" or "test"."""
         word = self.parts[part == "test"]
@@ -71,7 +81,7 @@ class Source:
         """Returns images and labels of "train" or "test" as they are in the files."""
         names = self.form.names(part)
         images_path, labels_path = (self.folder / name for name in names)
-        if images_path.suffix not in (".csv", ".npz"):
+        if self.form.is_idx:
             return idx.load_names(self.folder, *names)
         missing = [path for path in (images_path, labels_path) if not path.is_file()]
         if missing:
@@ -117,7 +127,7 @@ def _search(folder: Path, wanted: Relative) -> list[Source]:
         Source(form, place, form.relative or recognise(_labels(form, place), place, wanted))
         for form in forms
         for place in (folder / name for name in form.folders)
-        if any(idx.locate(place, form.names(part)[0]) for part in ("train", "test"))
+        if form.exists(place)
     ]
 
 

@@ -156,7 +156,7 @@ class SmallNorb(Split):
     info = INFO
 
     def __init__(self, examples: Any, split_name: str, options: Options = Options()):
-        self.examples, self._view = examples, partial(view, options=options)
+        self.examples, self.view = examples, partial(view, options=options)
         self.indices = np.arange(len(examples))
         if split_name.startswith("valid"):
             instances = examples.instances()
@@ -174,9 +174,6 @@ class SmallNorb(Split):
 
     def read(self, indices):
         return self.examples.read(self.indices[indices])
-
-    def view(self, images, random):
-        return self._view(images, random)
 
 
 class EfficientNorb(SmallNorb):
