@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import experiment
 from conftest import run_program
+from input_data import evaluation_indices, open_split
 from input_data.formats import idx
 from input_data.mnist.mnist_test import digits, write_records
 
@@ -76,7 +77,8 @@ def test_train_resume_evaluate(tmp_path, capsys):
     with np.load(predictions) as found:
         assert (found["logits"].shape, found["logits"].dtype) == ((50, 10), np.float32)
         assert found["labels"].shape == found["predictions"].shape == (50, 1)
-        assert found["labels"][:5, 0].tolist() == [7, 2, 1, 0, 4]
+        expected = open_split("mnist", "test", None).labels[evaluation_indices(1000, 50)]
+        assert found["labels"][:, 0].tolist() == expected.tolist()
         assert (found["predictions"][:, 0] == found["logits"].argmax(axis=1)).all()
         assert (found["predictions"] != found["labels"]).sum() == int(wrong)
 

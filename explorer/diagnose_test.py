@@ -8,7 +8,7 @@ import pytest
 
 from explorer import diagnosis_report
 from explorer.diagnose import EPSILON, calibrate, deviations, diagnose
-from input_data import open_split
+from input_data import evaluation_batches, evaluation_indices, open_split
 from models import make_model
 from models.hparams import HParams
 from runner.loader import Trained
@@ -49,7 +49,7 @@ def test_large_votes_for_one_class_take_all_of_the_couplings(split):
     own = diagnose(trained, split, 100)
     assert own.entropy[0] == pytest.approx(1.0, abs=1e-5) and own.entropy[2] < 0.01
     assert own.logit_change[0] > 1
-    threes = (split.labels[:100] == 3).sum()
+    threes = (split.labels[evaluation_indices(len(split), 100)] == 3).sum()
     assert own.errors["learnt"] == own.errors["uniform"] == 100 - threes
 
 
@@ -72,7 +72,7 @@ def test_the_error_of_each_way_to_route_is_that_of_a_network_made_so(network, sp
         hparams = replace(network.model.hparams, routing=iterations)
         other = make_model("capsule", (28, 28, 1), 10, hparams)
         other.set_weights(network.model.get_weights())
-        batch = split.batch(np.arange(200), np.zeros((200, split.noise)))
+        batch = next(evaluation_batches(split, 200, 200))
         wrong = (np.argmax(other(batch["images"])["logits"], axis=1) != batch["labels"][:, 0]).mean()
         assert own.errors[f"{iterations} iteration{'s' if iterations > 1 else ''}"] == pytest.approx(100 * wrong)
     assert own.errors["learnt"] == own.errors["3 iterations"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from input_data import Split, evaluation_batches
+from input_data import Split, evaluation_batches, evaluation_indices
 from models.network import Classifier
 from runner import results
 from runner.evaluation import evaluate, hits, top_labels
@@ -28,7 +28,7 @@ class Examined:
     Attributes:
         trained: the network.
         split: the test split.
-        logits: [n, classes], those of the split's first n examples.
+        logits: [n, classes], those of the n examples that an evaluation of so many takes.
         labels: int [n, num_targets].
         predictions: int [n, num_targets], largest logit first.
     """
@@ -46,7 +46,7 @@ class Examined:
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         """Test images [len(indices), rows, columns, depth]."""
-        return self.split.batch(indices, np.zeros((len(indices), self.split.noise)))["images"]
+        return self.split.batch(evaluation_indices(len(self.split), len(self.labels))[indices])["images"]
 
     def some(self, wanted: np.ndarray, count: int) -> np.ndarray:
         """The first `count` of the wanted examples, taken in turn from each class, because some splits are sorted.
@@ -75,7 +75,7 @@ class Examined:
 
 
 def examine(trained: Trained, split: Split, limit: int | None = None) -> Examined:
-    """Runs a network over the first `limit` examples (None: all) of a test split."""
+    """Runs a network over `limit` examples (None: all) of a test split, spread over it."""
     size = min(limit or len(split), len(split))
     result = evaluate(make_evaluation_step(trained.model), evaluation_batches(split, 100, size), size)
     return Examined(trained, split, **result.predictions)

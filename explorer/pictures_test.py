@@ -10,7 +10,7 @@ import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from explorer import findings, pictures, sheets
-from input_data import Options, open_split
+from input_data import Options, evaluation_indices, open_split
 from models import make_model
 from models.hparams import HParams
 from runner.loader import Trained
@@ -43,7 +43,7 @@ def double():
 def test_right_ones_images_and_examples(single):
     outputs = np.asarray(single.trained.model(single.images(np.arange(40)))["logits"])
     np.testing.assert_allclose(single.logits, outputs, rtol=1e-4)
-    assert single.labels[:5, 0].tolist() == [7, 2, 1, 0, 4]
+    assert single.labels[:, 0].tolist() == single.split.labels[evaluation_indices(len(single.split), 40)].tolist()
     assert single.right.tolist() == (outputs.argmax(axis=1) == single.labels[:, 0]).tolist()
     fields = {"trained": single.trained, "split": single.split, "logits": single.logits}
     few = findings.Examined(

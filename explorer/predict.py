@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from explorer.reading import prepare, read_image
-from input_data.formats.pictures import ENDINGS, is_picture
+from input_data.formats.pictures import ENDINGS, below, not_pictures
 from runner.evaluation import top_labels
 from runner.loader import Trained
 from runner.predictions import write as write_predictions
@@ -33,7 +33,7 @@ class Answer:
 
 
 def locate(where: str) -> list[Path]:
-    """Returns the pictures that a file name, a folder (with all folders below it) or a glob pattern names, sorted.
+    """Returns the pictures that a file name, a folder (with all below it, by links too) or a pattern names, sorted.
 
     Files and folders whose names begin with a dot, such as a Mac's companion files, are skipped.
 
@@ -42,7 +42,7 @@ def locate(where: str) -> list[Path]:
     """
     path = Path(where).expanduser()
     if os.path.isdir(path):
-        paths = {item for item in path.rglob("*") if is_picture(item.relative_to(path))}
+        paths = set(below(path)[0])
     elif os.path.isfile(path):
         paths = {path}
     else:
@@ -105,6 +105,10 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
             pictures could not be read.
     """
     paths = locate(where)
+    folder = Path(where).expanduser()
+    others = below(folder)[1] if folder.is_dir() else []
+    if others:
+        say(f"Passed over in {folder}: {not_pictures(others)}.")
     names, logits = [], []
     for answer in answers(paths, trained, batch_size):
         say(line(answer, trained))

@@ -1,13 +1,17 @@
 """Opens data sets by the names that `--dataset` takes.
 
-A new data set needs a module with `open_split` and `prepare`, and a line in `DATASETS`.
+A new data set needs a line in `DATASETS` and a module with three functions:
+
+    open_split(data_dir, split, options) -> Split       finds and reads files
+    view(images, random, options) -> float32            what the network sees of images as in the files
+    fit(picture, image_shape, class_names, options)     any picture as an image as in the files, and what was done
 """
 
 from importlib import import_module
 
 import numpy as np
 
-from input_data.batches import evaluation_batches, training_batches
+from input_data.batches import evaluation_batches, evaluation_indices, training_batches
 from input_data.dataset import DataError, Info, Options, Split
 from input_data.formats import pictures
 
@@ -65,7 +69,9 @@ def prepare(
         DataError: the picture has another form, or nothing readable is on it.
     """
     pictures.check(picture)
-    return import_module(DATASETS[dataset]).prepare(picture, image_shape, class_names, options)
+    module = import_module(DATASETS[dataset])
+    image, notes = module.fit(picture, image_shape, class_names, options)
+    return module.view(image[None], None, options)[0], notes
 
 
 __all__ = [
@@ -75,6 +81,7 @@ __all__ = [
     "Options",
     "Split",
     "evaluation_batches",
+    "evaluation_indices",
     "open_split",
     "prepare",
     "training_batches",

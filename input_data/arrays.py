@@ -1,36 +1,36 @@
-"""A split of images in memory, which shifts them at random in training."""
+"""Splits in memory."""
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from input_data.dataset import Info, Split, labels_checksum
-from input_data.images import integers, scaled, shift
+from input_data.images import shifted
 
 
-class ImageArrays(Split):
-    """Images scaled to [0, 1], each shifted at random by up to `reach` pixels each way.
+class Arrays(Split):
+    """Images uint8 [n, …] and labels [n] in memory, with the function `view` of their data set."""
 
-    Args:
-        info: the data set's facts; its image_shape is that of `images`.
-        images: uint8 [n, rows, columns, depth].
-        labels: [n].
-        reach: pixels; 0 for no shift, as in evaluation.
-    """
-
-    def __init__(self, info: Info, images: np.ndarray, labels: np.ndarray, reach: int):
-        self.info, self.images, self.labels, self.reach = info, images, labels.astype(np.int32), reach
-        self.noise = 2 if reach else 0
+    def __init__(self, info: Info, images: np.ndarray, labels: np.ndarray, view: Callable, noise: int, note: str = ""):
+        self.info, self.images, self.labels = info, images, labels.astype(np.int32)
+        self.noise, self.note, self.view = noise, note, view
 
     def __len__(self):
         return len(self.images)
 
-    def batch(self, indices, noise):
-        images = self.images[indices]
-        if self.reach:
-            images = shift(images, *integers(noise, -self.reach, self.reach).T)
-        return {"images": scaled(images), "labels": self.labels[indices, None]}
+    def read(self, indices):
+        return self.images[indices], self.labels[indices, None]
 
     def checksum(self):
         return labels_checksum(self.labels)
+
+
+class ImageArrays(Arrays):
+    """Images [n, rows, columns, depth] scaled to [0, 1], in training shifted by up to `reach` pixels each way."""
+
+    def __init__(self, info: Info, images: np.ndarray, labels: np.ndarray, reach: int, note: str = ""):
+        super().__init__(info, images, labels, partial(shifted, reach=reach), 2 if reach else 0, note)
 
 
 def hold_out(split: str, *arrays: np.ndarray) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 A batch is a function of (seed, step) only, so a resumed run continues with the same batches.
 """
 
+import functools
 import itertools
 import queue
 import threading
@@ -18,24 +19,6 @@ def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([seed, epoch]).permutation(np.arange(size, dtype=np.uint32))
 
 
-class _Orders:
-    """Looks up `epoch_order`. A batch spans at most two epochs, so only the last order is kept."""
-
-    def __init__(self, size: int, seed: int):
-        self.size, self.seed = size, seed
-        self.epoch, self.order = -1, np.empty(0, np.uint32)
-
-    def __getitem__(self, positions: np.ndarray) -> np.ndarray:
-        indices = np.empty(len(positions), np.int64)
-        epochs = positions // self.size
-        for epoch in np.unique(epochs):
-            if epoch != self.epoch:
-                self.epoch, self.order = epoch, epoch_order(self.size, self.seed, int(epoch))
-            in_epoch = epochs == epoch
-            indices[in_epoch] = self.order[positions[in_epoch] % self.size]
-        return indices
-
-
 def training_batches(
     split: Split, batch_size: int, seed: int, start_step: int = 0, shard: tuple[int, int] = (0, 1)
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -48,33 +31,46 @@ def training_batches(
         start_step: number of the first batch.
         shard: (i, n) selects the i-th of n equal parts of each batch of `batch_size` examples.
     """
-    orders = _Orders(len(split), seed)
+    order = functools.lru_cache(1)(functools.partial(epoch_order, len(split), seed))
     index, count = shard
     own = slice(index * batch_size // count, (index + 1) * batch_size // count)
 
     def batches():
         for step in itertools.count(start_step):
-            indices = orders[np.arange(step * batch_size, (step + 1) * batch_size)]
+            epochs, places = np.divmod(np.arange(step * batch_size, (step + 1) * batch_size), len(split))
+            parts = [order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)]
+            indices = np.concatenate(parts).astype(np.int64)
             noise = np.random.default_rng([seed, step, 1]).random((batch_size, split.noise))
             yield split.batch(indices[own], noise[own])
 
     return prefetch(batches())
 
 
+def evaluation_indices(size: int, limit: int | None) -> np.ndarray:
+    """The examples that an evaluation of `limit` examples (None: all) takes of `size`, ascending, int [limit].
+
+    One example is taken from each of `limit` equal stretches, at a place that depends on nothing else, so that a part
+    stands for the whole: in a sorted data set each class has its share.
+    """
+    limit = size if limit is None else min(limit, size)
+    bounds = np.arange(limit + 1) * size // max(limit, 1)
+    return bounds[:-1] + (np.random.default_rng(limit).random(limit) * np.diff(bounds)).astype(np.int64)
+
+
 def evaluation_batches(
     split: Split, batch_size: int, limit: int | None = None, augmented: bool = False
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The first `limit` examples (None: all) once, in file order; the last batch may be smaller.
+    """The examples of `evaluation_indices` once, in file order; the last batch may be smaller.
 
     With `augmented`, a training split is augmented with noise from a fixed seed; otherwise it is not augmented.
     """
-    size = len(split) if limit is None else min(limit, len(split))
+    chosen = evaluation_indices(len(split), limit)
 
     def batches():
-        for start in range(0, size, batch_size):
-            indices = np.arange(start, min(start + batch_size, size))
+        for start in range(0, len(chosen), batch_size):
+            indices = chosen[start : start + batch_size]
             noise = np.random.default_rng(start).random((len(indices), split.noise))
-            yield split.batch(indices, noise if augmented else np.zeros_like(noise))
+            yield split.batch(indices, noise if augmented else None)
 
     return prefetch(batches())
 

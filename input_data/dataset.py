@@ -1,7 +1,8 @@
-"""The base class of data sets, with their facts, options and random access to their examples.
+"""A data set's facts and options, and random access to its examples.
 
-A data set is a class derived from `Split`; `input_data.DATASETS` lists them. Everything here is NumPy,
-so it serves any backend and starts without TensorFlow.
+A data set is three functions: one reads files into uint8 arrays, `view` makes what the network sees of them, and `fit`
+makes any picture an image as in the files. Training, evaluation and pictures of a user share `view`. Everything here is
+NumPy, so it serves any backend and starts without TensorFlow.
 """
 
 import zlib
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 SPLITS = ("train", "test", "valid_train", "valid_test")
+Shape = tuple[int, int, int]  # (rows, columns, depth)
+Fitted = tuple[np.ndarray, list[str]]  # a picture as an image of a data set, and what was done to it
 
 
 class DataError(ValueError):
@@ -19,56 +22,32 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Info:
-    """Facts of a data set.
+    """Facts of a data set."""
 
-    Attributes:
-        name: its name in messages.
-        image_shape: (rows, columns, depth) of the images that the network sees.
-        num_classes: number of classes.
-        num_targets: number of labels per image, 1 or 2.
-        class_names: one name for each class.
-    """
-
-    name: str
-    image_shape: tuple[int, int, int]
+    name: str  # in messages
+    image_shape: Shape  # of the images that the network sees
     num_classes: int
-    num_targets: int
-    class_names: tuple[str, ...]
+    num_targets: int  # labels per image, 1 or 2
+    class_names: tuple[str, ...]  # one for each class
 
 
 @dataclass(frozen=True)
 class Options:
     """The user's options for the data, besides the folder; each data set uses those that concern it.
 
-    Attributes:
-        num_targets: labels per image, 1 or 2.
-        num_pairs: MultiMNIST: number of test pairs for each test digit.
-        image_size: the user's own images: side of the square to which they are resized; None keeps their size.
-        grayscale: the user's own images: whether to read them with one channel.
-        preparation: "2017" or "efficient". With "efficient", the training images of MNIST, MultiMNIST and smallNORB are
-            varied, and smallNORB's images are resized, as for Efficient-CapsNet. Other data sets ignore it.
-        statistics: `Split.statistics` of a network's training images, with which its other images are prepared; empty:
-            statistics of the images themselves.
+    `preparation` is "2017" or "efficient": the training images of MNIST, MultiMNIST and smallNORB are then varied, and
+    smallNORB's images are resized, as for Efficient-CapsNet.
     """
 
-    num_targets: int = 1
-    num_pairs: int = 1
-    image_size: int | None = None
-    grayscale: bool = False
+    num_targets: int = 1  # labels per image, 1 or 2
+    num_pairs: int = 1  # MultiMNIST: test pairs for each test digit
+    image_size: int | None = None  # own images: side of the square to which they are resized; None keeps their size
+    grayscale: bool = False  # own images: whether to read them with one channel
     preparation: str = "2017"
-    statistics: tuple[float, ...] = ()
+    statistics: tuple[float, ...] = ()  # `Split.statistics` of a network's training images; empty: the images' own
 
     def folder(self, name: str, data_dir: str | None, content: str) -> Path:
-        """The folder of a data set whose images have one label.
-
-        Args:
-            name: the data set's name.
-            data_dir: the user's --data_dir.
-            content: the files that should be in it, for the message.
-
-        Raises:
-            DataError: there is no such folder, or num_targets is 2.
-        """
+        """The folder of a data set whose images have one label; DataError if there is none or num_targets is 2."""
         if self.num_targets != 1:
             raise DataError(f"--num_targets=2 works only for MNIST and its relatives: images of {name} have one label.")
         if data_dir is None or not Path(data_dir).is_dir():
@@ -77,43 +56,40 @@ class Options:
 
 
 class Split:
-    """One part of a data set, by random access.
-
-    Attributes:
-        info: the data set's facts.
-        noise: how many uniform random numbers in [0, 1) the augmentation of one image needs.
-        note: what the user should know about this data; may be empty.
-        statistics: statistics of all images with which each image is prepared; empty if it needs none.
-    """
+    """One part of a data set, by random access. Subclasses give `__len__`, `checksum`, and `read` with `view`."""
 
     info: Info
-    noise: int = 0
-    note: str = ""
-    statistics: tuple[float, ...] = ()
+    noise: int = 0  # how many uniform random numbers in [0, 1) the augmentation of one image needs; 0: it has none
+    note: str = ""  # what the user should know about this data
+    statistics: tuple[float, ...] = ()  # of all images, with which each image is prepared; empty if it needs none
 
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def batch(self, indices: np.ndarray, noise: np.ndarray) -> dict[str, np.ndarray]:
-        """The examples at `indices`, augmented according to `noise`.
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The images at `indices` as in the files, uint8 [n, …], and their labels, int32 [n, num_targets]."""
+        raise NotImplementedError
 
-        Args:
-            indices: int [n].
-            noise: float64 [n, self.noise] in [0, 1), the only source of randomness.
+    def view(self, images: np.ndarray, random: np.ndarray | None) -> np.ndarray:
+        """What the network sees of images from `read`: float32 [n, rows, columns, depth].
+
+        `random`, float64 [n, noise] in [0, 1), is the only source of randomness; None is evaluation.
+        """
+        raise NotImplementedError
+
+    def batch(self, indices: np.ndarray, random: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """The examples at `indices`, augmented according to `random`, see `view`.
 
         Returns:
             "images" float32 [n, rows, columns, depth], "labels" int32 [n, num_targets] and, if each label has its own
             image to reconstruct, "reconstruction_targets" float32 [n, num_targets, rows, columns, depth].
         """
-        raise NotImplementedError
+        images, labels = self.read(indices)
+        return {"images": self.view(images, random if self.noise else None), "labels": labels}
 
     def checksum(self) -> int:
-        """A checksum of the labels of all examples, by which a resumed run recognises its data."""
-        labels = []
-        for start in range(0, len(self), 1000):
-            indices = np.arange(start, min(start + 1000, len(self)))
-            labels.append(self.batch(indices, np.zeros((len(indices), self.noise)))["labels"])
-        return labels_checksum(np.concatenate(labels))
+        """A checksum of the examples, by which a resumed run recognises its data."""
+        raise NotImplementedError
 
     def verify(self) -> None:
         """Runs the checks that reading single examples omits; raises DataError naming the first fault."""
@@ -124,18 +100,8 @@ def labels_checksum(labels: np.ndarray) -> int:
     return zlib.crc32(labels.astype("<i4").tobytes())
 
 
-def check_labels(labels: np.ndarray, num_classes: int, where: str, first: int = 0) -> np.ndarray:
-    """Returns labels counted from 0, int32 [n].
-
-    Args:
-        labels: [n], any kind of number.
-        num_classes: number of classes.
-        where: the file, for the message.
-        first: the label of the first class in the file.
-
-    Raises:
-        DataError: a label is not a whole number from `first` to `first` + num_classes - 1; the message names the first.
-    """
+def check_labels(labels: np.ndarray, num_classes: int, where: str | Path, first: int = 0) -> np.ndarray:
+    """Returns labels [n] of any kind of number, of which `first` is the first class, counted from 0: int32 [n]."""
     last = first + num_classes - 1
     fits = (labels >= first) & (labels <= last)  # false for NaN
     fits[fits] = labels[fits] == np.floor(labels[fits])

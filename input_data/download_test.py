@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from input_data import DataError, download, open_split
-from input_data.cifar10.sources_test import write_pickles
+from input_data.cifar10.cifar10_test import write_pickles
 from input_data.mnist.mnist_test import digits, write_idx
 
 
@@ -47,13 +47,55 @@ def test_what_is_fetched_is_read_and_not_fetched_again(dataset, size, mirror, tm
     assert not [path for path in (tmp_path / "new").iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
-def test_nothing_is_kept_of_content_with_another_checksum(dataset, mirror, tmp_path):
-    (path,) = (mirror / remote.name for remote in download.REMOTES[dataset])
-    path.write_bytes(path.read_bytes() + b"more")
+@pytest.mark.parametrize("other", ["mnist.npz", "MNIST's IDX files", "login page", "cut"])
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist"])
+def test_what_is_wanted_is_fetched_beside_other_data_and_over_damaged_files(dataset, other, mirror, tmp_path):
+    folder, (images, labels) = tmp_path / "d", digits(12)
+    folder.mkdir()
+    if other == "mnist.npz":
+        np.savez(folder / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    elif other == "MNIST's IDX files":
+        for name in ("train", "test"):
+            write_idx(folder, images, np.array([7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6], np.uint8), name)
+    else:
+        for remote in download.REMOTES[dataset]:
+            (folder / remote.kept).parent.mkdir(exist_ok=True)
+            whole = (mirror / remote.name).read_bytes()
+            (folder / remote.kept).write_bytes(whole[:-30] if other == "cut" else b"<html>log in</html>")
+    there = dataset == "mnist" and "mnist" in other.lower()
+    download.download(dataset, str(folder))
+    opened = open_split(dataset, "test", str(folder))
+    assert len(opened) == (12 if there else 7) and opened.info.name.replace("-", "_").lower() == dataset
+    download.download(dataset, str(folder))
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "fashion_mnist", "cifar10"])
+def test_a_login_page_is_not_kept_and_a_good_server_helps_afterwards(dataset, mirror, tmp_path):
+    good = {remote.name: (mirror / remote.name).read_bytes() for remote in download.REMOTES[dataset]}
+    for name in good:
+        (mirror / name).write_bytes(b"<html>log in</html>")
     with pytest.raises(DataError, match=r"Cannot fetch .*by hand"):
         download.download(dataset, str(tmp_path / "new"))
-    assert not list((tmp_path / "new").iterdir())
+    assert not [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
+    for name, content in good.items():
+        (mirror / name).write_bytes(content)
+    download.download(dataset, str(tmp_path / "new"))
+    assert len(open_split(dataset, "test", str(tmp_path / "new"))) in (6, 7)
+
+
+def test_two_downloads_at_once_do_not_meet(mirror, tmp_path, monkeypatch):
+    fetch = download._fetch
+
+    def meanwhile(remote, drafts):
+        monkeypatch.setattr(download, "_fetch", fetch)
+        draft = fetch(remote, drafts)
+        download.download("cifar10", str(tmp_path / "new"))  # another process begins and ends
+        return draft
+
+    monkeypatch.setattr(download, "_fetch", meanwhile)
+    download.download("cifar10", str(tmp_path / "new"))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["cifar-10-batches-py"]
+    assert len(open_split("cifar10", "test", str(tmp_path / "new"))) == 6
 
 
 def test_without_internet_it_is_one_sentence(mirror, tmp_path):

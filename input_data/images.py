@@ -7,12 +7,9 @@ import numpy as np
 
 
 def shift(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Moves each image down and right by its own whole number of pixels and fills the gap with zeros.
+    """Moves each image [n, height, width] or [n, height, width, depth] down and right, and fills the gap with zeros.
 
-    Args:
-        images: uint8 [n, height, width] or [n, height, width, depth].
-        rows: int [n], down; negative is up.
-        columns: int [n], right; negative is left.
+    `rows` and `columns`, int [n], are pixels; negative is up and left.
     """
     if images.ndim == 3:
         return shift(images[..., None], rows, columns)[..., 0]
@@ -31,15 +28,13 @@ def scaled(images: np.ndarray, unit: int = 255) -> np.ndarray:
     return images.astype(np.float32) * np.float32(1 / unit)
 
 
-def crop(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Crops each image at its own corner.
+def shifted(images: np.ndarray, random: np.ndarray | None, reach: int) -> np.ndarray:
+    """A `view`: images scaled to [0, 1], in training shifted by up to `reach` pixels each way."""
+    return scaled(images if random is None else shift(images, *integers(random, -reach, reach).T))
 
-    Args:
-        images: [n, height, width, depth].
-        rows: int [n], the first row.
-        columns: int [n], the first column.
-        size: (rows, columns) of the crop.
-    """
+
+def crop(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Crops of a size from images [n, height, width, depth], each from its own first row and column, int [n]."""
     windows = np.lib.stride_tricks.sliding_window_view(images, size, axis=(1, 2))
     return np.moveaxis(windows[np.arange(len(images)), rows, columns], 1, -1)  # [n, *size, depth]
 
@@ -55,12 +50,7 @@ def distort(
 ) -> np.ndarray:
     """Changes brightness by ±`reach` and then contrast by a factor of 1 ± `spread`; the defaults are those of 2017.
 
-    Args:
-        images: float32 [n, height, width, depth].
-        brightness: noise [n] in [0, 1).
-        contrast: noise [n] in [0, 1).
-        reach: the largest change of brightness, in the unit of the pixels.
-        spread: the largest change of the contrast factor.
+    `images` are float32 [n, height, width, depth], `brightness` and `contrast` noise [n] in [0, 1).
     """
     images = images + (2 * reach * brightness - reach).astype(np.float32)[:, None, None, None]
     mean = images.mean(axis=(1, 2), keepdims=True)  # of each channel

@@ -2,34 +2,42 @@
 
 import errno
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 INTERVAL = 20.0  # seconds between plain lines
 _REDRAW = 0.2  # seconds between two states of the bar
 _BAR = 8  # columns of the bar, which leaves room for the numbers on a terminal of 80
+_ERASE = "\r\x1b[K"  # a terminal's signs for: back to the line's start, and erase it
 
 T = TypeVar("T", bound=Sized)
+_shown = ""  # the bar that is on the terminal
 
 
 def duration(seconds: float) -> str:
     """Seconds as 5s, 3m20s or 2h05m."""
-    seconds = int(seconds)
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m{seconds % 60:02}s"
-    return f"{seconds // 3600}h{seconds % 3600 // 60:02}m"
+    minutes, rest = divmod(int(seconds), 60)
+    if not minutes:
+        return f"{rest}s"
+    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
 
 
 def say(text: str) -> None:
-    """Prints a line immediately, even into a pipe."""
+    """Prints a line immediately, even into a pipe, above the bar if one is shown."""
     with _output_may_end():
-        print(text, flush=True)
+        print(f"{_ERASE}{text}\n{_shown}" if _shown else f"{text}\n", end="", flush=True)
+
+
+def _draw(bar: str) -> None:
+    global _shown
+    _shown = bar
+    with _output_may_end():
+        print(f"{_ERASE}{bar}", end="", flush=True)
 
 
 @contextmanager
@@ -67,74 +75,47 @@ class Progress:
         self.total, self.unit, self.items, self.item = total, unit, items, item
         self.start = self.said = time.monotonic()
         self.first = self.done = done
-        self.warm = False
-        self._bar: Any = None
-        if sys.stdout.isatty():
-            self._bar = _make_bar()
-            self._task = self._bar.add_task("", total=total, completed=done)
+        self.warm, self.terminal = False, sys.stdout.isatty()
 
     def __enter__(self):
-        if self._bar:
-            self._bar.start()
         return self
 
     def __exit__(self, *error):
-        if self._bar:
-            with _output_may_end():
-                self._bar.stop()
+        if self.terminal:
+            _draw("")
 
     def update(self, done: int, note: str | Callable[[], str] = "") -> None:
-        """Reports that `done` units are done, if it is time for a report.
-
-        Args:
-            done: units done in total.
-            note: text after the numbers, or a function that returns it and is called only for a report.
-        """
+        """Reports that `done` units are done in total, if it is time; a function as `note` is called only then."""
         now = time.monotonic()
         self.done = done
         if not self.warm:
             self.start, self.first, self.warm = now, done, True  # the first call compiles, so the rate leaves it out
-        if now - self.said < (_REDRAW if self._bar else INTERVAL):
+        if now - self.said < (_REDRAW if self.terminal else INTERVAL):
             return
         self.said = now
-        text = f"{self._numbers(now)}  {note if isinstance(note, str) else note()}"
-        if self._bar:
-            with _output_may_end():
-                self._bar.update(self._task, completed=done, description=text)
-                self._bar.refresh()
+        text = f"{self._numbers(now)}  {note if isinstance(note, str) else note()}".rstrip()
+        if self.terminal:
+            filled = _BAR * done // max(self.total, 1)
+            _draw(f"[{'=' * filled:{_BAR}}] {text}"[: shutil.get_terminal_size().columns - 1])
         else:
-            say(text.rstrip())
+            say(text)
 
     def _numbers(self, now: float) -> str:
         position = f"{self.unit} {self.done}/{self.total}"
         rate = (self.done - self.first) / max(now - self.start, 1e-9)
-        if not rate:
-            return position
-        left = duration((self.total - self.done) / rate)
-        return f"{position}  {rate * self.items:,.0f} {self.item}/s  {left} left"
+        left = (
+            f"  {rate * self.items:,.0f} {self.item}/s  {duration((self.total - self.done) / rate)} left"
+            if rate
+            else ""
+        )
+        return position + left
 
 
-def _make_bar():
-    from rich.progress import BarColumn, TextColumn
-    from rich.progress import Progress as Bar
-    from rich.table import Column
-
-    text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
-    return Bar(BarColumn(_BAR), text, auto_refresh=False, transient=True)
-
-
-def track(items: Iterable[T], total: int, unit: str, size: Callable[[T], int] = len) -> Iterator[T]:
-    """Yields the same items and shows their progress.
-
-    Args:
-        items: the items to work on.
-        total: the sum of their sizes.
-        unit: the name of what is counted.
-        size: gives the size of an item.
-    """
+def track(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
+    """Yields the same items and shows their progress; `total` is the sum of their lengths, `unit` what is counted."""
     done = 0
     with Progress(total, unit, item=f"{unit}s") as progress:
         for item in items:
             yield item
-            done += size(item)
+            done += len(item)
             progress.update(done)

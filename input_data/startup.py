@@ -17,10 +17,7 @@ def load_tensorflow() -> None:
 
 @contextmanager
 def stderr_held_back() -> Iterator[None]:
-    """Holds back what the process writes to file descriptor 2, from C++ too, and shows it only if there is an error.
-
-    If a library ends the whole process, Python's traceback is still shown.
-    """
+    """Holds back what the process writes to file descriptor 2, from C++ too, and shows it only if there is an error."""
     sys.stderr.flush()
     try:
         real = os.dup(2)
@@ -29,20 +26,18 @@ def stderr_held_back() -> Iterator[None]:
         return
     watched = not faulthandler.is_enabled()
     if watched:
-        faulthandler.enable(real)
-    try:
-        with tempfile.TemporaryFile() as held:
-            os.dup2(held.fileno(), 2)
-            try:
-                yield
-            except BaseException:
-                held.seek(0)
-                os.write(real, held.read())
-                raise
-            finally:
-                sys.stderr.flush()
-                os.dup2(real, 2)
-    finally:
-        if watched:
-            faulthandler.disable()
-        os.close(real)
+        faulthandler.enable(real)  # if a library ends the whole process, Python's traceback is still shown
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(real, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            if watched:
+                faulthandler.disable()
+            os.close(real)

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import ImageArrays
-from input_data.dataset import DataError, Info, Options, Split, check_labels
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_labels
 from input_data.formats import matlab
+from input_data.formats.files import find
+from input_data.images import shifted
 from input_data.mnist import digits
 from input_data.mnist.mnist_input import RecordDigits, load, record_names
 
@@ -22,17 +24,23 @@ INFO = Info("affNIST", (SIZE, SIZE, 1), 10, 1, tuple(str(digit) for digit in ran
 _SEED = 2017
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, 40, 40] and labels int32 [n] of one of affNIST's `.mat` files.
+def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.ndarray:
+    """What the network sees of images [n, 40, 40, 1]: scaled, and in training shifted."""
+    return shifted(images, random, REACH)
 
-    Raises:
-        DataError: the file is damaged, or has no struct affNISTdata of the right shapes.
-    """
-    record = matlab.load(path, ("affNISTdata",))["affNISTdata"]
-    if not isinstance(record, dict) or not {"image", "label_int"} <= record.keys():
-        names = ", ".join(record) if isinstance(record, dict) else "no fields"
+
+def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
+    """Lays out a picture of a digit."""
+    return digits.fit(picture, image_shape)
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images uint8 [n, 40, 40] and labels int32 [n] of one of affNIST's `.mat` files."""
+    (record,) = matlab.load(path, "affNISTdata")
+    if record.dtype.names is None or not {"image", "label_int"} <= set(record.dtype.names) or record.size != 1:
+        names = ", ".join(record.dtype.names or ()) or "no fields"
         raise DataError(f"{path}: affNISTdata should have image and label_int. It has {names}.")
-    images, labels = record["image"], record["label_int"].ravel()
+    images, labels = record["image"].item(), record["label_int"].item().ravel()
     if images.shape != (SIZE * SIZE, len(labels)) or images.dtype != np.uint8:
         raise DataError(
             f"{path}: image should be uint8 [1600, {len(labels)}]. Received {images.dtype} {list(images.shape)}."
@@ -63,26 +71,10 @@ def substitute(images: np.ndarray) -> np.ndarray:
 
 
 def _digits(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
-    examples = load(folder, split_name)
-    if examples.relative.class_names != INFO.class_names:
-        raise DataError(f"affNIST needs the digits of MNIST. {folder} has {examples.relative.name}.")
-    return examples.images, examples.labels
-
-
-def _expanded(path: Path) -> Split:
-    """The records that `mnist_shift.py --shift=6 --pad=6` writes."""
-    split = RecordDigits(path)
-    if split.info.image_shape != INFO.image_shape:
-        raise DataError(f"{path} should hold images of 40x40x1: mnist_shift.py --shift=6 --pad=6 makes them.")
-    split.info = INFO
-    return split
-
-
-def prepare(
-    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
-) -> tuple[np.ndarray, list[str]]:
-    """Prepares any picture like a test image, see `digits.prepare`."""
-    return digits.prepare(picture, image_shape)
+    images, labels, source = load(folder, split_name)
+    if source.relative.class_names != INFO.class_names:
+        raise DataError(f"affNIST needs the digits of MNIST. {folder} has {source.relative.name}.")
+    return images, labels
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
@@ -91,11 +83,6 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     Args:
         data_dir: a folder with MNIST's IDX files. It may also have `train_6shifted_mnist.tfrecords` for training, and
             affNIST's `test.mat` or `test_batches/*.mat` for the real test.
-        split: train, test, valid_train or valid_test.
-        options: num_targets must be 1.
-
-    Raises:
-        DataError: files are missing or damaged.
     """
     folder = options.folder("affNIST", data_dir, "MNIST's IDX files and affNIST's test.mat or test_batches/*.mat")
     if split == "test":
@@ -104,12 +91,17 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
             images, labels = map(np.concatenate, zip(*(read(path) for path in paths), strict=True))
             return ImageArrays(INFO, images[..., None], labels, reach=0)
         images, labels = _digits(folder, "test")
-        test = ImageArrays(INFO, substitute(images)[..., None], labels, reach=0)
-        test.note = f"SUBSTITUTE for affNIST, whose .mat files are not in {folder}: transformed MNIST test digits."
-        return test
-    for name in record_names(split, REACH) if split != "valid_test" else ():
-        if (folder / name).exists():
-            return _expanded(folder / name)
+        note = f"SUBSTITUTE for affNIST, whose .mat files are not in {folder}: transformed MNIST test digits."
+        return ImageArrays(INFO, substitute(images)[..., None], labels, reach=0, note=note)
+    paths = [find(folder, name) for name in record_names(split, REACH)] if split != "valid_test" else []
+    if any(paths):
+        records = RecordDigits(next(path for path in paths if path))  # mnist_shift.py --shift=6 --pad=6 wrote them
+        if records.info.image_shape != INFO.image_shape:
+            raise DataError(
+                f"{folder}: the records should hold 40x40x1, as mnist_shift.py --shift=6 --pad=6 makes them."
+            )
+        records.info = INFO
+        return records
     images, labels = _digits(folder, split)
     margins = [((SIZE - size) // 2, SIZE - size - (SIZE - size) // 2) for size in images.shape[1:]]
     images = np.pad(images, ((0, 0), *margins))

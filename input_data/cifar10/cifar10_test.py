@@ -1,10 +1,19 @@
-"""CIFAR-10's binary files: pixels in their places, splits, augmentation and damaged files."""
+"""CIFAR-10's three forms: pixels in their places, splits, augmentation, damaged files, and pickles that run nothing."""
+
+import gzip
+import os
+import pickle
 
 import numpy as np
 import pytest
 
 from input_data import DataError, Options, evaluation_batches, open_split, training_batches
+from input_data.formats.record_writer import record
 from input_data.images import centre, standardised
+from input_data.mnist.mnist_test import example
+
+RNG = np.random.RandomState(8)
+PARTS = {"train": 15, "test": 6, "valid_train": 10, "valid_test": 5}
 
 
 def write(folder, name, count=4, seed=0, label=None):
@@ -69,6 +78,100 @@ def test_damaged_files_are_refused(damage, words, tmp_path):
     damage(tmp_path)
     with pytest.raises(DataError, match=words):
         open_split("cifar10", "test", str(tmp_path))
+
+
+def planes(count):
+    return RNG.randint(0, 256, (count, 3072)).astype(np.uint8)
+
+
+def write_binary(folder):
+    values = [write(folder, f"data_batch_{count}.bin", count, count) for count in range(1, 6)]
+    return [*values, write(folder, "test_batch.bin", 6)][-1][:, 1:]
+
+
+def write_packed(folder):
+    values = write_binary(folder)
+    for path in folder.iterdir():
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    return values
+
+
+def write_pickles(folder, protocol=2, encode=str.encode):
+    """The five batches of 1 to 5 images, and a test batch of 6; returns the test images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for count in range(1, 7):
+        values = planes(count)
+        content = {"batch_label": b"batch", "labels": list(range(count)), "data": values, "filenames": [b"a.png"]}
+        name = "test_batch" if count == 6 else f"data_batch_{count}"
+        (folder / name).write_bytes(pickle.dumps({encode(key): value for key, value in content.items()}, protocol))
+    return values
+
+
+def write_records(folder):
+    """The files of the TensorFlow models' generator."""
+    folder.mkdir(exist_ok=True)
+    for name, count in (("train", 10), ("validation", 5), ("eval", 6)):
+        values = planes(count)
+        lines = (record(example(image=image.tobytes(), label=index % 10)) for index, image in enumerate(values))
+        (folder / f"{name}.tfrecords").write_bytes(b"".join(lines))
+    return values
+
+
+@pytest.mark.parametrize("place", ["", "inside"])
+@pytest.mark.parametrize(
+    ("form", "inside"),
+    [
+        (write_binary, "cifar-10-batches-bin"),
+        (write_packed, "cifar-10-batches-bin"),
+        (lambda folder: write_pickles(folder, 0, str), "cifar-10-batches-py"),
+        (write_pickles, "cifar-10-batches-py"),
+        (lambda folder: write_pickles(folder, 5), "cifar-10-batches-py"),
+        (write_records, ""),
+    ],
+)
+def test_every_form_gives_the_same_images(form, inside, place, tmp_path):
+    values = form(tmp_path / inside if place else tmp_path)
+    assert {name: len(open_split("cifar10", name, str(tmp_path))) for name in PARTS} == PARTS
+    split = open_split("cifar10", "test", str(tmp_path))
+    np.testing.assert_array_equal(split.images[3, 20, 10], values[3].reshape(3, 32, 32)[:, 20, 10])
+    assert split.labels[:4].tolist() == [0, 1, 2, 3]
+
+
+def test_records_of_another_size_and_missing_ones_are_named(tmp_path):
+    write_records(tmp_path)
+    (tmp_path / "eval.tfrecords").write_bytes(record(example(image=bytes(3071), label=0)))
+    with pytest.raises(DataError, match="record 0: an image of .* has 3072 bytes. Received 3071"):
+        open_split("cifar10", "test", str(tmp_path))
+    (tmp_path / "validation.tfrecords").unlink()
+    with pytest.raises(DataError, match="lacks validation.tfrecords"):
+        open_split("cifar10", "train", str(tmp_path))
+
+
+class Evil:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self):
+        return os.system, ("touch stolen",)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (Evil(), "uses (posix|nt).system, which is not allowed"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [0, 1], "more": np.random.RandomState}, "is not allowed"),
+        ([1, 2], "is not a pickle of a dictionary"),
+        ({"labels": [0]}, r"data should be uint8 \[n, 3072\]. Received object"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [0]}, "labels should be a list of 2 whole numbers"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [0, 10]}, "from 0 to 9. Received 10 at index 1"),
+    ],
+)
+def test_pickles_of_anything_else_are_refused_and_nothing_in_them_is_run(content, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "test_batch").write_bytes(pickle.dumps(content))
+    with pytest.raises(DataError, match=words):
+        open_split("cifar10", "test", str(tmp_path))
+    assert not (tmp_path / "stolen").exists()
 
 
 def test_it_needs_a_folder_and_has_one_label(tmp_path):

@@ -1,91 +1,79 @@
 """Reads the user's own images from a folder of pictures for each class, or from a `.npz` file."""
 
 import os
-from collections import Counter
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from input_data.arrays import ImageArrays, hold_out
-from input_data.dataset import DataError, Info, Options, Split, check_labels
-from input_data.formats import npz
-from input_data.formats.files import check_size
-from input_data.formats.pictures import is_hidden, is_picture, read, resized, with_depth
-from input_data.images import scaled
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_labels
+from input_data.formats import npz, pictures
+from input_data.images import shifted
 
 REACH = 2  # pixels each way, in training
 _HELD_OUT = 6  # every sixth picture of a class is held out for validation, and as the test if there is no test folder
+_FOLDERS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("val", "valid", "validation")}
+_LAYOUT = "--data_dir should have train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
 
 
-def _fit(picture: np.ndarray, depth: int, size: tuple[int, int]) -> tuple[np.ndarray, list[str]]:
-    picture, notes = with_depth(picture, depth)
-    picture, changed = resized(picture, *size)
+def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.ndarray:
+    """What the network sees of images [n, rows, columns, depth]: scaled, and in training shifted."""
+    return shifted(images, random, REACH)
+
+
+def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
+    """Makes any picture uint8 with the network's depth and size."""
+    picture, notes = pictures.with_depth(picture, image_shape[2])
+    picture, changed = pictures.resized(picture, *image_shape[:2])
     return np.round(picture).astype(np.uint8), [*notes, *changed]
 
 
-def prepare(
-    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
-) -> tuple[np.ndarray, list[str]]:
-    """Prepares any picture like one of the folder: with the network's depth and size. See `input_data.prepare`."""
-    *size, depth = image_shape
-    picture, notes = _fit(picture, depth, size)
-    return scaled(picture), notes
-
-
 @dataclass(frozen=True)
-class _Pictures:
-    """The pictures of a folder with a folder for each class.
-
-    Attributes:
-        folder: the folder.
-        classes: the sorted pictures of each class, including those in folders below the class's folder.
-        note: the files that were skipped; may be empty.
-    """
+class _Classes:
+    """The pictures of a folder with a folder for each class, which may have folders below it."""
 
     folder: Path
-    classes: dict[str, list[Path]]
-    note: str
-
-    @staticmethod
-    def below(folder: Path) -> "_Pictures":
-        """Finds the classes in a folder. Hidden files and a Mac's companion files are skipped."""
-        classes, empty, others = {}, [], Counter()
-        for place in sorted(item for item in folder.iterdir() if item.is_dir() and not is_hidden(Path(item.name))):
-            files = sorted(
-                path for path in place.rglob("*") if not path.is_dir() and not is_hidden(path.relative_to(place))
-            )
-            name = os.fsencode(place.name).decode("utf-8", "replace")
-            classes[name] = [path for path in files if is_picture(path.relative_to(place))]
-            others.update(path.suffix.lower() or path.name for path in files if not is_picture(path.relative_to(place)))
-            if not classes[name]:
-                empty.append(name)
-                del classes[name]
-        notes = (
-            [f"{sum(others.values())} file(s) that are not pictures ({', '.join(sorted(others)[:10])})"]
-            if others
-            else []
-        )
-        notes += [f"folder(s) without a picture: {', '.join(empty[:10])}"] if empty else []
-        return _Pictures(folder, classes, f"Skipped in {folder}: {'; '.join(notes)}." if notes else "")
+    pictures: dict[str, list[Path]]  # of each class, sorted
+    note: str  # the files that were skipped; may be empty
 
 
-def _read(pictures: _Pictures, classes: list[str], options: Options) -> tuple[np.ndarray, np.ndarray]:
+def _classes(folder: Path) -> _Classes:
+    """Finds the classes in a folder. Hidden files and a Mac's companion files are skipped."""
+    found: dict[str, list[Path]] = {}
+    others: list[Path] = []
+    for place in sorted(item for item in folder.iterdir() if item.is_dir() and not pictures.is_hidden(Path(item.name))):
+        files, skipped = pictures.below(place)
+        found.setdefault(_class_name(place), []).extend(files)
+        others += skipped
+    empty = [name for name, files in found.items() if not files]
+    notes = [pictures.not_pictures(others)] * bool(others)
+    notes += [f"folder(s) without a picture: {', '.join(empty[:10])}"] * bool(empty)
+    note = f"Skipped in {folder}: {'; '.join(notes)}." if notes else ""
+    return _Classes(folder, {name: files for name, files in sorted(found.items()) if files}, note)
+
+
+def _class_name(folder: Path) -> str:
+    """The name of a class's folder in one form: a Mac takes letters with accents apart, and old names are no UTF-8."""
+    return unicodedata.normalize("NFC", os.fsencode(folder.name).decode("utf-8", "backslashreplace"))
+
+
+def _read(found: _Classes, names: list[str], options: Options) -> tuple[np.ndarray, np.ndarray]:
     """Returns all pictures, uint8 [n, rows, columns, depth], and labels [n]; the error names all unreadable files."""
-    places = [(path, classes.index(name)) for name, paths in pictures.classes.items() for path in paths]
+    places = [(path, names.index(name)) for name, paths in found.pictures.items() for path in paths]
     if not places:
-        raise DataError(f"{pictures.folder} has no folder of pictures for each class, as in train/cat/1.png.")
+        raise DataError(f"{found.folder} has no folder of pictures for each class, as in train/cat/1.png.")
     images, labels, unreadable = np.empty(0, np.uint8), np.array([label for _, label in places]), []
     for index, (path, _) in enumerate(places):
         try:
-            picture = read(path)
+            picture = pictures.read(path)
         except DataError as error:
             unreadable.append(f"{path} ({error})")
             continue
         size = (options.image_size, options.image_size) if options.image_size else picture.shape[:2]
-        image = _fit(picture, 1 if options.grayscale else 3, size)[0]
+        image = fit(picture, (*size, 1 if options.grayscale else 3), (), options)[0]
         if not images.size:
-            check_size(pictures.folder, len(places) * image.nbytes, f"{len(places):,} images of {image.shape}")
             images = np.empty((len(places), *image.shape), np.uint8)
         if image.shape != images.shape[1:]:
             raise DataError(
@@ -103,56 +91,66 @@ def _held_out(labels: np.ndarray) -> np.ndarray:
     return (np.arange(len(labels)) - np.searchsorted(labels, labels)) % _HELD_OUT == 0
 
 
+def _parts(folder: Path) -> dict[str, Path]:
+    """The folders of the parts that a folder has; none if it has the classes themselves."""
+    there = sorted(item for item in folder.iterdir() if item.is_dir())
+    found = {part: [item for item in there if item.name.lower() in words] for part, words in _FOLDERS.items()}
+    for items in found.values():
+        if len(items) > 1:
+            raise DataError(f"{items[0]} and {items[1]} could both be meant. {_LAYOUT}.")
+    parts = {part: items[0] for part, items in found.items() if items}
+    return parts if parts.keys() & {"train", "test"} else {}
+
+
 def _open_pictures(folder: Path, split_name: str, options: Options) -> ImageArrays:
-    flat = not (folder / "train").is_dir() and not (folder / "test").is_dir()
-    place = folder / ("test" if split_name == "test" else "train")
-    for needed in () if flat else {folder / "train", place}:
-        if not needed.is_dir():
+    parts = _parts(folder)
+    own_validation = split_name == "valid_test" and "valid" in parts
+    wanted = "test" if split_name == "test" else "valid" if own_validation else "train"
+    for part in ("train", wanted) if parts else ():
+        if part not in parts:
             raise DataError(
-                f"{needed} does not exist: --data_dir should have train/CLASS/*.png and test/CLASS/*.png, "
-                "or CLASS/*.png."
+                f"{folder}/{part} does not exist: {_LAYOUT}. It has: {', '.join(map(str, parts.values()))}."
             )
-    training = _Pictures.below(folder if flat else folder / "train")
-    pictures = training if flat or split_name != "test" else _Pictures.below(place)
-    classes = list(training.classes)
-    if len(classes) == 1:
-        raise DataError(f"{training.folder} has pictures of one class only, {classes[0]}: at least two are needed.")
-    unknown = sorted(pictures.classes.keys() - set(classes))
+    training = _classes(parts.get("train", folder))
+    found = _classes(parts[wanted]) if parts and wanted != "train" else training
+    names = list(training.pictures)
+    if len(names) == 1:
+        raise DataError(f"{training.folder} has pictures of one class only, {names[0]}: at least two are needed.")
+    unknown = sorted(found.pictures.keys() - set(names))
     if unknown:
-        raise DataError(f"{place}/{unknown[0]} is not a class of {folder}/train, which has: {', '.join(classes)}.")
-    images, labels = _read(pictures, classes, options)
-    notes = [pictures.note]
-    if flat:
+        raise DataError(
+            f"{found.folder}/{unknown[0]} is not a class of {training.folder}, which has: {', '.join(names)}."
+        )
+    images, labels = _read(found, names, options)
+    notes = [found.note]
+    if not parts:
         test = _held_out(labels)
         own = test if split_name == "test" else ~test
         images, labels = images[own], labels[own]
         notes.append(f"{folder} has no train and test folders: every sixth picture of a class is held out as the test.")
-    if split_name.startswith("valid"):
+    if split_name.startswith("valid") and "valid" not in parts:
         own = _held_out(labels) == (split_name == "valid_test")
         images, labels = images[own], labels[own]
-    return _split(images, labels, tuple(classes), split_name, " ".join(filter(None, notes)))
+    return _split(images, labels, tuple(names), split_name, " ".join(filter(None, notes)))
 
 
 def _split(
     images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...], split_name: str, note: str = ""
 ) -> ImageArrays:
     info = Info("own images", images.shape[1:], len(class_names), 1, class_names)
-    opened = ImageArrays(info, images, labels, REACH if split_name in ("train", "valid_train") else 0)
-    opened.note = note
-    return opened
+    return ImageArrays(info, images, labels, REACH if split_name in ("train", "valid_train") else 0, note)
 
 
 def _open_arrays(path: Path, split_name: str, options: Options) -> ImageArrays:
     """Opens a split of a `.npz` file; --validate uses the file's own validation split if it has one (MedMNIST)."""
     if options.image_size or options.grayscale:
         raise DataError(f"--image_size and --grayscale are for pictures. {path} holds images of one size and depth.")
-    parts = npz.parts(path)
-    _, training_labels = npz.examples(path, *parts["train"])
-    count = int(training_labels.max()) + 1
-    part = "test" if split_name == "test" else "val" if split_name == "valid_test" and "val" in parts else "train"
-    images, labels = npz.examples(path, *parts[part])
+    own_validation = "val" in npz.parts(path)
+    count = int(npz.examples(path, "train")[1].max()) + 1
+    part = "test" if split_name == "test" else "val" if split_name == "valid_test" and own_validation else "train"
+    images, labels = npz.examples(path, part)
     labels = check_labels(labels, count, str(path))
-    if "val" not in parts:
+    if not own_validation:
         images, labels = hold_out(split_name, images, labels)
     if images.ndim == 3:
         images = images[..., None]
@@ -162,15 +160,9 @@ def _open_arrays(path: Path, split_name: str, options: Options) -> ImageArrays:
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
     """Opens a split of the user's own images.
 
-    Args:
-        data_dir: a folder with train/CLASS/* and test/CLASS/*; a folder with CLASS/*, where every sixth picture belongs
-            to the test; or a `.npz` file in the layout of Keras or MedMNIST. Validation holds out every sixth picture
-            of a class, or MedMNIST's own validation split.
-        split: train, test, valid_train or valid_test.
-        options: image_size and grayscale; num_targets must be 1.
-
-    Raises:
-        DataError: folders are missing, the test has classes that train lacks, files are unreadable, or sizes differ.
+    `data_dir` is a folder with train/CLASS/* and test/CLASS/* (or training and testing); a folder with CLASS/*, where
+    every sixth picture belongs to the test; or a `.npz` file in the layout of Keras or MedMNIST. Validation holds out
+    the folder val or validation, MedMNIST's own validation split, or every sixth picture of a class.
     """
     path = Path(data_dir) if data_dir is not None else None
     if path is not None and path.suffix == ".npz" and path.is_file() and options.num_targets == 1:

@@ -1,4 +1,4 @@
-"""Writes files completely or not at all, and reads files that may be gzipped, within a limit of size."""
+"""Writes files completely or not at all, and finds and reads files that may be gzipped."""
 
 import glob
 import gzip
@@ -7,105 +7,30 @@ import shutil
 import socket
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from input_data.dataset import DataError
 
 _DAY = 86_400  # seconds
-_BLOCK = 1 << 24  # bytes that are read at a time
-_LIMIT_VARIABLE = "INPUT_DATA_LIMIT_GIB"
+GZIPPED = b"\x1f\x8b"  # the first bytes of a gzipped file
 
 
-def size_limit() -> int:
-    """Returns the most bytes that a file may take in memory: 4 GiB, or the value of INPUT_DATA_LIMIT_GIB.
-
-    Raises:
-        DataError: the variable is not a number above 0.
-    """
-    return int(limit_of_environment(_LIMIT_VARIABLE, "4", "GiB", 2**20) * 2**30)
+def find(folder: Path, name: str) -> Path | None:
+    """Returns the file with a name in a folder, plain or with the ending `.gz`; None if there is neither."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
-def limit_of_environment(variable: str, default: str, unit: str, below: float) -> float:
-    """Returns the limit that an environment variable sets, or the default.
-
-    Raises:
-        DataError: the variable is not a number above 0 and below `below`.
-    """
-    text = os.environ.get(variable, default)
-    try:
-        limit = float(text)
-    except ValueError:
-        limit = 0.0
-    if not 0 < limit < below:
-        raise DataError(f"{variable} should be a number of {unit} above 0. Received: {text}")
-    return limit
-
-
-def check_size(path: Path, size: int, what: str = "its content") -> None:
-    """Raises DataError if a file would take more than `size_limit()` bytes, before anything is allocated."""
-    if size > size_limit():
-        raise DataError(
-            f"{path}: {what} takes {size / 2**30:,.1f} GiB, more than the limit of {size_limit() / 2**30:g} GiB for "
-            f"one file. If the file is what you expect, set {_LIMIT_VARIABLE}={-(-size // 2**30)} in the environment."
-        )
-
-
-def read_sized(path: Path, header: int, length: Callable[[bytes], int]) -> bytearray:
-    """The content of a file whose first bytes state its length, unpacked if its name ends in `.gz`.
-
-    Nothing is read or unpacked beyond that length, so a small file cannot fill the memory.
-
-    Args:
-        path: the file.
-        header: the number of bytes from which the length can be computed.
-        length: computes the length in bytes from the first `header` bytes (fewer if the file is shorter).
-
-    Raises:
-        DataError: the file has another length than its header states, exceeds the limit, or is a damaged `.gz`.
-    """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = bytearray(file.read(header))
-            expected = length(bytes(content))
-            check_size(path, expected)
-            while block := file.read(min(_BLOCK, max(expected + 1 - len(content), 0))):
-                content += block
-            if len(content) > expected and path.suffix != ".gz":
-                size = f"{path.stat().st_size:,}"
-            else:
-                size = f"{'more' if len(content) > expected else f'{len(content):,}'}"
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is cut short or damaged ({error}). Fetch it again.") from None
-    if len(content) != expected:
-        raise DataError(
-            f"{path} should hold {expected:,} bytes, as its header says. Received {size}: it is cut short or damaged. "
-            "Fetch it again."
-        )
-    return content
-
-
-def read_limited(path: Path) -> bytes:
-    """The content of a file, unpacked if it is gzipped.
-
-    Raises:
-        DataError: the content exceeds the limit, or the gzip file is damaged.
-    """
-    check_size(path, path.stat().st_size)
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, unpacked if it is gzipped; raises DataError if a gzipped file is damaged."""
     content = path.read_bytes()
-    if not content.startswith(b"\x1f\x8b"):
+    if not content.startswith(GZIPPED):
         return content
-    unpacked, limit = bytearray(), size_limit()
     try:
-        with gzip.open(path) as file:
-            while block := file.read(_BLOCK):
-                unpacked += block
-                if len(unpacked) > limit:
-                    check_size(path, len(unpacked), "its unpacked content")
+        return gzip.decompress(content)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is cut short or damaged ({error}). Fetch it again.") from None
-    return bytes(unpacked)
 
 
 def refuse_to_overwrite(paths: list[Path]) -> None:
@@ -161,9 +86,7 @@ def _remove_abandoned_drafts(path: Path) -> None:
     """Removes the drafts of `path` whose process no longer runs, or that nobody has written to for a day."""
     for draft in path.parent.glob(f"{glob.escape(_draft_prefix(path))}*.*"):
         host, _, process = draft.name.removeprefix(_draft_prefix(path)).partition(".")
-        if not process.isascii() or not process.isdigit():
-            continue
-        with suppress(OSError):  # another process may remove it first
+        with suppress(OSError, ValueError):  # another process may remove it first; the name may not be a draft's
             if (host == _host() and not _is_running(int(process))) or time.time() - draft.stat().st_mtime > _DAY:
                 draft.unlink()
 

@@ -11,38 +11,28 @@ from pathlib import Path
 import numpy as np
 
 from input_data.dataset import DataError
-from input_data.formats.files import read_sized
+from input_data.formats.files import find, read_bytes
 
 _TYPES = {np.dtype("u1"): 0x08, np.dtype(">i4"): 0x0C}
 
 
 def read(path: Path, dimensions: int, dtype: str = "u1") -> np.ndarray:
-    """Returns the array in an IDX file, `.gz` or plain.
-
-    Args:
-        path: the file.
-        dimensions: the number of dimensions that it must have: 3 for images, 1 for labels.
-        dtype: the type that the values must have: "u1" or ">i4".
-
-    Raises:
-        DataError: the type, the number of dimensions or the length is wrong, or the length exceeds the limit.
-    """
+    """Returns the array in an IDX file, `.gz` or plain; DataError if its type, dimensions or length are others."""
+    content, start = read_bytes(path), 4 + 4 * dimensions
     magic = bytes([0, 0, _TYPES[np.dtype(dtype)], dimensions])
-    header = 4 + 4 * dimensions
-    shape: tuple[int, ...] = ()
-
-    def length(head: bytes) -> int:
-        nonlocal shape
-        if head[:4] != magic:
-            raise DataError(
-                f"{path} is not an IDX file of {dimensions} dimension(s): it should begin with {magic.hex(' ')}. "
-                f"Received {head[:4].hex(' ') or 'an empty file'}."
-            )
-        shape = tuple(int(size) for size in np.frombuffer(head[4:].ljust(4 * dimensions, b"\0"), ">u4"))
-        return header + math.prod(shape) * np.dtype(dtype).itemsize
-
-    content = read_sized(path, header, length)
-    return np.frombuffer(content, dtype, offset=header).reshape(shape)
+    if content[:4] != magic:
+        raise DataError(
+            f"{path} is not an IDX file of {dimensions} dimension(s): it should begin with {magic.hex(' ')}. "
+            f"Received {content[:4].hex(' ') or 'an empty file'}. Fetch it again."
+        )
+    shape = tuple(int(size) for size in np.frombuffer(content[4:start].ljust(4 * dimensions, b"\0"), ">u4"))
+    expected = start + math.prod(shape) * np.dtype(dtype).itemsize
+    if len(content) != expected:
+        raise DataError(
+            f"{path} should hold {expected:,} bytes, as its header says. Received {len(content):,}: it is cut short or "
+            "damaged. Fetch it again."
+        )
+    return np.frombuffer(content, dtype, offset=start).reshape(shape)
 
 
 def write(path: Path, array: np.ndarray) -> None:
@@ -53,37 +43,28 @@ def write(path: Path, array: np.ndarray) -> None:
 
 def locate(folder: Path, name: str) -> Path | None:
     """Returns the file with a name such as `train-images-idx3-ubyte`, plain or `.gz`; None if there is neither."""
-    names = (name, name.replace("-idx", ".idx"))  # some copies are called train-images.idx3-ubyte
-    return next((path for n in names for path in (folder / n, folder / f"{n}.gz") if path.is_file()), None)
+    return find(folder, name) or find(folder, name.replace("-idx", ".idx"))  # some copies are called …images.idx3-ubyte
 
 
-def needed(folder: Path, images_name: str, labels_name: str) -> tuple[Path, Path]:
-    """Returns the files with two names; raises DataError if the folder lacks one."""
-    images, labels = locate(folder, images_name), locate(folder, labels_name)
-    if images is None or labels is None:
-        raise DataError(f"{folder} lacks {images_name if images is None else labels_name}[.gz].")
-    return images, labels
+def read_labels(path: Path) -> np.ndarray:
+    """Returns labels [n]: of QMNIST's eight columns, the digit; the others say who wrote it."""
+    return read(path, 2, ">i4")[:, 0] if "idx2-int" in path.name else read(path, 1)
 
 
-def load(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, rows, columns] and labels uint8 [n] of MNIST's files for "train" or "test".
-
-    Raises:
-        DataError: files are missing, damaged, or differ in their number of examples.
-    """
-    prefix = {"train": "train", "test": "t10k"}[split_name]
-    return pair(*needed(folder, f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"))
-
-
-def pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, rows, columns] and labels uint8 [n] of two files.
-
-    Raises:
-        DataError: files are damaged, empty, or differ in their number of examples.
-    """
-    images, labels = read(images_path, 3), read(labels_path, 1)
+def load_names(folder: Path, images_name: str, labels_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images uint8 [n, rows, columns] and labels [n] of two files."""
+    images_path, labels_path = locate(folder, images_name), locate(folder, labels_name)
+    if images_path is None or labels_path is None:
+        raise DataError(f"{folder} lacks {images_name if images_path is None else labels_name}[.gz].")
+    images, labels = read(images_path, 3), read_labels(labels_path)
     if len(images) != len(labels):
         raise DataError(f"{images_path} has {len(images)} images, but {labels_path} has {len(labels)} labels.")
     if not images.size:
         raise DataError(f"{images_path} holds no images.")
     return images, labels
+
+
+def load(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """As `load_names`, of MNIST's files for "train" or "test"."""
+    prefix = {"train": "train", "test": "t10k"}[split_name]
+    return load_names(folder, f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")

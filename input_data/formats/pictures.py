@@ -1,36 +1,17 @@
 """Decodes single pictures, converts them to grey or colour, and resizes them."""
 
 import io
+import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 from input_data.dataset import DataError
-from input_data.formats.files import limit_of_environment
 
-FORMATS = {  # Pillow's names of the formats that are read, and their file endings
-    "PNG": (".png",),
-    "JPEG": (".jpg", ".jpeg", ".mpo"),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),
-    "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
-}
-ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
-_LIMIT_VARIABLE = "INPUT_DATA_LIMIT_MEGAPIXELS"
-_BYTES_PER_PIXEL = 16  # no format that is read takes more on disk
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # Pillow's names of the formats that are read
+ENDINGS = (".png", ".jpg", ".jpeg", ".mpo", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601, as JPEG has it)
-
-
-def pixel_limit() -> int:
-    """Returns the most pixels that a picture may have: 64 million, or as INPUT_DATA_LIMIT_MEGAPIXELS says.
-
-    Raises:
-        DataError: the variable is not a number above 0.
-    """
-    return int(limit_of_environment(_LIMIT_VARIABLE, "64", "megapixels", 1e6) * 1e6)
 
 
 def is_hidden(path: Path) -> bool:
@@ -38,21 +19,33 @@ def is_hidden(path: Path) -> bool:
     return any(name[0] == "." or name == "__MACOSX" for name in path.parts)
 
 
-def is_picture(path: Path) -> bool:
-    """Whether a path below a folder has the ending of a picture and is not hidden."""
-    return path.suffix.lower() in ENDINGS and not is_hidden(path)
+def below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Finds the pictures in a folder, in the folders below it and in linked ones, and the files that are none, sorted.
+
+    Hidden files and a Mac's companion files are in neither list.
+    """
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link to a folder above itself
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [Path(place, name) for name in names]
+    shown = sorted(path for path in found if not is_hidden(path.relative_to(folder)))
+    pictures = [path for path in shown if path.suffix.lower() in ENDINGS]
+    return pictures, [path for path in shown if path.suffix.lower() not in ENDINGS]
+
+
+def not_pictures(paths: list[Path]) -> str:
+    """Files that are no pictures in words, by their endings."""
+    endings = sorted({path.suffix.lower() or path.name for path in paths})
+    return f"{len(paths)} file(s) that are not pictures ({', '.join(endings[:10])})"
 
 
 def read(path: Path) -> np.ndarray:
-    """Returns the picture in a file, see `decode`.
-
-    Raises:
-        DataError: the file cannot be read, is too large, or is not a picture.
-    """
+    """Returns the picture in a file, see `decode`; DataError if the file cannot be read."""
     try:
-        size = path.stat().st_size
-        if size > _BYTES_PER_PIXEL * pixel_limit():
-            raise DataError(_too_large(f"{size / 2**30:.1f} GiB"))
         return decode(path.read_bytes())
     except OSError as error:
         raise DataError(error.strerror or str(error)) from None
@@ -64,41 +57,28 @@ def decode(content: bytes) -> np.ndarray:
     Palettes, CMYK and other colour spaces become RGB, 16 bits become 8, and photos are turned upright by the
     orientation that the camera recorded.
 
-    Args:
-        content: a PNG, JPEG, BMP, GIF, WebP, TIFF or PPM file.
-
     Returns:
         uint8 [rows, columns, depth], depth 1 (grey), 3 (RGB) or 4 (RGBA).
 
     Raises:
-        DataError: the content is of another kind, is damaged, or has more pixels than `pixel_limit`.
+        DataError: the content is of another kind, is damaged, or has more pixels than Pillow reads.
     """
     from PIL import Image, ImageOps
 
-    Image.MAX_IMAGE_PIXELS = pixel_limit()  # Pillow warns above this, and refuses above twice as many
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # also of harmless oddities of TIFF files
-            with Image.open(io.BytesIO(content), formats=tuple(FORMATS)) as image:
-                if image.width * image.height > pixel_limit():
-                    raise DataError(_too_large(f"{image.width}x{image.height}"))
+            warnings.simplefilter("ignore")  # of harmless oddities of TIFF files
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 return _pixels(ImageOps.exif_transpose(image))
-    except DataError:
-        raise
-    except Image.DecompressionBombError:
-        raise DataError(_too_large("more than twice as many")) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise DataError(f"The picture is too large: at most {most:.0f} million pixels are read.") from None
     except Exception:  # Pillow raises whatever the damage leads to
         raise DataError(
             "Expected a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture. "
             "Received another kind of file or a damaged one."
         ) from None
-
-
-def _too_large(size: str) -> str:
-    return (
-        f"The picture is too large: at most {pixel_limit() / 1e6:g} million pixels are read. Received {size}. "
-        f"Make it smaller, or set {_LIMIT_VARIABLE} in the environment."
-    )
 
 
 def _pixels(image) -> np.ndarray:
@@ -162,24 +142,12 @@ def with_depth(picture: np.ndarray, depth: int) -> tuple[np.ndarray, list[str]]:
 
 
 def resized(picture: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, list[str]]:
-    """Returns a picture in another size, smoothed if it shrinks, and a list of what was done.
+    """Returns a picture [rows, columns, depth] in another size as float32 in the same unit, and what was done.
 
-    A picture that already has the size keeps its exact values.
-
-    Args:
-        picture: uint8 or float32 [rows, columns, depth].
-        rows, columns: the new size.
-
-    Returns:
-        float32 [rows, columns, depth] in the same unit.
-
-    Raises:
-        DataError: the new size exceeds `pixel_limit`.
+    It is smoothed if it shrinks; a picture that already has the size keeps its exact values.
     """
     if picture.shape[:2] == (rows, columns):
         return picture.astype(np.float32), []
-    if rows * columns > pixel_limit():
-        raise DataError(_too_large(f"{columns}x{rows}"))
     from PIL import Image
 
     channels = [

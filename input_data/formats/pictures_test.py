@@ -5,9 +5,7 @@ import pytest
 import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split, prepare
-from input_data.cifar10.cifar10_input import Cifar10
 from input_data.formats.pictures import decode, opaque, resized
-from input_data.norb.norb_test import write as write_norb
 
 RNG = np.random.RandomState(4)
 
@@ -50,27 +48,6 @@ def test_shrinking_averages_and_does_not_skip():
     small, notes = resized(stripes, 8, 8)
     np.testing.assert_allclose(small, 127.5, atol=8)
     assert notes == ["resized 64x64 to 8x8"]
-
-
-def test_a_cifar_image_gives_what_its_test_batch_has():
-    images = RNG.randint(0, 256, (3, 32, 32, 3)).astype(np.uint8)
-    batch = Cifar10(images, np.zeros(3), training=False).batch(np.arange(3), np.zeros((3, 0)))
-    prepared, notes = prepare("cifar10", images[1], (24, 24, 3))
-    np.testing.assert_allclose(prepared, batch["images"][1], atol=1e-6)
-    assert notes == ["centre 24x24"]
-    assert prepare("cifar10", images[1, :20, :, :1], (24, 24, 3))[1][:2] == ["grey to colour", "resized 20x32 to 32x32"]
-
-
-def test_a_view_of_a_toy_gives_what_its_test_batch_has_and_says_that_it_is_used_twice(tmp_path):
-    images = write_norb(tmp_path / "testduo.tfrecords")
-    images[3, 1] = images[3, 0]  # what the same view for both eyes would have been
-    (batch,) = evaluation_batches(open_split("norb", "test", str(tmp_path)), 100)
-    prepared, notes = prepare("norb", images[3, 0, ..., None], (32, 32, 2))
-    np.testing.assert_array_equal(prepared[..., 0], prepared[..., 1])
-    expected = batch["images"][3, ..., 0]  # standardised together with the other eye: equal but for scale and mean
-    assert np.corrcoef(prepared[..., 0].ravel(), expected.ravel())[0, 1] > 0.999999
-    assert abs(prepared.mean()) < 1e-5 and abs(prepared.std() - 1) < 1e-5
-    assert "the one view is used for both eyes" in notes
 
 
 def test_own_images_are_prepared_as_they_are_read_for_training(tmp_path):

@@ -32,18 +32,8 @@ def seal(frames: np.ndarray) -> np.ndarray:
 def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray], seed: int, overwrite: bool) -> None:
     """Writes records to files of equal size, each record to a random file; the files appear when all are complete.
 
-    Blocks are made and checksummed in one thread and written in another.
-
-    Args:
-        paths: the files.
-        total: number of records.
-        size: bytes of a frame.
-        blocks: frames, uint8 [n, size], without checksums of their payloads.
-        seed: seed for the choice of files.
-        overwrite: whether to replace existing files.
-
-    Raises:
-        DataError: a file exists already, or the disk has too little space.
+    Blocks are made and checksummed in one thread and written in another. There are `total` records in `blocks`, which
+    are frames, uint8 [n, size], without checksums of their payloads. An existing file is only replaced if `overwrite`.
     """
     if not overwrite:
         refuse_to_overwrite(paths)

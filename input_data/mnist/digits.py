@@ -1,65 +1,47 @@
-"""Prepares pictures of digits as in MNIST: light ink on black, 20 pixels tall or wide, centred by mass in 28x28.
+"""Prepares pictures of digits as in MNIST: light ink on black, of a certain size and centred by mass.
 
 MNIST's recipe (http://yann.lecun.com/exdb/mnist/): each digit fits into a 20x20 box without changing its aspect ratio,
-and its centre of mass lies in the middle of the frame.
+and its centre of mass lies in the middle of the 28x28 frame.
 """
 
 import numpy as np
 
-from input_data.dataset import DataError
+from input_data.dataset import DataError, Fitted, Shape
 from input_data.formats.pictures import resized, with_depth
-from input_data.images import scaled
-from input_data.mnist import paper
 
-SIZE, BOX = 28, 20
+BOXES = {1: 20, 2: 24}  # side of the box that all ink fits into, by the number of digits: two that overlap need more
+_SHARE = 20 / 28  # most of the frame's side that the box takes
 _FAINT = 12  # a small picture is blank if its darkest and lightest pixels differ by fewer levels of 255 than this
 _NOTHING = "Nothing readable: no ink stands out from the paper."
-_MIDDLE = 14  # where the centre of mass of MNIST's digits lies, counted from 0
 
 
-def prepare(picture: np.ndarray, image_shape: tuple[int, int, int], unit: int = 255) -> tuple[np.ndarray, list[str]]:
-    """Prepares a picture of ink on any background for the network of a digit data set.
+def fit(picture: np.ndarray, image_shape: Shape, num_targets: int = 1) -> Fitted:
+    """Makes a picture of ink on any background an image for the network of a digit data set.
 
     A picture of the network's size is only inverted if necessary. In other pictures, the ink is separated from the
-    paper (see `paper`). A network for 28x28 gets the ink in MNIST's layout. Other networks (MultiMNIST's 36x36,
-    affNIST's 40x40), for which the position in the frame matters, get the whole picture, resized.
+    paper (see `paper`) and laid out as in MNIST, whatever the margins around it.
 
     Args:
         picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
         image_shape: (rows, columns, 1) of the network's images.
-        unit: the number by which the pixels of the network's images, 0 to 255, are divided.
+        num_targets: how many digits the network reads, 1 or 2.
 
     Returns:
-        The image, float32 [rows, columns, 1] in [0, 1], and a list of what was done.
-
-    Raises:
-        DataError: there is nothing readable in the picture.
+        The image, float32 [rows, columns, 1], 0 to 255, and a list of what was done. DataError: nothing is readable.
     """
     grey, notes = with_depth(picture, 1)
     if picture.shape[:2] == image_shape[:2]:
         ink, inverted = _difference(grey)
-        return scaled(ink, unit), [*notes, *inverted]
-    written, inverted = _written(grey)
+        return ink, [*notes, *inverted]
+    written, inverted = _written(grey, num_targets)
     notes += inverted
     if written.shadow:
         notes.append("a shadow or an edge removed")
-    laid_out = image_shape[:2] == (SIZE, SIZE)
-    if laid_out:
-        if written.count > 1:
-            notes.append(f"{written.count} characters: only the largest is read")
-        return _laid_out(written.ink[..., None]) * np.float32(255 / unit), [
-            *notes,
-            f"cut from {_size(picture)} to its ink and centred",
-        ]
-    ink, padded = written.ink[..., None], []
-    if image_shape[0] == image_shape[1]:
-        ink, padded = _square(ink)
-    frame, _ = resized(ink, *image_shape[:2])
-    return scaled(frame, unit), [*notes, *padded, f"resized {_size(picture)} to {image_shape[0]}x{image_shape[1]}"]
-
-
-def _size(picture: np.ndarray) -> str:
-    return f"{picture.shape[0]}x{picture.shape[1]}"
+    if written.count > num_targets:
+        largest = "largest is" if num_targets == 1 else "two largest are"
+        notes.append(f"{written.count} characters: only the {largest} read")
+    notes.append(f"cut from {picture.shape[0]}x{picture.shape[1]} to its ink and centred")
+    return _laid_out(written.ink[..., None], image_shape[:2], BOXES[num_targets]), notes
 
 
 def _difference(grey: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -76,15 +58,17 @@ def _difference(grey: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return np.maximum(grey - background, 0), []
 
 
-def _written(grey: np.ndarray) -> tuple[paper.Ink, list[str]]:
-    """The ink in a picture [rows, columns, 1], whether dark on light or light on dark."""
+def _written(grey: np.ndarray, most: int):
+    """The ink of up to `most` figures in a picture [rows, columns, 1], whether dark on light or light on dark."""
+    from input_data.mnist import paper  # only here: it takes SciPy, which reading the data does not need
+
     scale = min(1.0, paper.SIDE / max(grey.shape))
     small, _ = resized(grey, *(max(1, round(side * scale)) for side in grey.shape[:2]))
     small = small[..., 0]
     background = np.median(border(small[..., None]))
     dark_first = background - small.min() > small.max() - background
     for dark in (dark_first, not dark_first):
-        written = paper.separate(small, dark)
+        written = paper.separate(small, dark, most)
         if written is not None:
             return written, ["inverted: dark on light"] if dark else []
     raise DataError(_NOTHING)
@@ -98,26 +82,17 @@ def border(grey: np.ndarray) -> np.ndarray:
     return grey[~inside]
 
 
-def _laid_out(ink: np.ndarray) -> np.ndarray:
-    """Ink [rows, columns, 1] in MNIST's layout: float32 [28, 28, 1] in [0, 1]."""
+def _laid_out(ink: np.ndarray, size: tuple[int, int], box: int) -> np.ndarray:
+    """Ink [rows, columns, 1] fitted into a box and centred by mass in a frame: float32 [*size, 1], 0 to 255."""
     rows, columns = np.flatnonzero(ink.any(axis=(1, 2))), np.flatnonzero(ink.any(axis=(0, 2)))
     digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    scale = BOX / max(digit.shape[:2])
+    scale = min(box, round(_SHARE * min(size))) / max(digit.shape[:2])
     digit, _ = resized(digit, *(max(1, round(side * scale)) for side in digit.shape[:2]))
-    frame = np.zeros((SIZE, SIZE, 1), np.float32)
+    frame = np.zeros((*size, 1), np.float32)
     corner = []
     for axis in (0, 1):
         mass = digit.sum(axis=(1 - axis, 2))
         middle = (mass * np.arange(len(mass))).sum() / mass.sum()
-        corner.append(int(np.clip(round(_MIDDLE - middle), 0, SIZE - len(mass))))
+        corner.append(int(np.clip(round(size[axis] // 2 - middle), 0, size[axis] - len(mass))))
     frame[corner[0] : corner[0] + digit.shape[0], corner[1] : corner[1] + digit.shape[1]] = digit
-    return frame / frame.max()  # thin strokes become pale when they shrink
-
-
-def _square(ink: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """The ink with black added on both sides to make it square, so that resizing keeps the digits' shape."""
-    rows, columns = ink.shape[:2]
-    if rows == columns:
-        return ink, []
-    margins = [((max(rows, columns) - side) // 2, -(-(max(rows, columns) - side) // 2)) for side in (rows, columns)]
-    return np.pad(ink, (*margins, (0, 0))), ["padded to a square"]
+    return frame / frame.max() * np.float32(255)  # thin strokes become pale when they shrink

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_data import DataError, open_split, prepare
-from input_data.mnist.digits import SIZE
+from input_data import DataError, Options, open_split, prepare
 
 DIGITS = open_split("mnist", "test", None).images[:40]
+SIZE = 28
+TWO = Options(num_targets=2)
 SHAPE = (SIZE, SIZE, 1)
 
 
@@ -64,16 +65,41 @@ def test_thin_strokes_and_the_grain_of_paper_do_not_matter():
     assert prepared[:, :12].max() == prepared[:, 17:].max() == 0
 
 
-def test_networks_of_other_frames_keep_the_places_in_the_frame():
+def test_a_picture_of_another_networks_size_is_taken_as_it_is():
     digit = np.pad(DIGITS[0], ((0, 8), (8, 0), (0, 0)))  # 36x36, in a corner
     for picture in (digit, 255 - digit):
-        np.testing.assert_allclose(prepare("mnist", picture, (36, 36, 1))[0] * 255, digit, atol=1e-4)
-    doubled = digit.repeat(2, axis=0).repeat(2, axis=1)
-    prepared, notes = prepare("mnist", doubled, (36, 36, 1))
-    assert np.corrcoef(prepared.ravel(), digit.ravel())[0, 1] > 0.97 and notes == ["resized 72x72 to 36x36"]
-    prepared, notes = prepare("affnist", doubled[:, 8:], (40, 40, 1))
-    assert notes == ["padded to a square", "resized 72x64 to 40x40"]
-    assert not prepared[:, :2].any()
+        np.testing.assert_allclose(prepare("mnist", picture, (36, 36, 1), options=TWO)[0] * 255, digit, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "side", "options", "box"),
+    [
+        ("mnist", 28, Options(), 20),
+        ("affnist", 40, Options(), 20),
+        ("mnist", 36, TWO, 24),
+        ("mnist", 14, Options(), 10),
+    ],
+)
+@pytest.mark.parametrize("margins", [((0, 0), (0, 0)), ((90, 10), (5, 200)), ((300, 300), (300, 300))], ids=str)
+def test_margins_do_not_matter_in_any_frame(dataset, side, options, box, margins):
+    ink = enlarged(np.maximum(DIGITS[1], np.roll(DIGITS[2], (3, -4), (0, 1))), 5)
+    page = 255 - np.pad(np.round(ink).astype(np.uint8), (*margins, (0, 0)))
+    prepared, notes = prepare(dataset, page, (side, side, 1), options=options)
+    inked = np.argwhere(prepared[..., 0] > 0)
+    assert (np.ptp(inked, axis=0) + 1).max() == box and prepared.max() == 1 and "centred" in notes[-1]
+    mass = prepared[..., 0] / prepared.sum()
+    middle = [(mass.sum(axis=1 - axis) * np.arange(side)).sum() for axis in (0, 1)]
+    np.testing.assert_allclose(middle, side // 2, atol=0.5 + 1e-4)
+
+
+def test_a_network_of_two_digits_reads_both_wherever_they_stand():
+    for count in (2, 3):
+        page = np.zeros((480, 900))
+        for place in range(count):
+            page[100:240, 60 + 250 * place : 200 + 250 * place] = enlarged(DIGITS[place], 5)[..., 0]
+        prepared, notes = prepare("mnist", (255 - 0.8 * page).astype(np.uint8)[..., None], (36, 36, 1), options=TWO)
+        assert (prepared[:, :18].sum() > 5) and (prepared[:, 18:].sum() > 5)
+        assert any("3 characters: only the two largest" in note for note in notes) == (count == 3)
 
 
 @pytest.mark.parametrize("shape", [SHAPE, (36, 36, 1)])

@@ -1,25 +1,41 @@
-"""Opens MNIST, its relatives and MultiMNIST: from 2017's TFRecords, the sample, or the formats in `sources`."""
+"""MNIST, its relatives and MultiMNIST: from 2017's TFRecords, the sample, or the forms in `sources`."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from input_data.arrays import ImageArrays, hold_out
-from input_data.dataset import DataError, Info, Options, Split
+from input_data.arrays import Arrays, hold_out
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split
+from input_data.formats.files import find
 from input_data.formats.pictures import resized, with_depth
-from input_data.formats.records import RecordSplit, plain_or_packed
-from input_data.images import scaled
-from input_data.mnist import digits, sources
+from input_data.formats.records import RecordSplit
+from input_data.images import scaled, shifted
+from input_data.mnist import digits, sources, varied_digits
 from input_data.mnist.multi_input import EFFICIENT_REACH, REACH, ComposedPairs, RecordPairs, is_records, overlap
 from input_data.mnist.relatives import MNIST, Relative, has_layout_of_digits
-from input_data.mnist.varied_digits import UNIT, VariedDigits
 
-SAMPLE = Path(__file__).with_name("sample")
+SAMPLE = Path(__file__).with_name("sample")  # the first 5,000 training and 1,000 test digits of MNIST
 TRAIN_SHIFT = 2  # largest shift in training, in pixels each way (paper, section 5)
 
 
-def _info(relative: Relative, rows: int, columns: int) -> Info:
-    return Info(relative.name, (rows, columns, 1), len(relative.class_names), 1, relative.class_names)
+def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.ndarray:
+    """What the network sees of images [n, rows, columns, 1]: scaled, and in training shifted or varied."""
+    if options.preparation != "efficient" or options.num_targets == 2:
+        return shifted(images, random, TRAIN_SHIFT)
+    images = scaled(images, varied_digits.UNIT)
+    return images if random is None else varied_digits.vary(images[..., 0], random)[..., None]
+
+
+def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
+    """Makes any picture light on black and lays out pen strokes as in MNIST; other pictures are resized."""
+    if has_layout_of_digits(class_names):
+        return digits.fit(picture, image_shape, options.num_targets)
+    picture, notes = with_depth(picture, 1)
+    if np.median(digits.border(picture)) > 127:
+        picture, notes = 255 - picture, [*notes, "inverted: dark on light"]
+    picture, changed = resized(picture, *image_shape[:2])
+    return picture, [*notes, *changed]
 
 
 class RecordDigits(RecordSplit):
@@ -27,120 +43,110 @@ class RecordDigits(RecordSplit):
 
     def __init__(self, path: Path):
         super().__init__([path])
-        height, width, depth = self.records.image_shape()
-        if depth != 1:
-            raise DataError(f"{path}: MNIST images must have depth 1. Received {depth}.")
-        self.info = _info(MNIST, height, width)
+        self.info = Info(MNIST.name, self.records.image_shape(), 10, 1, MNIST.class_names)
+        if self.info.image_shape[2] != 1:
+            raise DataError(f"{path}: MNIST images must have depth 1. Received {self.info.image_shape[2]}.")
 
-    def batch(self, indices, noise):
+    def read(self, indices):
         (images,), labels = self.records.examples(indices, self.info.image_shape, self.info.num_classes)
-        return {"images": scaled(images.reshape(-1, *self.info.image_shape)), "labels": labels}
+        return images.reshape(-1, *self.info.image_shape), labels
 
-
-def load(folder: Path, split_name: str, relative: Relative | None = None) -> sources.Examples:
-    """Returns the images and labels of a split, see `sources.load`.
-
-    The validation split is the first sixth of the training images: 0–9999 of MNIST's 60,000, as in 2017.
-    """
-    examples = sources.load(folder, split_name, relative)
-    images, labels = hold_out(split_name, examples.images, examples.labels)
-    return sources.Examples(images, labels, examples.relative, examples.note)
-
-
-def prepare(
-    picture: np.ndarray, image_shape: tuple[int, int, int], class_names: tuple[str, ...], options: Options
-) -> tuple[np.ndarray, list[str]]:
-    """Prepares any picture like a test image: pen strokes laid out as in MNIST, others resized.
-
-    Dark strokes on a light background are inverted, because all of these data sets are light on black. See
-    `input_data.prepare`.
-    """
-    unit = UNIT if options.preparation == "efficient" and options.num_targets == 1 else 255
-    if has_layout_of_digits(class_names):
-        return digits.prepare(picture, image_shape, unit)
-    picture, notes = with_depth(picture, 1)
-    if np.median(digits.border(picture)) > 127:
-        picture, notes = 255 - picture, [*notes, "inverted: dark on light"]
-    picture, changed = resized(picture, *image_shape[:2])
-    return scaled(picture, unit), [*notes, *changed]
+    def view(self, images, random):
+        return scaled(images)
 
 
 def record_names(split: str, train_shift: int = TRAIN_SHIFT) -> list[str]:
     """The names that a split's TFRecords may have."""
-    training = split in ("train", "valid_train")
-    base = f"{'train' if training else 'test'}_{train_shift if training else 0}shifted_mnist"
+    base = f"train_{train_shift}shifted_mnist" if split in ("train", "valid_train") else "test_0shifted_mnist"
     if split in ("train", "test"):
         return [f"{base}.tfrecords"]
     return [f"{base}_valid.tfrecords", f"valid_{base}.tfrecords"]  # what 2017 read, and what it wrote
 
 
-def open_split(
-    data_dir: str | None, split: str, options: Options = Options(), relative: Relative | None = None
-) -> Split:
-    """Opens MNIST's split from 2017's TFRecords if the folder has them, or else from another of its formats.
+def find_records(folder: Path, split: str, train_shift: int = TRAIN_SHIFT) -> Path | None:
+    """A split's TFRecords in a folder."""
+    return next(filter(None, (find(folder, name) for name in record_names(split, train_shift))), None)
+
+
+def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray, np.ndarray, sources.Source]:
+    """Returns images uint8 [n, rows, columns] and labels int32 [n] of a split, and the files that they come from.
+
+    The validation split is the first sixth of the training images: 0–9999 of MNIST's 60,000, as in 2017.
+    """
+    source = sources.locate(folder, wanted)
+    if source is None:
+        raise DataError(_nothing_there(folder, split, wanted))
+    return *hold_out(split, *source.read("test" if split == "test" else "train")), source
+
+
+def open_split(data_dir: str | None, split: str, options: Options = Options(), wanted: Relative = MNIST) -> Split:
+    """Opens MNIST's split from 2017's TFRecords if the folder has them, or else from another of its forms.
 
     Args:
         data_dir: a folder, or None for the embedded sample of 5,000 and 1,000 digits; for MultiMNIST it may also be the
             name of record files, `NAME@N`.
-        split: train, test, valid_train or valid_test.
         options: num_targets=2 makes it MultiMNIST.
-        relative: the data set in the files if their names do not say; None: see `relatives.recognise`.
+        wanted: the relative that the user asks for, see `sources.locate`.
 
     Raises:
         DataError: the folder does not exist or has none of the files, or files are damaged.
     """
+    if data_dir is None and wanted is not MNIST:
+        raise DataError(f"{wanted.name} needs a --data_dir, its folder; --download downloads the files to it.")
     folder = SAMPLE if data_dir is None else Path(data_dir)
-    if options.num_targets == 2 and is_records(data_dir):
-        pairs = RecordPairs(str(data_dir))
-        _note_overlap(pairs)
-        pairs.note += f" Training and evaluation both use {data_dir}: evaluate with the files of the test pairs."
+    if options.num_targets == 2 and is_records(folder):
+        pairs = RecordPairs(str(folder))
+        pairs.note = (
+            f"{_overlap(pairs)} Training and evaluation both use {folder}: evaluate with the test pairs' files."
+        )
         return pairs
-    records = next(filter(None, (plain_or_packed(folder, name) for name in record_names(split))), None)
+    records = find_records(folder, split) if wanted is MNIST else None
     if records and options.num_targets == 1 and options.preparation == "2017":
         return RecordDigits(records)
-    if sources.locate(folder) is None:
-        raise DataError(_only_records(records) if records else _nothing_there(folder, split))
-    examples = load(folder, split, relative)
-    images, labels = examples.images, examples.labels
-    info = _info(examples.relative, *images.shape[1:])
-    training = split in ("train", "valid_train")
-    opened: Split
-    if options.num_targets == 2:
-        reach = EFFICIENT_REACH if options.preparation == "efficient" else REACH
-        opened = ComposedPairs(images, labels, info, None if training else options.num_pairs, reach)
-        _note_overlap(opened)
-    elif options.preparation == "efficient":
-        opened = VariedDigits(info, images, labels, training)
-    else:
-        opened = ImageArrays(info, images[..., None], labels, TRAIN_SHIFT if training else 0)
-    notes = [examples.note, opened.note]
+    if records and sources.locate(folder) is None:
+        raise DataError(
+            f"{records} has digits in the format of 2017, with one digit per image. Pairs (--num_targets=2) and "
+            "preparation=efficient need the plain digits beside it, such as MNIST's IDX files: --download fetches them."
+        )
+    images, labels, source = load(folder, split, wanted)
+    opened = _in_memory(images, labels, source.relative, split in ("train", "valid_train"), options)
+    notes = [source.note, opened.note]
     if data_dir is None:
         notes.insert(0, f"No --data_dir: using {len(images):,} digits of the embedded sample of MNIST.")
-    elif examples.relative is not MNIST:
-        notes.insert(0, f"{folder} has {examples.relative.name} with {len(info.class_names)} classes.")
+    elif source.relative is not MNIST:
+        notes.insert(0, f"{folder} has {source.relative.name} with {len(source.relative.class_names)} classes.")
     opened.note = " ".join(filter(None, notes))
     return opened
 
 
-def _only_records(path: Path) -> str:
-    return (
-        f"{path} has digits in the format of 2017, with one digit per image. Pairs (--num_targets=2) and "
-        "preparation=efficient need the plain digits beside it, such as MNIST's IDX files: --download fetches them."
-    )
+def _in_memory(images: np.ndarray, labels: np.ndarray, relative: Relative, training: bool, options: Options) -> Split:
+    names = relative.class_names
+    info = Info(relative.name, (*images.shape[1:], 1), len(names), 1, names)
+    efficient = options.preparation == "efficient"
+    if options.num_targets == 1:
+        noise = varied_digits.NOISE if efficient else 2
+        return Arrays(info, images[..., None], labels, partial(view, options=options), noise if training else 0)
+    reach = EFFICIENT_REACH if efficient else REACH
+    pairs = ComposedPairs(images, labels, info, None if training else options.num_pairs, reach)
+    pairs.note = _overlap(pairs)
+    return pairs
 
 
-def _nothing_there(folder: Path, split_name: str) -> str:
+def _nothing_there(folder: Path, split: str, wanted: Relative) -> str:
     if not folder.exists():
         return f"--data_dir should be a folder with MNIST or a relative. {folder} does not exist."
-    looked_for = "; ".join((f"2017's {' or '.join(record_names(split_name))}", *sources.FORMS))
+    other = sources.locate(folder)
+    if other is not None:
+        return f"{folder} has {other.relative.name}, not {wanted.name}: give another --data_dir, or add --download."
     return (
-        f"{folder} has no files of MNIST or its relatives. Looked for: {looked_for}. "
-        "Give another --data_dir, add --download to fetch MNIST into it, or leave it out to use the embedded sample."
+        f"{folder} has no files of {wanted.name}{' or its relatives' if wanted is MNIST else ''}. Looked for: 2017's "
+        f"{' or '.join(record_names(split))}; {sources.LOOKED_FOR}. Give another --data_dir, add --download to fetch "
+        f"{wanted.name} into it, or leave it out to use MNIST's embedded sample. (docs/data.md: TensorFlow Datasets.)"
     )
 
 
-def _note_overlap(pairs: Split) -> None:
+def _overlap(pairs: Split) -> str:
     count = min(1000, len(pairs))
     noise = np.random.default_rng(0).random((count, pairs.noise))
     share = overlap(pairs.batch(np.arange(count), noise)["reconstruction_targets"])
-    pairs.note = f"{len(pairs):,} pairs of digits, whose inked bounding boxes overlap by {share:.0%}."
+    return f"{len(pairs):,} pairs of digits, whose inked bounding boxes overlap by {share:.0%}."

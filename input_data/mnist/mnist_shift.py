@@ -8,17 +8,17 @@
 Reads the IDX files in `--data_dir` and writes the records beside them. The same seed writes the same bytes.
 """
 
+import os
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from absl import flags
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from input_data.dataset import SPLITS, DataError
-from input_data.flags import exit_code, flag, parse
 from input_data.formats.record_writer import frame, write
 from input_data.formats.records import MOST_FILES
 from input_data.images import integers, shift
@@ -30,15 +30,10 @@ _BLOCK = 1000  # examples at a time: about a megabyte, which stays in the cache
 
 
 class Template:
-    """Serialized tf.train.Examples of one size, which differ only in the pixels and the labels.
+    """Serialized tf.train.Examples of one size (height, width), which differ only in the pixels and the labels, 0 to 9.
 
     The positions of pixels and labels are determined once, by serializing Examples that differ. A block of records is
     then one array.
-
-    Args:
-        images: names of the features with an image.
-        labels: names of the features with a label, 0 to 9.
-        shape: (height, width) of the images.
     """
 
     def __init__(self, images: tuple[str, ...], labels: tuple[str, ...], shape: tuple[int, int]):
@@ -62,10 +57,7 @@ class Template:
         return Example(features=Features(feature=feature)).SerializeToString(deterministic=True)
 
     def blanks(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Blank frames uint8 [count, bytes], and views into them by feature, to which images and labels are written.
-
-        The views are [count, height, width] for images and [count] for labels.
-        """
+        """Blank frames uint8 [count, bytes], and views into them, [count, height, width] or [count], to write to."""
         frames = np.tile(self.blank, (count, 1))
         views = {name: frames[:, place] for name, place in self.places.items()}
         shapes = dict.fromkeys(self.images, (count, *self.shape)) | dict.fromkeys(self.labels, (count,))
@@ -133,26 +125,14 @@ def generate(
     seed: int = 0,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Writes a split's records beside its IDX files and returns the files' paths.
-
-    Args:
-        data_dir: folder of the IDX files.
-        split: train, test, valid_train or valid_test.
-        shift: largest shift in pixels each way.
-        pad: width in pixels of the margin of zeros around the digits.
-        multi_targets: whether to write pairs of digits instead of single ones.
-        num_pairs: number of pairs for each digit.
-        max_shard: the most pairs in a file; each pair goes to a random file; 0: one file.
-        seed: seed of shifts, partners and the choice of files.
-        overwrite: whether to replace existing files.
+    """Writes a split's records beside its IDX files and returns the files' paths. The arguments are the flags.
 
     Raises:
         DataError: input is missing or damaged, pairs have no num_pairs, files exist already, or the disk is full.
     """
     if multi_targets and num_pairs < 1:
         raise DataError("--multi_targets=true needs --num_pairs, 1 or more.")
-    examples = load(Path(data_dir), split)
-    images, labels = examples.images, examples.labels
+    images, labels, _ = load(Path(data_dir), split)
     images = np.pad(images, ((0, 0), (pad, pad), (pad, pad)))
     name = f"{split}_{shift}shifted_mnist.tfrecords"
     if multi_targets:
@@ -170,33 +150,47 @@ def generate(
     return paths
 
 
-@dataclass(frozen=True)
-class ShiftConfig:
-    """The flags of `mnist_shift.py`."""
-
-    data_dir: str = flag(MISSING, "folder of the IDX files; the records go there too", path=True, metavar="DIR")
-    split: str = flag("train", "the digits to use", choices=SPLITS)
-    shift: int = flag(2, "largest shift in pixels each way", low=0, high=19)
-    pad: int = flag(0, "width of the margin of zeros around the digits", low=0, high=49)
-    multi_targets: bool = flag(False, "write pairs of digits instead of single ones")
-    num_pairs: int = flag(0, "number of pairs for each digit", low=0, high=10**6)
-    max_shard: int = flag(0, "the most pairs in a file; 0: one file", low=0, high=10**9)
-    seed: int = flag(0, "seed of shifts, partners and the choice of files", low=0, high=2**32 - 1)
-    overwrite: bool = flag(False, "replace existing files")
+def _make_flags() -> flags.FlagValues:
+    """The flags of this program, apart from those of programs that import it."""
+    own = flags.FlagValues()
+    flags.DEFINE_string("data_dir", None, "folder of the IDX files; the records go there too", own, required=True)
+    flags.DEFINE_enum("split", "train", SPLITS, "the digits to use", own)
+    flags.DEFINE_integer("shift", 2, "largest shift in pixels each way", 0, 19, own)
+    flags.DEFINE_integer("pad", 0, "width of the margin of zeros around the digits", 0, 49, own)
+    flags.DEFINE_bool("multi_targets", False, "write pairs of digits instead of single ones", own)
+    flags.DEFINE_integer("num_pairs", 0, "number of pairs for each digit", 0, 10**6, own)
+    flags.DEFINE_integer("max_shard", 0, "the most pairs in a file; 0: one file", 0, 10**9, own)
+    flags.DEFINE_integer("seed", 0, "seed of shifts, partners and the choice of files", 0, 2**32 - 1, own)
+    flags.DEFINE_bool("overwrite", False, "replace existing files", own)
+    return own
 
 
 def main(arguments: list[str]) -> int:
     """Runs the script and returns its exit code."""
-    program = "mnist_shift.py"
-    config = parse(ShiftConfig, arguments, program, "Writes shifted, expanded and paired MNIST as TFRecords.")
-
-    def job() -> int:
-        load_tensorflow()
-        paths = generate(**asdict(config))
-        print(f"Wrote {paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
+    program, chosen = "mnist_shift.py", _make_flags()
+    if {"--help", "-help", "-h"} & set(arguments):
+        print(
+            f"Writes shifted, expanded and paired MNIST as TFRecords.\n\n{chosen.get_help(include_special_flags=False)}"
+        )
         return 0
-
-    return exit_code(program, job)
+    try:
+        unknown = chosen([program, *arguments])[1:]
+        if unknown:
+            raise flags.Error(f"unrecognized arguments: {' '.join(unknown)}")
+    except (flags.Error, OSError) as error:
+        print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    try:
+        load_tensorflow()
+        paths = generate(**chosen.flag_values_dict() | {"data_dir": os.path.expanduser(chosen.data_dir)})
+        print(f"Wrote {paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
+    except (DataError, OSError) as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    return 0
 
 
 if __name__ == "__main__":

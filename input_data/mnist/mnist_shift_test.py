@@ -120,7 +120,17 @@ def test_files_are_those_of_tensorflows_writer(tmp_path):
         assert path.read_bytes() == copy.read_bytes() != b""
 
 
-def test_multi_targets_is_true_or_false(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        mnist_shift.main([f"--data_dir={tmp_path}", "--multi_targets=yes"])
-    assert "expected true or false, received 'yes'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--multi_targets=yes", "Non-boolean argument"),
+        ("--shift=99", "range [0, 19]"),
+        ("--shft=1", "'shft'"),
+        ("x", "x"),
+    ],
+)
+def test_wrong_flags_get_one_line_and_exit_code_2(flag, words, tmp_path, capsys):
+    assert mnist_shift.main([f"--data_dir={tmp_path}", flag]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mnist_shift.py: error: ") and words in error and error.count("\n") == 1
+    assert mnist_shift.main([flag]) == 2 and mnist_shift.main(["--help"]) == 0

@@ -1,10 +1,8 @@
 """MNIST from IDX, from records and from the sample: values, order, augmentation, and damaged files."""
 
 import gzip
-import os
 import subprocess
 import sys
-import tracemalloc
 from itertools import islice
 from pathlib import Path
 
@@ -33,16 +31,23 @@ def digits(count=30, size=6, seed=0):
     return random.randint(0, 256, (count, size, size)).astype(np.uint8), (np.arange(count) % 10).astype(np.uint8)
 
 
+def example(**features):
+    """A serialized tf.train.Example of bytes and whole numbers."""
+    values = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        if isinstance(value, bytes)
+        else tf.train.Feature(int64_list=tf.train.Int64List(value=np.ravel(value).tolist()))
+        for name, value in features.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString()
+
+
 def write_records(path, images, labels, **change):
     """Records with the features that the generator of 2017 wrote."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for image, label in zip(images, labels, strict=True):
-            values = {"label": int(label), "height": image.shape[0], "width": image.shape[1], "depth": 1} | change
-            feature = {
-                name: tf.train.Feature(int64_list=tf.train.Int64List(value=[value])) for name, value in values.items()
-            }
-            feature["image_raw"] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image.tobytes()]))
-            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+            numbers = {"label": label, "height": image.shape[0], "width": image.shape[1], "depth": 1} | change
+            writer.write(example(image_raw=image.tobytes(), **numbers))
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -55,8 +60,6 @@ def test_idx_files_give_the_test_digits_in_order(packed, tmp_path):
     actual = np.concatenate([batch["images"] for batch in batches])
     np.testing.assert_allclose(actual[..., 0], images / 255, atol=1e-7)
     np.testing.assert_array_equal(np.concatenate([batch["labels"] for batch in batches])[:, 0], labels)
-    for limit, size in ((11, 11), (1000, 30)):
-        assert sum(len(batch["labels"]) for batch in evaluation_batches(split, 8, limit)) == size
 
 
 def test_records_of_2017_give_the_same_as_idx(tmp_path):
@@ -140,9 +143,9 @@ DAMAGES = {
     "wrong magic": (_damage(IMAGES, lambda c: b"\0\0\x0d\3" + c[4:]), "should begin with 00 00 08 03"),
     "labels as images": (_damage(IMAGES, lambda c: b"\0\0\x08\1" + c[4:]), "should begin with 00 00 08 03"),
     "cut": (_damage(IMAGES, lambda c: c[:-1]), "1,096 bytes, as its header says. Received 1,095"),
-    "header cut": (_damage(IMAGES, lambda c: c[:9]), "Received 9"),
+    "header cut": (_damage(IMAGES, lambda c: c[:9]), "Received 9: it is cut"),
     "empty": (_damage(IMAGES, lambda c: b""), "Received an empty file"),
-    "too long": (_damage(IMAGES, lambda c: c + b"1"), "should hold 1,096 bytes.* Received more"),
+    "too long": (_damage(IMAGES, lambda c: c + b"1"), "should hold 1,096 bytes.* Received 1,097"),
     "gzip cut": (lambda f: (f / IMAGES).write_bytes((f / IMAGES).read_bytes()[:-40]), "cut short or damaged"),
     "gzip damaged": (lambda f: (f / IMAGES).write_bytes(_flip((f / IMAGES).read_bytes())), "cut short or damaged"),
     "no image": (
@@ -169,44 +172,3 @@ def test_damaged_idx_files_are_refused(case, tmp_path):
     apply(tmp_path)
     with pytest.raises(DataError, match=words):
         open_split("mnist", "train", str(tmp_path))
-
-
-@pytest.mark.parametrize("name", [IMAGES, LABELS])
-def test_files_beyond_the_limit_and_bombs_are_refused_without_being_read(name, tmp_path, monkeypatch):
-    write_idx(tmp_path, *digits())
-    head = gzip.decompress((tmp_path / name).read_bytes())[: 16 if name == IMAGES else 8]
-    (tmp_path / name).write_bytes(gzip.compress(head + bytes(2**28)))  # what is behind the claimed size is not unpacked
-    tracemalloc.start()
-    with pytest.raises(DataError, match="as its header says. Received more"):
-        open_split("mnist", "train", str(tmp_path))
-    assert tracemalloc.get_traced_memory()[1] < 2**25
-    tracemalloc.stop()
-    (tmp_path / name).unlink()
-    path = tmp_path / name.removesuffix(".gz")
-    path.write_bytes(head)
-    os.truncate(path, 2**36)
-    with pytest.raises(DataError, match="Received 68,719,476,736"):
-        open_split("mnist", "train", str(tmp_path))
-    path.write_bytes(head[:4] + b"\xff" * (len(head) - 4))
-    with pytest.raises(DataError, match="GiB, more than the limit of 4 GiB .* set INPUT_DATA_LIMIT_GIB="):
-        open_split("mnist", "train", str(tmp_path))
-    monkeypatch.setenv("INPUT_DATA_LIMIT_GIB", "many")
-    with pytest.raises(DataError, match="INPUT_DATA_LIMIT_GIB should be a number of GiB above 0. Received: many"):
-        open_split("mnist", "train", str(tmp_path))
-
-
-def _first_batch(path):
-    return next(evaluation_batches(open_split("mnist", "test", str(path.parent)), 4))
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"label": 10}, "record 0: labels must be whole numbers from 0 to 9. Received 10"),
-        ({"height": 7}, "has 42 bytes. Received 36"),
-    ],
-)
-def test_wrong_records_are_named(change, words, tmp_path):
-    write_records(tmp_path / "test_0shifted_mnist.tfrecords", *digits(4), **change)
-    with pytest.raises(DataError, match=words):
-        _first_batch(tmp_path / "test_0shifted_mnist.tfrecords")

@@ -21,12 +21,7 @@ _SEED = 2017
 
 
 class Partners:
-    """Chooses for each digit another digit of a different class.
-
-    Args:
-        labels: [n], of at least two classes.
-        num_classes: number of classes.
-    """
+    """Chooses for each digit another one of a different class; `labels` [n] must be of at least two classes."""
 
     def __init__(self, labels: np.ndarray, num_classes: int):
         self.labels = labels.astype(np.int64)
@@ -45,12 +40,10 @@ class Partners:
 
 
 class ComposedPairs(Split):
-    """Pairs composed of single digits.
+    """Pairs composed of single digits: images uint8 [n, rows, columns] with labels [n].
 
     Args:
-        images: uint8 [n, rows, columns].
-        labels: [n], of at least two classes.
-        info: facts of the single digits.
+        images, labels, info: the single digits.
         num_pairs: number of pairs for each digit of the fixed test set; None: training, where `noise` makes the pairs.
         reach: the largest shift of a digit in pixels.
     """
@@ -75,17 +68,17 @@ class ComposedPairs(Split):
             noise[here] = np.random.default_rng([_SEED, int(block)]).random((_BLOCK, 5))[indices[here] % _BLOCK]
         return noise
 
-    def pair(self, indices: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def pair(self, indices: np.ndarray, noise: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """The two digits of each pair, in the frame: uint8 [n, 2, rows, columns], and their labels [n, 2]."""
         first = indices // (self.num_pairs or 1)
-        noise = self._test_noise(indices) if self.num_pairs else noise
+        noise = self._test_noise(indices) if self.num_pairs or noise is None else noise
         both = np.stack([first, self.partners.choose(first, noise[:, 0])], axis=1)  # [n, 2]
         moves = integers(noise[:, 1:], -self.reach, self.reach).reshape(-1, 2)  # [n·2, (down, right)]
         shifted = shift(self.images[both.ravel()], *moves.T)
         return shifted.reshape(len(indices), 2, *shifted.shape[1:]), self.labels[both]
 
-    def batch(self, indices, noise):
-        digits, labels = self.pair(indices, noise)
+    def batch(self, indices, random=None):
+        digits, labels = self.pair(indices, random)
         merged = np.minimum(digits.sum(axis=1, dtype=np.uint16), 255).astype(np.uint8)
         return {
             "images": scaled(merged)[..., None],
@@ -104,7 +97,7 @@ class RecordPairs(RecordSplit):
         super().__init__(shards(name))
         self.info = Info("MultiMNIST", self.records.image_shape(), 10, 2, tuple(map(str, range(10))))
 
-    def batch(self, indices, noise):
+    def batch(self, indices, random=None):
         shape = self.info.image_shape
         images, labels = self.records.examples(
             indices, shape, 10, ("merged_raw", "image_raw_1", "image_raw_2"), ("label_1", "label_2")
@@ -117,13 +110,10 @@ class RecordPairs(RecordSplit):
 
 
 def overlap(targets: np.ndarray) -> float:
-    """Average overlap of the bounding boxes of the two digits' ink: the intersection divided by the smaller box.
+    """Average overlap of the bounding boxes of two digits' ink, [n, 2, rows, columns, 1]: intersection by smaller box.
 
     It is 73 % for MNIST. The paper's 80 % is the overlap of whole 28x28 frames that are each shifted by up to 4 pixels
     each way: two such shifts differ by 80/27 pixels on average, and (1 - 80/27/28)² = 80.0 %.
-
-    Args:
-        targets: the digits of some pairs [n, 2, rows, columns, 1].
     """
     inside = targets[..., 0] > 0
     extents = []
@@ -136,6 +126,6 @@ def overlap(targets: np.ndarray) -> float:
     return float((common / smaller).mean())
 
 
-def is_records(data_dir: str | None) -> bool:
-    """Whether a --data_dir is the name of record files (`NAME@N` or a file) and not a folder."""
-    return data_dir is not None and ("@" in Path(data_dir).name or Path(data_dir).is_file())
+def is_records(path: Path) -> bool:
+    """Whether a --data_dir is the name of record files (`NAME@N` or a file) and not a folder or a `.npz` file."""
+    return path.suffix != ".npz" and not path.is_dir() and ("@" in path.name or path.is_file())

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split, training_batches
-from input_data.mnist.mnist_test import write_idx
+from input_data.mnist.mnist_test import example, write_idx
 from input_data.mnist.multi_input import Partners, overlap
 
 TWO = Options(num_targets=2)
@@ -61,18 +61,13 @@ def test_the_test_set_is_one_fixed_list():
 
 def write_pairs(path, count=3, **change):
     """Records with the features that the generator of 2017 wrote; returns (digits, labels)."""
-    random = np.random.RandomState(count)
-    images, labels = random.randint(0, 200, (count, 2, 6, 6)).astype(np.uint8), []
+    images, labels = np.random.RandomState(count).randint(0, 200, (count, 2, 6, 6)).astype(np.uint8), []
     with tf.io.TFRecordWriter(str(path)) as writer:
         for index, (one, two) in enumerate(images):
             numbers = {"height": 6, "width": 6, "depth": 1, "label_1": index, "label_2": index + 5} | change
             labels.append((numbers["label_1"], numbers["label_2"]))
-            texts = {"image_raw_1": one, "image_raw_2": two, "merged_raw": np.minimum(one + 0 * two, 255)}
-            feature = {n: tf.train.Feature(int64_list=tf.train.Int64List(value=[v])) for n, v in numbers.items()}
-            feature |= {
-                n: tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.tobytes()])) for n, v in texts.items()
-            }
-            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+            raw = one.tobytes()
+            writer.write(example(image_raw_1=raw, image_raw_2=two.tobytes(), merged_raw=raw, **numbers))
     return images, np.array(labels)
 
 
@@ -117,3 +112,15 @@ def test_frames_shifted_by_up_to_four_overlap_as_in_the_paper(tmp_path):
 
 def test_the_overlap_of_real_pairs_is_told():
     assert "overlap by 73%" in open_split("mnist", "train", None, TWO).note
+
+
+@pytest.mark.parametrize("name", ["D@1", "a@b", "mnist@2/inside", "mnist.npz"])
+def test_pairs_are_composed_from_folders_and_files_of_any_name(name, tmp_path):
+    images, labels = np.full((20, 8, 8), 9, np.uint8), (np.arange(20) % 10).astype(np.uint8)
+    path = tmp_path / name
+    if path.suffix == ".npz":
+        np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    else:
+        path.parent.mkdir(exist_ok=True)
+        write_idx(path, images, labels, "test")
+    assert open_split("mnist", "test", str(path), TWO).info.image_shape == (16, 16, 1)

@@ -8,6 +8,7 @@ unless they lie along the edge of the picture, like a narrow shadow or the table
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 SIDE = 512  # pixels of the longer side: many more than the 20 of a digit
 _STROKE = 0.25  # every stroke is narrower than this share of the longer side
@@ -23,29 +24,19 @@ _TALL = 0.6  # a mark from this share of the largest figure's length on can be a
 
 @dataclass(frozen=True)
 class Ink:
-    """The ink in a picture.
+    """The ink in a picture."""
 
-    Attributes:
-        ink: float32 [rows, columns], how much darker than the paper each pixel of the largest figure is; 0 elsewhere.
-        count: number of separate figures.
-        shadow: whether the fringe of a shadow, or something dark along the edge, was removed.
+    ink: np.ndarray  # float32 [rows, columns], how much darker than the paper each pixel of the figures is; 0 elsewhere
+    count: int  # separate figures
+    shadow: bool  # whether the fringe of a shadow, or something dark along the edge, was removed
+
+
+def separate(grey: np.ndarray, dark: bool, most: int = 1) -> Ink | None:
+    """Returns the ink of the `most` largest figures in a picture [rows, columns], 0 to 255; None if there is none.
+
+    `dark`: whether ink is darker than its paper. Shade darkens dark ink and its paper by the same factor, so their
+    ratio is used; for light ink (chalk) it is the difference.
     """
-
-    ink: np.ndarray
-    count: int
-    shadow: bool
-
-
-def separate(grey: np.ndarray, dark: bool) -> Ink | None:
-    """Returns the ink in a picture; None if there is none.
-
-    Args:
-        grey: float32 [rows, columns], 0 (black) to 255.
-        dark: whether ink is darker than its paper. Shade darkens dark ink and its paper by the same factor, so their
-            ratio is used; for light ink (chalk) it is the difference.
-    """
-    from scipy import ndimage
-
     sigma = max(grey.shape) / 300
     grey = grey if dark else 255 - grey
     smooth = ndimage.gaussian_filter(grey, sigma)
@@ -64,7 +55,7 @@ def separate(grey: np.ndarray, dark: bool) -> Ink | None:
     if not sizes:
         return None
     figures = [mark for mark, size in sizes.items() if size >= _SPECK * max(sizes.values())]
-    figure, count = _largest(marks, figures)
+    figure, count = _largest(marks, figures, most)
     reach = ndimage.binary_dilation(figure, iterations=int(2 * sigma) + 1) & ~shadow
     ink = np.maximum(paper - grey - usual, 0) * unit
     strong = reach & (ink > _EDGE / 2 * ink[figure].max())
@@ -77,8 +68,6 @@ def _paper(smooth: np.ndarray) -> np.ndarray:
     It is a morphological closing: dark areas narrower than the widest stroke are filled with the brightness around
     them, while a shadow, which is wider, keeps its own brightness right up to its edge.
     """
-    from scipy import ndimage
-
     width = max(3, round(_STROKE * max(smooth.shape)))
     beyond = np.pad(smooth, width, mode="edge")  # dark areas at the edge continue outside
     closed = ndimage.grey_closing(beyond, (width, width))[width:-width, width:-width]
@@ -87,15 +76,11 @@ def _paper(smooth: np.ndarray) -> np.ndarray:
 
 def _grain(smooth: np.ndarray, sigma: float) -> float:
     """Returns the deviation of the paper's grain after smoothing, from how pixels differ from their surroundings."""
-    from scipy import ndimage
-
     return float(np.median(np.abs(smooth - ndimage.gaussian_filter(smooth, 3 * sigma))) * 1.4826)
 
 
 def _marks(depth: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
     """Returns the connected dark marks that are ink, numbered from 1 [rows, columns], and the size of each."""
-    from scipy import ndimage
-
     peak = float(depth.max())
     if peak < _LEAST:
         return np.zeros(depth.shape, int), {}
@@ -109,15 +94,8 @@ def _marks(depth: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
 def _is_shadow(marks: np.ndarray, mark: int, smooth: np.ndarray, paper: np.ndarray, blur: int) -> bool:
     """Whether a mark is the fringe of something dark: it lies along the picture's edge or has paper only on one side.
 
-    Args:
-        marks: numbered marks [rows, columns].
-        mark: the one in question.
-        smooth: the picture.
-        paper: the brightness of its paper.
-        blur: pixels over which an edge is blurred.
+    `blur` is the number of pixels over which an edge is blurred.
     """
-    from scipy import ndimage
-
     edges = np.concatenate((marks[0], marks[-1], marks[:, 0], marks[:, -1]))
     if (edges == mark).sum() > _CONTACT * min(marks.shape):
         return True
@@ -130,13 +108,11 @@ def _is_shadow(marks: np.ndarray, mark: int, smooth: np.ndarray, paper: np.ndarr
     return bool((smooth[window][ring] < ink + _FRINGE * (level - ink)).mean() > _ONE_SIDED)
 
 
-def _largest(marks: np.ndarray, figures: list[int]) -> tuple[np.ndarray, int]:
-    """Returns the pixels of the largest figure and the number of separate figures.
+def _largest(marks: np.ndarray, figures: list[int], most: int) -> tuple[np.ndarray, int]:
+    """Returns the pixels of the `most` largest figures and the number of separate figures.
 
     Marks whose rows or columns overlap are strokes of one figure, unless both are long and lie side by side.
     """
-    from scipy import ndimage
-
     boxes = ndimage.find_objects(marks)
     spans = {mark: tuple((side.start, side.stop) for side in boxes[mark - 1]) for mark in figures}
     length = max(max(stop - start for start, stop in span) for span in spans.values())
@@ -148,12 +124,12 @@ def _largest(marks: np.ndarray, figures: list[int]) -> tuple[np.ndarray, int]:
             apart.append([mark])
         else:
             group.append(mark)
+    if len(apart) <= most:
+        return np.isin(marks, figures), len(apart)
     sizes = np.bincount(marks.ravel())
-    group = max(apart, key=lambda g: sum(int(sizes[mark]) for mark in g))
-    if len(apart) == 1:
-        return np.isin(marks, figures), 1
-    own = [mark for mark in figures if any(not _beside(spans[mark], spans[other]) for other in group)]
-    others = {mark for g in apart if g is not group for mark in g}
+    apart.sort(key=lambda group: -sum(int(sizes[mark]) for mark in group))
+    kept, others = ([mark for group in groups for mark in group] for groups in (apart[:most], apart[most:]))
+    own = [mark for mark in figures if any(not _beside(spans[mark], spans[other]) for other in kept)]
     return np.isin(marks, [mark for mark in own if mark not in others]), len(apart)
 
 

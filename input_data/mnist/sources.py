@@ -1,216 +1,147 @@
-"""Finds and reads MNIST and its relatives in a folder, in their usual file formats.
+"""Finds and reads MNIST and its relatives in a folder: `FORMS` is the table of the file forms that people have."""
 
-Each format is a function that looks for its files in a folder and returns a `Source` or None. `FORMS` lists them in the
-order in which they are tried, with a description of the files for the user.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from input_data.dataset import DataError, check_labels
-from input_data.formats import idx, npz, tables, tfds
-from input_data.mnist import relatives
-from input_data.mnist.relatives import EMNIST, FASHION, KMNIST, MNIST, QMNIST, Relative
+from input_data.formats import idx, npz, tables
+from input_data.mnist.relatives import EMNIST, FASHION, KMNIST, MNIST, QMNIST, Relative, recognise
 
-SIDE = 28  # pixels of the images in tables and in TensorFlow Datasets, which do not state their size
-_HELD_OUT = 7  # the last seventh of a file without test images is held out as the test
+SIDE = 28  # pixels of the images in tables, which do not state their size
+_HELD_OUT = 7  # the last seventh of a table without test images is held out as the test
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form in which a data set lies in a folder."""
+
+    images: str  # name of a file, where {} is the part
+    labels: str  # the same name if one file holds both
+    relative: Relative | None  # the data set that the names imply; None: several data sets use them
+    folders: tuple[str, ...] = ("",)  # where the files are looked for, below the user's folder
+    parts: tuple[str, str] = ("train", "test")  # the words for these in the names
+
+    @property
+    def is_idx(self) -> bool:
+        """Whether the files are IDX files, which may be gzipped."""
+        return not self.images.endswith((".csv", ".npz"))
+
+    def exists(self, folder: Path) -> bool:
+        """Whether a folder has the images of one of the parts."""
+        names = [self.names(part)[0] for part in ("train", "test")]
+        return any(idx.locate(folder, name) if self.is_idx else (folder / name).is_file() for name in names)
+
+    def names(self, part: str) -> tuple[str, str]:
+        """The names of the files of "train" or "test"."""
+        word = self.parts[part == "test"]
+        return self.images.format(word), self.labels.format(word)
+
+
+_TORCHVISION = ("", "raw", "MNIST/raw", "FashionMNIST/raw", "fashion-mnist", "KMNIST/raw")
+_FILES = {
+    **{"mnist.npz": MNIST, "fashion_mnist.npz": FASHION, "fashion-mnist.npz": FASHION, "kmnist.npz": KMNIST},
+    **{"mnist_{}.csv": MNIST, "fashion-mnist_{}.csv": FASHION, "train.csv": MNIST},  # Kaggle's test.csv has no labels
+}
+_PAIRS = {f"emnist-{name}-{{}}": (relative, "EMNIST") for name, relative in EMNIST.items()}
+FORMS = (
+    Form("{}-images-idx3-ubyte", "{}-labels-idx1-ubyte", None, _TORCHVISION, ("train", "t10k")),
+    *(
+        Form(f"{name}-images-idx3-ubyte", f"{name}-labels-idx1-ubyte", relative, ("", "raw", f"{folder}/raw"))
+        for name, (relative, folder) in _PAIRS.items()
+    ),
+    Form("qmnist-{}-images-idx3-ubyte", "qmnist-{}-labels-idx2-int", QMNIST, ("", "raw", "QMNIST/raw")),
+    Form("kmnist-{}-imgs.npz", "kmnist-{}-labels.npz", KMNIST),
+    *(Form(name, name, relative) for name, relative in _FILES.items()),
+)
+LOOKED_FOR = (
+    "IDX files (train-images-idx3-ubyte[.gz], its labels, and those of t10k), also in raw, MNIST/raw, "
+    "FashionMNIST/raw, fashion-mnist or KMNIST/raw; EMNIST's (emnist-letters-train-images-idx3-ubyte[.gz] …) and "
+    "QMNIST's (qmnist-train-images-idx3-ubyte[.gz] …); mnist.npz or fashion_mnist.npz of Keras; kmnist-train-imgs.npz "
+    "…; tables (mnist_train.csv and mnist_test.csv, or Kaggle's train.csv)"
+)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files of one format.
+    """The files of a form that a folder has, and the data set in them."""
 
-    Attributes:
-        path: the folder or file, for messages.
-        relative: the data set that the file names imply; None: MNIST, or a data set with the same file names.
-        read: returns images uint8 [n, rows, columns] and labels [n] of "train" or "test".
-        note: what the user should know; may be empty.
-    """
-
-    path: Path
-    relative: Relative | None
-    read: Callable[[str], tuple[np.ndarray, np.ndarray]]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Images and labels of a split.
-
-    Attributes:
-        images: uint8 [n, rows, columns].
-        labels: int32 [n], counted from 0.
-        relative: the data set's facts.
-        note: what the user should know; may be empty.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
+    form: Form
+    folder: Path
     relative: Relative
-    note: str = ""
 
+    @property
+    def note(self) -> str:
+        """What the user should know; may be empty."""
+        held_out = self.form.images.endswith(".csv") and "{}" not in self.form.images
+        return f"The last seventh of {self.folder / self.form.images} is held out as the test." if held_out else ""
 
-def _below(folder: Path, *names: str) -> list[Path]:
-    """Returns the folder itself and the folders below it in which torchvision keeps its files."""
-    return [folder, folder / "raw", *(folder / name / "raw" for name in names)]
-
-
-def _idx(folder: Path) -> Source | None:
-    names = {"train": "train", "test": "t10k"}
-    for place in _below(folder, "MNIST", "FashionMNIST", "KMNIST"):
-        if any(idx.locate(place, f"{prefix}-images-idx3-ubyte") for prefix in names.values()):
-            return Source(place, None, partial(idx.load, place))
-    return None
-
-
-def _emnist(folder: Path) -> Source | None:
-    """EMNIST's files. If a folder has several of its six splits, FOLDER/emnist-letters names one of them."""
-    inside = folder if folder.is_dir() else folder.parent
-    for place in _below(inside, "EMNIST"):
-        splits = [name for name in EMNIST if idx.locate(place, f"emnist-{name}-test-images-idx3-ubyte")]
-        splits = [name for name in splits if folder == inside or folder.name == f"emnist-{name}"]
-        if len(splits) > 1:
-            choice = ", ".join(f"{place / f'emnist-{name}'}" for name in splits)
-            raise DataError(f"{place} has several splits of EMNIST. Give one of them as --data_dir: {choice}.")
-        if splits:
-            prefix = f"emnist-{splits[0]}"
-            return Source(place, EMNIST[splits[0]], partial(_idx_pair, place, prefix))
-    return None
-
-
-def _idx_pair(folder: Path, prefix: str, split_name: str) -> tuple[np.ndarray, np.ndarray]:
-    return idx.pair(
-        *idx.needed(folder, f"{prefix}-{split_name}-images-idx3-ubyte", f"{prefix}-{split_name}-labels-idx1-ubyte")
-    )
-
-
-def _qmnist(folder: Path) -> Source | None:
-    def read(split_name: str) -> tuple[np.ndarray, np.ndarray]:
-        names = (f"qmnist-{split_name}-images-idx3-ubyte", f"qmnist-{split_name}-labels-idx2-int")
-        images_path, labels_path = idx.needed(place, *names)
-        images, labels = idx.read(images_path, 3), idx.read(labels_path, 2, ">i4")
-        if len(images) != len(labels) or labels.shape[1] < 1:
-            raise DataError(f"{images_path} has {len(images)} images, but {labels_path} has {labels.shape} labels.")
-        return images, labels[:, 0]  # the digit; the others say who wrote it
-
-    for place in _below(folder, "QMNIST"):
-        if any(idx.locate(place, f"qmnist-{split_name}-images-idx3-ubyte") for split_name in ("train", "test")):
-            return Source(place, QMNIST, read)
-    return None
-
-
-def _npz(folder: Path) -> Source | None:
-    names = {"mnist.npz": None, "fashion_mnist.npz": FASHION, "fashion-mnist.npz": FASHION, "kmnist.npz": KMNIST}
-    path = folder if folder.is_file() else next((folder / name for name in names if (folder / name).is_file()), None)
-    if path is None or path.suffix != ".npz":
-        return None
-
-    def read(split_name: str) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = npz.examples(path, *npz.parts(path)[split_name])
-        if images.ndim != 3:
-            raise DataError(f"{path}: images should be grey, uint8 [n, rows, columns]. Received {list(images.shape)}.")
-        return images, labels
-
-    return Source(path, names.get(path.name), read)
-
-
-def _kmnist_npz(folder: Path) -> Source | None:
-    """KMNIST's own `.npz` files, each with one array."""
-    if not any((folder / f"kmnist-{split_name}-imgs.npz").is_file() for split_name in ("train", "test")):
-        return None
-
-    def read(split_name: str) -> tuple[np.ndarray, np.ndarray]:
-        paths = [folder / f"kmnist-{split_name}-{kind}.npz" for kind in ("imgs", "labels")]
-        for path in paths:
-            if not path.is_file():
-                raise DataError(f"{folder} lacks {path.name}.")
-        (images,), (labels,) = (npz.read(path, ("arr_0",)) for path in paths)
-        return images, labels
-
-    return Source(folder, KMNIST, read)
-
-
-def _tfds(folder: Path) -> Source | None:
-    names = {"mnist": MNIST, "fashion_mnist": FASHION, "kmnist": KMNIST}
-    for name, relative in names.items():
-        paths = {split_name: tfds.locate(folder, name, split_name) for split_name in ("train", "test")}
-        if not any(paths.values()):
-            continue
-
-        def read(split_name: str, name=name, paths=paths) -> tuple[np.ndarray, np.ndarray]:
-            if not paths[split_name]:
-                raise DataError(f"{folder} lacks {name}-{split_name}.tfrecord-00000-of-00001.")
-            images, labels = tfds.read(paths[split_name], (SIDE, SIDE, 1))
-            return images[:, 0, ..., 0], labels[:, 0]
-
-        return Source(folder, relative, read)
-    return None
-
-
-def _csv(folder: Path) -> Source | None:
-    """Kaggle's tables. The digit contest's `test.csv` has no labels, so a share of `train.csv` replaces it."""
-    pairs = {
-        ("mnist_train.csv", "mnist_test.csv"): None,
-        ("fashion-mnist_train.csv", "fashion-mnist_test.csv"): FASHION,
-    }
-    for (train, test), relative in pairs.items():
-        if (folder / train).is_file() or (folder / test).is_file():
-            paths = {"train": folder / train, "test": folder / test}
-            return Source(folder, relative, lambda split_name, paths=paths: tables.read(paths[split_name], SIDE, SIDE))
-    path = folder / "train.csv"
-    if not path.is_file():
-        return None
-
-    def read(split_name: str) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = tables.read(path, SIDE, SIDE)
-        first = len(images) - len(images) // _HELD_OUT
-        own = slice(first, None) if split_name == "test" else slice(first)
+    def _files(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns images and labels of "train" or "test" as they are in the files."""
+        names = self.form.names(part)
+        images_path, labels_path = (self.folder / name for name in names)
+        if self.form.is_idx:
+            return idx.load_names(self.folder, *names)
+        missing = [path for path in (images_path, labels_path) if not path.is_file()]
+        if missing:
+            raise DataError(f"{missing[0]} does not exist.")
+        if images_path.suffix == ".npz":
+            if images_path == labels_path:
+                return npz.examples(images_path, part)
+            return npz.read(images_path, ("arr_0",))["arr_0"], npz.read(labels_path, ("arr_0",))["arr_0"]
+        images, labels = tables.read(images_path, SIDE, SIDE)
+        first = len(images) - len(images) // _HELD_OUT if self.note else 0
+        own = slice(first, None) if part == "test" else slice(first or None)
         return images[own], labels[own]
 
-    return Source(path, None, read, f"The last seventh of {path} is held out as the test.")
+    def read(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns images uint8 [n, rows, columns] and labels int32 [n], counted from 0, of "train" or "test"."""
+        images, labels = self._files(part)
+        if images.ndim != 3 or images.dtype != np.uint8 or labels.shape != (len(images),) or not images.size:
+            raise DataError(
+                f"{self.folder}: expected grey images uint8 [n, rows, columns] and n labels. "
+                f"Received {images.dtype} {list(images.shape)} and labels {list(labels.shape)}."
+            )
+        relative = self.relative
+        labels = check_labels(labels, len(relative.class_names), self.folder, relative.first_label)
+        return images.transpose(0, 2, 1) if relative.transposed else images, labels
 
 
-FORMS: dict[str, Callable[[Path], Source | None]] = {
-    "IDX files (train-images-idx3-ubyte[.gz], its labels, and those of t10k), also in MNIST/raw, FashionMNIST/raw or "
-    "KMNIST/raw": _idx,
-    "EMNIST's (emnist-letters-train-images-idx3-ubyte[.gz] …)": _emnist,
-    "QMNIST's (qmnist-train-images-idx3-ubyte[.gz], qmnist-train-labels-idx2-int[.gz] …)": _qmnist,
-    "mnist.npz or fashion_mnist.npz of Keras": _npz,
-    "kmnist-train-imgs.npz …": _kmnist_npz,
-    "TFRecords of TensorFlow Datasets (mnist-train.tfrecord-00000-of-00001 …)": _tfds,
-    "Kaggle's train.csv, or mnist_train.csv and mnist_test.csv": _csv,
-}
+def _labels(form: Form, folder: Path) -> np.ndarray:
+    """The labels in files of which several data sets use the names."""
+    if form.images.endswith(".npz"):
+        return npz.examples(folder / form.images, "train")[1]
+    paths = [idx.locate(folder, form.names(part)[1]) for part in ("train", "test")]
+    return next((idx.read_labels(path) for path in paths if path), np.empty(0))
 
 
-def locate(folder: Path) -> Source | None:
-    """Returns the files of the first format in a folder (or a `.npz` file); None if it has none."""
-    return next((source for form in FORMS.values() if (source := form(folder)) is not None), None)
+def _search(folder: Path, wanted: Relative) -> list[Source]:
+    forms = FORMS
+    if folder.is_file() and folder.suffix == ".npz":
+        known = next((form.relative for form in FORMS if form.images == folder.name), None)
+        forms, folder = (Form(folder.name, folder.name, known),), folder.parent
+    elif not folder.is_dir() and folder.name.removeprefix("emnist-") in EMNIST:
+        forms, folder = tuple(form for form in FORMS if form.images.startswith(f"{folder.name}-")), folder.parent
+    return [
+        Source(form, place, form.relative or recognise(_labels(form, place), place, wanted))
+        for form in forms
+        for place in (folder / name for name in form.folders)
+        if form.exists(place)
+    ]
 
 
-def load(folder: Path, split_name: str, relative: Relative | None = None) -> Examples:
-    """Returns the images and labels of the training or the test files.
+def locate(folder: Path, wanted: Relative = MNIST) -> Source | None:
+    """Returns the files of the wanted data set in a folder, or of a relative if MNIST is wanted; None if it has none.
 
-    Args:
-        folder: a folder, a `.npz` file, or FOLDER/emnist-NAME.
-        split_name: "test" for the test files; "train", "valid_train" or "valid_test" for all training images.
-        relative: the data set in the files if their names do not say.
-
-    Raises:
-        DataError: there are no such files, or files are missing, damaged or have other labels.
+    `folder` may also be a `.npz` file, or FOLDER/emnist-NAME where a folder has several splits of EMNIST.
     """
-    source = locate(folder)
-    if source is None:
-        raise DataError(f"{folder} has none of these: {'; '.join(FORMS)}.")
-    images, labels = source.read("test" if split_name == "test" else "train")
-    if images.ndim != 3 or images.dtype != np.uint8 or labels.shape != (len(images),) or not images.size:
-        raise DataError(
-            f"{source.path}: expected images uint8 [n, rows, columns] and n labels. "
-            f"Received {images.dtype} {list(images.shape)} and labels {list(labels.shape)}."
-        )
-    relative = source.relative or relative or relatives.recognise(labels, "/".join(source.path.parts[-3:]))
-    labels = check_labels(labels, len(relative.class_names), str(source.path), relative.first_label)
-    return Examples(images.transpose(0, 2, 1) if relative.transposed else images, labels, relative, source.note)
+    found = sorted(_search(folder, wanted), key=lambda source: len(source.folder.parts))  # those below come later
+    fitting = [source for source in found if source.relative is wanted]
+    if fitting or wanted is not MNIST or not found:
+        return fitting[0] if fitting else None
+    splits = [source for source in found if source.relative in EMNIST.values()]
+    if len(splits) > 1 and found[0] is splits[0]:
+        choice = ", ".join(str(source.folder / source.form.images.partition("-{}")[0]) for source in splits)
+        raise DataError(f"{folder} has several splits of EMNIST. Give one of them as --data_dir: {choice}.")
+    return found[0]

@@ -1,6 +1,6 @@
 """MNIST and its relatives in every form in which people have them: the same images and labels, named as they are."""
 
-import gzip
+import zipfile
 
 import numpy as np
 import pytest
@@ -118,19 +118,44 @@ def test_fashion_mnist_is_recognised_by_its_first_labels(tmp_path):
     assert open_split("mnist", "test", str(tmp_path)).info.class_names == relatives.FASHION.class_names
 
 
-@pytest.mark.parametrize("place", ["", "FashionMNIST/raw", "fashion-mnist"])
+@pytest.mark.parametrize("place", ["fashion", "FashionMNIST/raw", "fashion-mnist"])
 def test_fashion_mnist_has_a_name_of_its_own(place, tmp_path):
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     write_idx(tmp_path / place, IMAGES, LABELS, "test")
-    if place:
-        write_idx(tmp_path, IMAGES[:3], LABELS[:3], "test")  # MNIST beside it
-    split = open_split("fashion_mnist", "test", str(tmp_path))
+    split = open_split("fashion_mnist", "test", str(tmp_path / place if place == "fashion" else tmp_path))
     assert split.info.name == "Fashion-MNIST" and len(split) == 20
     with pytest.raises(DataError, match="needs a --data_dir"):
         open_split("fashion_mnist", "test", None)
-    write_qmnist(tmp_path / "q")
-    with pytest.raises(DataError, match="has QMNIST, not Fashion-MNIST"):
-        open_split("fashion_mnist", "test", f"{tmp_path}/q")
+
+
+MNISTS = np.array([7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, *[0] * 8], np.uint8)
+OTHERS = {
+    "MNIST's IDX files": (lambda f: write_idx(f, IMAGES, MNISTS, "test"), "MNIST"),
+    "mnist.npz": (lambda f: write_keras(f / "mnist.npz"), "MNIST"),
+    "mnist_test.csv": (lambda f: write_csv(f, "mnist", heading=True), "MNIST"),
+    "QMNIST": (write_qmnist, "QMNIST"),
+    "KMNIST": (write_kmnist, "KMNIST"),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_files_of_another_relative_are_not_taken_for_the_wanted_one(other, tmp_path):
+    write, name = OTHERS[other]
+    write(tmp_path / "d")
+    with pytest.raises(DataError, match=f"has {name}, not Fashion-MNIST"):
+        open_split("fashion_mnist", "test", str(tmp_path / "d"))
+    write_idx(tmp_path / "d/fashion-mnist", IMAGES[:5], LABELS[:5], "test")
+    assert len(open_split("fashion_mnist", "test", str(tmp_path / "d"))) == 5
+    assert len(open_split("mnist", "test", str(tmp_path / "d"))) == 20
+
+
+@pytest.mark.parametrize("folder", ["fashion/data", "my_fashion_shop/kmnist/digits", "fashion"])
+def test_folders_above_do_not_name_the_data(folder, tmp_path):
+    labels = MNISTS if folder == "fashion" else LABELS  # in a folder of that name, MNIST's own labels tell
+    write_idx(tmp_path / "x", IMAGES, labels, "test")
+    (tmp_path / folder).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "x").rename(tmp_path / folder)
+    assert open_split("mnist", "test", str(tmp_path / folder)).info.name == "MNIST"
 
 
 def test_of_kaggles_digits_the_last_seventh_is_the_test(tmp_path):
@@ -148,16 +173,31 @@ def test_of_kaggles_digits_the_last_seventh_is_the_test(tmp_path):
     assert "last seventh" in splits["test"].note
 
 
+@pytest.mark.parametrize("place", [0, 784])
+@pytest.mark.parametrize("names", [None, ("label", "pixel{}"), ("class", "{}"), ('"Digit"', '"1x{}"')], ids=str)
+def test_the_label_is_found_in_the_first_and_in_the_last_column(names, place, tmp_path):
+    pixels = IMAGES.reshape(20, -1).copy()
+    pixels[:, [0, -1]] = 0  # as at the edge of every digit
+    table = np.insert(pixels.astype(int), place, LABELS, axis=1)
+    heading = np.insert([names[1].format(i) for i in range(784)], place, names[0]).tolist() if names else []
+    np.savetxt(tmp_path / "mnist_test.csv", table, "%d", ",", header=",".join(heading), comments="")
+    split = open_split("mnist", "test", str(tmp_path))
+    np.testing.assert_array_equal(split.images.reshape(20, -1), pixels)
+    assert split.labels.tolist() == LABELS.tolist()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         (lambda text: text.replace("3,", "3.5,", 1), "table of whole numbers"),
-        (lambda text: text.replace("3,", "\u0663,", 1), "table of whole numbers"),
         (lambda text: text.replace(",3", ",256", 1), "line 1: pixels must be 0 to 255"),
         (lambda text: text.replace("0,", "12,", 1), "from 0 to 9. Received 12 at index 0"),
         (lambda text: text.replace(",3", "", 1), "table of whole numbers|784 pixels"),
         (lambda text: "", "784 pixels"),
-        (lambda text: "label\n", "784 pixels"),
+        (
+            lambda text: ",".join(["id", "label", *map(str, range(783))]) + "\n" + text,
+            "2 names without a number: id, label",
+        ),
     ],
 )
 def test_wrong_tables_are_refused(change, words, tmp_path):
@@ -166,6 +206,37 @@ def test_wrong_tables_are_refused(change, words, tmp_path):
     path.write_text(change(path.read_text()), encoding="utf-8")
     with pytest.raises(DataError, match=words):
         open_split("mnist", "test", str(tmp_path / "csv"))
+
+
+def damage_header(path, change):
+    """Changes the header of the array x_test.npy, which the archive's checksum then fits."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    content = contents["x_test.npy"]
+    length = int.from_bytes(content[8:10], "little")
+    head = change(content[10 : 10 + length])
+    contents["x_test.npy"] = content[:8] + len(head).to_bytes(2, "little") + head + content[10 + length :]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda head: head.replace(b"}", b"y", 1),
+        lambda head: head.replace(b")", b"(", 1),
+        lambda head: b"-" * 9000 + b"1\n",
+        lambda head: b"{[]:1}\n",
+        lambda head: b"",
+        lambda head: head.replace(b"20", b"99", 1),
+    ],
+)
+def test_npz_files_with_a_damaged_header_are_refused(change, tmp_path):
+    write_keras(tmp_path / "mnist.npz")
+    damage_header(tmp_path / "mnist.npz", change)
+    with pytest.raises(DataError, match="mnist.npz is not a .npz file of numbers or is damaged"):
+        open_split("mnist", "test", str(tmp_path))
 
 
 def test_a_missing_table_is_named(tmp_path):
@@ -207,13 +278,3 @@ def test_pictures_of_garments_keep_their_frame_and_those_of_letters_are_laid_out
     stroke = np.zeros((60, 60, 1), np.uint8)
     stroke[10:50, 25:31] = 255
     assert "centred" in prepare("mnist", stroke, (28, 28, 1), letters)[1][-1]
-
-
-def test_gzipped_records_of_2017_are_found(tmp_path):
-    from input_data.mnist.mnist_test import write_records
-
-    write_records(tmp_path / "test_0shifted_mnist.tfrecords", IMAGES, LABELS)
-    content = (tmp_path / "test_0shifted_mnist.tfrecords").read_bytes()
-    (tmp_path / "test_0shifted_mnist.tfrecords").unlink()
-    (tmp_path / "test_0shifted_mnist.tfrecords.gz").write_bytes(gzip.compress(content))
-    assert len(open_split("mnist", "test", str(tmp_path))) == 20

@@ -6,50 +6,18 @@ Byerly et al., "No routing needed between capsules" (arXiv:2001.09136).
 
 import numpy as np
 
-from input_data.dataset import Info, Split, labels_checksum
-from input_data.images import integers, scaled, shift
+from input_data.images import integers, shift
 
 ANGLE = 30  # largest rotation in degrees
 SQUEEZE = 7  # most pixels by which the width shrinks
 UNIT = 256  # divisor of the pixels
+NOISE = 11  # random numbers for an image
 HOLE = 4  # side of the erased square in pixels
 FIRST, LAST = 4, 22  # first and last row and column at which it may start
 
 
-class VariedDigits(Split):
-    """Digits as pixels/256, varied at random in training.
-
-    Args:
-        info: the data set's facts.
-        images: uint8 [n, rows, columns].
-        labels: [n].
-        training: whether to vary the images.
-    """
-
-    def __init__(self, info: Info, images: np.ndarray, labels: np.ndarray, training: bool):
-        self.info, self.images, self.labels = info, images, labels.astype(np.int32)
-        self.noise = 11 if training else 0
-
-    def __len__(self):
-        return len(self.images)
-
-    def checksum(self):
-        return labels_checksum(self.labels)
-
-    def batch(self, indices, noise):
-        images = scaled(self.images[indices], UNIT)
-        if self.noise:
-            images = vary(images, noise)
-        return {"images": images[..., None], "labels": self.labels[indices, None]}
-
-
 def vary(images: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Applies the four changes in the paper's order.
-
-    Args:
-        images: float32 [n, rows, columns].
-        noise: [n, 11] in [0, 1).
-    """
+    """Applies the four changes in the paper's order to images float32 [n, rows, columns], by noise [n, 11]."""
     angle, _ = normals(noise[:, 1:3])
     down, right = np.abs(normals(noise[:, 3:5]))
     width, _ = np.abs(normals(noise[:, 7:9]))
@@ -93,12 +61,9 @@ def _bilinear(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.n
 
 
 def shifted(images: np.ndarray, down: np.ndarray, right: np.ndarray, back: np.ndarray) -> np.ndarray:
-    """Moves the ink of each image by a share of the free margin on the side to which it moves.
+    """Moves the ink of each image by a share `down` and `right` [n] of the free margin on the side to which it moves.
 
-    Args:
-        images: float32 [n, rows, columns].
-        down, right: shares of the margin [n] in [0, 1].
-        back: bool [n, 2], whether to move up instead of down, and left instead of right.
+    `back`, bool [n, 2]: whether to move up instead of down, and left instead of right.
     """
     moves = []
     for axis, share in enumerate((down, right)):

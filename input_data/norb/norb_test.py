@@ -1,4 +1,6 @@
-"""smallNORB's records of 2017: halving, centre, validation by toy, and damaged files."""
+"""smallNORB's records of 2017 and its own files: halving, centre, validation by toy, and damaged files."""
+
+import gzip
 
 import numpy as np
 import pytest
@@ -6,26 +8,76 @@ import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split, training_batches
 from input_data.images import standardised
+from input_data.mnist.mnist_test import example
+from input_data.norb.norb_input import NAMES
 
 
 def write(path, instances=(4, 6, 9), label=None, size=96):
     """One record for each class and toy, as the generator of 2017 wrote them; returns the images."""
-    random, images = np.random.RandomState(0), []
+    images = np.random.RandomState(0).randint(0, 256, (5 * len(instances), 2, size, size)).astype(np.uint8)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for instance in instances:
-            for kind in range(5):
-                images.append(random.randint(0, 256, (2, size, size)).astype(np.uint8))
-                numbers = {
-                    "label": [kind if label is None else label],
-                    "height": [96],
-                    "width": [96],
-                    "depth": [2],
-                    "meta": [instance, 0, 0, 0],
-                }
-                feature = {n: tf.train.Feature(int64_list=tf.train.Int64List(value=v)) for n, v in numbers.items()}
-                feature["image_raw"] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[images[-1].tobytes()]))
-                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-    return np.array(images)
+        for index, image in enumerate(images):
+            numbers = {"label": index % 5 if label is None else label, "height": 96, "width": 96, "depth": 2}
+            meta = [instances[index // 5], 0, 0, 0]
+            writer.write(example(image_raw=image.tobytes(), meta=meta, **numbers))
+    return images
+
+
+def write_matrix(path, array, dtype):
+    dimensions = [*array.shape, 1, 1, 1][: max(3, array.ndim)]
+    head = np.array([{"u1": 0x1E3D4C55, "<i4": 0x1E3D4C54}[dtype], array.ndim, *dimensions], "<u4")
+    path.write_bytes(head.tobytes() + array.astype(dtype).tobytes())
+
+
+def write_matrices(folder, images, **change):
+    """The original files of the test split, with one toy in every five images."""
+    folder.mkdir(exist_ok=True)
+    toys = np.stack([4 + np.arange(len(images)) // 5, *np.zeros((3, len(images)))], axis=1)
+    matrices = {"dat": (images, "u1"), "cat": (np.arange(len(images)) % 5, "<i4"), "info": (toys, "<i4")} | change
+    for name in NAMES.values():
+        for kind, (array, dtype) in matrices.items():
+            write_matrix(folder / name.format(kind), array, dtype)
+
+
+@pytest.mark.parametrize("preparation", ["2017", "efficient"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_original_files_give_the_batches_of_2017s_records(packed, preparation, tmp_path):
+    images = write(tmp_path / "trainduo.tfrecords", instances=(4, 5))
+    write_matrices(tmp_path / "mat", images)
+    for path in (tmp_path / "mat").iterdir() if packed else ():
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    for name in ("train", "valid_train", "valid_test"):
+        splits = [
+            open_split("norb", name, str(place), Options(preparation=preparation))
+            for place in (tmp_path, tmp_path / "mat")
+        ]
+        ours, theirs = (next(training_batches(split, 4, seed=1)) for split in splits)
+        np.testing.assert_array_equal(ours["images"], theirs["images"])
+        np.testing.assert_array_equal(ours["labels"], theirs["labels"])
+
+
+IMAGES = np.zeros((10, 2, 96, 96), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "cut", "words"),
+    [
+        ({"dat": (IMAGES, "<i4")}, None, "magic number of type u1. Received 0x1e3d4c54"),
+        ({"dat": (np.zeros((10, 2, 48, 48)), "u1")}, None, r"96, 96\). Received \(10, 2, 48, 48\)"),
+        ({"dat": (IMAGES, "u1")}, -1, "cut short or damaged"),
+        ({"cat": (np.arange(10) % 5 + 1, "<i4")}, None, "from 0 to 4. Received 5 at index 4"),
+        ({"cat": (np.zeros(9), "<i4")}, None, r"dimensions \(10,\). Received \(9,\)"),
+        ({"info": (np.zeros((10, 3)), "<i4")}, None, r"dimensions \(10, 4\). Received \(10, 3\)"),
+        ({"info": (np.zeros((10, 4)), "<i4")}, 3, "Received 0x"),
+    ],
+)
+def test_damaged_matrices_are_refused(change, cut, words, tmp_path):
+    write_matrices(tmp_path, IMAGES, **change)
+    path = tmp_path / NAMES["test"].format(*change)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(DataError, match=words):
+        open_split("norb", "test", str(tmp_path))
 
 
 def test_the_test_split_is_every_second_pixel_of_the_centre(tmp_path):
@@ -72,15 +124,11 @@ def test_training_for_efficient_capsnet_crops_and_distorts(tmp_path):
     assert np.abs(means).max() < 2.3 and means.std() > 0.5  # brightness up to 2 either way
 
 
-@pytest.mark.parametrize(("change", "words"), [({"label": 5}, "0 to 4. Received 5"), ({"size": 48}, "18432 bytes")])
-def test_wrong_records_are_refused(change, words, tmp_path):
-    write(tmp_path / "testduo.tfrecords", **change)
-    with pytest.raises(DataError, match=words):
-        next(evaluation_batches(open_split("norb", "test", str(tmp_path)), 4))
-
-
 def test_missing_files_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"trainduo.tfrecords does not exist"):
+    with pytest.raises(
+        DataError,
+        match=r"lacks smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat\[.gz\], and trainduo.tfrecords does not",
+    ):
         open_split("norb", "train", str(tmp_path))
     with pytest.raises(DataError, match="needs a --data_dir"):
         open_split("norb", "train", None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from input_data.mnist import mnist_shift
-from input_data.norb import norb_convert
+from input_data.norb.norb_input import NAMES
 
 _SIZE = 2000  # examples of a generated data set
 
@@ -32,7 +32,7 @@ def make_all(folder: Path, mnist: Path, cifar10: Path | None) -> dict[str, list[
         "MultiMNIST, TFRecords": [f"--data_dir={_sharded(pairs)}", "--num_targets=2"],
         "affNIST, expanded MNIST": ["--dataset=affnist", f"--data_dir={mnist}"],
         "CIFAR-10": ["--dataset=cifar10", f"--data_dir={cifar10 or _cifar10(folder / 'cifar10')}"],
-        "smallNORB, made records": ["--dataset=norb", f"--data_dir={_norb(folder / 'norb')}"],
+        "smallNORB, made": ["--dataset=norb", f"--data_dir={_norb(folder / 'norb')}"],
         "SVHN, made": ["--dataset=svhn", f"--data_dir={_svhn(folder / 'svhn')}"],
         "own images, made": ["--dataset=folder", f"--data_dir={_images(folder / 'images')}"],
     }
@@ -64,8 +64,7 @@ def _norb(folder: Path) -> Path:
     }
     for part, (array, magic) in parts.items():
         head = np.array([magic, array.ndim, *array.shape, *[1] * (3 - array.ndim)], "<u4")
-        (folder / norb_convert.NAMES["train"].format(part)).write_bytes(head.tobytes() + array.tobytes())
-    norb_convert.convert(folder, "train")
+        (folder / NAMES["train"].format(part)).write_bytes(head.tobytes() + array.tobytes())
     return folder
 
 
