@@ -13,15 +13,18 @@
 
 import importlib.util
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from input_data.flags import exit_code, flag, parse
 from input_data.progress import say
+from runner.flags import UserError, exit_code, flag, parse
 from runner.run_config import DEFAULT_NETWORK, NetworkFlags
 from runner.startup import use_tensorflow
 
 PROGRAM = "explore.py"
+_NAMES = ("robustness", "diagnose", "serve", "export_page")  # the flags that name a job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,7 @@ class ExploreConfig(NetworkFlags):
     """The flags of `explore.py`.
 
     Raises:
-        ValueError: flags that contradict one another.
+        UserError: flags that contradict one another.
     """
 
     checkpoint: str | None = flag(
@@ -69,34 +72,110 @@ class ExploreConfig(NetworkFlags):
     )
 
     def __post_init__(self):
-        jobs = [name for name in ("robustness", "diagnose", "serve", "export_page") if getattr(self, name)]
-        if self.compare and not jobs:
-            raise ValueError("--compare needs --robustness, --diagnose, --serve or --export_page")
-        if len(jobs) > 1:
-            raise ValueError(f"--{jobs[0]} is not allowed with --{jobs[1]}. Give one of them.")
+        super().__post_init__()
+        given = [name for name in _NAMES if getattr(self, name)]
+        if len(given) > 1:
+            raise UserError(f"--{given[0]} is not allowed with --{given[1]}. Give one of them.")
+        if self.compare and not given:
+            raise UserError("--compare needs --robustness, --diagnose, --serve or --export_page")
+
+    @property
+    def job(self) -> str:
+        """The name of the job that the flags ask for, as in the table of jobs."""
+        return next((name for name in _NAMES if getattr(self, name)), "draw")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a job gets: the flags, the network, the checkpoint's prefix, its test split, and the compared network."""
+
+    config: ExploreConfig
+    trained: Any
+    checkpoint: str
+    split: Any
+    compared: Any
+
+    @property
+    def out(self) -> Path:
+        """The folder for pictures and tables."""
+        from runner.naming import run_folder
+
+        return Path(self.config.out) if self.config.out else run_folder(self.checkpoint) / "pictures"
+
+    @property
+    def networks(self) -> list:
+        """The network, and the compared one, which must be for the same images and classes."""
+        from explorer.compare import check_comparable
+
+        if self.compared is None:
+            return [self.trained]
+        check_comparable(self.trained, self.compared)
+        return [self.trained, self.compared]
+
+
+def _draw(job: Loaded) -> None:
+    from explorer.findings import examine
+    from explorer.pictures import draw_all
+
+    found = examine(job.trained, job.split, job.config.eval_size)
+    draw_all(found, job.checkpoint, job.out, say, job.config.format, job.config.dpi)
+
+
+def _robustness(job: Loaded) -> None:
+    from explorer import robustness
+
+    robustness.report(job.networks, job.split, job.config.eval_size or 1000, job.out, say)
+
+
+def _diagnose(job: Loaded) -> None:
+    from explorer import diagnosis_report
+
+    config = job.config
+    diagnosis_report.report(job.networks, job.split, config.eval_size, job.out, say, config.format, config.dpi)
+
+
+def _serve(job: Loaded) -> None:
+    from explorer.page.server import serve
+
+    serve(job.trained, job.split, job.config.port, job.compared)
+
+
+def _export_page(job: Loaded) -> None:
+    from explorer.page.exported import export_page
+
+    say(export_page(job.trained, job.split, Path(str(job.config.export_page)), job.compared))
+
+
+_COMMON = {field.name for field in fields(NetworkFlags)} | {"checkpoint", "data_dir"}
+_PICTURES = {"out", "format", "dpi", "eval_size"}
+JOBS: dict[str, tuple[Callable[[Loaded], None], set[str]]] = {
+    "draw": (_draw, _COMMON | _PICTURES),
+    "robustness": (_robustness, _COMMON | {"robustness", "compare", "out", "eval_size"}),
+    "diagnose": (_diagnose, _COMMON | _PICTURES | {"diagnose", "compare"}),
+    "serve": (_serve, _COMMON | {"serve", "port", "compare"}),
+    "export_page": (_export_page, _COMMON | {"export_page", "compare"}),
+}
 
 
 def main(arguments: list[str]) -> int:
     """Runs the job that the flags describe and returns the exit code."""
-    config = parse(
-        ExploreConfig,
-        arguments,
-        PROGRAM,
+    text = (
         "Draws what is inside a trained network: reconstructions, the dimensions of a capsule, two digits in two "
-        "colours, routing, confusion and training curves, as far as they apply to the network.",
+        "colours, routing, confusion and training curves, as far as they apply to the network."
     )
+    config = parse(ExploreConfig, arguments, PROGRAM, text, jobs=JOBS)
     return exit_code(PROGRAM, lambda: explore(config))
 
 
 def explore(config: ExploreConfig) -> int:
     """Loads the network and its test split, and runs the job that the flags ask for."""
     missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
-    if missing and not (config.serve or config.export_page):
-        raise ValueError(f"Pictures need {' and '.join(missing)}: pip install {' '.join(missing)}")
+    if missing and config.job not in ("serve", "export_page"):
+        raise UserError(f"Pictures need {' and '.join(missing)}: pip install {' '.join(missing)}")
     use_tensorflow()
+    from runner.devices import show_devices
     from runner.loader import Data, describe, load, load_described
     from runner.naming import resolve
-    from runner.run import show_devices
 
     show_devices(None, None)
     data = Data(config.data_dir)
@@ -106,36 +185,8 @@ def explore(config: ExploreConfig) -> int:
     saved = describe(checkpoint, config, data)
     split = data.for_network(saved)
     trained = load_described(checkpoint, saved)
-    compared = load(config.compare, config, data) if config.compare else None
-    if config.serve:
-        from explorer.page.server import serve
-
-        serve(trained, split, config.port, compared)
-        return 0
-    if config.export_page:
-        from explorer.page.exported import export_page
-
-        say(export_page(trained, split, Path(config.export_page), compared))
-        return 0
-    from explorer.findings import examine, run_folder
-
-    out = Path(config.out) if config.out else run_folder(checkpoint) / "pictures"
-    if config.robustness or config.diagnose:
-        from explorer import diagnosis_report, robustness
-        from explorer.compare import check_comparable
-
-        networks = [trained]
-        if compared:
-            check_comparable(trained, compared)
-            networks.append(compared)
-        if config.diagnose:
-            diagnosis_report.report(networks, split, config.eval_size, out, say, config.format, config.dpi)
-        else:
-            robustness.report(networks, split, config.eval_size or 1000, out, say)
-    else:
-        from explorer.pictures import draw_all
-
-        draw_all(examine(trained, split, config.eval_size), checkpoint, out, say, config.format, config.dpi)
+    compared = load(config.compare, data=data) if config.compare else None  # the flags describe the other network
+    JOBS[config.job][0](Loaded(config, trained, checkpoint, split, compared))
     return 0
 
 

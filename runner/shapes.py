@@ -1,13 +1,13 @@
 """Infers a network from the shapes in a checkpoint, for checkpoints of 2017, which have no config.json."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from models.hparams import HParams
-from runner.bundle import Bundle
 
-Shapes = dict[str, tuple[int, ...]]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass
@@ -34,20 +34,11 @@ class Inferred:
         return f"{self.model}, {self.num_classes} classes, images of {size}" + (f", {hparams}" if hparams else "")
 
 
-def read(prefix: str) -> Shapes:
-    """The shapes of a checkpoint's variables by their names.
-
-    Raises:
-        DamagedCheckpoint: it cannot be read.
-    """
-    return {name: entry.shape for name, entry in Bundle(prefix).entries.items()}
-
-
 def infer(shapes: Shapes, data_size: int | None = None) -> Inferred:
     """What the shapes of a checkpoint imply.
 
     Args:
-        shapes: the result of `read`.
+        shapes: of its variables, by name.
         data_size: side of the data set's images, from which the padding is inferred if the network has no decoder.
     """
     if _ranks(shapes, {"conv1/weights": 4, "conv_capsule1/biases": 4, "capsule2/weights": 3, "capsule2/biases": 2}):
@@ -55,7 +46,7 @@ def infer(shapes: Shapes, data_size: int | None = None) -> Inferred:
     if _ranks(shapes, {"conv1/weights": 4, "softmax_layer/biases": 1}):
         (num_classes,) = shapes["softmax_layer/biases"]
         model = "baseline_paper" if "fc2/weights" in shapes else "baseline"
-        return Inferred(model, num_classes, shapes["conv1/weights"][2], None)
+        return Inferred(model, num_classes, shapes["conv1/weights"][2])
     return Inferred()
 
 
@@ -67,7 +58,6 @@ def _capsule(shapes: Shapes, data_size: int | None) -> Inferred:
     _, _, depth, conv_channels = shapes["conv1/weights"]
     types, primary_atoms = shapes["conv_capsule1/biases"][:2]
     num_classes, class_atoms = shapes["capsule2/biases"]
-    inputs = shapes["capsule2/weights"][0]
     hparams: dict[str, Any] = {
         "num_prime_capsules": types,
         "conv_channels": conv_channels,
@@ -75,23 +65,11 @@ def _capsule(shapes: Shapes, data_size: int | None) -> Inferred:
         "class_atoms": class_atoms,
         "remake": "recons/recons_3/biases" in shapes,
     }
-    size = None
-    if hparams["remake"] and depth:
-        size = math.isqrt(shapes["recons/recons_3/biases"][0] // depth)
-    padding = _padding(size or data_size, math.isqrt(inputs // max(types, 1)))
-    if padding:
-        hparams["padding"] = padding
-    defaults = HParams()
-    return Inferred(
-        "capsule",
-        num_classes,
-        depth,
-        size,
-        {name: value for name, value in hparams.items() if value != getattr(defaults, name)},
-    )
-
-
-def _padding(size: int | None, grid: int) -> str | None:
-    """The padding with which two 9x9 kernels, the second with stride 2, turn images of a size into a grid of a size."""
-    sizes = {} if size is None else {"VALID": (size - 8 - 8 + 1) // 2, "SAME": -(-size // 2)}
-    return next((padding for padding, result in sizes.items() if result == grid), None)
+    size = math.isqrt(shapes["recons/recons_3/biases"][0] // depth) if hparams["remake"] and depth else None
+    # The padding with which two 9x9 kernels, the second with stride 2, turn the images into the grid of capsules.
+    if side := size or data_size:
+        grid = math.isqrt(shapes["capsule2/weights"][0] // max(types, 1))
+        grids = {(side - 8 - 8 + 1) // 2: "VALID", -(-side // 2): "SAME"}
+        hparams |= {"padding": grids[grid]} if grid in grids else {}
+    changed = {name: value for name, value in hparams.items() if value != getattr(HParams(), name)}
+    return Inferred("capsule", num_classes, depth, size, changed)

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from input_data.progress import say
+from runner.flags import UserError
 
 # Errors from file systems without locks, such as Lustre and some network drives.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
@@ -55,7 +56,7 @@ class Lock:
         folder: `summary_dir/train`, or `summary_dir/test` for a process that watches.
 
     Raises:
-        ValueError: another process holds the lock; the message names it.
+        UserError: another process holds the lock; the message names it.
     """
 
     def __init__(self, folder: Path):
@@ -65,7 +66,7 @@ class Lock:
             self._lock.acquire(timeout=1.0)  # `is_locked` of another process holds it for a moment
         except Timeout:
             holder = self.path.read_text(errors="replace").strip() or "unknown"
-            raise ValueError(
+            raise UserError(
                 f"Another job ({holder}) is running in {folder}. Wait for it, stop it, or give another --summary_dir."
             ) from None
         except (NotImplementedError, OSError) as error:

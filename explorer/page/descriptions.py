@@ -12,6 +12,7 @@ from models.capsnet import CapsNet
 from models.capsule_network import CapsuleNetwork
 from models.efficient import EfficientCapsNet
 from models.upsampling_decoder import UpsamplingDecoder
+from runner.flags import UserError
 from runner.loader import Trained
 
 
@@ -48,11 +49,11 @@ def describe(trained: Trained, weights: Weights) -> dict[str, Any]:
     """A network as `network.js` runs it; its weights are added to `weights`.
 
     Raises:
-        ValueError: a kind of network that it cannot run.
+        UserError: a kind of network that it cannot run.
     """
     model = trained.model
     if type(model) not in _DESCRIPTIONS:
-        raise ValueError(
+        raise UserError(
             f"--export_page supports {', '.join(kind.__name__ for kind in _DESCRIPTIONS)}. Received a "
             f"{type(model).__name__}: use --serve."
         )

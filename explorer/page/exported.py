@@ -21,6 +21,7 @@ from explorer.page.strokes import BOXES
 from input_data import Split
 from input_data.formats.files import atomic_write
 from runner.evaluation import hits, top_labels
+from runner.flags import UserError
 from runner.loader import Trained
 
 HERE = Path(__file__).parent
@@ -51,7 +52,7 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
         A line that says what was written.
 
     Raises:
-        ValueError: the page cannot run this kind of network, or the folder holds something else.
+        UserError: the page cannot run this kind of network, or the folder holds something else.
     """
     data = f"globalThis.exportedNetwork = {_as_script(content(trained, split, compared))};\n"
     page, style = bundle(PAGE), (HERE / "page.css").read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
         files = {path: html}
     else:
         if path.exists() and not (path.is_dir() and ((path / "index.html").exists() or not any(path.iterdir()))):
-            raise ValueError(f"{path} exists and is not a page. Give the name of a new folder, or a file NAME.html.")
+            raise UserError(f"{path} exists and is not a page. Give the name of a new folder, or a file NAME.html.")
         path.mkdir(parents=True, exist_ok=True)
         html = html.replace(style_link, '<link rel="stylesheet" href="page.css">')
         html = html.replace(script_link, '<script src="network.js"></script>\n  <script src="page.js"></script>')
