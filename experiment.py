@@ -35,7 +35,10 @@ JOBS = {  # the function of each job, which takes the flags and returns the exit
     "evaluate": ("runner.evaluate.evaluate_checkpoint", _EVALUATE - {"eval_timeout"}),
     "ensemble": ("runner.evaluate.evaluate_ensemble", _EVALUATE - {"eval_timeout"}),
     "watch": ("runner.evaluate.watch", _EVALUATE - {"averaged", "predictions"}),
-    "check_data": ("runner.check_data.check_data", _NETWORK | {"check_data", "validate", "download", "num_pairs", "seed"}),
+    "check_data": (
+        "runner.check_data.check_data",
+        _NETWORK | {"check_data", "validate", "download", "num_pairs", "seed"},
+    ),
     "use": ("explorer.use.use", _NETWORK | _USE | {"checkpoint", "averaged", "eval_batch_size", "predictions"}),
 }
 

@@ -42,8 +42,8 @@ def runs(tmp_path_factory):
         folder = root / name / "train"
         folder.mkdir(parents=True)
         checkpoints.save(folder, 2, model, optimizer)
-        network = config.NetworkSpec("capsule", hparams, "mnist", num_targets)
-        config.write(folder, config.make(network, shape, tuple("0123456789")))
+        flags = {"num_targets": num_targets}
+        config.write(folder, config.NetworkConfig(flags, hparams, shape, tuple("0123456789")))
         (root / name / "test").mkdir()
         (root / name / "test/results.csv").write_text(
             "step,split,size,wrong,almost_wrong,percent,loss\n2,test,10,9,0,90,0.5\n"
@@ -223,10 +223,10 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--checkpoint="], "--checkpoint: expected a path"),
+        (["--checkpoint="], "--checkpoint=: expected a path"),
         (["--checkpoint=x", "--compare=y"], "--compare needs --robustness, --diagnose, --serve or --export_page"),
         (["--checkpoint=x", "--serve", "--robustness"], "not allowed with"),
-        (["--checkpoint=x", "--eval_size=0"], "--eval_size: expected a whole number, 1 or more, received '0'"),
+        (["--checkpoint=x", "--eval_size=0"], "--eval_size=0: 0 is not an integer in the range [1, "),
     ],
 )
 def test_wrong_flags_exit_with_2(arguments, words, capsys):
@@ -238,7 +238,7 @@ def test_wrong_flags_exit_with_2(arguments, words, capsys):
 def test_a_number_out_of_range_is_refused_for_every_flag(name, capsys):
     for value in ("-1", "nan", "1e400", str(2**63), "x", ""):
         code, out = run(capsys, "--checkpoint=x", f"--{name}={value}")
-        assert code == 2 and f"--{name}: " in out and out.count("\n") == 1
+        assert code == 2 and f"--{name}=" in out and out.count("\n") == 1
 
 
 def test_help_is_quick():

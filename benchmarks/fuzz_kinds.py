@@ -201,8 +201,9 @@ def _none(_: object) -> None:
 
 def value_kinds() -> dict[str, Kind]:
     """Flags of the programs and what TF_CONFIG may hold."""
-    from input_data.flags import parse
     from runner.rendezvous import read_tf_config
+
+    from input_data.flags import parse
     from runner.run_config import RunConfig
 
     names = [field.name for field in fields(RunConfig)]

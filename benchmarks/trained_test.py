@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 import tensorflow as tf
+from runner.network_spec import NetworkSpec
 
 from benchmarks import trained
 from models.hparams import HParams
 from runner import config, results
 from runner.evaluation import Result
-from runner.network_spec import NetworkSpec
 from runner.run_config import RunConfig
 
 RUNS = trained.read(trained.TRAINED, trained.Run)

@@ -5,8 +5,8 @@ from pathlib import Path
 from explorer.export import export
 from explorer.predict import predict
 from input_data.progress import say
-from runner.loader import Data, load
 from runner.devices import show_devices
+from runner.loader import Data, load
 from runner.run_config import RunConfig
 
 

@@ -2,8 +2,8 @@
 
 A checkpoint is a TF 1 Saver file (V2 bundle: `.index` and `.data-00000-of-00001`) with the weights under the names of
 2017, `global_step` and Adam's slots. One reader therefore serves our checkpoints and the released ones, and the code of
-2017 could load ours. Beside ours lies `.sha256`, in the form of the program sha256sum, which is checked before TensorFlow
-reads the files: its reader can end the process on a damaged index. A file gets its name only when it is complete, and
+2017 could load ours. Each of ours has a file `.sha256`, as the program sha256sum writes it, which is checked before
+TensorFlow reads the others: its reader can end the process on a damaged index. A file gets its name only when it is complete, and
 only finite weights are saved.
 """
 
@@ -326,7 +326,7 @@ def restore(checkpoint: str, model: Classifier, optimizer=None, averaged: bool =
 
 
 def _check_whole(checkpoint: str, arrays: Arrays, names: set[str]) -> None:
-    """Raises DamagedCheckpoint if only some of Adam's slots, or of another group of variables, are in the checkpoint."""
+    """Raises DamagedCheckpoint if only some of Adam's slots, or of another group of variables, are there."""
     groups: dict[str, set[str]] = {}
     for name in names:
         ending = re.search(rf"/(Adam)(_1)?$|({_AVERAGE})$", name)

@@ -1,4 +1,4 @@
-"""`NetworkConfig`: the description of a network and its run, which is exactly the `config.json` beside its checkpoints."""
+"""`NetworkConfig`: the description of a network and its run, exactly as in `config.json`."""
 
 import json
 import platform
@@ -127,7 +127,7 @@ def _git_commit() -> str | None:
 
 def write(folder: Path, config: NetworkConfig) -> None:
     """Writes the config, completely or not at all."""
-    content = asdict(config)
+    content = asdict(config) | {"flags": {**_NETWORK, **config.flags}}
     with atomic_write(Path(folder) / _NAME) as (draft,):
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

@@ -186,7 +186,9 @@ def _read_tf_config(text: str) -> tuple[tuple[str, ...], int]:
         cluster, task = config.get("cluster") or {}, config.get("task") or {}
         if not cluster:
             return ("this machine",), 0
-        names = [f"{kind} {i} ({address})" for kind in ("chief", "worker") for i, address in enumerate(cluster.get(kind, ()))]
+        names = [
+            f"{kind} {i} ({address})" for kind in ("chief", "worker") for i, address in enumerate(cluster.get(kind, ()))
+        ]
         this = f"{task['type']} {int(task['index'])} ("
         return tuple(names), next(number for number, name in enumerate(names) if name.startswith(this))
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError):

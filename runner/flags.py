@@ -91,6 +91,14 @@ class _Path(absl_flags.ArgumentParser):
         return os.path.expanduser(argument)
 
 
+class _Boolean(absl_flags.BooleanParser):
+    def parse(self, argument: Any) -> bool:
+        try:
+            return super().parse(argument)
+        except ValueError:
+            raise ValueError("expected true or false") from None
+
+
 class _Finite(absl_flags.FloatParser):
     def convert(self, argument: Any) -> float:
         value = super().convert(argument)
@@ -103,9 +111,8 @@ def _define(values: absl_flags.FlagValues, declared: Field) -> None:
     rule, kind, name = declared.metadata["rule"], _kind(declared), declared.name
     parser: Any
     if kind is bool:
-        absl_flags.DEFINE_boolean(name, declared.default, rule.help, flag_values=values)
-        return
-    if kind is int and not rule.choices:
+        parser = _Boolean()
+    elif kind is int and not rule.choices:
         parser = absl_flags.IntegerParser(rule.low, rule.high)
     elif kind is float:
         parser = _Finite(rule.low, rule.high)
@@ -114,7 +121,7 @@ def _define(values: absl_flags.FlagValues, declared: Field) -> None:
     else:
         parser = _Path(rule.endings) if rule.path else absl_flags.ArgumentParser()
     default = declared.default if not rule.choices or declared.default is None else str(declared.default)
-    absl_flags.DEFINE(parser, name, default, rule.help, flag_values=values)
+    absl_flags.DEFINE(parser, name, default, rule.help, flag_values=values, boolean=kind is bool)
 
 
 def parse(

@@ -75,7 +75,9 @@ class Data:
             raise UserError(f"The network takes images of {sizes[0]}, but {where} are {sizes[1]}. {again}")
         if saved.class_names != data.class_names:
             pairs = zip(saved.class_names, data.class_names, strict=False)
-            words = (f"class {i} is {a!r} in the network and {b!r} in the data" for i, (a, b) in enumerate(pairs) if a != b)
+            words = (
+                f"class {i} is {a!r} in the network and {b!r} in the data" for i, (a, b) in enumerate(pairs) if a != b
+            )
             counts = f"{len(saved.class_names)} classes in the network and {len(data.class_names)} in the data"
             raise UserError(f"The network learned other classes than {where}: {next(words, counts)}. {again}")
         return split

@@ -59,9 +59,7 @@ class RunConfig(NetworkFlags):
     )
     seed: int = flag(0, "seed of weights, data order and augmentation", _WHAT, low=0, high=2**32 - 1)
 
-    data_dir: str | None = flag(
-        None, "files of the data set (default: the embedded sample of MNIST)", _DATA, path=True
-    )
+    data_dir: str | None = flag(None, "files of the data set (default: the embedded sample of MNIST)", _DATA, path=True)
     num_pairs: int = flag(1, "MultiMNIST: number of test pairs for each digit", _DATA, low=1, high=10**5)
     check_data: bool = flag(False, "read the whole training and test split, report on them, and draw sheets", _DATA)
     validate: bool = flag(False, "hold out a part of the training set and evaluate on it", _DATA)
@@ -100,7 +98,7 @@ class RunConfig(NetworkFlags):
         _EVALUATE,
         path=True,
     )
-    averaged: bool = flag(True, "use a checkpoint's averaged weights where it has them; false: the last ones", _EVALUATE)
+    averaged: bool = flag(True, "use averaged weights where the checkpoint has some; false: the last ones", _EVALUATE)
     num_trials: int = flag(
         1, "members of the ensemble; in training, runs with different seeds", _EVALUATE, low=1, high=10**5
     )

@@ -84,7 +84,9 @@ def events_may_fail() -> Iterator[None]:
     try:
         yield
     except (tf.errors.OpError, OSError) as error:
-        say(f"TensorBoard's events cannot be written: {getattr(error, 'message', error)}. The job goes on without them.")
+        say(
+            f"TensorBoard's events cannot be written: {getattr(error, 'message', error)}. The job goes on without them."
+        )
 
 
 def write_test_summaries(folder: Path, step: int, result: Result) -> None:

@@ -176,12 +176,12 @@ def _begin(flags: RunConfig, data: Data) -> tuple[NetworkConfig, str | None]:
         except checkpoints.MissingCheckpoint:
             if not found:
                 raise
-    if found and first and Path(first).absolute().is_relative_to(flags.root.absolute()):
-        if (step := checkpoints.step_of(first)) < found[-1]:
-            raise UserError(
-                f"--checkpoint={flags.checkpoint} is of step {step}, and {flags.train_dir} has later checkpoints, up to "
-                f"step {found[-1]}. To go back, remove these, or start from it in another --summary_dir."
-            )
+    is_own = bool(found and first) and Path(str(first)).absolute().is_relative_to(flags.root.absolute())
+    if is_own and (step := checkpoints.step_of(str(first))) < found[-1]:
+        raise UserError(
+            f"--checkpoint={flags.checkpoint} is of step {step}, and {flags.train_dir} has later checkpoints, up to "
+            f"step {found[-1]}. To go back, remove these, or start from it in another --summary_dir."
+        )
     if first and not found and (step := checkpoints.step_of(first)) >= flags.max_steps:
         raise UserError(
             f"{first} has {step} steps already, and --max_steps={flags.max_steps} counts from the start. "

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from runner.bundle import Bundle
+from runner import checkpoints
 from runner.run_config import RunConfig
 from runner.train import _evaluation_is_due, _to_next_checkpoint, train
 
@@ -45,11 +45,11 @@ def test_training_evaluates_as_it_goes_and_tensorboard_shows_both(tmp_path):
     assert f"--summary_dir={tmp_path}\n" in (tmp_path / "train/flags.txt").read_text()
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 21
     tags = {}
-    for folder in (tmp_path, tmp_path / "train", tmp_path / "test"):
+    for folder in (tmp_path, tmp_path / "train", tmp_path / "validation"):
         events = (e for path in folder.glob("events.*") for e in tf.compat.v1.train.summary_iterator(str(path)))
         tags[folder.name] = {(value.tag, event.step) for event in events for value in event.summary.value}
     for step in (2, 4):
-        assert {("accuracy", step), ("total_loss", step)} <= tags["train"] & tags["test"]
+        assert {("accuracy", step), ("total_loss", step)} <= tags["train"] & tags["validation"]
         assert {("learning_rate", step), ("images_per_second", step)} <= tags["train"]
     assert ("_hparams_/session_start_info", 0) in tags[tmp_path.name]
 
@@ -65,7 +65,7 @@ def test_moving_statistics_resume_bit_for_bit_and_several_steps_in_a_call_keep_t
         ("parts", {"max_steps": 4}),
     ):
         assert train(replace(config, summary_dir=str(tmp_path / folder), **changes))[0] == 0
-    whole, parts = (Bundle(str(tmp_path / folder / "train/model.ckpt-4")) for folder in ("whole", "parts"))
-    assert whole.entries.keys() == parts.entries.keys() >= {"norm1/moving_mean", "norm4/moving_variance"}
-    for name in whole.entries:
-        np.testing.assert_array_equal(whole.read(name), parts.read(name), err_msg=name)
+    whole, parts = (checkpoints.read(str(tmp_path / folder / "train/model.ckpt-4")) for folder in ("whole", "parts"))
+    assert whole.keys() == parts.keys() >= {"norm1/moving_mean", "norm4/moving_variance"}
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)

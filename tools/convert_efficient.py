@@ -37,8 +37,12 @@ def read(path: Path) -> dict[str, list[Weight]]:
 
     def names(group: Any, attribute: str) -> list[str]:
         """The text in an attribute, or in attribute0, attribute1, … into which Keras 2 splits a long one."""
-        pieces = sorted((each for each in group.attrs if each.rstrip("0123456789") == attribute), key=lambda x: (len(x), x))
-        return [name.decode() if isinstance(name, bytes) else str(name) for each in pieces for name in group.attrs[each]]
+        pieces = sorted(
+            (each for each in group.attrs if each.rstrip("0123456789") == attribute), key=lambda x: (len(x), x)
+        )
+        return [
+            name.decode() if isinstance(name, bytes) else str(name) for each in pieces for name in group.attrs[each]
+        ]
 
     def weights(root: Any, layers: list[str]) -> list[Weight]:
         pairs = [(layer, name) for layer in layers for name in names(root[layer], "weight_names")]

@@ -170,7 +170,9 @@ def _error(result) -> str:
 
 def main(arguments: list[str]) -> int:
     """Writes the folder that the arguments name."""
-    parser = argparse.ArgumentParser(prog="tools.ship", description="Makes a folder of pretrained/ from a finished run.")
+    parser = argparse.ArgumentParser(
+        prog="tools.ship", description="Makes a folder of pretrained/ from a finished run."
+    )
     parser.add_argument("run", help="a run's folder, S/best or S/train/model.ckpt-STEP")
     parser.add_argument("folder", type=Path, help="the new folder, pretrained/NAME")
     parser.add_argument("--data_dir", help="the data set's files (default: the embedded sample of MNIST)")
