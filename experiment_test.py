@@ -333,4 +333,4 @@ def test_help_is_quick_and_names_every_flag_of_2017():
     out = subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, capture_output=True, text=True).stdout
     flags = """data_dir eval_size hparams_override max_steps model dataset num_gpus num_targets num_trials save_step
         summary_dir checkpoint train validate"""
-    assert all(f"--{flag} " in out for flag in flags.split())
+    assert all(f"  --{flag}:" in out or f"  --[no]{flag}:" in out for flag in flags.split())

@@ -41,14 +41,11 @@ class ExploreConfig(NetworkFlags):
         f"(default: {DEFAULT_NETWORK})",
         path=True,
     )
-    data_dir: str | None = flag(
-        None, "files of its data set (default: the embedded sample of MNIST)", path=True, metavar="DIR"
-    )
+    data_dir: str | None = flag(None, "files of its data set (default: the embedded sample of MNIST)", path=True)
     out: str | None = flag(
         None,
         "folder for pictures (default: pictures/ beside train/; for pretrained:NAME runs/pretrained/NAME/pictures)",
         path=True,
-        metavar="DIR",
     )
     format: str = flag("png", "file format of the pictures", choices=("png", "svg", "pdf"))
     dpi: int = flag(100, "pixels per inch of the pictures", low=50, high=1200)
@@ -61,7 +58,6 @@ class ExploreConfig(NetworkFlags):
         None,
         "write that page to a file, or a folder of files, that holds the network and needs no server",
         path=True,
-        metavar="DIR|FILE.html",
     )
     robustness: bool = flag(False, "measure accuracy under rotation, shift, scale, shear and noise")
     diagnose: bool = flag(False, "measure whether the routing does anything, and which capsules do")

@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from input_data import Split, open_split, training_batches
-from input_data.flags import parse
 from input_data.made_data import make_all
 from input_data.mnist import mnist_shift
 from input_data.mnist.mnist_input import SAMPLE, load
-from runner.config import NetworkSpec
+from runner.config import NetworkConfig
+from runner.flags import parse
 from runner.run_config import RunConfig
 
 BATCH, ROUNDS = 128, 5
@@ -34,7 +34,7 @@ BATCH, ROUNDS = 128, 5
 def open_training(arguments: list[str]) -> Split:
     """The training split that flags of `experiment.py` name."""
     config = parse(RunConfig, arguments, "experiment.py", "")
-    network = NetworkSpec().with_flags(config)
+    network = NetworkConfig().with_flags(config)
     return open_split(network.dataset, "train", config.data_dir, network.options())
 
 

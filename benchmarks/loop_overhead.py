@@ -24,12 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import tensorflow as tf
 
 from input_data import open_split, training_batches
-from input_data.flags import parse
 from input_data.made_data import make_all
 from input_data.mnist.mnist_input import SAMPLE
 from models.optimizer import make_optimizer
 from runner import checkpoints
-from runner.config import NetworkSpec, make
+from runner.config import NetworkConfig
+from runner.devices import Machines
+from runner.flags import parse
 from runner.loader import build
 from runner.run_config import RunConfig
 from runner.steps import make_train_step
@@ -48,14 +49,13 @@ def measure(arguments: list[str], steps: int, pairs: int) -> list[tuple[float, f
         arguments = [*arguments, f"--summary_dir={folder}", f"--max_steps={steps}"]
         config = parse(RunConfig, arguments, "experiment.py", "")
         config.train_dir.mkdir()
-        network = NetworkSpec().with_flags(config)
+        network = NetworkConfig().with_flags(config)
         split = open_split(network.dataset, "train", config.data_dir, network.options())
-        saved = make(network, split.info.image_shape, split.info.class_names)
-        model, optimizer = build(saved), make_optimizer(network.hparams)
+        model, optimizer = build(network.for_data(split)), make_optimizer(network.hparams)
         optimizer.build(model.trainable_variables)
-        strategy = tf.distribute.get_strategy()
-        training = Training(config, saved, strategy, split, model, optimizer, evaluate=mock.Mock())
-        step = make_train_step(model, optimizer, strategy)
+        machines = Machines(tf.distribute.get_strategy())
+        training = Training(config, machines, split, model, optimizer, evaluate=mock.Mock())
+        step = make_train_step(model, optimizer, machines)
         batch = next(training_batches(split, config.batch_size, 0))
         step([batch])
 

@@ -24,6 +24,7 @@ from input_data import evaluation_batches, open_split, training_batches
 from models import make_model
 from models.hparams import HParams
 from models.optimizer import make_optimizer
+from runner.devices import Machines
 from runner.evaluation import evaluate
 from runner.steps import make_evaluation_step, make_train_step
 
@@ -44,7 +45,7 @@ def run(hparams: HParams, data_dir: str | None, steps: int, seed: int) -> tuple[
     model = make_model("capsule", split.info.image_shape, split.info.num_classes, hparams)
     optimizer = make_optimizer(hparams)
     optimizer.build(model.trainable_variables)
-    step, times = make_train_step(model, optimizer, tf.distribute.get_strategy()), []
+    step, times = make_train_step(model, optimizer, Machines(tf.distribute.get_strategy())), []
     for batch in training_batches(split, 128, seed):
         start = time.perf_counter()
         step([batch])[0]["total"].numpy()

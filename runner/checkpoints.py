@@ -2,9 +2,10 @@
 
 A checkpoint is a TF 1 Saver file (V2 bundle: `.index` and `.data-00000-of-00001`) with the weights under the names of
 2017, `global_step` and Adam's slots. One reader therefore serves our checkpoints and the released ones, and the code of
-2017 could load ours. Each of ours has a file `.sha256`, as the program sha256sum writes it, which is checked before
-TensorFlow reads the others: its reader can end the process on a damaged index. A file gets its name only when it is complete, and
-only finite weights are saved.
+2017 could load ours.
+Each of ours has a file `.sha256`, as the program sha256sum writes it, which is checked before TensorFlow reads the
+others: its reader can end the process on a damaged index. A file gets its name only when it is complete, and only
+finite weights are saved.
 """
 
 import hashlib

@@ -27,8 +27,10 @@ def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(gpus, count, wor
         show_devices.__wrapped__(gpus, None)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": ["a:1", "b:2"]}}', '{"cluster": {"worker": 3}}',
-                                  '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 4}}'])  # fmt: skip
+OTHER = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 4}}'
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": ["a:1"]}}', '{"cluster": {"worker": 3}}', OTHER])
 def test_a_malformed_tf_config_is_one_sentence(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UserError, match="TF_CONFIG should be JSON like"):

@@ -49,7 +49,6 @@ class Rule:
         low, high: bounds of a number.
         path: whether it is a path on this machine, in which ~ is the home folder.
         endings: allowed endings of the file name, where "" is a name without an ending; None: any ending.
-        metavar: the placeholder for the value in --help.
     """
 
     help: str
@@ -59,7 +58,6 @@ class Rule:
     high: float | None = None
     path: bool = False
     endings: tuple[str, ...] | None = None
-    metavar: str = ""
 
 
 def flag(default: Any, help: str, group: str = "flags", **rule: Any) -> Any:
@@ -121,7 +119,10 @@ def _define(values: absl_flags.FlagValues, declared: Field) -> None:
     else:
         parser = _Path(rule.endings) if rule.path else absl_flags.ArgumentParser()
     default = declared.default if not rule.choices or declared.default is None else str(declared.default)
-    absl_flags.DEFINE(parser, name, default, rule.help, flag_values=values, boolean=kind is bool)
+    choices = f" <{'|'.join(map(str, rule.choices))}>" if rule.choices else ""
+    absl_flags.DEFINE(
+        parser, name, default, rule.help + choices, flag_values=values, module_name=rule.group, boolean=kind is bool
+    )
 
 
 def parse(
@@ -147,34 +148,18 @@ def parse(
         if rest:
             raise ValueError(f"unrecognized arguments: {' '.join(rest)}. Flags are given as --name=value.")
         if values.help:
-            print(_help(declared, program, description, epilog))
+            flags_by_group = values.get_help(include_special_flags=False)
+            print(f"usage: python {program} [flags]\n\n{textwrap.fill(description, 100)}\n{flags_by_group}\n{epilog}")
             sys.exit(0)
         given = {each.name: values[each.name].value for each in declared}
         numbers = {each.name for each in declared if _kind(each) is int and each.metadata["rule"].choices}
-        config = kind(**{name: int(v) if v is not None and name in numbers else v for name, v in given.items()})
+        config: Any = kind(**{name: int(v) if v is not None and name in numbers else v for name, v in given.items()})
         if jobs:
             _check_job(config, jobs[config.job][1])
         return config
     except (absl_flags.Error, OSError, ValueError) as error:
         print(f"{program}: error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
-
-
-def _help(declared: Sequence[Field], program: str, description: str, epilog: str) -> str:
-    paragraphs = [f"usage: python {program} [flags]", textwrap.fill(description, 110)]
-    for group in dict.fromkeys(each.metadata["rule"].group for each in declared):
-        lines = [f"{group}:"]
-        for each in declared:
-            rule, kind = each.metadata["rule"], _kind(each)
-            if rule.group == group:
-                usual = {bool: "true|false", int: "N", float: "X"}.get(kind, "PATH" if rule.path else "TEXT")
-                shown = "|".join(map(str, rule.choices)) or rule.metavar or usual
-                default = str(each.default).lower() if kind is bool else each.default
-                text = rule.help + ("" if default is None else f" (default: {default})")
-                lines += [f"  --{each.name} {shown}", *textwrap.wrap(text, 100, initial_indent=" " * 10,
-                                                                     subsequent_indent=" " * 10)]  # fmt: skip
-        paragraphs.append("\n".join(lines))
-    return "\n\n".join([*paragraphs, textwrap.fill(epilog, 110)])
 
 
 def _check_job(config: Any, takes: Collection[str]) -> None:

@@ -31,7 +31,7 @@ class NetworkFlags:
     preset: str | None = flag(
         None, "hparams of a published network; experiment.py --help lists them", _WHAT, choices=tuple(PRESETS)
     )
-    hparams_override: str | None = flag(None, "hparams to change: name=value,name=value", _WHAT, metavar="PAIRS")
+    hparams_override: str | None = flag(None, "hparams to change: name=value,name=value", _WHAT)
     dataset: str | None = flag(
         None, "the data set (default: the checkpoint's, else mnist)", _DATA, choices=tuple(DATASETS)
     )
@@ -80,7 +80,7 @@ class RunConfig(NetworkFlags):
     summary_step: int = flag(50, "steps between TensorBoard scalars", _TRAIN, **_STEPS)
 
     gpus: str | None = flag(
-        None, "GPUs that this process uses: their numbers, or cpu for none (default: all)", _HARDWARE, metavar="cpu|0,1"
+        None, "GPUs that this process uses: their numbers, or cpu for none (default: all)", _HARDWARE
     )
     gpu_memory: int | None = flag(
         None, "limit of a GPU's memory in MiB (default: it grows as needed)", _HARDWARE, low=1, high=10**7
@@ -104,16 +104,13 @@ class RunConfig(NetworkFlags):
     )
     eval_size: int | None = flag(None, "number of test examples to use (default: all)", _EVALUATE, **_COUNT)
     eval_batch_size: int = flag(100, "images per batch in evaluation", _EVALUATE, low=1, high=10**6)
-    eval_timeout: float = flag(
-        6.0, "hours to wait for the next checkpoint", _EVALUATE, low=0, high=10**6, metavar="HOURS"
-    )
+    eval_timeout: float = flag(6.0, "hours to wait for the next checkpoint", _EVALUATE, low=0, high=10**6)
     predictions: str | None = flag(
         None,
         "write labels, predictions and logits to this file; {} in it stands for the trial's number, see --num_trials",
         _EVALUATE,
         path=True,
         endings=(".npz", ".csv"),
-        metavar="FILE.npz|.csv",
     )
 
     predict: str | None = flag(
@@ -122,7 +119,6 @@ class RunConfig(NetworkFlags):
         "the exit code is 1 if some cannot be read",
         _USE,
         path=True,
-        metavar="PICTURES",
     )
     export: str | None = flag(
         None,
@@ -131,7 +127,6 @@ class RunConfig(NetworkFlags):
         _USE,
         path=True,
         endings=(".keras", ".onnx", ".tflite", ""),
-        metavar="FILE|DIR",
     )
 
     def __post_init__(self):
