@@ -1,14 +1,10 @@
 """Reads and writes checkpoints `model.ckpt-STEP` in the format and with the names of 2017.
 
-A checkpoint is a TF 1 Saver file (V2 bundle: `.index` and `.data-00000-of-00001`) with the weights under the names of
-2017, `global_step` and Adam's slots. One reader therefore serves our checkpoints and the released ones, and the code of
-2017 could load ours.
-Each of ours has a file `.sha256`, as the program sha256sum writes it, which is checked before TensorFlow reads the
-others: its reader can end the process on a damaged index. A file gets its name only when it is complete, and only
-finite weights are saved.
+A checkpoint holds the weights under the names of 2017, `global_step` and Adam's slots, so that one reader serves our
+checkpoints and the released ones, and the code of 2017 could load ours. A file gets its name only when it is complete,
+and only finite weights are saved.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -21,61 +17,32 @@ import numpy as np
 import tensorflow as tf
 
 from input_data.formats.files import atomic_write
-from models import pretrained
 from models.classifier import Classifier
-from runner.flags import UserError
+from runner.checkpoint_files import (
+    DATA,
+    INDEX,
+    OUR_NAME,
+    SUMS,
+    Arrays,
+    CheckpointError,
+    DamagedCheckpoint,
+    MissingCheckpoint,
+    damaged,
+    files,
+    last_good,
+    minutes,
+    prefix,
+    read,
+    sha256,
+    steps,
+)  # fmt: skip
 
-INDEX, _DATA, _SUMS = ".index", ".data-00000-of-00001", ".sha256"
+__all__ = [
+    "INDEX", "CheckpointError", "DamagedCheckpoint", "MissingCheckpoint", "files", "last_good", "minutes", "prefix",
+    "read", "restore", "restore_latest", "save", "state", "step_of", "steps", "tidy", "weights_of",
+]  # fmt: skip
+
 _AVERAGE = "/ExponentialMovingAverage"  # TF 1's ending of the name of an averaged weight
-_OUR_NAME = re.compile(r"model\.ckpt-(0|[1-9][0-9]*)")
-_PLAIN = re.compile(r"[\w./~+=,@: -]*", re.ASCII)  # TensorFlow's reader takes other names for patterns
-Arrays = dict[str, np.ndarray]
-
-
-class CheckpointError(UserError):
-    """A checkpoint that cannot be used or written."""
-
-
-class MissingCheckpoint(CheckpointError):
-    """There is no such checkpoint; the training job that wrote it may have deleted it since."""
-
-
-class DamagedCheckpoint(CheckpointError):
-    """A checkpoint that is cut short, corrupted, or has values that training never writes."""
-
-
-def prefix(folder: Path, step: int) -> str:
-    """A checkpoint's prefix: the path of its files without their endings."""
-    return str(Path(folder) / f"model.ckpt-{step}")
-
-
-def steps(folder: Path) -> list[int]:
-    """The steps of a folder's checkpoints, in ascending order."""
-    names = (_OUR_NAME.fullmatch(path.name.removesuffix(INDEX)) for path in Path(folder).glob(f"model.ckpt-*{INDEX}"))
-    return sorted(int(name[1]) for name in names if name)
-
-
-def files(checkpoint: str) -> list[Path]:
-    """The files of one of our checkpoints, which may not exist, in the order in which they are written."""
-    return [Path(f"{checkpoint}{ending}") for ending in (_DATA, _SUMS, INDEX)]
-
-
-def minutes(checkpoint: str) -> float:
-    """The minutes of training until one of our checkpoints; 0 if that was not written."""
-    path = files(checkpoint)[1]
-    found = re.search(r"^# ([\d.]+) minutes", path.read_text(encoding="utf-8"), re.M) if path.is_file() else None
-    return float(found[1]) if found else 0.0
-
-
-def last_good(folder: Path, step: int) -> str:
-    """Advice after a run has diverged: names its newest checkpoint of `step` steps or fewer."""
-    good = [each for each in steps(folder) if each <= step]
-    if not good:
-        return "No earlier checkpoint was saved: lower learning_rate and start again in another --summary_dir."
-    return (
-        f"The last good checkpoint is {prefix(folder, good[-1])}: lower learning_rate and start from it with "
-        "--checkpoint in another --summary_dir."
-    )
 
 
 def _adam(optimizer) -> keras.optimizers.Optimizer:
@@ -141,8 +108,7 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
         The checkpoint's prefix.
 
     Raises:
-        CheckpointError: the weights are not finite, or they could not be written (a full disk). Older checkpoints stay
-            intact.
+        CheckpointError: the weights are not finite, or they could not be written (a full disk).
     """
     adam = _adam(optimizer)
     tensors = {name: variable.numpy() for name, variable in state(model, optimizer).items()}
@@ -165,8 +131,8 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
                 shape_and_slices=[""] * len(tensors),
                 tensors=[tf.convert_to_tensor(value) for value in tensors.values()],
             )
-        lines = [f"{_sha256(path)}  {path.name}\n" for path in (Path(draft + INDEX), Path(draft + _DATA))]
-        Path(draft + _SUMS).write_text(f"# {minutes:.2f} minutes of training\n{''.join(lines)}", encoding="utf-8")
+        lines = [f"{sha256(path)}  {path.name}\n" for path in (Path(draft + INDEX), Path(draft + DATA))]
+        Path(draft + SUMS).write_text(f"# {minutes:.2f} minutes of training\n{''.join(lines)}", encoding="utf-8")
         for source, path in zip(files(draft), files(target), strict=True):
             os.replace(source, path)  # the index last: a checkpoint without it does not count
         _write_state_file(folder, step)
@@ -184,19 +150,10 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
 
 
 def _prune(folder: Path, step: int, keep: int) -> None:
-    for old in _up_to(folder, step)[:-keep]:
+    """Deletes the oldest checkpoints; those after `step` are from before the run was set back and do not count."""
+    for old in steps(folder, step)[:-keep]:
         for path in reversed(files(prefix(folder, old))):
             path.unlink(missing_ok=True)
-
-
-def _up_to(folder: Path, step: int) -> list[int]:
-    """The steps of the run's checkpoints up to `step`; later ones are from before the run was set back."""
-    return [each for each in steps(folder) if each <= step]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _not_finite(tensors: Arrays) -> str | None:
@@ -206,7 +163,7 @@ def _not_finite(tensors: Arrays) -> str | None:
 
 def _write_state_file(folder: Path, step: int) -> None:
     """Writes the file `checkpoint`, in which TF 1 and other tools look up the newest checkpoint."""
-    names = [f"model.ckpt-{each}" for each in _up_to(folder, step)]
+    names = [f"model.ckpt-{each}" for each in steps(folder, step)]
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
     with atomic_write(folder / "checkpoint") as (draft,):
         draft.write_text("\n".join(lines) + "\n")
@@ -217,61 +174,12 @@ def tidy(folder: Path, keep: int = 1000) -> None:
     folder = Path(folder)
     for path in folder.glob(".saving-*"):
         shutil.rmtree(path, ignore_errors=True)
-    for path in [*folder.glob(f"model.ckpt-*{_DATA}"), *folder.glob(f"model.ckpt-*{_SUMS}")]:
-        if not Path(str(path).removesuffix(_DATA).removesuffix(_SUMS) + INDEX).exists():
+    for path in [*folder.glob(f"model.ckpt-*{DATA}"), *folder.glob(f"model.ckpt-*{SUMS}")]:
+        if not Path(str(path).removesuffix(DATA).removesuffix(SUMS) + INDEX).exists():
             path.unlink()
     if found := steps(folder):
         _prune(folder, found[-1], keep)
         _write_state_file(folder, found[-1])
-
-
-def read(checkpoint: str) -> Arrays:
-    """The arrays of a checkpoint by name: one of ours, one of 2017, or the weights of a pretrained network.
-
-    Args:
-        checkpoint: its prefix, `…/model.ckpt-STEP`, or `…/weights.npz` in a folder in the form of `pretrained/NAME`.
-
-    Raises:
-        MissingCheckpoint: there is no such checkpoint.
-        DamagedCheckpoint: it is cut short or does not fit its checksum.
-    """
-    path = Path(checkpoint)
-    if path.name == pretrained.WEIGHTS:
-        try:
-            return pretrained.read_weights(path.parent)
-        except ValueError as error:
-            raise DamagedCheckpoint(str(error)) from None
-    if not Path(checkpoint + INDEX).is_file():
-        raise MissingCheckpoint(f"There is no checkpoint {checkpoint} ({checkpoint}{INDEX} does not exist).")
-    try:
-        if (sums := Path(checkpoint + _SUMS)).is_file():
-            for line in sums.read_text(encoding="utf-8").splitlines():
-                digest, _, name = line.partition("  ")
-                if not line.startswith("#") and _sha256(path.with_name(name)) != digest:
-                    raise _damaged(checkpoint, f"{name} does not fit its checksum")
-        if _PLAIN.fullmatch(checkpoint):
-            return _read_bundle(checkpoint)
-        with tempfile.TemporaryDirectory() as folder:
-            for file in path.parent.iterdir():
-                if file.name.startswith(f"{path.name}."):
-                    link = f"{folder}/model.ckpt{file.name.removeprefix(path.name)}"
-                    os.symlink(file.absolute(), link)
-            return _read_bundle(f"{folder}/model.ckpt")
-    except (tf.errors.OpError, FileNotFoundError, UnicodeDecodeError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        if not Path(checkpoint + INDEX).is_file():
-            raise MissingCheckpoint(f"The checkpoint {checkpoint} was deleted while it was read.") from None
-        raise _damaged(checkpoint, getattr(error, "message", None) or str(error)) from None
-
-
-def _read_bundle(checkpoint: str) -> Arrays:
-    reader = tf.train.load_checkpoint(checkpoint)
-    return {name: np.asarray(reader.get_tensor(name)) for name in reader.get_variable_to_shape_map()}
-
-
-def _damaged(checkpoint: str, reason: str) -> DamagedCheckpoint:
-    return DamagedCheckpoint(f"The checkpoint {checkpoint} is cut short or damaged: {reason}.")
 
 
 def restore(checkpoint: str, model: Classifier, optimizer=None, averaged: bool = True) -> int:
@@ -313,12 +221,11 @@ def restore(checkpoint: str, model: Classifier, optimizer=None, averaged: bool =
                 f"{list(variable.shape)} here. Check --model, --dataset and --hparams_override."
             )
         if value.dtype != np.dtype(variable.dtype):
-            raise _damaged(checkpoint, f"{name} is {value.dtype} and should be {variable.dtype}")
+            raise damaged(checkpoint, f"{name} is {value.dtype} and should be {variable.dtype}")
         values[name] = value
-    _check_whole(checkpoint, arrays, set(variables) - set(weights))
     step = _step(checkpoint, arrays)
     if broken := _not_finite(values):
-        raise _damaged(checkpoint, f"{broken} holds numbers that are not finite")
+        raise damaged(checkpoint, f"{broken} holds numbers that are not finite")
     for name, value in values.items():
         variables[name].assign(value)
     if optimizer is not None and _adam(optimizer).iterations.path not in values:
@@ -326,31 +233,18 @@ def restore(checkpoint: str, model: Classifier, optimizer=None, averaged: bool =
     return step
 
 
-def _check_whole(checkpoint: str, arrays: Arrays, names: set[str]) -> None:
-    """Raises DamagedCheckpoint if only some of Adam's slots, or of another group of variables, are there."""
-    groups: dict[str, set[str]] = {}
-    for name in names:
-        ending = re.search(rf"/(Adam)(_1)?$|({_AVERAGE})$", name)
-        kind = (ending[1] or ending[3]) if ending else re.split("/|_[0-9]", name)[0]  # loss_scale, random_state
-        groups.setdefault(kind, set()).add(name)
-    for group in groups.values():
-        missing = sorted(group - set(arrays))
-        if missing and len(missing) < len(group):
-            raise _damaged(checkpoint, f"{missing[0]} is not in it, unlike {min(group & set(arrays))}")
-
-
 def _step(checkpoint: str, arrays: Arrays) -> int:
     """The number of training steps, checked against the name of the checkpoint if a run of ours wrote it."""
     path = Path(checkpoint)
-    name = _OUR_NAME.fullmatch(path.name) if (path.parent / "config.json").exists() else None
+    name = OUR_NAME.fullmatch(path.name) if (path.parent / "config.json").exists() else None
     value = arrays.get("global_step")
     if value is None and not name:
         return 0  # a checkpoint from 2017 without training state
     # The code of 2017 counted in float32.
     if value is None or value.shape != () or value.dtype.kind not in "if" or value < 0 or value != np.floor(value):
-        raise _damaged(checkpoint, f"its global_step is {value}, no whole number")
+        raise damaged(checkpoint, f"its global_step is {value}, no whole number")
     if name and int(value) != int(name[1]):
-        raise _damaged(checkpoint, f"its global_step is {int(value)}")
+        raise damaged(checkpoint, f"its global_step is {int(value)}")
     return int(value)
 
 
@@ -385,22 +279,22 @@ def restore_latest(folder: Path, model: Classifier, optimizer, say=print) -> int
     Raises:
         CheckpointError: all checkpoints are damaged, or the newest good one is of another network.
     """
-    damaged: dict[int, DamagedCheckpoint] = {}
+    bad_ones: dict[int, DamagedCheckpoint] = {}
     for step in reversed(steps(folder)):
         try:
             restored = restore(prefix(folder, step), model, optimizer)
         except DamagedCheckpoint as error:
-            damaged[step] = error
+            bad_ones[step] = error
             continue
-        for bad, reason in damaged.items():
+        for bad, reason in bad_ones.items():
             say(f"{reason} It was renamed to damaged-model.ckpt-{bad}, and the checkpoint before it is used.")
             for path in reversed(files(prefix(folder, bad))):  # the index first: without it there is no checkpoint
                 if path.exists():
                     path.replace(path.with_name(f"damaged-{path.name}"))
         return restored
-    if damaged:
+    if bad_ones:
         raise CheckpointError(
-            f"None of the {len(damaged)} checkpoints in {folder} can be read; nothing was changed. "
-            f"The newest: {damaged[max(damaged)]} Restore one from a backup, or give another --summary_dir."
+            f"None of the {len(bad_ones)} checkpoints in {folder} can be read; nothing was changed. "
+            f"The newest: {bad_ones[max(bad_ones)]} Restore one from a backup, or give another --summary_dir."
         )
     return 0

@@ -177,7 +177,6 @@ def spoilt(value, number):
 
 
 ODD = {
-    "a slot is missing": lambda old: {"conv1/weights/Adam_1": None},
     "a step below 0": lambda old: {"global_step": np.int64(-2)},
     "several steps": lambda old: {"global_step": np.array([2, 2])},
     "a step that is no whole number": lambda old: {"global_step": np.float32(2.5)},

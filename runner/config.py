@@ -82,6 +82,8 @@ class NetworkConfig:
             module.__name__: module.__version__ for module in (tensorflow, keras, numpy)
         }
         own = {name: getattr(self, name) for name in _NETWORK}
+        for name in ("preset", "hparams_override"):  # what a resumed run leaves out, its first command gave
+            own[name] = flags.get(name) if flags.get(name) is not None else self.flags.get(name)
         data = {"examples": len(split), "checksum": split.checksum()}
         return replace(self.for_data(split), flags={**flags, **own}, versions=versions, git_commit=_git_commit(),
                        data=data, statistics=tuple(split.statistics))  # fmt: skip

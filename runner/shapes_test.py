@@ -4,8 +4,7 @@ import pytest
 
 from models import make_model
 from models.hparams import HParams
-from runner.checkpoints import DamagedCheckpoint
-from runner.shapes import infer, read
+from runner.shapes import infer
 
 
 def shapes_of(model, image_shape, classes, override=""):
@@ -43,9 +42,3 @@ def test_baselines_are_told_apart():
 @pytest.mark.parametrize("shapes", [{}, {"w": (3,)}, {"conv1/weights": (3,), "capsule2/biases": (1, 2, 3)}])
 def test_nothing_follows_from_other_shapes(shapes):
     assert infer(shapes).model is None
-
-
-def test_a_damaged_checkpoint_is_named(tmp_path):
-    (tmp_path / "model.ckpt-1.index").write_bytes(b"damaged")
-    with pytest.raises(DamagedCheckpoint, match="model.ckpt-1 is cut short or damaged"):
-        read(str(tmp_path / "model.ckpt-1"))

@@ -13,7 +13,7 @@ from input_data.progress import say
 from runner.flags import UserError
 
 # Errors from file systems without locks, such as Lustre and some network drives.
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
+_NO_LOCKS = {None, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class Stop:
@@ -70,7 +70,7 @@ class Lock:
                 f"Another job ({holder}) is running in {folder}. Wait for it, stop it, or give another --summary_dir."
             ) from None
         except (NotImplementedError, OSError) as error:
-            if not _means_no_locks(error):
+            if getattr(error, "errno", None) not in _NO_LOCKS:
                 raise
             say(f"The file system of {folder} has no locks: make sure that no other job runs in this folder.")
             return
@@ -92,9 +92,7 @@ def is_locked(folder: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
-    except (NotImplementedError, OSError) as error:
-        if not _means_no_locks(error) and not isinstance(error, PermissionError):
-            raise
+    except (NotImplementedError, OSError):
         return False
     lock.release()
     return False
@@ -103,7 +101,3 @@ def is_locked(folder: Path) -> bool:
 def _file_lock(path: Path) -> FileLock:
     # No fallback to a soft lock, a plain file that would remain after a job was killed.
     return FileLock(path, thread_local=False, fallback_to_soft=False)
-
-
-def _means_no_locks(error: Exception) -> bool:
-    return isinstance(error, NotImplementedError) or getattr(error, "errno", None) in _NO_LOCKS

@@ -14,23 +14,20 @@ import keras
 import numpy as np
 
 from input_data import Split, open_split, training_batches
-from input_data.formats.files import atomic_write
 from input_data.progress import Progress, say
 from models.classifier import Classifier
 from models.optimizer import make_optimizer
-from runner import checkpoints, own_model, results
-from runner import config as saved_config
+from runner import beginning, checkpoints, results
 from runner.config import NetworkConfig
 from runner.devices import LOST, Machines, connect, in_use, lost, machines_in_tf_config, show_devices
 from runner.evaluate import download_data, draw, make_folder, run_network, set_precision, write_predictions
 from runner.evaluation import Result
 from runner.flags import UserError
-from runner.loader import Data, build, describe
-from runner.naming import resolve
+from runner.loader import Data, build
 from runner.run_config import RunConfig, flag_lines
 from runner.steps import PendingMetrics, check_xla, make_evaluation_step, make_train_step
-from runner.stopping import Lock, Stop, is_locked
-from runner.summaries import TrainSummaries, write_hparams
+from runner.stopping import Stop, is_locked
+from runner.summaries import TrainSummaries
 
 
 def train_trials(flags: RunConfig) -> int:
@@ -99,16 +96,16 @@ def train(flags: RunConfig) -> tuple[int, Result | None]:
     # 2. Data: what is wrong with them is said before hours of training, for the test split as well.
     download_data(flags)
     data = Data(flags.data_dir, flags.split_name(training=False), flags.num_pairs)
-    begun, first = _begin(flags, data)
+    begun, first = beginning.begin(flags, data)
     split = open_split(begun.dataset, flags.split_name(True), flags.data_dir, begun.options(flags.num_pairs))
     if split.note:
         say(split.note)
     saved = begun.for_run(asdict(flags), split)
     test = data.for_network(saved)
-    machines.check_same(_common_facts(flags, saved, machines))
+    machines.check_same(beginning.common_facts(flags, saved, machines))
 
     # 3. The folder: it is ours alone, and holds this run or none. Nothing was written until here.
-    lock = _claim_folder(flags, saved, chief)
+    lock = beginning.claim_folder(flags, saved, chief)
 
     # 4. Weights: the newest good checkpoint, else --checkpoint, else the seed.
     with strategy.scope():
@@ -125,7 +122,7 @@ def train(flags: RunConfig) -> tuple[int, Result | None]:
         checkpoints.tidy(flags.train_dir, flags.max_to_keep)
         if not resumed:
             results.begin(flags.test_dir)
-        _write_config(flags, saved)
+        beginning.write_config(flags, saved)
     if start:
         say(f"Resuming at step {start} of {flags.max_steps}")
 
@@ -162,68 +159,6 @@ def train(flags: RunConfig) -> tuple[int, Result | None]:
     return 0, result
 
 
-def _begin(flags: RunConfig, data: Data) -> tuple[NetworkConfig, str | None]:
-    """The network to train, and the checkpoint to begin with, which a run that has checkpoints does not need.
-
-    What the flags leave open is as in the run's config.json, else as in that of the checkpoint, else the default.
-    """
-    found = checkpoints.steps(flags.train_dir)
-    old = saved_config.read(flags.train_dir) if found else None
-    first = None
-    if flags.checkpoint:
-        try:
-            first = resolve(flags.checkpoint, flags.root)
-        except checkpoints.MissingCheckpoint:
-            if not found:
-                raise
-    is_own = bool(found and first) and Path(str(first)).absolute().is_relative_to(flags.root.absolute())
-    if is_own and (step := checkpoints.step_of(str(first))) < found[-1]:
-        raise UserError(
-            f"--checkpoint={flags.checkpoint} is of step {step}, and {flags.train_dir} has later checkpoints, up to "
-            f"step {found[-1]}. To go back, remove these, or start from it in another --summary_dir."
-        )
-    if first and not found and (step := checkpoints.step_of(first)) >= flags.max_steps:
-        raise UserError(
-            f"{first} has {step} steps already, and --max_steps={flags.max_steps} counts from the start. "
-            f"For 1000 steps more, give --max_steps={step + 1000}."
-        )
-    if first and not found:
-        # A new run may have other data than the checkpoint, so a flag does not contradict its config here.
-        old = saved_config.read(Path(first).parent) or describe(first, flags, data)
-        old = replace(old, statistics=())
-    begun = replace(old or NetworkConfig(), statistics=()).with_flags(flags)
-    if own_model.is_own(begun.model):
-        model = own_model.locate(begun.model)
-        begun = replace(begun, flags={**begun.flags, "model": model}, model_sha256=own_model.checksum(model))
-    return begun, None if found else first
-
-
-def _claim_folder(flags: RunConfig, saved: NetworkConfig, chief: bool) -> Lock | None:
-    """Creates the run's folder and checks that a run in it is this one; the chief also locks it."""
-    make_folder(flags.train_dir)
-    results.read(flags.test_dir)  # reports a damaged table before the training and not after it
-    if not chief:
-        return None
-    lock = Lock(flags.train_dir)
-    old = saved_config.read(flags.train_dir) if checkpoints.steps(flags.train_dir) else None
-    if old and (different := saved_config.conflicts(old.values(), saved.values(), saved.identity())):
-        raise UserError(
-            f"The run in {flags.train_dir} differs: {saved_config.in_words(different)}. "
-            "Resume it with the same flags, or give another --summary_dir."
-        )
-    if old and old.model_sha256 != saved.model_sha256:
-        say(f"{saved.model.rpartition(':')[0]} has changed since this run began.")
-    return lock
-
-
-def _common_facts(flags: RunConfig, saved: NetworkConfig, machines: Machines) -> dict:
-    """What all machines of a job must have in common, by name."""
-    values, names = saved.values(), ("max_steps", "save_step", "eval_every", "steps_per_call", "xla")
-    versions = {name: saved.versions[name] for name in ("tensorflow", "keras")}
-    common = {name: values[name] for name in saved.identity()} | {name: getattr(flags, name) for name in names}
-    return common | versions | {"model_sha256": saved.model_sha256, "devices of a machine": machines.local}
-
-
 def _make_network(flags: RunConfig, saved: NetworkConfig) -> tuple[Classifier, keras.optimizers.Optimizer]:
     """A network with fresh weights from the run's seed, and its optimizer."""
     keras.utils.set_random_seed(flags.seed)
@@ -252,14 +187,6 @@ def _make_up_evaluations(flags: RunConfig, model: Classifier, run_batch: Callabl
             result = run_network(flags, run_batch, test, f"Step {step}, whose evaluation was cut off")
             weights = checkpoints.weights_of(prefix, averaged=True)
             results.record(flags.test_dir, prefix, step, flags.part, result, weights)
-
-
-def _write_config(flags: RunConfig, saved: NetworkConfig) -> None:
-    """Writes the run's config: config.json for the programs, flags.txt for --flagfile, hparams for TensorBoard."""
-    saved_config.write(flags.train_dir, saved)
-    with atomic_write(flags.train_dir / "flags.txt") as (draft,):
-        draft.write_text(flag_lines(dict(saved.flags)), encoding="utf-8", errors="surrogateescape")
-    write_hparams(flags.root, saved)
 
 
 def _say_what_next(flags: RunConfig) -> None:
