@@ -187,17 +187,6 @@ def test_make_serves_the_page_and_writes_one_of_each_network_that_ships():
     assert make("page-files", "false").returncode  # a failure is not passed over
 
 
-def test_a_checkpoint_without_config_is_what_its_shapes_say(runs, capsys, tmp_path):
-    for path in (runs / "single/train").glob("model.ckpt-2.*"):
-        shutil.copy(path, tmp_path)
-    flags = [f"--checkpoint={tmp_path}/model.ckpt-2", "--eval_size=100", f"--out={tmp_path}/pictures"]
-    code, out = run(capsys, *flags)
-    assert code == 0 and "10 classes, images of 28x28x1, num_prime_capsules=1, conv_channels=4" in out
-    run(capsys, f"--checkpoint={runs}/single/train/model.ckpt-2", "--eval_size=100", f"--out={tmp_path}/known")
-    drawn = (tmp_path / "pictures/dimensions-7.png").read_bytes()
-    assert drawn == (tmp_path / "known/dimensions-7.png").read_bytes()
-
-
 def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, monkeypatch):
     checkpoint = f"--checkpoint={runs}/single/train/model.ckpt-2"
     for part, array in (("images-idx3", np.zeros((6, 20, 20), np.uint8)), ("labels-idx1", np.zeros(6, np.uint8))):

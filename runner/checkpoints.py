@@ -106,9 +106,6 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
 
     Returns:
         The checkpoint's prefix.
-
-    Raises:
-        CheckpointError: the weights are not finite, or they could not be written (a full disk).
     """
     adam = _adam(optimizer)
     tensors = {name: variable.numpy() for name, variable in state(model, optimizer).items()}
@@ -195,11 +192,6 @@ def restore(checkpoint: str, model: Classifier, optimizer=None, averaged: bool =
 
     Returns:
         The number of training steps of the checkpoint.
-
-    Raises:
-        CheckpointError: it is of another network; the message names the variable and both shapes.
-        MissingCheckpoint: there is no such checkpoint.
-        DamagedCheckpoint: it is cut short or corrupted, lacks some of the saved variables, or is not finite.
     """
     arrays = read(checkpoint)
     weights = model.named_variables()
@@ -275,9 +267,6 @@ def restore_latest(folder: Path, model: Classifier, optimizer, say=print) -> int
 
     Returns:
         Its step; 0 if there is no checkpoint.
-
-    Raises:
-        CheckpointError: all checkpoints are damaged, or the newest good one is of another network.
     """
     bad_ones: dict[int, DamagedCheckpoint] = {}
     for step in reversed(steps(folder)):

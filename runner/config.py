@@ -135,11 +135,7 @@ def write(folder: Path, config: NetworkConfig) -> None:
 
 
 def read(folder: Path) -> NetworkConfig | None:
-    """The config in a folder; None if there is none. A field that an older version did not write has its default.
-
-    Raises:
-        UserError: it is damaged or of another version; the message names the file.
-    """
+    """The config in a folder; None if there is none. A field that an older version did not write has its default."""
     path = Path(folder) / _NAME
     if not path.is_file():
         return None

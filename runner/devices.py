@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,6 @@ def show_devices(gpus: str | None, gpu_memory: int | None, most: int | None = No
         gpus: "cpu", numbers such as "0,1", or None for all.
         gpu_memory: MiB of each GPU that this process may take; None: as needed.
         most: the number of GPUs to use at most; None: any.
-
-    Raises:
-        UserError: a GPU does not exist.
     """
     visible = devices = tf.config.list_physical_devices("GPU")
     if not devices and gpus != "cpu" and Path("/proc/driver/nvidia/version").exists():
@@ -78,11 +76,7 @@ class Machines:
         return self.strategy.num_replicas_in_sync // len(self.names)
 
     def gather(self, values: np.ndarray) -> np.ndarray:
-        """The numbers, int32 [n], of all machines one after another. All machines must call it equally often.
-
-        Raises:
-            ConnectionError: a machine has stopped.
-        """
+        """The numbers, int32 [n], of all machines one after another. All machines must call it equally often."""
         if len(self.names) == 1:
             return values
         try:
@@ -139,7 +133,7 @@ class Machines:
 
 def lost(error: Exception) -> ConnectionError:
     """The error for a machine that has stopped."""
-    reason = one_line(getattr(error, "message", str(error)))[:150]
+    reason = re.sub(r"\{\{.*?\}\} ?", "", one_line(getattr(error, "message", str(error))))[:150]
     return ConnectionError(
         f"Another machine of the job stopped answering ({reason}). "
         "Start the same command on all machines again: it resumes from the last checkpoint."
@@ -151,10 +145,6 @@ def connect(num_gpus: int) -> Machines:
     """The devices for `--num_gpus`, and the machines in TF_CONFIG if it names several.
 
     Without GPUs the devices are the logical CPUs, so that the same code can be tried anywhere.
-
-    Raises:
-        UserError: there are fewer devices than requested, or TF_CONFIG is not as TensorFlow expects.
-        ConnectionError: a machine could not be reached, or this machine's port is taken.
     """
     names, number = _read_tf_config(os.environ.get("TF_CONFIG", ""))
     if len(names) > 1:

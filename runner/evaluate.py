@@ -36,12 +36,7 @@ def set_precision(precision: str) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Creates a folder for a job's output.
-
-    Raises:
-        UserError: TensorFlow cannot use its name.
-        OSError: it cannot be written to.
-    """
+    """Creates a folder for a job's output."""
     try:
         str(folder).encode()
     except UnicodeEncodeError:

@@ -1,14 +1,13 @@
 """Loads a network from a checkpoint as its `config.json` describes it, or by flags where there is no config."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from input_data import Options, Split, open_split
 from input_data.progress import say
 from models import make_model
 from models.classifier import Classifier
-from models.hparams import HParams
-from runner import checkpoints, config, own_model, shapes
+from runner import checkpoints, config, own_model
 from runner.config import NetworkConfig
 from runner.flags import UserError, user_errors
 from runner.naming import resolve
@@ -84,21 +83,18 @@ class Data:
 
 
 def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
-    """Describes the network of a checkpoint from the `config.json` beside it, or else from its shapes and the flags.
+    """Describes the network of a checkpoint from the `config.json` beside it, or else from the flags and the data.
 
     Args:
         checkpoint: its prefix, `…/model.ckpt-STEP`.
-        flags: hparams to change; without a config, also what the shapes leave open.
-        data: the source of class names if there is no config.
-
-    Raises:
-        UserError: the config is damaged, or flags contradict it.
-        CheckpointError: the checkpoint is damaged.
+        flags: hparams to change; without a config, the whole network.
+        data: the source of image size and class names if there is no config.
     """
     folder = Path(checkpoint).parent
     saved = config.read(folder)
-    if saved is None:
-        return _describe_by_shapes(checkpoint, flags, data)
+    if saved is None:  # a checkpoint of 2017
+        asked = NetworkConfig().with_flags(flags)
+        return asked.for_data(data.open(asked))
     network = saved.with_flags(flags)
     if network.hparams != saved.hparams:
         say(f"The hparams are those of {folder}/config.json, except for those given by flags")
@@ -108,26 +104,6 @@ def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
             "Leave the flag out: the config describes the network."
         )
     return network
-
-
-def _describe_by_shapes(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
-    own = {name: value.shape for name, value in checkpoints.read(checkpoint).items()}
-    inferred = shapes.infer(own)
-    model = flags.model or inferred.model or "capsule"
-    asked = NetworkConfig().with_flags(replace(flags, model=model, preset=None, hparams_override=None))
-    split = data.open(asked)
-    rows, columns, depth = split.info.image_shape
-    inferred = shapes.infer(own, rows if rows == columns else None)
-    if inferred.model:
-        say(f"There is no config.json beside {checkpoint}. Its shapes imply: {inferred.words()}")
-    hparams = HParams(**(inferred.hparams if inferred.model == model else {}))
-    described = replace(asked, hparams=hparams).with_flags(flags).for_data(split)
-    if inferred.depth not in (None, depth) or inferred.num_classes not in (None, split.info.num_classes):
-        raise UserError(
-            f"{checkpoint} is a network for {inferred.num_classes} classes and images of depth {inferred.depth}; "
-            f"{split.info.name} has {split.info.num_classes} classes and depth {depth}. Check --dataset."
-        )
-    return replace(described, image_shape=(inferred.size, inferred.size, depth)) if inferred.size else described
 
 
 def build(saved: NetworkConfig) -> Classifier:
@@ -151,10 +127,6 @@ def load(
         data: see `describe`.
         run: the run that the names `latest` and `best` refer to.
         averaged: see `checkpoints.restore`.
-
-    Raises:
-        CheckpointError: the checkpoint does not exist, is damaged, or is of another network.
-        UserError: the config is damaged, or flags contradict it.
     """
     prefix = resolve(checkpoint, run)
     return load_described(prefix, describe(prefix, flags, data or Data(None)), averaged)

@@ -40,11 +40,7 @@ def checksum(model: str) -> str:
 
 
 def make(model: str, image_shape: tuple[int, ...], num_classes: int, hparams: HParams) -> Classifier:
-    """The network with fresh weights.
-
-    Raises:
-        UserError: the file cannot be read or has no such class, or the network does not give logits.
-    """
+    """The network with fresh weights."""
     where, _, kind = model.rpartition(":")
     checksum(model)  # says if the file is missing
     folder, name = str(Path(where).parent), f"own_model_{Path(where).stem}"
@@ -68,11 +64,7 @@ def make(model: str, image_shape: tuple[int, ...], num_classes: int, hparams: HP
 
 
 def variables_by_path(network: keras.Model) -> dict:
-    """Weights by their paths in Keras. The numbers that Keras appends to names count within this network, not process.
-
-    Raises:
-        UserError: two weights have the same path.
-    """
+    """Weights by their paths in Keras, in which the numbers that Keras appends to names count within this network."""
     local: dict[str, str] = {}
     used: Counter[str] = Counter()
     for part in (part for variable in network.weights for part in variable.path.split("/")[:-1]):

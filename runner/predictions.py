@@ -27,9 +27,6 @@ def write(
         predictions: int [n, num_targets], largest logit first.
         labels: int [n, num_targets], or None if there are no labels.
         names: names of the examples; None: their numbers.
-
-    Raises:
-        UserError: the file has another ending, or the path is a folder.
     """
     ending = path.suffix.lower()
     if ending not in (".npz", ".csv"):

@@ -56,12 +56,7 @@ _TYPES: dict[str, type] = get_type_hints(Row)
 
 
 def read(folder: Path, table: str = TABLE) -> list[Row]:
-    """The rows of a folder's table; empty if there is no table. Older tables lack the last columns.
-
-    Raises:
-        UserError: the table is damaged, or a spreadsheet has changed its format; the message names the file and the
-            line.
-    """
+    """The rows of a folder's table; empty if there is no table. Older tables lack the last columns."""
     path, rows = Path(folder) / table, []
     if not path.is_file():
         return []

@@ -48,11 +48,7 @@ class NetworkFlags:
 
 @dataclass(frozen=True)
 class RunConfig(NetworkFlags):
-    """The flags of a run. They never change, and creating the config has no side effects.
-
-    Raises:
-        UserError: flags that contradict one another.
-    """
+    """The flags of a run. They never change, and creating the config has no side effects."""
 
     summary_dir: str | None = flag(
         None, "folder for checkpoints (train/) and results (test/) (default: runs/default)", _WHAT, path=True

@@ -10,11 +10,7 @@ from runner.flags import UserError
 
 
 def use_tensorflow() -> None:
-    """Makes TensorFlow Keras' backend in this process and overrides what the user's environment and files say.
-
-    Raises:
-        UserError: this process has already imported Keras with another backend, or a setting stops the import.
-    """
+    """Makes TensorFlow Keras' backend in this process and overrides what the user's environment and files say."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A notebook's kernel hands its backend to every program it starts, and Keras imports Matplotlib.
     os.environ["MPLBACKEND"] = "Agg"

@@ -121,11 +121,7 @@ class PendingMetrics:
         self._pending.append((step, metrics))
 
     def read(self) -> dict[int, dict[str, float]]:
-        """The metrics of the steps since the last call, by step. Waits for the device.
-
-        Raises:
-            UserError: the loss of a step is NaN or infinite; the message names the first such step.
-        """
+        """The metrics of the steps since the last call, by step. Waits for the device."""
         if not self._pending:
             return {}
         names = list(self._pending[0][1])

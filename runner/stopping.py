@@ -54,9 +54,6 @@ class Lock:
 
     Args:
         folder: `summary_dir/train`, or `summary_dir/test` for a process that watches.
-
-    Raises:
-        UserError: another process holds the lock; the message names it.
     """
 
     def __init__(self, folder: Path):
