@@ -193,8 +193,9 @@ def exit_code(program: str, job: Callable[[], int]) -> int:
         print("\nInterrupted.", file=sys.stderr)
         return 130
     except Exception as error:
-        tensorflow = sys.modules.get("tensorflow")
-        if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        # TensorFlow's words for what is no bug: too little memory or disk, no permission, a machine that has stopped.
+        names = ("ResourceExhaustedError", "PermissionDeniedError", "UnavailableError", "AbortedError")
+        if type(error).__name__ not in names:
             raise
-        print(f"{program}: error: {one_line(error.message or str(error))}", file=sys.stderr)
+        print(f"{program}: error: {one_line(getattr(error, 'message', str(error)))}", file=sys.stderr)
         return 1

@@ -28,76 +28,54 @@ Weight = tuple[str, np.ndarray]  # a name and its values
 
 
 def read(path: Path) -> dict[str, list[Weight]]:
-    """The weights of the network (CapsNet) and of its decoder (Generator), with their names, in the file's order.
-
-    Raises:
-        UserError: the file is not of this kind.
-    """
+    """The weights of the network (CapsNet) and of its decoder (Generator), with their names, in the file's order."""
     import h5py
 
     def names(group: Any, attribute: str) -> list[str]:
         """The text in an attribute, or in attribute0, attribute1, … into which Keras 2 splits a long one."""
-        pieces = sorted(
-            (each for each in group.attrs if each.rstrip("0123456789") == attribute), key=lambda x: (len(x), x)
-        )
-        return [
-            name.decode() if isinstance(name, bytes) else str(name) for each in pieces for name in group.attrs[each]
-        ]
-
-    def weights(root: Any, layers: list[str]) -> list[Weight]:
-        pairs = [(layer, name) for layer in layers for name in names(root[layer], "weight_names")]
-        return [(name.split(":")[0], np.asarray(root[layer][name], np.float32)) for layer, name in pairs]
+        pieces = [each for each in group.attrs if each.rstrip("0123456789") == attribute]
+        found = [name for each in sorted(pieces, key=lambda each: (len(each), each)) for name in group.attrs[each]]
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in found]
 
     try:
         with h5py.File(path, "r") as file:
             root: Any = file.get("model_weights", file)
-            layers = names(root, "layer_names")
-            network = [name for name in layers if name in ("CapsNet", "Efficient_CapsNet")]
-            groups = {
-                "CapsNet": weights(root, network or [name for name in layers if name != "Generator"]),
-                "Generator": weights(root, [name for name in layers if name == "Generator"]),
-            }
+            layers = [name for name in names(root, "layer_names") if name != "Generator"]
+            network = [name for name in layers if name in ("CapsNet", "Efficient_CapsNet")] or layers
+            return {
+                kind: [(name.split(":")[0], np.asarray(root[layer][name], np.float32))
+                       for layer in groups for name in names(root[layer], "weight_names")]
+                for kind, groups in (("CapsNet", network), ("Generator", ["Generator"] if "Generator" in root else []))
+            }  # fmt: skip
     except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as a file of weights: {error}") from None
-    if not groups["CapsNet"]:
-        raise UserError(
-            f"{path} has no weights in the form of Keras 2, with layer_names and weight_names. "
-            "Give a .h5 file of Efficient-CapsNet's authors."
-        )
-    return groups
+        raise UserError(f"{path} cannot be read as a file of weights of Keras 2: {error}") from None
 
 
 def fill(model, groups: dict[str, list[Weight]]) -> None:
-    """Sets the weights of a network, or none if one does not fit. Weights of one kind come in the order of the layers.
-
-    Raises:
-        UserError: the weights are of another network.
-    """
-    named, values, used = model.named_variables(), {}, set()
-    for name, variable in named.items():
+    """Sets the weights of a network, or none if one does not fit; those of one kind come in the order of the layers."""
+    left = {group: list(weights) for group, weights in groups.items()}
+    values = {}
+    for name, variable in model.named_variables().items():
         layer, kind = name.rsplit("/", 1)
         group = "Generator" if layer.startswith("recons/") else "CapsNet"
         kinds = {"weights": "W", "biases": "b"} if layer == "classes" else {"weights": "kernel", "biases": "bias"}
-        kind = kinds.get(kind, kind)
-        given = [i for i, (each, _) in enumerate(groups[group]) if each.split("/")[-1] == kind]
-        place = next((i for i in given if (group, i) not in used), None)
+        place = next(
+            (i for i, (each, _) in enumerate(left[group]) if each.split("/")[-1] == kinds.get(kind, kind)), None
+        )
         if place is None:
-            raise UserError(f"The file has {len(given)} weights called {kind}, too few for {name}.")
-        used.add((group, place))
-        value = groups[group][place][1]
-        if kind == "W" and value.ndim == 4:  # [out, in, atoms_in, atoms]
-            value = value.transpose(1, 2, 0, 3).reshape(*value.shape[1:3], -1)  # [in, atoms_in, out·atoms]
-        if kind == "b" and value.ndim == 3:
-            value = value[..., 0]
-        if value.shape != tuple(variable.shape):
-            raise UserError(f"{name} should be numbers {list(variable.shape)}. Received: {list(value.shape)}")
-        if not np.isfinite(value).all():
-            raise UserError(f"{name} should be finite numbers. Received NaN or infinite ones.")
+            raise UserError(f"The file has no weights for {name}.")
+        value = left[group].pop(place)[1]
+        if layer == "classes":  # [out, in, atoms_in, atoms] → [in, atoms_in, out·atoms]; [out, atoms, 1] → [out, atoms]
+            value = (
+                value.transpose(1, 2, 0, 3).reshape(*value.shape[1:3], -1) if value.ndim == 4 else np.squeeze(value, -1)
+            )
+        if value.shape != tuple(variable.shape) or not np.isfinite(value).all():
+            raise UserError(f"{name} should be finite numbers {list(variable.shape)}. Received: {list(value.shape)}")
         values[name] = value
-    if (received := sum(map(len, groups.values()))) > len(values):
-        raise UserError(f"The file should have the {len(values)} weights of the network. Received: {received}")
+    if rest := sum(map(len, left.values())):
+        raise UserError(f"The file has {rest} weights too many.")
     for name, value in values.items():
-        named[name].assign(value)
+        model.named_variables()[name].assign(value)
 
 
 def convert(path: Path, folder: Path, dataset: str) -> str:

@@ -27,10 +27,7 @@ _DECODER_BITS = 8  # of a float16's ten bits of mantissa: a file is 8 % smaller,
 
 @dataclass(frozen=True)
 class Rounded:
-    """The weights to write, the results on the test split before and after, and how many predictions changed.
-
-    `changed_by_half` is that number if all weights were float16.
-    """
+    """The weights to write, the results on the test split before and after, and how many predictions changed."""
 
     weights: dict[str, np.ndarray]
     before: Any
