@@ -62,6 +62,7 @@ def claim_folder(flags: RunConfig, saved: NetworkConfig, chief: bool) -> Lock | 
     lock = Lock(flags.train_dir)
     old = config.read(flags.train_dir) if checkpoints.steps(flags.train_dir) else None
     if old and (different := config.conflicts(old.values(), saved.values(), saved.identity())):
+        lock.release()
         raise UserError(
             f"The run in {flags.train_dir} differs: {config.in_words(different)}. "
             "Resume it with the same flags, or give another --summary_dir."
