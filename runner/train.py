@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -65,8 +66,9 @@ class Training:
         split: the training split.
         model: the network.
         optimizer: the optimizer, built on the network's variables.
-        evaluate: a function that evaluates the network at a step.
+        evaluate: a function that evaluates the network at a step, and takes which weights.
         minutes: of training before.
+        averaged: a context in which the network has its averaged weights.
     """
 
     flags: RunConfig
@@ -74,8 +76,9 @@ class Training:
     split: Split
     model: Classifier
     optimizer: keras.optimizers.Optimizer
-    evaluate: Callable[[int], Result]
+    evaluate: Callable[..., Result]
     minutes: float = 0.0
+    averaged: Any = None
 
 
 def train(flags: RunConfig) -> tuple[int, Result | None]:
@@ -87,11 +90,9 @@ def train(flags: RunConfig) -> tuple[int, Result | None]:
     # 1. Devices: everything after this may be put on them, and TensorFlow waits here for the other machines.
     show_devices(flags.gpus, flags.gpu_memory, flags.num_gpus if machines_in_tf_config() > 1 else None)
     machines = connect(flags.num_gpus)
-    chief, strategy = machines.number == 0, machines.strategy
-    if flags.batch_size % strategy.num_replicas_in_sync:
-        raise UserError(
-            f"--batch_size={flags.batch_size} is not divisible by the {strategy.num_replicas_in_sync} devices."
-        )
+    chief, devices = machines.number == 0, machines.strategy.num_replicas_in_sync
+    if flags.batch_size % devices:
+        raise UserError(f"--batch_size={flags.batch_size} is not divisible by the {devices} devices.")
 
     # 2. Data: what is wrong with them is said before hours of training, for the test split as well.
     download_data(flags)
@@ -107,26 +108,55 @@ def train(flags: RunConfig) -> tuple[int, Result | None]:
     # 3. The folder: it is ours alone, and holds this run or none. Nothing was written until here.
     lock = beginning.claim_folder(flags, saved, chief)
 
-    # 4. Weights: the newest good checkpoint, else --checkpoint, else the seed.
-    with strategy.scope():
+    try:
+        # 4. Weights: the newest good checkpoint, else --checkpoint, else the seed.
+        training, start = _load(flags, saved, machines, split, test, first)
+        # 5. The loop, which ends with a checkpoint.
+        train_steps = make_train_step(training.model, training.optimizer, machines, flags.xla)
+        step, interrupted = train_loop(training, train_steps, start)
+    finally:
+        if lock:
+            lock.release()
+    if interrupted:
+        last = checkpoints.prefix(flags.train_dir, step) if chief else f"step {step} on {machines.names[0]}"
+        say(f"Interrupted: saved {last}. The same command resumes from there.")
+        return 128 + interrupted, None
+    say(f"Trained to step {step}. Checkpoints: {flags.train_dir}")
+    if training.averaged.exist:
+        training.evaluate(step, "last")
+    result = training.evaluate(step)
+    if chief:
+        write_predictions(flags.predictions, result, saved.class_names)
+        make_folder(flags.test_dir)
+        with training.averaged:
+            draw(flags.test_dir, training.model, step, test)
+        _say_what_next(flags)
+    return 0, result
+
+
+def _load(
+    flags: RunConfig, saved: NetworkConfig, machines: Machines, split: Split, test: Split, first: str | None
+) -> tuple[Training, int]:
+    """The training with the weights that it begins or goes on with, and its step; writes what describes the run."""
+    chief, resumes = machines.number == 0, bool(checkpoints.steps(flags.train_dir))
+    with machines.strategy.scope():
         model, optimizer = _make_network(flags, saved)
         run_batch = make_evaluation_step(model)
         say(f"{model.name}: {model.count_weights():,} trainable weights, trained by {in_use(machines)}")
         if chief:
             _make_up_evaluations(flags, model, run_batch, test)
-        start = resumed = checkpoints.restore_latest(flags.train_dir, model, optimizer, say) if chief else 0
-        if chief and not start and first:
+        start = checkpoints.restore_latest(flags.train_dir, model, optimizer, say) if chief else 0
+        minutes = checkpoints.minutes(checkpoints.prefix(flags.train_dir, start)) if resumes else 0.0
+        if chief and not resumes and first:
             start = checkpoints.restore(first, model, optimizer)
         start = machines.share(start, checkpoints.state(model, optimizer) | {"iterations": optimizer.iterations})
     if chief:
         checkpoints.tidy(flags.train_dir, flags.max_to_keep)
-        if not resumed:
+        if not resumes:
             results.begin(flags.test_dir)
         beginning.write_config(flags, saved)
     if start:
         say(f"Resuming at step {start} of {flags.max_steps}")
-
-    # 5. The loop, which ends with a checkpoint.
     averaged = checkpoints.Averaged(model, optimizer)
 
     def evaluate(step: int, weights: str = "averaged" if averaged.exist else "") -> Result:
@@ -137,26 +167,7 @@ def train(flags: RunConfig) -> tuple[int, Result | None]:
             results.record(flags.test_dir, checkpoints.prefix(flags.train_dir, step), step, flags.part, result, weights)
         return result
 
-    before = checkpoints.minutes(checkpoints.prefix(flags.train_dir, resumed)) if resumed else 0.0
-    training = Training(flags, machines, split, model, optimizer, evaluate, before)
-    step, interrupted = train_loop(training, make_train_step(model, optimizer, machines, flags.xla), start)
-    if lock:
-        lock.release()
-    if interrupted:
-        last = checkpoints.prefix(flags.train_dir, step) if chief else f"step {step} on {machines.names[0]}"
-        say(f"Interrupted: saved {last}. The same command resumes from there.")
-        return 128 + interrupted, None
-    say(f"Trained to step {step}. Checkpoints: {flags.train_dir}")
-    if averaged.exist:
-        evaluate(step, "last")
-    result = evaluate(step)
-    if chief:
-        write_predictions(flags.predictions, result, saved.class_names)
-        make_folder(flags.test_dir)
-        with averaged:
-            draw(flags.test_dir, model, step, test)
-        _say_what_next(flags)
-    return 0, result
+    return Training(flags, machines, split, model, optimizer, evaluate, minutes, averaged), start
 
 
 def _make_network(flags: RunConfig, saved: NetworkConfig) -> tuple[Classifier, keras.optimizers.Optimizer]:
