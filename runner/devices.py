@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +132,8 @@ class Machines:
 
 def lost(error: Exception) -> ConnectionError:
     """The error for a machine that has stopped."""
-    reason = re.sub(r"\{\{.*?\}\} ?", "", one_line(getattr(error, "message", str(error))))[:150]
     return ConnectionError(
-        f"Another machine of the job stopped answering ({reason}). "
+        f"Another machine of the job stopped answering ({type(error).__name__}). "
         "Start the same command on all machines again: it resumes from the last checkpoint."
     )
 
