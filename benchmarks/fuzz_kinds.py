@@ -155,10 +155,9 @@ def checkpoint_kinds(folder: Path) -> dict[str, Kind]:
     optimizer = make_optimizer(hparams)
     optimizer.build(model.trainable_variables)
     prefix = checkpoints.save(train, 5, model, optimizer)
-    config.write(train, config.make(config.NetworkSpec(hparams=hparams), (20, 20, 1), ("a", "b", "c")))
+    config.write(train, config.NetworkConfig({}, hparams, (20, 20, 1), ("a", "b", "c")))
     table = "".join(f"{step},test,50,{step},0,{2 * step},0.25\n" for step in range(1, 9))
-    (test / "results.csv").write_text(f"{','.join(results.COLUMNS)}\n{table}")
-    (test / "best/best.json").write_text(json.dumps({"step": 5, "percent": 10.0}))
+    (test / "results.csv").write_text(f"step,split,size,wrong,almost_wrong,percent,loss\n{table}")
     checkpoints.save(test / "best", 5, model, optimizer)
     shipped = folder / "shipped"
     shipped.mkdir()
@@ -179,7 +178,6 @@ def checkpoint_kinds(folder: Path) -> dict[str, Kind]:
         ),
         "config.json": Kind([train / "config.json"], lambda draw: _none(config.read(train)), text=True),
         "results.csv": Kind([test / "results.csv"], lambda draw: _none(results.read(test)), text=True),
-        "best.json": Kind([test / "best/best.json"], lambda draw: _none(results.read_best(test)), text=True),
     }
 
 
@@ -201,9 +199,8 @@ def _none(_: object) -> None:
 
 def value_kinds() -> dict[str, Kind]:
     """Flags of the programs and what TF_CONFIG may hold."""
-    from runner.rendezvous import read_tf_config
-
-    from input_data.flags import parse
+    from runner.devices import _read_tf_config
+    from runner.flags import parse
     from runner.run_config import RunConfig
 
     names = [field.name for field in fields(RunConfig)]
@@ -217,7 +214,7 @@ def value_kinds() -> dict[str, Kind]:
         words = text.split('"')
         for _ in range(draw.randrange(1, 3)):
             words[draw.randrange(len(words))] = _value(draw)
-        read_tf_config('"'.join(words))
+        _read_tf_config('"'.join(words))
 
     return {"flags": Kind([], flags), "TF_CONFIG": Kind([], tf_config)}
 
