@@ -87,6 +87,7 @@ class Averaged:
         self._last = [weight.numpy() for weight, _ in self._pairs]
         for weight, average in self._pairs:
             weight.assign(average.numpy())
+        return self
 
     def __exit__(self, *error):
         for (weight, _), last in zip(self._pairs, self._last, strict=True):
