@@ -1,4 +1,4 @@
-# Each command sets itself up: it makes .venv from requirements.txt when that is missing.
+# Each command sets itself up: .venv has requirements.txt for train and page, and requirements-dev.txt for the others.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -16,10 +16,10 @@ page-files: $(VENV)/ready
 		$(RUN) explore.py --checkpoint=pretrained:$$name --export_page=dist/page/$$name.html || exit 1; \
 	done
 
-test: $(VENV)/ready
+test: $(VENV)/ready-dev
 	$(RUN) -m pytest -n 2 --dist=loadfile
 
-lint: $(VENV)/ready
+lint: $(VENV)/ready-dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
@@ -31,7 +31,11 @@ $(VENV)/ready: requirements.txt
 	$(RUN) -m pip install --quiet -r requirements.txt
 	touch $@
 
-tour: $(VENV)/ready
+$(VENV)/ready-dev: requirements-dev.txt $(VENV)/ready
+	$(RUN) -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+tour: $(VENV)/ready-dev
 	$(RUN) examples/tour_notebook.py
 
 clean:

@@ -45,14 +45,16 @@ def made_to_ship(tmp_path_factory):
     from models import make_model
     from models.hparams import HParams
     from models.optimizer import make_optimizer
-    from runner import checkpoints, config, ship
+    from runner import checkpoints, config
+    from tools import ship
 
     root, hparams = tmp_path_factory.mktemp("ships"), HParams(num_prime_capsules=1, conv_channels=4)
     model, optimizer = make_model("capsule", (28, 28, 1), 10, hparams), make_optimizer(hparams)
     optimizer.build(model.trainable_variables)
     (root / "run").mkdir()
     checkpoints.save(root / "run", 2, model, optimizer)
-    config.write(root / "run", config.make(config.NetworkSpec("capsule", hparams), (28, 28, 1), tuple("0123456789")))
+    network = config.NetworkConfig(hparams=hparams, image_shape=(28, 28, 1), class_names=tuple("0123456789"))
+    config.write(root / "run", network)
     ship.ship(str(root / "run"), root / "pretrained/capsnet_mnist_small", None)
     return root / "pretrained"
 

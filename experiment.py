@@ -13,15 +13,34 @@ import os
 import shlex
 import sys
 from dataclasses import fields
+from importlib import import_module
 
-from input_data.flags import exit_code, parse
 from models.hparams import PRESETS, HParams
-from runner.run_config import RunConfig
+from runner.flags import exit_code, parse
+from runner.run_config import NetworkFlags, RunConfig
 from runner.startup import use_tensorflow
 
 PROGRAM = "experiment.py"
 # The job when there are no flags: 8 types of primary capsules, which train four times as fast as the paper's 32.
 QUICK_JOB = ["--summary_dir=runs/quick", "--hparams_override=num_prime_capsules=8", "--max_steps=240"]
+
+_ALL = {field.name for field in fields(RunConfig)}
+_USE = {"predict", "export"}
+# A run's command may be repeated with --train=false, so evaluation takes the flags of training, too.
+_TRAIN, _EVALUATE = _ALL - _USE - {"check_data", "eval_timeout", "averaged"}, _ALL - _USE - {"check_data"}
+_NETWORK = {field.name for field in fields(NetworkFlags)} | {"data_dir", "summary_dir", "gpus", "gpu_memory", "train"}
+JOBS = {  # the function of each job, which takes the flags and returns the exit code, and the flags that it heeds
+    "train": ("runner.train.train_once", _TRAIN),
+    "trials": ("runner.train.train_trials", _TRAIN),
+    "evaluate": ("runner.evaluate.evaluate_checkpoint", _EVALUATE - {"eval_timeout"}),
+    "ensemble": ("runner.evaluate.evaluate_ensemble", _EVALUATE - {"eval_timeout"}),
+    "watch": ("runner.evaluate.watch", _EVALUATE - {"averaged", "predictions"}),
+    "check_data": (
+        "runner.check_data.check_data",
+        _NETWORK | {"check_data", "validate", "download", "num_pairs", "seed"},
+    ),
+    "use": ("explorer.use.use", _NETWORK | _USE | {"checkpoint", "averaged", "eval_batch_size", "predictions"}),
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -36,6 +55,7 @@ def main(arguments: list[str]) -> int:
         "Trains and evaluates capsule networks (Sabour, Frosst, Hinton 2017). "
         "Without any flag, it trains for a few minutes on the embedded digits and writes to runs/.",
         _hparams_help(),
+        JOBS,
     )
     return exit_code(PROGRAM, lambda: run_job(config))
 
@@ -51,21 +71,8 @@ def run_job(config: RunConfig) -> int:
     if config.gpus == "cpu":  # must be set before TensorFlow is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     use_tensorflow()
-    from runner.check_data import check_data
-    from runner.evaluate import evaluate_checkpoint, evaluate_ensemble, watch
-    from runner.train import train, train_trials
-
-    if config.uses:
-        from explorer.use import use
-
-        return use(config)
-    if config.check_data:
-        return check_data(config)
-    if config.trains:
-        return train_trials(config) if config.num_trials > 1 else train(config)[0]
-    if config.is_ensemble:
-        return evaluate_ensemble(config)
-    return evaluate_checkpoint(config) if config.checkpoint else watch(config)
+    module, _, function = JOBS[config.job][0].rpartition(".")
+    return getattr(import_module(module), function)(config)
 
 
 if __name__ == "__main__":

@@ -147,7 +147,8 @@ def test_own_images_give_their_classes_names_in_the_config(tmp_path, capsys):
     code, out = run(capsys, *flags, "--max_steps=1", "--eval_size=99")
     assert code == 0 and "2 test examples" in out  # all there are
     assert json.loads((tmp_path / "out/train/config.json").read_text())["class_names"] == ["cat", "dog"]
-    (tmp_path / "train/cat").rename(tmp_path / "train/fox")
+    for part in ("train", "test"):
+        (tmp_path / part / "cat").rename(tmp_path / part / "fox")
     code, out = run(capsys, *flags, "--max_steps=2")
     assert code == 1 and "classes was ['cat', 'dog'] and is now ['dog', 'fox']" in out
 
@@ -251,7 +252,8 @@ def _download(tmp_path):
 def _tiny_images(tmp_path):
     (tmp_path / "idx").mkdir()
     for name, array in (("images-idx3", np.zeros((6, 7, 7), np.uint8)), ("labels-idx1", np.zeros(6, np.uint8))):
-        idx.write(tmp_path / f"idx/train-{name}-ubyte.gz", array)
+        for part in ("train", "t10k"):
+            idx.write(tmp_path / f"idx/{part}-{name}-ubyte.gz", array)
     return [f"--data_dir={tmp_path}/idx"], "'conv1' applies a 9x9 kernel without padding"
 
 
@@ -291,14 +293,17 @@ BAD = [
     (["--hparams_override=routing=x"], "routing takes a whole number"),
 ]  # fmt: skip
 BAD_FLAGS = [
-    (["--dataset=letters"], "invalid choice: 'letters'"),
-    (["--model=vit"], "invalid choice: 'vit'"),
-    (["--num_targets=3"], "--num_targets: invalid choice: 3"),
-    (["--num_targets=0"], "invalid choice: 0"),
-    (["--train=maybe"], "expected true or false, received 'maybe'"),
-    (["--max_steps=-1"], "1 or more, received '-1'"),
-    (["--no_such_flag=1"], "unrecognized arguments"),
-    (["--split=dev"], "unrecognized arguments"),
+    (["--dataset=letters"], "--dataset=letters: value should be one of <mnist|"),
+    (["--model=vit"], "--model is capsule, efficient, baseline, baseline_paper, or FILE.py:CLASS. Received: vit"),
+    (["--num_targets=3"], "--num_targets=3: value should be one of <1|2>"),
+    (["--num_targets=0"], "--num_targets=0: value should be one of <1|2>"),
+    (["--train=maybe"], "--train=maybe: expected true or false"),
+    (["--max_steps=-1"], "--max_steps=-1: -1 is not an integer in the range [1, "),
+    (["--max_step=1"], "Unknown command line flag 'max_step'. Did you mean: max_steps"),
+    (["dev"], "unrecognized arguments: dev"),
+    (["--seed=--"], "--seed=--: "),
+    (["--predict=a.png", "--max_steps=5"], "--max_steps has no effect on this job (use)"),
+    (["--data_dir=D "], "without spaces at its ends"),
     (["--train=false", "--checkpoint=a{}"], "if, and only if, --train=false"),
     (["--train=false", "--num_trials=2", "--checkpoint=a"], "must contain {} for the trial's number"),
 ]
@@ -330,4 +335,4 @@ def test_help_is_quick_and_names_every_flag_of_2017():
     out = subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, capture_output=True, text=True).stdout
     flags = """data_dir eval_size hparams_override max_steps model dataset num_gpus num_targets num_trials save_step
         summary_dir checkpoint train validate"""
-    assert all(f"--{flag} " in out for flag in flags.split())
+    assert all(f"  --{flag}:" in out or f"  --[no]{flag}:" in out for flag in flags.split())

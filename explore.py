@@ -13,15 +13,18 @@
 
 import importlib.util
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from input_data.flags import exit_code, flag, parse
 from input_data.progress import say
+from runner.flags import UserError, exit_code, flag, parse
 from runner.run_config import DEFAULT_NETWORK, NetworkFlags
 from runner.startup import use_tensorflow
 
 PROGRAM = "explore.py"
+_NAMES = ("robustness", "diagnose", "serve", "export_page")  # the flags that name a job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,7 @@ class ExploreConfig(NetworkFlags):
     """The flags of `explore.py`.
 
     Raises:
-        ValueError: flags that contradict one another.
+        UserError: flags that contradict one another.
     """
 
     checkpoint: str | None = flag(
@@ -38,27 +41,23 @@ class ExploreConfig(NetworkFlags):
         f"(default: {DEFAULT_NETWORK})",
         path=True,
     )
-    data_dir: str | None = flag(
-        None, "files of its data set (default: the embedded sample of MNIST)", path=True, metavar="DIR"
-    )
+    data_dir: str | None = flag(None, "files of its data set (default: the embedded sample of MNIST)", path=True)
     out: str | None = flag(
         None,
         "folder for pictures (default: pictures/ beside train/; for pretrained:NAME runs/pretrained/NAME/pictures)",
         path=True,
-        metavar="DIR",
     )
     format: str = flag("png", "file format of the pictures", choices=("png", "svg", "pdf"))
     dpi: int = flag(100, "pixels per inch of the pictures", low=50, high=1200)
     eval_size: int | None = flag(
         None, "number of test examples to use (default: all; 1000 with --robustness)", low=1, high=10**9
     )
-    serve: bool = flag(False, "write a page to try the network on into its run's folder, and serve it at 127.0.0.1")
+    serve: bool = flag(False, "serve a page to try the network on, at 127.0.0.1")
     port: int = flag(8000, "port of the page; 0 picks a free one", low=0, high=65535)
     export_page: str | None = flag(
         None,
         "write that page to a file, or a folder of files, that holds the network and needs no server",
         path=True,
-        metavar="DIR|FILE.html",
     )
     robustness: bool = flag(False, "measure accuracy under rotation, shift, scale, shear and noise")
     diagnose: bool = flag(False, "measure whether the routing does anything, and which capsules do")
@@ -69,34 +68,112 @@ class ExploreConfig(NetworkFlags):
     )
 
     def __post_init__(self):
-        jobs = [name for name in ("robustness", "diagnose", "serve", "export_page") if getattr(self, name)]
-        if self.compare and not jobs:
-            raise ValueError("--compare needs --robustness, --diagnose, --serve or --export_page")
-        if len(jobs) > 1:
-            raise ValueError(f"--{jobs[0]} is not allowed with --{jobs[1]}. Give one of them.")
+        super().__post_init__()
+        given = [name for name in _NAMES if getattr(self, name)]
+        if len(given) > 1:
+            raise UserError(f"--{given[0]} is not allowed with --{given[1]}. Give one of them.")
+        if self.compare and not given:
+            raise UserError("--compare needs --robustness, --diagnose, --serve or --export_page")
+
+    @property
+    def job(self) -> str:
+        """The name of the job that the flags ask for, as in the table of jobs."""
+        return next((name for name in _NAMES if getattr(self, name)), "draw")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a job gets: the flags, the network, the checkpoint's prefix, its test split, and the compared network."""
+
+    config: ExploreConfig
+    trained: Any
+    checkpoint: str
+    split: Any
+    compared: Any
+
+    @property
+    def out(self) -> Path:
+        """The folder for pictures and tables."""
+        from runner.naming import run_folder
+
+        return Path(self.config.out) if self.config.out else run_folder(self.checkpoint) / "pictures"
+
+    @property
+    def networks(self) -> list:
+        """The network, and the compared one, which must be for the same images and classes."""
+        from explorer.compare import check_comparable
+
+        if self.compared is None:
+            return [self.trained]
+        check_comparable(self.trained, self.compared)
+        return [self.trained, self.compared]
+
+
+def _draw(job: Loaded) -> None:
+    from explorer.findings import examine
+    from explorer.pictures import draw_all
+
+    found = examine(job.trained, job.split, job.config.eval_size)
+    draw_all(found, job.checkpoint, job.out, say, job.config.format, job.config.dpi)
+
+
+def _robustness(job: Loaded) -> None:
+    from explorer import robustness
+
+    robustness.report(job.networks, job.split, job.config.eval_size or 1000, job.out, say)
+
+
+def _diagnose(job: Loaded) -> None:
+    from explorer import diagnosis_report
+
+    config = job.config
+    diagnosis_report.report(job.networks, job.split, config.eval_size, job.out, say, config.format, config.dpi)
+
+
+def _page(job: Loaded) -> None:
+    from explorer.page.exported import export_page
+    from explorer.page.serve import serve
+    from runner.naming import run_folder
+
+    config = job.config
+    page = Path(config.export_page) if config.export_page else run_folder(job.checkpoint) / "page.html"
+    page = export_page(job.trained, job.split, page, job.compared)
+    size = page.stat().st_size / 2**20
+    say(f"{page} ({size:.1f} MB) shows the network in any browser, without a server: open it with a double click.")
+    if config.serve:
+        serve(page, config.port)
+
+
+_COMMON = {field.name for field in fields(NetworkFlags)} | {"checkpoint", "data_dir"}
+_PICTURES = {"out", "format", "dpi", "eval_size"}
+JOBS: dict[str, tuple[Callable[[Loaded], None], set[str]]] = {
+    "draw": (_draw, _COMMON | _PICTURES),
+    "robustness": (_robustness, _COMMON | {"robustness", "compare", "out", "eval_size"}),
+    "diagnose": (_diagnose, _COMMON | _PICTURES | {"diagnose", "compare"}),
+    "serve": (_page, _COMMON | {"serve", "port", "compare"}),
+    "export_page": (_page, _COMMON | {"export_page", "compare"}),
+}
 
 
 def main(arguments: list[str]) -> int:
     """Runs the job that the flags describe and returns the exit code."""
-    config = parse(
-        ExploreConfig,
-        arguments,
-        PROGRAM,
+    text = (
         "Draws what is inside a trained network: reconstructions, the dimensions of a capsule, two digits in two "
-        "colours, routing, confusion and training curves, as far as they apply to the network.",
+        "colours, routing, confusion and training curves, as far as they apply to the network."
     )
+    config = parse(ExploreConfig, arguments, PROGRAM, text, jobs=JOBS)
     return exit_code(PROGRAM, lambda: explore(config))
 
 
 def explore(config: ExploreConfig) -> int:
     """Loads the network and its test split, and runs the job that the flags ask for."""
     missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
-    if missing and not (config.serve or config.export_page):
-        raise ValueError(f"Pictures need {' and '.join(missing)}: pip install {' '.join(missing)}")
+    if missing and config.job not in ("serve", "export_page"):
+        raise UserError(f"Pictures need {' and '.join(missing)}: pip install {' '.join(missing)}")
     use_tensorflow()
+    from runner.devices import show_devices
     from runner.loader import Data, describe, load, load_described
     from runner.naming import resolve
-    from runner.run import show_devices
 
     show_devices(None, None)
     data = Data(config.data_dir)
@@ -106,38 +183,8 @@ def explore(config: ExploreConfig) -> int:
     saved = describe(checkpoint, config, data)
     split = data.for_network(saved)
     trained = load_described(checkpoint, saved)
-    compared = load(config.compare, config, data) if config.compare else None
-    if config.serve or config.export_page:
-        from explorer.findings import run_folder
-        from explorer.page.exported import export_page
-        from explorer.page.serve import serve
-
-        page = Path(config.export_page) if config.export_page else run_folder(checkpoint) / "page.html"
-        page = export_page(trained, split, page, compared)
-        size = page.stat().st_size / 2**20
-        say(f"{page} ({size:.1f} MB) shows the network in any browser, without a server: open it with a double click.")
-        if config.serve:
-            serve(page, config.port)
-        return 0
-    from explorer.findings import examine, run_folder
-
-    out = Path(config.out) if config.out else run_folder(checkpoint) / "pictures"
-    if config.robustness or config.diagnose:
-        from explorer import diagnosis_report, robustness
-        from explorer.compare import check_comparable
-
-        networks = [trained]
-        if compared:
-            check_comparable(trained, compared)
-            networks.append(compared)
-        if config.diagnose:
-            diagnosis_report.report(networks, split, config.eval_size, out, say, config.format, config.dpi)
-        else:
-            robustness.report(networks, split, config.eval_size or 1000, out, say)
-    else:
-        from explorer.pictures import draw_all
-
-        draw_all(examine(trained, split, config.eval_size), checkpoint, out, say, config.format, config.dpi)
+    compared = load(config.compare, data=data) if config.compare else None  # the flags describe the other network
+    JOBS[config.job][0](Loaded(config, trained, checkpoint, split, compared))
     return 0
 
 

@@ -42,8 +42,8 @@ def runs(tmp_path_factory):
         folder = root / name / "train"
         folder.mkdir(parents=True)
         checkpoints.save(folder, 2, model, optimizer)
-        network = config.NetworkSpec("capsule", hparams, "mnist", num_targets)
-        config.write(folder, config.make(network, shape, tuple("0123456789")))
+        flags = {"num_targets": num_targets}
+        config.write(folder, config.NetworkConfig(flags, hparams, shape, tuple("0123456789")))
         (root / name / "test").mkdir()
         (root / name / "test/results.csv").write_text(
             "step,split,size,wrong,almost_wrong,percent,loss\n2,test,10,9,0,90,0.5\n"
@@ -186,17 +186,6 @@ def test_make_serves_the_page_and_writes_one_of_each_network_that_ships():
     assert make("page-files", "false").returncode  # a failure is not passed over
 
 
-def test_a_checkpoint_without_config_is_what_its_shapes_say(runs, capsys, tmp_path):
-    for path in (runs / "single/train").glob("model.ckpt-2.*"):
-        shutil.copy(path, tmp_path)
-    flags = [f"--checkpoint={tmp_path}/model.ckpt-2", "--eval_size=100", f"--out={tmp_path}/pictures"]
-    code, out = run(capsys, *flags)
-    assert code == 0 and "10 classes, images of 28x28x1, num_prime_capsules=1, conv_channels=4" in out
-    run(capsys, f"--checkpoint={runs}/single/train/model.ckpt-2", "--eval_size=100", f"--out={tmp_path}/known")
-    drawn = (tmp_path / "pictures/dimensions-7.png").read_bytes()
-    assert drawn == (tmp_path / "known/dimensions-7.png").read_bytes()
-
-
 def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, monkeypatch):
     checkpoint = f"--checkpoint={runs}/single/train/model.ckpt-2"
     for part, array in (("images-idx3", np.zeros((6, 20, 20), np.uint8)), ("labels-idx1", np.zeros(6, np.uint8))):
@@ -222,10 +211,10 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--checkpoint="], "--checkpoint: expected a path"),
+        (["--checkpoint="], "--checkpoint=: expected a path"),
         (["--checkpoint=x", "--compare=y"], "--compare needs --robustness, --diagnose, --serve or --export_page"),
         (["--checkpoint=x", "--serve", "--robustness"], "not allowed with"),
-        (["--checkpoint=x", "--eval_size=0"], "--eval_size: expected a whole number, 1 or more, received '0'"),
+        (["--checkpoint=x", "--eval_size=0"], "--eval_size=0: 0 is not an integer in the range [1, "),
     ],
 )
 def test_wrong_flags_exit_with_2(arguments, words, capsys):
@@ -237,7 +226,7 @@ def test_wrong_flags_exit_with_2(arguments, words, capsys):
 def test_a_number_out_of_range_is_refused_for_every_flag(name, capsys):
     for value in ("-1", "nan", "1e400", str(2**63), "x", ""):
         code, out = run(capsys, "--checkpoint=x", f"--{name}={value}")
-        assert code == 2 and f"--{name}: " in out and out.count("\n") == 1
+        assert code == 2 and f"--{name}=" in out and out.count("\n") == 1
 
 
 def test_help_is_quick():

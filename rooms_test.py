@@ -17,8 +17,9 @@ ROOMS = {
     "models": {"capsules"},
     "input_data": set(),
     "runner": {"capsules", "models", "input_data"},
+    "tools": {"capsules", "models", "input_data", "runner"},
     "explorer": {"capsules", "models", "input_data", "runner"},
-    "benchmarks": {"capsules", "models", "input_data", "runner", "explorer"},
+    "benchmarks": {"capsules", "models", "input_data", "runner", "explorer", "tools"},
     "examples": {"capsules", "models", "input_data", "runner", "explorer"},
 }
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them

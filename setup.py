@@ -7,6 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
+RUNNER = ["tensorboard>=2.20,<3", "absl-py>=2.1,<3", "rich>=13,<16", "filelock>=4.3,<5", "google-crc32c>=1.7,<2"]
 
 
 class BuildWithoutTests(build_py):
@@ -50,11 +51,9 @@ setup(
             ' or (sys_platform == "linux" and platform_machine == "x86_64")',
             'tensorflow>=2.21,<2.22; sys_platform != "win32"'
             ' and (sys_platform != "linux" or platform_machine != "x86_64")',
-            "tensorboard>=2.20,<3",
-            "absl-py>=2.1,<3",
-            "filelock>=4.3,<5",
+            *RUNNER,
         ],
-        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", "tensorboard>=2.20,<3", "absl-py>=2.1,<3", "filelock>=4.3,<5"],
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", *RUNNER],
         "jax": ["jax>=0.6,<1"],
         "torch": ["torch>=2.6,<2.14"],
         "data": ["pillow>=11.1,<14", "scipy>=1.13,<2", "google-crc32c>=1.7,<2"],

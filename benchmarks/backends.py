@@ -66,10 +66,11 @@ def train_step(model, images: np.ndarray, labels: np.ndarray) -> Callable:
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
+        from runner.devices import Machines
         from runner.steps import make_train_step
 
         optimizer.build(model.trainable_variables)
-        step = make_train_step(model, optimizer, tf.distribute.get_strategy())
+        step = make_train_step(model, optimizer, Machines(tf.distribute.get_strategy()))
         batch = {"images": tf.constant(images), "labels": tf.constant(labels)}
         return lambda: step([batch])[0]["total"].numpy()
     model.compile(optimizer)

@@ -102,7 +102,7 @@ def describe(folder: Path, table: str, network: str) -> Run:
     """The row of a finished run, from what it left in its folder."""
     from benchmarks.backends import device_name
     from runner import config, results
-    from runner.ship import recipe
+    from tools.ship import recipe
 
     saved = config.read(folder / "train")
     evaluated = {(row.split, row.step): row for row in results.read(folder / "test")}

@@ -10,7 +10,6 @@ from benchmarks import trained
 from models.hparams import HParams
 from runner import config, results
 from runner.evaluation import Result
-from runner.network_spec import NetworkSpec
 from runner.run_config import RunConfig
 
 RUNS = trained.read(trained.TRAINED, trained.Run)
@@ -39,8 +38,8 @@ def test_rows_are_consistent_and_can_be_repeated():
 def finished(tmp_path):
     """What a run of 20 steps leaves in its folder: 3 of 200 wrong, half a second a step and one pause."""
     flags = RunConfig(summary_dir=str(tmp_path), max_steps=20, batch_size=16, seed=3, hparams_override="routing=2")
-    spec = NetworkSpec(hparams=HParams(routing=2))
-    saved = config.make(spec, (28, 28, 1), tuple("0123456789"), vars(flags))
+    network = {"model": "capsule", "dataset": "mnist", "num_targets": 1}
+    saved = config.NetworkConfig(vars(flags) | network, HParams(routing=2), (28, 28, 1), tuple("0123456789"))
     (tmp_path / "train").mkdir()
     config.write(tmp_path / "train", saved)
     writer = tf.io.TFRecordWriter(str(tmp_path / "train" / "events.out"))
@@ -50,7 +49,8 @@ def finished(tmp_path):
         writer.write(event.SerializeToString())
     writer.close()
     (tmp_path / "test").mkdir()
-    results.Results(tmp_path / "test", "test").add(20, Result(200, 3, 1, 0.5, {}))
+    row = results.make_row(tmp_path, str(tmp_path / "train/model.ckpt-20"), 20, "test", Result(200, 3, 1, 0.5, {}))
+    results.append(tmp_path / "test", row)
     return tmp_path
 
 

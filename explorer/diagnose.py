@@ -21,6 +21,7 @@ from input_data import Split, evaluation_batches
 from input_data.progress import Progress
 from models.network import Classifier
 from runner.evaluation import hits, top_labels
+from runner.flags import UserError
 from runner.loader import Trained
 
 BATCH = 100
@@ -125,11 +126,11 @@ def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagno
         limit: number of images to use, from the first; None: all.
 
     Raises:
-        ValueError: the network has no capsules.
+        UserError: the network has no capsules.
     """
     model = trained.model
     if not model.has_capsules:
-        raise ValueError(f"--diagnose is for networks with capsules. {model.name} has none.")
+        raise UserError(f"--diagnose is for networks with capsules. {model.name} has none.")
     size, look = min(limit or len(split), len(split)), _look(model)
     classes = np.zeros(model.num_classes)
     sums: dict[str, Any] = {"entropies": 0.0, "changes": 0.0, "first": 0.0, "second": 0.0}

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from capsules.convolution import convolution_method
+from runner.flags import UserError
 from runner.loader import Trained
 
 TOLERANCE = 1e-4  # largest difference from the live network, as a share of its largest output if that is above 1
@@ -120,19 +121,19 @@ def export(trained: Trained, path: Path) -> str:
         A line that says what was written, and how far its outputs are from the live network's.
 
     Raises:
-        ValueError: packages are missing, `path` is a folder that holds something else, or the outputs differ from the
+        UserError: packages are missing, `path` is a folder that holds something else, or the outputs differ from the
             live network's by more than `TOLERANCE`.
     """
     ending = path.suffix.lower()
     if ending and ending not in FORMATS:
-        raise ValueError(
+        raise UserError(
             f"--export takes a name that ends in {', '.join(FORMATS)}, or a name without an ending for a SavedModel. "
             f"Received: {path}"
         )
     form = FORMATS.get(ending, SAVED_MODEL)
     _check_installed(form)
     if form is SAVED_MODEL and path.exists() and not _may_replace(path):
-        raise ValueError(
+        raise UserError(
             f"{path} exists and is not a SavedModel. Give the name of a new folder, or of a file with the ending "
             f"{', '.join(FORMATS)}."
         )
@@ -144,7 +145,7 @@ def export(trained: Trained, path: Path) -> str:
             form.write(functional(trained), draft, facts)
         difference = _difference(form, draft, trained)
         if not difference <= TOLERANCE:
-            raise ValueError(
+            raise UserError(
                 f"The {form.name} export differs from the network by {difference:.2g}, where {TOLERANCE:g} is allowed. "
                 "It was deleted."
             )
@@ -163,7 +164,7 @@ def _check_installed(form: Format) -> None:
         try:
             import_module(module)
         except ImportError as error:
-            raise ValueError(
+            raise UserError(
                 f"Export to {form.name} needs {', '.join(form.modules)}: pip install '.[{form.extra}]' ({error})."
             ) from None
 

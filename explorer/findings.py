@@ -13,7 +13,6 @@ from models.network import Classifier
 from runner import results
 from runner.evaluation import evaluate, hits, top_labels
 from runner.loader import Trained
-from runner.shipped import Shipped
 from runner.steps import make_evaluation_step
 
 SWEEP = np.arange(-5, 6) / 20  # -0.25 to 0.25, added to one dimension of a capsule (paper, figure 4)
@@ -155,17 +154,6 @@ def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """
     coloured = np.einsum("npyxd,pc->nyxc", pairs, PAIR_COLOURS)
     return np.minimum(coloured + 0.35 * images, 1)
-
-
-def run_folder(checkpoint: str) -> Path:
-    """The run's folder (`summary_dir`) that a checkpoint is in: the one with `train/`, or the checkpoint's own.
-
-    A pretrained network has no run; its outputs go to `runs/pretrained/NAME`.
-    """
-    if Shipped.is_named(checkpoint):
-        return Path("runs/pretrained") / Path(checkpoint).parent.name
-    nearest = Path(checkpoint).absolute().parents[:3]  # S/train/model.ckpt-N or S/test/best/model.ckpt-N
-    return next((folder for folder in nearest if (folder / "train").is_dir()), nearest[0])
 
 
 def errors(run: Path) -> dict[str, np.ndarray]:

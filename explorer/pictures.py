@@ -14,6 +14,7 @@ from explorer.findings import Examined
 from explorer.routing import routing_steps
 from explorer.sheets import DPI, Sheet, write
 from runner.evaluation import top_labels
+from runner.naming import run_folder
 
 SHOWN = 10  # examples in a row, and classes that get a picture of their own
 PAIRS = 8  # pairs of digits in a row: they are larger
@@ -40,7 +41,7 @@ def draw_all(
         dpi: see `sheets.write`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    run = findings.run_folder(checkpoint)
+    run = run_folder(checkpoint)
     without = left_out(examined, run)
     for name, figure in _figures(examined, run, without):
         path = out / f"{name}.{file_format}"

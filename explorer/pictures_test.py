@@ -14,6 +14,7 @@ from input_data import Options, evaluation_indices, open_split
 from models import make_model
 from models.hparams import HParams
 from runner.loader import Trained
+from runner.naming import run_folder
 from runner.summaries import grid
 
 NAMES = tuple("0123456789")
@@ -140,9 +141,9 @@ def test_curves_come_from_the_table_and_the_event_files(tmp_path):
 
 def test_the_run_of_a_checkpoint(tmp_path):
     (tmp_path / "s/train").mkdir(parents=True)
-    assert findings.run_folder(f"{tmp_path}/s/train/model.ckpt-3") == tmp_path / "s"
-    assert findings.run_folder(f"{tmp_path}/s/test/best/model.ckpt-3") == tmp_path / "s"
-    assert findings.run_folder(f"{tmp_path}/other/model.ckpt-3") == tmp_path / "other"
+    assert run_folder(f"{tmp_path}/s/train/model.ckpt-3") == tmp_path / "s"
+    assert run_folder(f"{tmp_path}/s/test/best/model.ckpt-3") == tmp_path / "s"
+    assert run_folder(f"{tmp_path}/other/model.ckpt-3") == tmp_path / "other"
     assert findings.errors(tmp_path) == findings.scalars(tmp_path) == {}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from explorer.reading import prepare, read_image
 from input_data.formats.pictures import ENDINGS, below, not_pictures
 from runner.evaluation import top_labels
+from runner.flags import UserError
 from runner.loader import Trained
 from runner.predictions import write as write_predictions
 
@@ -38,7 +39,7 @@ def locate(where: str) -> list[Path]:
     Files and folders whose names begin with a dot, such as a Mac's companion files, are skipped.
 
     Raises:
-        ValueError: there are no such pictures.
+        UserError: there are no such pictures.
     """
     path = Path(where).expanduser()
     if os.path.isdir(path):
@@ -49,7 +50,7 @@ def locate(where: str) -> list[Path]:
         paths = {Path(name) for name in glob.glob(str(path), recursive=True)}  # a pattern with ** may name one twice
     located = sorted(item for item in paths if item.is_file())
     if not located:
-        raise ValueError(
+        raise UserError(
             f"--predict takes a picture, a folder with pictures ({', '.join(ENDINGS)}) or a glob pattern. "
             f"No picture was found at: {where}"
         )
@@ -101,7 +102,7 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
             `runner.predictions`.
 
     Raises:
-        ValueError: there are no pictures, the file for the predictions has another ending, or (after all answers) some
+        UserError: there are no pictures, the file for the predictions has another ending, or (after all answers) some
             pictures could not be read.
     """
     paths = locate(where)
@@ -121,4 +122,4 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
         write_predictions(Path(predictions), trained.class_names, values, best, names=names)
         say(f"Predictions: {predictions}")
     if len(names) < len(paths):
-        raise ValueError(f"{len(paths) - len(names)} of {len(paths)} pictures could not be read: see above.")
+        raise UserError(f"{len(paths) - len(names)} of {len(paths)} pictures could not be read: see above.")

@@ -5,8 +5,8 @@ from pathlib import Path
 from explorer.export import export
 from explorer.predict import predict
 from input_data.progress import say
+from runner.devices import show_devices
 from runner.loader import Data, load
-from runner.run import show_devices
 from runner.run_config import RunConfig
 
 
@@ -19,7 +19,7 @@ def use(config: RunConfig) -> int:
     show_devices(config.gpus, config.gpu_memory)
     if not config.checkpoint:
         say(f"No --checkpoint given: using --checkpoint={config.used_network}")
-    trained = load(config.used_network, config, Data(config.data_dir), config.root)
+    trained = load(config.used_network, config, Data(config.data_dir), config.root, config.averaged)
     if config.export:
         say(export(trained, Path(config.export)))
     if config.predict:

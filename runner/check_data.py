@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data import Split, evaluation_batches, open_split, training_batches
+from input_data import DataError, Split, evaluation_batches, open_split, training_batches
 from input_data.progress import Progress, say
-from runner.config import NetworkSpec
-from runner.run import download_data, make_folder
+from runner.config import NetworkConfig
+from runner.evaluate import download_data, make_folder
 from runner.run_config import RunConfig
 from runner.summaries import grid, write_png
 
@@ -17,7 +17,7 @@ def check_data(config: RunConfig) -> int:
     """Reads the training and the test (or validation) split once, reports on them and draws a sheet of each."""
     download_data(config)
     make_folder(config.root)
-    wanted = NetworkSpec().with_flags(config)
+    wanted = NetworkConfig().with_flags(config)
     for training, name in ((True, "train"), (False, config.part)):
         split = open_split(
             wanted.dataset, config.split_name(training), config.data_dir, wanted.options(config.num_pairs)
@@ -46,7 +46,7 @@ def report(name: str, split: Split, batches: Iterable[dict]) -> str:
             counts += np.bincount(batch["labels"].ravel(), minlength=len(counts))
             low, high = min(low, batch["images"].min()), max(high, batch["images"].max())
             if not np.isfinite(batch["images"]).all():
-                raise ValueError(f"{name}: an image among {seen} to {seen + len(batch['labels'])} is not finite.")
+                raise DataError(f"{name}: an image among {seen} to {seen + len(batch['labels'])} is not finite.")
             seen += len(batch["labels"])
             progress.update(seen)
     classes = ", ".join(f"{label} {count:,}" for label, count in zip(split.info.class_names, counts, strict=True))

@@ -1,8 +1,8 @@
 """Reads and writes checkpoints `model.ckpt-STEP` in the format and with the names of 2017.
 
-A checkpoint is a TF 1 Saver file (V2 bundle: `.index` and `.data-00000-of-00001`) with the weights under the names of
-2017, `global_step` and Adam's slots. One reader therefore serves our checkpoints and the released ones, and the code of
-2017 could load ours. A file gets its name only when it is complete, and only finite weights are saved.
+A checkpoint holds the weights under the names of 2017, `global_step` and Adam's slots, so that one reader serves our
+checkpoints and the released ones, and the code of 2017 could load ours. A file gets its name only when it is complete,
+and only finite weights are saved.
 """
 
 import os
@@ -18,62 +18,83 @@ import tensorflow as tf
 
 from input_data.formats.files import atomic_write
 from models.network import Classifier
-from runner.bundle import INDEX, Bundle, CheckpointError, DamagedCheckpoint, MissingCheckpoint
-from runner.shipped import Shipped
+from runner.checkpoint_files import (
+    DATA,
+    INDEX,
+    OUR_NAME,
+    SUMS,
+    Arrays,
+    CheckpointError,
+    DamagedCheckpoint,
+    MissingCheckpoint,
+    damaged,
+    files,
+    last_good,
+    minutes,
+    prefix,
+    read,
+    sha256,
+    steps,
+)  # fmt: skip
 
-__all__ = ["CheckpointError", "DamagedCheckpoint", "MissingCheckpoint", "clean", "last_good", "prefix", "restore"]
+__all__ = [
+    "INDEX", "CheckpointError", "DamagedCheckpoint", "MissingCheckpoint", "files", "last_good", "minutes", "prefix",
+    "read", "restore", "restore_latest", "save", "state", "step_of", "steps", "tidy", "weights_of",
+]  # fmt: skip
 
-_DATA = ".data-00000-of-00001"
-_OUR_NAME = re.compile(r"model\.ckpt-(0|[1-9][0-9]*)")
-
-
-def prefix(folder: Path, step: int) -> str:
-    """A checkpoint's prefix: the path of its files without their endings."""
-    return str(Path(folder) / f"model.ckpt-{step}")
-
-
-def steps(folder: Path) -> list[int]:
-    """The steps of a folder's checkpoints, in ascending order."""
-    names = (_OUR_NAME.fullmatch(path.name.removesuffix(INDEX)) for path in Path(folder).glob(f"model.ckpt-*{INDEX}"))
-    return sorted(int(name[1]) for name in names if name)
-
-
-def last_good(folder: Path, step: int) -> str:
-    """Advice after a run has diverged: names its newest checkpoint of `step` steps or fewer."""
-    good = [each for each in steps(folder) if each <= step]
-    if not good:
-        return "No earlier checkpoint was saved: lower learning_rate and start again in another --summary_dir."
-    return (
-        f"The last good checkpoint is {prefix(folder, good[-1])}: lower learning_rate and start from it with "
-        "--checkpoint in another --summary_dir."
-    )
+_AVERAGE = "/ExponentialMovingAverage"  # TF 1's ending of the name of an averaged weight
 
 
-def _adam(optimizer) -> keras.optimizers.Adam:
+def _adam(optimizer) -> keras.optimizers.Optimizer:
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def state(model: Classifier, optimizer) -> dict:
+def state(model: Classifier, optimizer) -> dict[str, Any]:
     """Every variable that training changes, by its name in the file, except the optimizer's step count (see `save`)."""
     weights = model.named_variables()
-    named = dict(weights)
     adam = _adam(optimizer)
     slots = {variable.name: variable for variable in adam.variables}
+    named = dict(weights)
     for name, variable in weights.items():
         if variable.trainable:  # not the moving statistics of batch normalisation
-            for ending, slot in (("Adam", "momentum"), ("Adam_1", "velocity")):
-                named[f"{name}/{ending}"] = slots[f"{variable.path.replace('/', '_')}_{slot}"]
+            for ending, slot in (("/Adam", "momentum"), ("/Adam_1", "velocity"), (_AVERAGE, "average")):
+                key = f"{variable.path.replace('/', '_')}_{slot}"
+                if slot != "average" or adam.use_ema:
+                    named[name + ending] = slots[key]
     paths = {variable.path for variable in weights.values()}
     unnamed = [variable for variable in model.non_trainable_variables if variable.path not in paths]
     for index, variable in enumerate(unnamed):  # the dropout layer's random state
         named[f"random_state_{index}"] = variable
-    if optimizer is not _adam(optimizer):
-        inner = {id(variable) for variable in _adam(optimizer).variables[1:]}
+    if optimizer is not adam:
+        inner = {id(variable) for variable in adam.variables[1:]}
         named |= {variable.path: variable for variable in optimizer.variables if id(variable) not in inner}
     return named
 
 
-def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000) -> str:
+class Averaged:
+    """A context in which a network has its averaged weights, if its optimizer keeps some.
+
+    Attributes:
+        exist: whether there are averaged weights.
+    """
+
+    def __init__(self, model: Classifier, optimizer):
+        self.exist = bool(_adam(optimizer).use_ema)
+        weights, named = model.named_variables(), state(model, optimizer) if self.exist else {}
+        self._pairs = [(weights[name], named[name + _AVERAGE]) for name in weights if name + _AVERAGE in named]
+
+    def __enter__(self):
+        self._last = [weight.numpy() for weight, _ in self._pairs]
+        for weight, average in self._pairs:
+            weight.assign(average.numpy())
+        return self
+
+    def __exit__(self, *error):
+        for (weight, _), last in zip(self._pairs, self._last, strict=True):
+            weight.assign(last)
+
+
+def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000, minutes: float = 0.0) -> str:
     """Writes `model.ckpt-STEP` and deletes the oldest checkpoints if there are more than `keep`.
 
     Args:
@@ -82,13 +103,10 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
         model: the network.
         optimizer: a built Adam, or one inside a LossScaleOptimizer.
         keep: how many checkpoints to keep.
+        minutes: of training until now.
 
     Returns:
         The checkpoint's prefix.
-
-    Raises:
-        CheckpointError: the weights are not finite, or they could not be written (a full disk). Older checkpoints stay
-            intact.
     """
     adam = _adam(optimizer)
     tensors = {name: variable.numpy() for name, variable in state(model, optimizer).items()}
@@ -103,7 +121,7 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
     workshop = None
     try:
         workshop = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
-        draft = str(workshop / "model.ckpt")
+        draft = str(workshop / Path(target).name)
         with tf.device("CPU:0"):
             tf.raw_ops.SaveV2(
                 prefix=os.fsencode(draft),
@@ -111,8 +129,10 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
                 shape_and_slices=[""] * len(tensors),
                 tensors=[tf.convert_to_tensor(value) for value in tensors.values()],
             )
-        os.replace(draft + _DATA, target + _DATA)
-        os.replace(draft + INDEX, target + INDEX)  # last: a checkpoint without an index does not count
+        lines = [f"{sha256(path)}  {path.name}\n" for path in (Path(draft + INDEX), Path(draft + DATA))]
+        Path(draft + SUMS).write_text(f"# {minutes:.2f} minutes of training\n{''.join(lines)}", encoding="utf-8")
+        for source, path in zip(files(draft), files(target), strict=True):
+            os.replace(source, path)  # the index last: a checkpoint without it does not count
         _write_state_file(folder, step)
     except (OSError, tf.errors.OpError) as error:
         reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", getattr(error, "message", None) or str(error))
@@ -123,78 +143,82 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
     finally:
         if workshop:
             shutil.rmtree(workshop, ignore_errors=True)
-    for old in _up_to(folder, step)[:-keep]:
-        Path(prefix(folder, old) + INDEX).unlink(missing_ok=True)
-        Path(prefix(folder, old) + _DATA).unlink(missing_ok=True)
+    _prune(folder, step, keep)
     return target
 
 
-def _up_to(folder: Path, step: int) -> list[int]:
-    """The steps of the run's checkpoints up to `step`; later ones are from before the run was set back."""
-    return [each for each in steps(folder) if each <= step]
+def _prune(folder: Path, step: int, keep: int) -> None:
+    """Deletes the oldest checkpoints; those after `step` are from before the run was set back and do not count."""
+    for old in steps(folder, step)[:-keep]:
+        for path in reversed(files(prefix(folder, old))):
+            path.unlink(missing_ok=True)
 
 
-def _not_finite(tensors: dict[str, np.ndarray]) -> str | None:
+def _not_finite(tensors: Arrays) -> str | None:
     """The name of the first tensor with a NaN or an infinite number."""
     return next((name for name, value in tensors.items() if not np.isfinite(value).all()), None)
 
 
 def _write_state_file(folder: Path, step: int) -> None:
     """Writes the file `checkpoint`, in which TF 1 and other tools look up the newest checkpoint."""
-    names = [f"model.ckpt-{each}" for each in _up_to(folder, step)]
+    names = [f"model.ckpt-{each}" for each in steps(folder, step)]
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
     with atomic_write(folder / "checkpoint") as (draft,):
         draft.write_text("\n".join(lines) + "\n")
 
 
-def clean(folder: Path) -> None:
-    """Removes half-written files of a killed run; only for the one process that trains here."""
-    for path in Path(folder).glob(".saving-*"):
+def tidy(folder: Path, keep: int = 1000) -> None:
+    """Finishes what a killed run left half done, before training goes on from the newest checkpoint of its folder."""
+    folder = Path(folder)
+    for path in folder.glob(".saving-*"):
         shutil.rmtree(path, ignore_errors=True)
-    for path in Path(folder).glob(f"model.ckpt-*{_DATA}"):
-        if not Path(str(path).removesuffix(_DATA) + INDEX).exists():
+    for path in [*folder.glob(f"model.ckpt-*{DATA}"), *folder.glob(f"model.ckpt-*{SUMS}")]:
+        if not Path(str(path).removesuffix(DATA).removesuffix(SUMS) + INDEX).exists():
             path.unlink()
+    if found := steps(folder):
+        _prune(folder, found[-1], keep)
+        _write_state_file(folder, found[-1])
 
 
-def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
+def restore(checkpoint: str, model: Classifier, optimizer=None, averaged: bool = True) -> int:
     """Loads a checkpoint into a network, and Adam's slots, if the checkpoint has them, into an optimizer.
 
     The checkpoint may be ours, one from 2017 or a pretrained network. Nothing is changed unless everything fits.
 
     Args:
-        checkpoint: its prefix, `…/model.ckpt-STEP`, or `…/weights.npz` of a pretrained network.
+        checkpoint: see `read`.
         model: the network.
         optimizer: a built Adam to set as well, or None.
+        averaged: without an optimizer, whether to load the averaged weights where the checkpoint has some.
 
     Returns:
         The number of training steps of the checkpoint.
-
-    Raises:
-        CheckpointError: it is of another network; the message names the variable and both shapes.
-        MissingCheckpoint: there is no such checkpoint.
-        DamagedCheckpoint: it is cut short or corrupted, lacks some of the saved variables, or is not finite.
     """
-    bundle: Bundle | Shipped = Shipped(checkpoint) if Shipped.is_named(checkpoint) else Bundle(checkpoint)
+    arrays = read(checkpoint)
     weights = model.named_variables()
     variables = state(model, optimizer) if optimizer is not None else weights
+    values = {}
     for name, variable in variables.items():
-        entry = bundle.entries.get(name)
-        if entry is None and name in weights:
-            raise CheckpointError(_missing(bundle, name, variable))
-        if entry is None:
+        value = arrays.get(name)
+        if optimizer is None and averaged:
+            value = arrays.get(name + _AVERAGE, value)
+        if value is None and name.endswith(_AVERAGE) and not any(each.endswith(_AVERAGE) for each in arrays):
+            value = arrays.get(name.removesuffix(_AVERAGE))  # the averages begin at the weights
+        if value is None and name in weights:
+            raise CheckpointError(_missing(checkpoint, arrays, name, variable))
+        if value is None:
             continue
-        if entry.shape != tuple(variable.shape):
+        if value.shape != tuple(variable.shape):
             raise CheckpointError(
-                f"{checkpoint} is of another network: {name} is {list(entry.shape)} there and "
+                f"{checkpoint} is of another network: {name} is {list(value.shape)} there and "
                 f"{list(variable.shape)} here. Check --model, --dataset and --hparams_override."
             )
-        if entry.dtype != np.dtype(variable.dtype):
-            raise bundle.damaged(f"{name} is {entry.dtype} and should be {variable.dtype}")
-    _check_whole(bundle, set(variables) - set(weights))
-    step = _step(bundle)
-    values = {name: bundle.read(name) for name in variables if name in bundle.entries}
+        if value.dtype != np.dtype(variable.dtype):
+            raise damaged(checkpoint, f"{name} is {value.dtype} and should be {variable.dtype}")
+        values[name] = value
+    step = _step(checkpoint, arrays)
     if broken := _not_finite(values):
-        raise bundle.damaged(f"{broken} holds numbers that are not finite")
+        raise damaged(checkpoint, f"{broken} holds numbers that are not finite")
     for name, value in values.items():
         variables[name].assign(value)
     if optimizer is not None and _adam(optimizer).iterations.path not in values:
@@ -202,43 +226,39 @@ def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
     return step
 
 
-def _check_whole(bundle: Bundle | Shipped, names: set[str]) -> None:
-    """Raises DamagedCheckpoint if only some of Adam's slots, or of another group of variables, are in the bundle."""
-    groups: dict[str, set[str]] = {}
-    for name in names:
-        kind = "Adam" if re.search("/Adam(_1)?$", name) else re.split("/|_[0-9]", name)[0]  # loss_scale, random_state
-        groups.setdefault(kind, set()).add(name)
-    for group in groups.values():
-        missing = sorted(group - set(bundle.entries))
-        if missing and len(missing) < len(group):
-            raise bundle.damaged(f"{missing[0]} is not in it, unlike {min(group & set(bundle.entries))}")
-
-
-def _step(bundle: Bundle | Shipped) -> int:
+def _step(checkpoint: str, arrays: Arrays) -> int:
     """The number of training steps, checked against the name of the checkpoint if a run of ours wrote it."""
-    path = Path(bundle.prefix)
-    name = _OUR_NAME.fullmatch(path.name) if (path.parent / "config.json").exists() else None
-    if "global_step" not in bundle.entries and not name:
+    path = Path(checkpoint)
+    name = OUR_NAME.fullmatch(path.name) if (path.parent / "config.json").exists() else None
+    value = arrays.get("global_step")
+    if value is None and not name:
         return 0  # a checkpoint from 2017 without training state
-    entry = bundle.entries.get("global_step")
-    if entry is None or entry.shape != () or entry.dtype is None or entry.dtype.kind not in "if":
-        raise bundle.damaged("its global_step is no number")
-    value = bundle.read("global_step")
-    if not np.isfinite(value) or value != np.floor(value):  # the code of 2017 counted in float32
-        raise bundle.damaged(f"its global_step is {value}, no whole number")
-    step = int(value)
-    if step < 0 or (name and step != int(name[1])):
-        raise bundle.damaged(f"its global_step is {step}")
-    return step
+    # The code of 2017 counted in float32.
+    if value is None or value.shape != () or value.dtype.kind not in "if" or value < 0 or value != np.floor(value):
+        raise damaged(checkpoint, f"its global_step is {value}, no whole number")
+    if name and int(value) != int(name[1]):
+        raise damaged(checkpoint, f"its global_step is {int(value)}")
+    return int(value)
 
 
-def _missing(bundle: Bundle | Shipped, name: str, variable: Any) -> str:
+def step_of(checkpoint: str) -> int:
+    """The number of training steps of a checkpoint; errors as `read`."""
+    return _step(checkpoint, read(checkpoint))
+
+
+def weights_of(checkpoint: str, averaged: bool) -> str:
+    """Which weights `restore` loads: "averaged" or "last" if the checkpoint has both, else ""."""
+    has_both = any(name.endswith(_AVERAGE) for name in read(checkpoint))
+    return ("averaged" if averaged else "last") if has_both else ""
+
+
+def _missing(checkpoint: str, arrays: Arrays, name: str, variable: Any) -> str:
     hint = "Check --model, --dataset and --hparams_override"
     if name.startswith("recons/"):
         hint = "It has no decoder: add remake=false to --hparams_override"
-    own = (f"{key} {list(bundle.entries[key].shape)}" for key in sorted(bundle.entries) if "Adam" not in key)
+    own = (f"{key} {list(arrays[key].shape)}" for key in sorted(arrays) if "Adam" not in key)
     return (
-        f"{bundle.prefix} is of another network: {name} {list(variable.shape)} is not in it "
+        f"{checkpoint} is of another network: {name} {list(variable.shape)} is not in it "
         f"(it holds {', '.join(own)}). {hint}."
     )
 
@@ -248,27 +268,23 @@ def restore_latest(folder: Path, model: Classifier, optimizer, say=print) -> int
 
     Returns:
         Its step; 0 if there is no checkpoint.
-
-    Raises:
-        CheckpointError: all checkpoints are damaged, or the newest good one is of another network.
     """
-    damaged: dict[int, DamagedCheckpoint] = {}
+    bad_ones: dict[int, DamagedCheckpoint] = {}
     for step in reversed(steps(folder)):
         try:
             restored = restore(prefix(folder, step), model, optimizer)
         except DamagedCheckpoint as error:
-            damaged[step] = error
+            bad_ones[step] = error
             continue
-        for bad, reason in damaged.items():
+        for bad, reason in bad_ones.items():
             say(f"{reason} It was renamed to damaged-model.ckpt-{bad}, and the checkpoint before it is used.")
-            for ending in (INDEX, _DATA):  # the index first: without it there is no checkpoint
-                path = Path(prefix(folder, bad) + ending)
+            for path in reversed(files(prefix(folder, bad))):  # the index first: without it there is no checkpoint
                 if path.exists():
                     path.replace(path.with_name(f"damaged-{path.name}"))
         return restored
-    if damaged:
+    if bad_ones:
         raise CheckpointError(
-            f"None of the {len(damaged)} checkpoints in {folder} can be read; nothing was changed. "
-            f"The newest: {damaged[max(damaged)]} Restore one from a backup, or give another --summary_dir."
+            f"None of the {len(bad_ones)} checkpoints in {folder} can be read; nothing was changed. "
+            f"The newest: {bad_ones[max(bad_ones)]} Restore one from a backup, or give another --summary_dir."
         )
     return 0

@@ -1,66 +1,121 @@
-"""Reads and writes `config.json` beside the checkpoints of a run, which describes the network and the run.
-
-The network can be used without further flags. One reader checks every field; the file is written completely or not at
-all.
-"""
+"""`NetworkConfig`: the description of a network and its run, exactly as in `config.json`."""
 
 import json
-import math
 import platform
 import subprocess
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from input_data.flags import check
+from input_data import Options, Split
 from input_data.formats.files import atomic_write
-from models.hparams import HParams
-from runner.network_spec import NetworkSpec, SavedConfig
-from runner.run_config import RunConfig
+from models.hparams import PRESETS, HParams
+from runner.flags import UserError, user_errors
+from runner.run_config import NetworkFlags
 
 _NAME = "config.json"
-_LIMIT = 2**22  # bytes of a file
-_MOST = {"rows": 4096, "columns": 4096, "depth": 64, "classes": 10_000, "letters": 200}
-_REQUIRED_FLAGS = ("model", "dataset", "num_targets")
-# The hparams of the first version that wrote a config. Later ones may be missing: the defaults keep the old behaviour.
-_REQUIRED_HPARAMS = (
-    *("decay_rate", "decay_steps", "leaky", "learning_rate", "loss_type", "num_prime_capsules", "padding", "remake"),
-    *("routing", "verbose", "conv_channels", "primary_atoms", "class_atoms", "routing_gradient"),
-)
+# The flags that describe a network, with their defaults.
+_NETWORK = {"model": "capsule", "dataset": "mnist", "num_targets": 1, "image_size": None, "grayscale": False}
+_HARMLESS = {"verbose"}  # hparams that may change when a run resumes
+# What may not differ, by name: between flags and a config, between a run and its continuation, between the members of
+# an ensemble, and between compared networks.
+FLAGS = (*_NETWORK,)
+RUN = (*_NETWORK, "validate", "seed", "batch_size", "precision", "images", "classes")
+ENSEMBLE = ("dataset", "num_targets", "images", "classes")
+COMPARED = ("num_targets", "images", "classes")
 
 
-def make(
-    network: NetworkSpec,
-    image_shape: tuple[int, int, int],
-    class_names: tuple[str, ...],
-    flags: Mapping[str, Any] = {},
-    data: Mapping[str, int] = {},
-    statistics: tuple[float, ...] = (),
-) -> SavedConfig:
-    """The config of a run that starts now.
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The description of a network and its run. Without arguments, the network of the flags' defaults.
 
-    Args:
-        network: the description of the network.
-        image_shape: (rows, columns, depth) of its images.
-        class_names: one name for each class.
-        flags: the flags of the run; those that `network` also has are taken from there.
+    Attributes:
+        flags: the flags of the run by name; at least those that describe the network.
+        hparams: its hyperparameters.
+        image_shape: (rows, columns, depth) of its images; empty until the data are known.
+        class_names: one name for each class; empty until the data are known.
+        versions: versions of Python and of packages when the run started.
+        git_commit: commit of the code; None outside a checkout.
         data: numbers that identify the training data, by name.
-        statistics: statistics of the training images.
+        statistics: statistics of the training images, see `input_data.Split`.
+        model_sha256: the checksum of the file of a network of the user's own.
     """
-    import keras
-    import numpy
-    import tensorflow
 
-    own = {name: value for name, value in asdict(network).items() if name != "hparams"}
-    versions = {
-        "python": platform.python_version(),
-        "tensorflow": tensorflow.__version__,
-        "keras": keras.__version__,
-        "numpy": numpy.__version__,
-    }
-    flags = {**flags, **own}
-    return SavedConfig(network, image_shape, class_names, flags, versions, _git_commit(), data, statistics)
+    flags: Mapping[str, Any] = field(default_factory=lambda: dict(_NETWORK))
+    hparams: HParams = field(default_factory=HParams)
+    image_shape: tuple[int, ...] = ()
+    class_names: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    git_commit: str | None = None
+    data: Mapping[str, int] = field(default_factory=dict)
+    statistics: tuple[float, ...] = ()
+    model_sha256: str | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """`config.model`, `config.dataset` and the other flags that describe the network."""
+        if name not in _NETWORK:
+            raise AttributeError(name)
+        return self.flags.get(name, _NETWORK[name])
+
+    def with_flags(self, flags: NetworkFlags) -> "NetworkConfig":
+        """This network with the changes that the flags ask for; hparams are changed one by one."""
+        given = {name: value for name in _NETWORK if (value := getattr(flags, name)) is not None}
+        with user_errors():
+            hparams = self.hparams.override(PRESETS.get(flags.preset or "")).override(flags.hparams_override)
+        return replace(self, flags={**self.flags, **given}, hparams=hparams)
+
+    def options(self, num_pairs: int = 1) -> Options:
+        """How to read the network's data."""
+        return Options(
+            self.num_targets, num_pairs, self.image_size, bool(self.grayscale), self.hparams.preparation,
+            self.statistics,
+        )  # fmt: skip
+
+    def for_run(self, flags: Mapping[str, Any], split: Split) -> "NetworkConfig":
+        """The config of a run that starts now with these flags and this training split."""
+        import keras
+        import numpy
+        import tensorflow
+
+        versions = {"python": platform.python_version()} | {
+            module.__name__: module.__version__ for module in (tensorflow, keras, numpy)
+        }
+        own = {name: getattr(self, name) for name in _NETWORK}
+        for name in ("preset", "hparams_override"):  # what a resumed run leaves out, its first command gave
+            own[name] = flags.get(name) if flags.get(name) is not None else self.flags.get(name)
+        data = {"examples": len(split), "checksum": split.checksum()}
+        return replace(self.for_data(split), flags={**flags, **own}, versions=versions, git_commit=_git_commit(),
+                       data=data, statistics=tuple(split.statistics))  # fmt: skip
+
+    def for_data(self, split: Split) -> "NetworkConfig":
+        """This network for the images and classes of a split."""
+        return replace(self, image_shape=tuple(split.info.image_shape), class_names=tuple(split.info.class_names))
+
+    def values(self) -> dict[str, Any]:
+        """Everything that may make two networks or runs differ, by name."""
+        return (
+            {**_NETWORK, **self.flags}
+            | {"images": "x".join(map(str, self.image_shape)), "classes": list(self.class_names)}
+            | {name: value for name, value in asdict(self.hparams).items() if name not in _HARMLESS}
+            | {f"data {name}": value for name, value in self.data.items()}
+        )
+
+    def identity(self) -> list[str]:
+        """The names of the values that a run repeats when it resumes, and that all machines of a job share."""
+        named = (name for name in self.values() if hasattr(self.hparams, name) or name.startswith("data "))
+        return [*RUN, *named]
+
+
+def conflicts(one: Mapping[str, Any], other: Mapping[str, Any], names: Collection[str]) -> list[tuple[str, Any, Any]]:
+    """The (name, value, other value) of these names whose values differ; a name that one of both lacks is left out."""
+    both = (name for name in names if name in one and name in other)
+    return [(name, one[name], other[name]) for name in both if one[name] != other[name]]
+
+
+def in_words(differences: list[tuple[str, Any, Any]], template: str = "{0} was {1} and is now {2}") -> str:
+    """Differences as a part of a sentence; of long lists of classes only the first that differ."""
+    return "; ".join(template.format(*map(str, difference)) for difference in differences)
 
 
 def _git_commit() -> str | None:
@@ -72,181 +127,36 @@ def _git_commit() -> str | None:
         return None  # not a checkout
 
 
-def write(folder: Path, config: SavedConfig) -> None:
+def write(folder: Path, config: NetworkConfig) -> None:
     """Writes the config, completely or not at all."""
-    content = {
-        "flags": dict(config.flags),
-        "hparams": asdict(config.network.hparams),
-        "image_shape": list(config.image_shape),
-        "class_names": list(config.class_names),
-        "versions": dict(config.versions),
-        "git_commit": config.git_commit,
-        "data": dict(config.data),
-        "statistics": list(config.statistics),
-    }
+    content = asdict(config) | {"flags": {**_NETWORK, **config.flags}}
     with atomic_write(Path(folder) / _NAME) as (draft,):
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read(folder: Path) -> SavedConfig | None:
-    """The config in a folder; None if there is none.
-
-    Raises:
-        ValueError: it is damaged or of another version; the message names the file and the field.
-    """
+def read(folder: Path) -> NetworkConfig | None:
+    """The config in a folder; None if there is none. A field that an older version did not write has its default."""
     path = Path(folder) / _NAME
     if not path.is_file():
         return None
     try:
-        return _parse(_load(path))
-    except ValueError as error:
-        raise ValueError(
+        content = json.loads(path.read_bytes().decode())
+        known = {each.name for each in fields(NetworkConfig)}
+        if unknown := set(content) - known:
+            raise ValueError(f"it has an unknown field {min(unknown)!r}")
+        for name in ("flags", "hparams", "image_shape", "class_names"):
+            if name not in content:
+                raise ValueError(f"it has no {name}")
+        shape = tuple(content["image_shape"])
+        if len(shape) != 3 or not all(type(size) is int and size > 0 for size in shape):
+            raise ValueError(f"image_shape is {shape}")
+        class_names = tuple(content["class_names"])
+        if not all(isinstance(name, str) for name in class_names) or len(set(class_names)) < len(class_names):
+            raise ValueError("class_names should be different names")
+        lists = {"image_shape": shape, "class_names": class_names, "statistics": tuple(content.get("statistics", ()))}
+        return NetworkConfig(**content | lists | {"hparams": HParams(**content["hparams"])})
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise UserError(
             f"{path} is damaged or of another version: {error}. Repair it, or move it away and describe the network "
             "with flags."
         ) from None
-
-
-def _load(path: Path) -> Any:
-    with path.open("rb") as file:
-        content = file.read(_LIMIT + 1)
-    if len(content) > _LIMIT:
-        raise ValueError(f"it is larger than {_LIMIT:,} bytes")
-    try:
-        return json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_no_number)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"it has the field {name!r} twice")
-    return dict(pairs)
-
-
-def _no_number(text: str):
-    raise ValueError(f"{text} is not a number")
-
-
-def _parse(content: Any) -> SavedConfig:
-    """The config in JSON content; raises a ValueError that names the first wrong field."""
-    required = {"flags": dict, "hparams": dict, "image_shape": list, "class_names": list}
-    optional = {"versions": dict, "git_commit": str | None, "data": dict, "statistics": list}
-    _check_object("it", content, {**required, **optional}, required)
-    flags = content["flags"]
-    declared = {each.name: each for each in fields(RunConfig)}
-    _check_names("flags", flags, declared, _REQUIRED_FLAGS)
-    for name, value in flags.items():
-        try:
-            check(declared[name], value)
-        except ValueError as error:
-            raise ValueError(f"flags.{name}: {error}") from None
-        if value is None and name in _REQUIRED_FLAGS:
-            raise ValueError(f"flags.{name} is null")
-    class_names = _parse_class_names(content["class_names"])
-    if flags["num_targets"] > len(class_names):
-        raise ValueError(f"flags.num_targets is {flags['num_targets']} and there are {len(class_names)} classes")
-    network = NetworkSpec(
-        flags["model"],
-        _parse_hparams(content["hparams"]),
-        flags["dataset"],
-        flags["num_targets"],
-        flags.get("image_size"),
-        bool(flags.get("grayscale")),
-    )
-    versions = content.get("versions", {})
-    _check_object("versions", versions, dict.fromkeys(versions, str), ())
-    data = content.get("data", {})
-    _check_object("data", data, dict.fromkeys(data, int), ())
-    shape = _parse_image_shape(content["image_shape"])
-    statistics = _parse_statistics(content.get("statistics", []))
-    return SavedConfig(network, shape, class_names, flags, versions, content.get("git_commit"), data, statistics)
-
-
-def _check_names(where: str, content: dict, allowed, required) -> None:
-    for name in content:
-        if name not in allowed:
-            raise ValueError(f"{where} has an unknown field {name!r}")
-    for name in required:
-        if name not in content:
-            raise ValueError(f"{where} has no {name}")
-
-
-def _check_object(where: str, content: Any, types: dict, required) -> None:
-    """Checks that JSON content is an object with fields of these types only, and has at least those in `required`."""
-    if not isinstance(content, dict):
-        raise ValueError(f"{where} should be an object and is {_shown(content)}")
-    _check_names(where, content, types, required)
-    for name, value in content.items():
-        # In Python True is an int, but in JSON it is not a number. A whole number is accepted for any number.
-        wrong = not isinstance(value, types[name]) or (isinstance(value, bool) and types[name] is not bool)
-        if wrong and not (types[name] is float and type(value) is int):
-            raise ValueError(f"{where}.{name} should be {_TYPE_NAMES.get(types[name], 'text')} and is {_shown(value)}")
-
-
-_TYPE_NAMES = {
-    dict: "an object",
-    list: "a list",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-}
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def _parse_hparams(content: dict) -> HParams:
-    types = {each.name: each.type for each in fields(HParams)}
-    _check_object("hparams", content, types, _REQUIRED_HPARAMS)
-    return HParams(**content)
-
-
-def _parse_statistics(content: list) -> tuple[float, ...]:
-    # JSON may hold 1e999, which is infinite in Python.
-    finite = all(type(value) is float and math.isfinite(value) for value in content)
-    if content and not (len(content) == 4 and finite and min(content[2:]) > 0):
-        raise ValueError(f"statistics should be two means and two deviations above 0 and are {_shown(content)}")
-    return tuple(content)
-
-
-def _parse_image_shape(content: list) -> tuple[int, int, int]:
-    sides = ("rows", "columns", "depth")
-    whole_numbers = len(content) == 3 and all(type(size) is int for size in content)
-    if not whole_numbers or not all(1 <= n <= _MOST[side] for n, side in zip(content, sides, strict=True)):
-        limits = ", ".join(f"{side} up to {_MOST[side]}" for side in sides)
-        raise ValueError(f"image_shape should be three whole numbers ({limits}) and is {_shown(content)}")
-    rows, columns, depth = content
-    return rows, columns, depth
-
-
-def _parse_class_names(content: list) -> tuple[str, ...]:
-    if not 2 <= len(content) <= _MOST["classes"]:
-        raise ValueError(f"class_names should have 2 to {_MOST['classes']:,} names and has {len(content)}")
-    for index, name in enumerate(content):
-        if not isinstance(name, str) or not 0 < len(name) <= _MOST["letters"] or not name.isprintable():
-            raise ValueError(
-                f"class_names[{index}] should be a printable name of 1 to {_MOST['letters']} letters "
-                f"and is {_shown(name)}"
-            )
-    if len(set(content)) < len(content):
-        raise ValueError("class_names has the same name twice")
-    return tuple(content)
-
-
-def check_same_run(old: SavedConfig, new: SavedConfig, folder: Path) -> None:
-    """Raises ValueError, naming the differences, if a run would be resumed with another config."""
-    before, after = old.identity(), new.identity()
-    different = [
-        f"{name} was {before[name]} and is now {after[name]}"
-        for name in after
-        if name in before and before[name] != after[name]
-    ]
-    if different:
-        raise ValueError(
-            f"The run in {folder} differs: {'; '.join(different)}. "
-            "Resume it with the same flags, or give another --summary_dir."
-        )

@@ -1,9 +1,11 @@
 """The choice of devices."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from runner.devices import choose_devices
+from runner.devices import Machines, connect, show_devices
+from runner.flags import UserError
 
 
 @pytest.mark.parametrize(
@@ -22,4 +24,32 @@ from runner.devices import choose_devices
 def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(gpus, count, words, monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [object()] * count)
     with pytest.raises(ValueError, match=words):
-        choose_devices(gpus, None)
+        show_devices.__wrapped__(gpus, None)
+
+
+OTHER = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 4}}'
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": ["a:1"]}}', '{"cluster": {"worker": 3}}', OTHER])
+def test_a_malformed_tf_config_is_one_sentence(text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="TF_CONFIG should be JSON like"):
+        connect.__wrapped__(1)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}'])
+def test_a_single_machine_needs_no_others(text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    machines = connect.__wrapped__(1)
+    assert machines.worker == (0, 1) and machines.share(7, {}) == 7
+    machines.check_same({"a": 1})
+
+
+def test_the_difference_between_machines_is_named():
+    machines = Machines(tf.distribute.get_strategy(), ("chief 0 (a:1)", "worker 0 (b:2)"))
+    machines.gather = lambda values: np.concatenate([values, values])
+    machines.check_same({"seed": 3, "classes": ["a", "日本"]})
+    other = np.frombuffer(b'{"seed": 4, "classes": ["a"]}\n', np.uint8).astype(np.int32)
+    machines.gather = lambda values: np.concatenate([values, other])
+    with pytest.raises(UserError, match=r"seed is 3 on chief 0 \(a:1\) and 4 on worker 0 \(b:2\); classes is"):
+        machines.check_same({"seed": 3, "classes": ["a", "日本"]})

@@ -1,16 +1,20 @@
 """Evaluates one checkpoint, an ensemble, or each checkpoint of a run that another process trains."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import keras
 
 from input_data import Split, evaluation_batches
 from input_data.progress import say
 from models.network import Classifier
-from runner import checkpoints, evaluation, predictions, results
-from runner.config import SavedConfig
+from runner import checkpoints, config, evaluation, predictions, results
+from runner.config import NetworkConfig
+from runner.devices import show_devices
+from runner.flags import UserError
 from runner.loader import Data, describe, load_described
-from runner.naming import resolve
-from runner.run import download_data, make_folder, set_precision, show_devices
+from runner.naming import resolve, run_folder
 from runner.run_config import RunConfig
 from runner.steps import make_evaluation_step
 from runner.stopping import Lock
@@ -18,16 +22,39 @@ from runner.summaries import write_reconstructions
 from runner.watching import new_checkpoints
 
 
-def report(config: RunConfig, run_batch: Callable, step: int, split: Split, record: bool) -> evaluation.Result:
-    """Evaluates a network with its evaluation step, prints the result and, if `record` is true, records it."""
-    make_folder(config.test_dir)
-    size = min(config.eval_size or len(split), len(split))
-    result = evaluation.evaluate(run_batch, evaluation_batches(split, config.eval_batch_size, size), size)
-    say(f"Step {step}: {result.size} {config.part} examples, loss {result.loss:.6f}")
+def download_data(flags: RunConfig) -> None:
+    """Downloads the data if `--download` is given."""
+    if flags.download:
+        from input_data.download import download
+
+        download(NetworkConfig().with_flags(flags).dataset, flags.data_dir)
+
+
+def set_precision(precision: str) -> None:
+    """Sets the precision of layers that are created later: float32, bfloat16 or float16."""
+    keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
+
+
+def make_folder(folder: Path) -> None:
+    """Creates a folder for a job's output."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"TensorFlow cannot write to a folder whose name is not UTF-8. Received: {os.fsencode(folder)!r}. "
+            "Give another --summary_dir."
+        ) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise OSError(f"Cannot write to {folder}: check its permissions or give another --summary_dir.")
+
+
+def run_network(flags: RunConfig, run_batch: Callable, split: Split, what: str) -> evaluation.Result:
+    """Evaluates a network by its evaluation step and prints the result."""
+    size = min(flags.eval_size or len(split), len(split))
+    result = evaluation.evaluate(run_batch, evaluation_batches(split, flags.eval_batch_size, size), size)
+    say(f"{what}: {result.size} {flags.part} examples, loss {result.loss:.6f}")
     say(str(result))
-    if record:
-        prefix = checkpoints.prefix(config.train_dir, step)
-        results.record(config.test_dir, prefix, step, config.part, result)
     return result
 
 
@@ -46,111 +73,113 @@ def draw(folder: Path, model: Classifier, step: int, split: Split) -> None:
         say(f"Test images above their reconstructions: {picture}")
 
 
-def _data(config: RunConfig) -> Data:
+def _prepare(flags: RunConfig) -> Data:
     """Prepares the process for evaluation and returns its data."""
-    show_devices(config.gpus, config.gpu_memory)
-    download_data(config)
-    set_precision(config.precision)
-    return Data(config.data_dir, config.split_name(training=False), config.num_pairs)
+    show_devices(flags.gpus, flags.gpu_memory)
+    download_data(flags)
+    set_precision(flags.precision)
+    return Data(flags.data_dir, flags.split_name(training=False), flags.num_pairs)
 
 
-def evaluate_checkpoint(config: RunConfig) -> int:
-    """Evaluates the checkpoint that the flags name."""
-    data = _data(config)
-    prefix = resolve(str(config.checkpoint), config.root)
-    saved = describe(prefix, config, data)
+def evaluate_checkpoint(flags: RunConfig) -> int:
+    """Evaluates the checkpoint that the flags name; without --summary_dir, the results go to the checkpoint's run."""
+    data = _prepare(flags)
+    prefix = resolve(str(flags.checkpoint), flags.root)
+    saved = describe(prefix, flags, data)
     split = data.for_network(saved)
-    trained = load_described(prefix, saved)
-    say(f"{prefix}: {saved.network.model}, {trained.model.count_weights():,} trainable weights")
-    result = report(config, make_evaluation_step(trained.model), trained.step, split, record=False)
-    write_predictions(config.predictions, result, saved.class_names)
-    draw(config.test_dir, trained.model, trained.step, split)
+    trained = load_described(prefix, saved, flags.averaged)
+    weights = checkpoints.weights_of(prefix, flags.averaged)
+    say(f"{prefix}: {saved.model}, {trained.model.count_weights():,} trainable weights")
+    folder = flags.test_dir if flags.summary_dir else run_folder(prefix) / "test"
+    make_folder(folder)
+    result = run_network(flags, make_evaluation_step(trained.model), split, f"Step {trained.step}")
+    results.record(folder, prefix, trained.step, flags.part, result, weights)
+    write_predictions(flags.predictions, result, saved.class_names)
+    draw(folder, trained.model, trained.step, split)
     return 0
 
 
-def evaluate_ensemble(config: RunConfig) -> int:
+def evaluate_ensemble(flags: RunConfig) -> int:
     """Sums the logits of the members that the checkpoint template names."""
-    data = _data(config)
-    names = [str(config.checkpoint).replace("{}", str(trial)) for trial in range(config.num_trials)]
-    prefixes = [_resolve_member(name, config.root) for name in names]
-    saved = [describe(prefix, config, data) for prefix in prefixes]
+    data, template = _prepare(flags), str(flags.checkpoint)
+    names = [template.replace("{}", str(trial)) for trial in range(flags.num_trials)]
+    prefixes = [_resolve_member(name, flags.root) for name in names]
+    saved = [describe(prefix, flags, data) for prefix in prefixes]
     for each, prefix in zip(saved, prefixes, strict=True):
-        if _data_of(each) != _data_of(saved[0]):
-            raise ValueError(f"The ensemble's members {prefixes[0]} and {prefix} have different data or classes.")
+        if different := config.conflicts(saved[0].values(), each.values(), config.ENSEMBLE):
+            words = config.in_words(different, "{} is {} and {}")
+            raise UserError(f"The members {prefixes[0]} and {prefix} have different data or classes: {words}.")
     split = data.for_network(saved[0])
-    size = min(config.eval_size or len(split), len(split))
+    size = min(flags.eval_size or len(split), len(split))
 
     def member_done(index: int, result: evaluation.Result) -> None:
         say(f"Member {index}, {prefixes[index]}: {result}")
 
     result = evaluation.evaluate_ensemble(
-        _members(prefixes, saved), lambda: evaluation_batches(split, config.eval_batch_size, size), size, member_done
-    )
+        _members(prefixes, saved, flags.averaged), lambda: evaluation_batches(split, flags.eval_batch_size, size), size,
+        member_done,
+    )  # fmt: skip
     say(str(result))
-    write_predictions(config.predictions, result, saved[0].class_names)
+    folder = flags.test_dir if flags.summary_dir else Path(template[: template.index("{}")] + "_").parent / "test"
+    make_folder(folder)
+    results.record(folder, template, checkpoints.step_of(prefixes[0]), flags.part, result)
+    write_predictions(flags.predictions, result, saved[0].class_names)
     return 0
-
-
-def _data_of(saved: SavedConfig) -> tuple:
-    """What the members of an ensemble must have in common."""
-    return saved.network.dataset, saved.network.options(), saved.image_shape, saved.class_names
 
 
 def _resolve_member(name: str, run: Path) -> str:
     try:
         return resolve(name, run)
     except checkpoints.MissingCheckpoint as error:
-        raise ValueError(f"The ensemble's member {name} does not exist: {error}") from None
+        raise UserError(f"The ensemble's member {name} does not exist: {error}") from None
 
 
-def _members(prefixes: list[str], saved: list[SavedConfig]) -> Iterator[Callable]:
+def _members(prefixes: list[str], saved: list[NetworkConfig], averaged: bool) -> Iterator[Callable]:
     """The evaluation step of each network in turn; members of one shape share a network, which is compiled once."""
-    model = load_described(prefixes[0], saved[0]).model
-    run_batch, built = make_evaluation_step(model), saved[0].network
+    model, built = None, saved[0]
     for prefix, own in zip(prefixes, saved, strict=True):
-        if own.network == built:
-            checkpoints.restore(prefix, model)
-        else:
-            model, built = load_described(prefix, own).model, own.network
+        if model is None or (own.model, own.hparams) != (built.model, built.hparams):
+            model, built = load_described(prefix, own, averaged).model, own
             run_batch = make_evaluation_step(model)
+        else:
+            checkpoints.restore(prefix, model, averaged=averaged)
         yield run_batch
 
 
-def watch(config: RunConfig) -> int:
+def watch(flags: RunConfig) -> int:
     """Evaluates each checkpoint of a training job once, in order, until the training ends."""
-    data = _data(config)
-    make_folder(config.test_dir)
-    lock = Lock(config.test_dir)
-    results.repair_best(config.test_dir, config.train_dir)
-    evaluated = results.Results(config.test_dir, config.part).steps()
-    say(f"Watching {config.train_dir}: {len(evaluated)} checkpoints are already evaluated")
+    data = _prepare(flags)
+    train_dir, folder = flags.train_dir, flags.test_dir
+    make_folder(folder)
+    lock = Lock(folder)
+    results.keep_best(folder)
+    evaluated = lambda: results.steps(folder, flags.part)  # noqa: E731
+    say(f"Watching {train_dir}: {len(evaluated())} checkpoints are already evaluated")
     watched: tuple[Classifier, Split, Callable] | None = None  # the network, which is built at the first checkpoint
     refused = 0
-    for step in new_checkpoints(config.train_dir, evaluated, config.eval_timeout * 3600):
-        prefix = checkpoints.prefix(config.train_dir, step)
+    for step in new_checkpoints(train_dir, evaluated, flags.eval_timeout * 3600):
+        prefix = checkpoints.prefix(train_dir, step)
         try:
             if watched is None:  # the run's config exists once there is a checkpoint
-                saved = describe(prefix, config, data)
+                saved = describe(prefix, flags, data)
                 split = data.for_network(saved)
                 model = load_described(prefix, saved).model
                 watched = model, split, make_evaluation_step(model)  # compiled once for all checkpoints
             else:
                 checkpoints.restore(prefix, watched[0])
-            _, split, run_batch = watched
-            report(config, run_batch, step, split, record=True)
+            weights = checkpoints.weights_of(prefix, averaged=True)
+            result = run_network(flags, watched[2], watched[1], f"Step {step}")
+            results.record(folder, prefix, step, flags.part, result, weights)
         except checkpoints.MissingCheckpoint as error:
             say(f"{error} Not evaluated.")
         except (checkpoints.DamagedCheckpoint, evaluation.NotFinite) as error:
             say(f"Step {step}: {error} Not evaluated.")
             refused += 1
     lock.release()
-    if not checkpoints.steps(config.train_dir):
-        raise ValueError(f"No checkpoint appeared in {config.train_dir} within {config.eval_timeout:g} hours.")
-    total = len(results.Results(config.test_dir, config.part).steps())
-    if not total:
-        raise ValueError(f"None of the checkpoints in {config.train_dir} could be evaluated.")
-    if refused:
-        say(f"{total} checkpoints are evaluated, {refused} could not be: {config.test_dir}/results.csv")
-    else:
-        say(f"Every checkpoint is evaluated: {config.test_dir}/results.csv")
+    if not checkpoints.steps(train_dir):
+        raise UserError(f"No checkpoint appeared in {train_dir} within {flags.eval_timeout:g} hours.")
+    if not (total := len(evaluated())):
+        raise UserError(f"None of the checkpoints in {train_dir} could be evaluated.")
+    done = f"{total} checkpoints are evaluated, {refused} could not be" if refused else "Every checkpoint is evaluated"
+    say(f"{done}: {folder}/{results.TABLE}")
     return 0

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.hparams import HParams
+from runner import results
 from runner.checkpoints import MissingCheckpoint
-from runner.config import NetworkSpec
 from runner.evaluate import evaluate_checkpoint, evaluate_ensemble
 from runner.loader_test import save
 from runner.run_config import RunConfig
@@ -19,7 +19,7 @@ def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     for name, width, names in (("net0", 2, DIGITS), ("net1", 3, DIGITS), ("odd1", 2, (*DIGITS[:9], "ten"))):
         hparams = HParams(num_prime_capsules=1, conv_channels=width, remake=False)
-        save(root / name / "train", NetworkSpec("capsule", hparams), (28, 28, 1), names)
+        save(root / name / "train", hparams, (28, 28, 1), names)
     (root / "odd0").symlink_to(root / "net0")
     return root
 
@@ -55,3 +55,23 @@ def test_a_member_that_is_missing_is_named(runs, tmp_path):
         evaluate_ensemble(config(runs, tmp_path, "net{}", num_trials=3))
     with pytest.raises(MissingCheckpoint, match="model.ckpt-7"):
         evaluate_checkpoint(config(runs, tmp_path, "net0/train/model.ckpt-7"))
+
+
+def test_every_evaluation_has_a_row_with_its_split_and_checkpoint(runs, tmp_path):
+    for name, flags in (("net0", {}), ("net0", {}), ("net0", {"validate": True}), ("net{}", {"num_trials": 2})):
+        job = evaluate_ensemble if flags.get("num_trials") else evaluate_checkpoint
+        assert job(config(runs, tmp_path, name, **flags)) == 0
+    rows = results.read(tmp_path / "test")
+    assert [(row.split, row.checkpoint, row.step) for row in rows] == [
+        ("test", f"{runs}/net0/train/model.ckpt-2", 2),
+        ("validation", f"{runs}/net0/train/model.ckpt-2", 2),
+        ("test", f"{runs}/net{{}}", 2),
+    ]
+    assert not (tmp_path / "test/best").exists() and not (tmp_path / "validation").exists()
+
+
+def test_without_a_folder_the_results_go_to_the_checkpoints_run(runs, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert evaluate_checkpoint(RunConfig(train=False, checkpoint=f"{runs}/net1", eval_size=20)) == 0
+    (row,) = results.read(runs / "net1/test")
+    assert (row.checkpoint, row.size) == ("train/model.ckpt-2", 20) and not list(tmp_path.iterdir())

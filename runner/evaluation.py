@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from input_data.progress import Progress
+from runner.flags import UserError
 
 
-class NotFinite(ValueError):
+class NotFinite(UserError):
     """A network cannot be evaluated because its outputs are NaN or infinite."""
 
 

@@ -1,15 +1,15 @@
 """Loads a network from a checkpoint as its `config.json` describes it, or by flags where there is no config."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from input_data import Options, Split, open_split
 from input_data.progress import say
 from models import make_model
-from models.hparams import HParams
 from models.network import Classifier
-from runner import checkpoints, config, shapes
-from runner.config import NetworkSpec, SavedConfig
+from runner import checkpoints, config, own_model
+from runner.config import NetworkConfig
+from runner.flags import UserError, user_errors
 from runner.naming import resolve
 from runner.run_config import NetworkFlags
 
@@ -53,110 +53,72 @@ class Data:
         self.data_dir, self.split_name, self.num_pairs = data_dir, split_name, num_pairs
         self._opened: tuple[tuple, Split] | None = None
 
-    def open(self, network: NetworkSpec, statistics: tuple[float, ...] = ()) -> Split:
-        """The split for a network, whose training images have these statistics."""
-        wanted = network.dataset, network.options(self.num_pairs, statistics)
+    def open(self, network: NetworkConfig) -> Split:
+        """The split for a network."""
+        wanted = network.dataset, network.options(self.num_pairs)
         if self._opened is None or self._opened[0] != wanted:
-            dataset, options = wanted
-            split = open_split(dataset, self.split_name, self.data_dir, options)
+            split = open_split(wanted[0], self.split_name, self.data_dir, wanted[1])
             if split.note:
                 say(split.note)
             self._opened = wanted, split
         return self._opened[1]
 
-    def for_network(self, saved: SavedConfig) -> Split:
-        """The split for a network, after a check that it fits.
-
-        Raises:
-            ValueError: its images or its classes are not the network's.
-        """
-        split = self.open(saved.network, saved.statistics)
-        check_fits(split, saved, self.data_dir)
+    def for_network(self, saved: NetworkConfig) -> Split:
+        """The split for a network; UserError if its images or its classes are not the network's."""
+        split = self.open(saved)
+        data = saved.for_data(split)
+        where = f"those of {split.info.name} in {self.data_dir or 'the embedded sample'}"
+        again = "Give the --data_dir that it was trained on."
+        if saved.image_shape != data.image_shape:
+            sizes = (saved.values()["images"], data.values()["images"])
+            raise UserError(f"The network takes images of {sizes[0]}, but {where} are {sizes[1]}. {again}")
+        if saved.class_names != data.class_names:
+            pairs = zip(saved.class_names, data.class_names, strict=False)
+            words = (
+                f"class {i} is {a!r} in the network and {b!r} in the data" for i, (a, b) in enumerate(pairs) if a != b
+            )
+            counts = f"{len(saved.class_names)} classes in the network and {len(data.class_names)} in the data"
+            raise UserError(f"The network learned other classes than {where}: {next(words, counts)}. {again}")
         return split
 
 
-def check_fits(split: Split, saved: SavedConfig, data_dir: str | None) -> None:
-    """Raises ValueError if the images or the classes of a split are not those of a network."""
-    where = f"those of {split.info.name} in {data_dir or 'the embedded sample'}"
-    expected, received = ("x".join(map(str, shape)) for shape in (saved.image_shape, split.info.image_shape))
-    if expected != received:
-        raise ValueError(
-            f"The network takes images of {expected}, but {where} are {received}. "
-            "Give the --data_dir that it was trained on."
-        )
-    names = split.info.class_names
-    if saved.class_names != names:
-        pairs = zip(saved.class_names, names, strict=False)
-        index, (own, other) = next(((i, p) for i, p in enumerate(pairs) if p[0] != p[1]), (0, ("", "")))
-        difference = (
-            f"class {index} is {own!r} in the network and {other!r} in the data"
-            if own != other
-            else f"{len(saved.class_names)} classes in the network and {len(names)} in the data"
-        )
-        raise ValueError(
-            f"The network learned other classes than {where}: {difference}. Give the --data_dir that it was trained on."
-        )
-
-
-def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> SavedConfig:
-    """Describes the network of a checkpoint from the `config.json` beside it, or else from its shapes and the flags.
+def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
+    """Describes the network of a checkpoint from the `config.json` beside it, or else from the flags and the data.
 
     Args:
         checkpoint: its prefix, `…/model.ckpt-STEP`.
-        flags: hparams to change; without a config, also what the shapes leave open.
-        data: the source of class names if there is no config.
-
-    Raises:
-        ValueError: the config is damaged, or flags contradict it.
-        CheckpointError: the checkpoint is damaged.
+        flags: hparams to change; without a config, the whole network.
+        data: the source of image size and class names if there is no config.
     """
-    saved = config.read(Path(checkpoint).parent)
-    if saved is None:
-        return _describe_by_shapes(checkpoint, flags, data)
-    network = saved.network.with_flags(flags)
-    if network.hparams != saved.network.hparams:
-        say(f"The hparams are those of {Path(checkpoint).parent}/config.json, except for those given by flags")
-    if different := saved.network.differences(network):
-        conflicts = (
-            f"--{name}={getattr(network, name)} and {getattr(saved.network, name)} in config.json" for name in different
+    folder = Path(checkpoint).parent
+    saved = config.read(folder)
+    if saved is None:  # a checkpoint of 2017
+        asked = NetworkConfig().with_flags(flags)
+        return asked.for_data(data.open(asked))
+    network = saved.with_flags(flags)
+    if network.hparams != saved.hparams:
+        say(f"The hparams are those of {folder}/config.json, except for those given by flags")
+    if different := config.conflicts(network.values(), saved.values(), config.FLAGS):
+        raise UserError(
+            f"Flags contradict {folder}/config.json: {config.in_words(different, '--{}={} and {} in config.json')}. "
+            "Leave the flag out: the config describes the network."
         )
-        raise ValueError(
-            f"Flags contradict {Path(checkpoint).parent}/config.json: {'; '.join(conflicts)}. Leave the flag out: "
-            "the config describes the network."
-        )
-    return replace(saved, network=network)
+    return network
 
 
-def _describe_by_shapes(checkpoint: str, flags: NetworkFlags, data: Data) -> SavedConfig:
-    own = shapes.read(checkpoint)
-    inferred = shapes.infer(own)
-    model = flags.model or inferred.model or NetworkSpec.model
-    asked = NetworkSpec(model=model).with_flags(replace(flags, preset=None, hparams_override=None))
-    split = data.open(asked)
-    rows, columns, depth = split.info.image_shape
-    inferred = shapes.infer(own, rows if rows == columns else None)
-    hparams = inferred.hparams if inferred.model == model else {}
-    if inferred.model:
-        say(f"There is no config.json beside {checkpoint}. Its shapes imply: {inferred.words()}")
-    network = replace(asked, hparams=replace(HParams(), **hparams)).with_flags(flags)
-    image_shape = (inferred.size, inferred.size, depth) if inferred.size else split.info.image_shape
-    described = config.make(network, image_shape, split.info.class_names)
-    if inferred.depth not in (None, depth) or inferred.num_classes not in (None, split.info.num_classes):
-        raise ValueError(
-            f"{checkpoint} is a network for {inferred.num_classes} classes and images of depth {inferred.depth}; "
-            f"{split.info.name} has {split.info.num_classes} classes and depth {depth}. Check --dataset."
-        )
-    return described
-
-
-def build(saved: SavedConfig) -> Classifier:
-    """A network with fresh weights, from its description."""
-    return make_model(saved.network.model, saved.image_shape, len(saved.class_names), saved.network.hparams)
+def build(saved: NetworkConfig) -> Classifier:
+    """A network with fresh weights."""
+    if own_model.is_own(saved.model):
+        return own_model.make(saved.model, saved.image_shape, len(saved.class_names), saved.hparams)
+    rows, columns, depth = saved.image_shape
+    with user_errors():
+        return make_model(saved.model, (rows, columns, depth), len(saved.class_names), saved.hparams)
 
 
 def load(
-    checkpoint: str, flags: NetworkFlags = NetworkFlags(), data: Data | None = None, run: Path | None = None
-) -> Trained:
+    checkpoint: str, flags: NetworkFlags = NetworkFlags(), data: Data | None = None, run: Path | None = None,
+    averaged: bool = True,
+) -> Trained:  # fmt: skip
     """The network of a checkpoint.
 
     Args:
@@ -164,17 +126,14 @@ def load(
         flags: see `describe`.
         data: see `describe`.
         run: the run that the names `latest` and `best` refer to.
-
-    Raises:
-        CheckpointError: the checkpoint does not exist, is damaged, or is of another network.
-        ValueError: the config is damaged, or flags contradict it.
+        averaged: see `checkpoints.restore`.
     """
     prefix = resolve(checkpoint, run)
-    return load_described(prefix, describe(prefix, flags, data or Data(None)))
+    return load_described(prefix, describe(prefix, flags, data or Data(None)), averaged)
 
 
-def load_described(prefix: str, saved: SavedConfig) -> Trained:
+def load_described(prefix: str, saved: NetworkConfig, averaged: bool = True) -> Trained:
     """The network of a checkpoint that `describe` has described."""
     model = build(saved)
-    step = checkpoints.restore(prefix, model)
-    return Trained(model, step, saved.network.dataset, saved.network.num_targets, saved.class_names, saved.statistics)
+    step = checkpoints.restore(prefix, model, averaged=averaged)
+    return Trained(model, step, saved.dataset, saved.num_targets, saved.class_names, saved.statistics)

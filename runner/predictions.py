@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from input_data.formats.files import atomic_write
+from runner.flags import UserError
 
 
 def write(
@@ -26,15 +27,12 @@ def write(
         predictions: int [n, num_targets], largest logit first.
         labels: int [n, num_targets], or None if there are no labels.
         names: names of the examples; None: their numbers.
-
-    Raises:
-        ValueError: the file has another ending, or the path is a folder.
     """
     ending = path.suffix.lower()
     if ending not in (".npz", ".csv"):
-        raise ValueError(f"--predictions takes a .npz or .csv file. Received: {path}")
+        raise UserError(f"--predictions takes a .npz or .csv file. Received: {path}")
     if path.is_dir():
-        raise ValueError(f"--predictions takes a file, and {path} is a folder.")
+        raise UserError(f"--predictions takes a file, and {path} is a folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     if ending == ".npz":
         arrays: dict[str, Any] = {"logits": logits, "predictions": predictions, "class_names": class_names}

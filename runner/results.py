@@ -1,6 +1,7 @@
-"""Writes `summary_dir/test/results.csv`, with a line for each evaluated checkpoint, and keeps the best checkpoint.
+"""`summary_dir/test/results.csv`, the memory of a run: a line for each evaluation, from which the best is chosen.
 
-The best is chosen on the held-out split only: choosing it on the test set would make the reported test error too low.
+The best checkpoint has the lowest error on held-out data: choosing it on the test set would make the reported test
+error too low. It is linked into `test/best`, where pruning does not delete it.
 """
 
 import csv
@@ -13,24 +14,25 @@ from pathlib import Path
 from typing import get_type_hints
 
 from input_data.formats.files import atomic_write
+from input_data.progress import say
 from runner import checkpoints
-from runner.bundle import INDEX
-from runner.config import read as read_config
-from runner.config import write as write_config
+from runner import config as saved_config
 from runner.evaluation import Result
+from runner.flags import UserError
 from runner.summaries import write_test_summaries
 
+TABLE = "results.csv"
 _HELD_OUT = "validation"
-_SPLITS = (_HELD_OUT, "test")
-_LARGEST = 1 << 26  # bytes of a table
-_BEST = "best.json"
+_LAST = "last"
 
 
 @dataclass(frozen=True)
 class Row:
     """The result of one checkpoint on one split.
 
-    The attributes are the columns of the table; `percent` is the percentage of `wrong` among the `size` examples.
+    The attributes are the columns of the table; `percent` is the percentage of `wrong` among the `size` examples,
+    `checkpoint` its path from the run's folder or a whole path, `weights` averaged or last where a run keeps both, and
+    `minutes` the time of training until then.
     """
 
     step: int
@@ -40,97 +42,71 @@ class Row:
     almost_wrong: int
     percent: float
     loss: float
+    checkpoint: str = ""
+    weights: str = ""
+    minutes: float = 0.0
+
+    def is_like(self, other: "Row") -> bool:
+        """Whether both are the result of the same evaluation."""
+        names = ("split", "size", "checkpoint", "weights")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
 _TYPES: dict[str, type] = get_type_hints(Row)
 
 
-def read(folder: Path) -> list[Row]:
-    """The rows of a folder's table; empty if there is no table.
-
-    Raises:
-        ValueError: the table is damaged, or a spreadsheet has changed its format; the message names the file, the line
-            and the value.
-    """
-    path = Path(folder) / "results.csv"
+def read(folder: Path, table: str = TABLE) -> list[Row]:
+    """The rows of a folder's table; empty if there is no table. Older tables lack the last columns."""
+    path, rows = Path(folder) / table, []
     if not path.is_file():
         return []
-    if path.stat().st_size > _LARGEST:
-        raise _not_a_table(path, f"it has more than {_LARGEST:,} bytes")
-    rows: list[Row] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets add a byte order mark
-            lines = csv.reader(file)
-            header = next(lines, [])
-            if tuple(header) != COLUMNS:
-                raise ValueError(f"its first line should be {','.join(COLUMNS)}. Received: {','.join(header)[:100]}")
-            for line in lines:
-                if line:
-                    rows.append(_parse(line))
-    except (csv.Error, UnicodeDecodeError, ValueError) as error:
-        where = f"line {len(rows) + 2}: " if rows else ""
-        raise _not_a_table(path, f"{where}{error}") from None
+            for line in csv.DictReader(file):
+                values = {name: _TYPES[name](line[name]) for name in _TYPES if line.get(name) is not None}
+                row = Row(**{"checkpoint": f"train/model.ckpt-{values.get('step')}"} | values)
+                if not math.isclose(row.percent, 100 * row.wrong / row.size, rel_tol=1e-4, abs_tol=1e-4):
+                    raise ValueError(f"{row.wrong} of {row.size} wrong are not {row.percent} percent")
+                rows.append(row)
+    except (csv.Error, TypeError, ValueError, ZeroDivisionError) as error:
+        raise UserError(
+            f"{path} is not a table of results as this program writes it: line {len(rows) + 2}: {error}. "
+            "Move it away or repair it."
+        ) from None
     return rows
 
 
-def _not_a_table(path: Path, reason: str) -> ValueError:
-    return ValueError(
-        f"{path} is not a table of results as this program writes it: {reason}. Move it away or repair it."
-    )
+def append(folder: Path, row: Row, table: str = TABLE) -> None:
+    """Adds a row to a folder's table, unless it has one of the same evaluation."""
+    rows = read(folder, table)
+    if any(row.is_like(each) for each in rows):
+        return
+    with atomic_write(Path(folder) / table) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [each.name for each in fields(Row)])
+        writer.writeheader()
+        for each in (*rows, row):
+            writer.writerow(asdict(each) | {"percent": f"{each.percent:.6g}", "loss": f"{each.loss:.8g}"})
 
 
-def _parse(line: list[str]) -> Row:
-    if len(line) != len(COLUMNS):
-        raise ValueError(f"expected {len(COLUMNS)} values, received {len(line)}")
-    values: dict = {}
-    for field, text in zip(fields(Row), line, strict=True):
-        is_integer = _TYPES[field.name] is int
-        if is_integer and not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise ValueError(f"{field.name} should be a whole number, received {text[:40]!r}")
-        try:
-            values[field.name] = _TYPES[field.name](text)
-        except ValueError:
-            raise ValueError(f"{field.name} should be a number, received {text[:40]!r}") from None
-    row = Row(**values)
-    if row.split not in _SPLITS:
-        raise ValueError(f"split should be {' or '.join(_SPLITS)}, received {row.split[:40]!r}")
-    if not row.almost_wrong <= row.wrong <= row.size or not row.size:
-        raise ValueError(f"{row.wrong} wrong and {row.almost_wrong} almost wrong do not fit {row.size} examples")
-    if not math.isclose(row.percent, 100 * row.wrong / row.size, rel_tol=1e-4, abs_tol=1e-4):
-        raise ValueError(f"{row.wrong} of {row.size} wrong are not {row.percent} percent")
-    return row
+def make_row(run: Path, checkpoint: str, step: int, split: str, result: Result, weights: str = "") -> Row:
+    """The row of a result; `run` is the folder from which the checkpoint's path is given."""
+    path, root = Path(checkpoint).absolute(), Path(run).absolute()
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    numbers = result.size, result.wrong, result.almost_wrong, result.percent, result.loss
+    return Row(step, split, *numbers, name, weights, round(checkpoints.minutes(checkpoint), 2))
 
 
-class Results:
-    """The table, which is read once and rewritten with each new result.
-
-    Args:
-        folder: `summary_dir/test`.
-        split: the split that is evaluated, "test" or "validation"; the table holds both.
-    """
-
-    def __init__(self, folder: Path, split: str):
-        self.folder, self.split = Path(folder), split
-        self.rows = read(folder)
-
-    def steps(self) -> set[int]:
-        """The steps that have a result."""
-        return {row.step for row in self.rows if row.split == self.split}
-
-    def add(self, step: int, result: Result) -> None:
-        """Adds a checkpoint's result."""
-        row = Row(step, self.split, result.size, result.wrong, result.almost_wrong, result.percent, result.loss)
-        with atomic_write(self.folder / "results.csv") as (draft,), draft.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            for each in (*self.rows, row):
-                writer.writerow(asdict(each) | {"percent": f"{each.percent:.6g}", "loss": f"{each.loss:.8g}"})
-        self.rows.append(row)
+def steps(folder: Path, split: str) -> set[int]:
+    """The steps of a run's own checkpoints that have a result."""
+    return {row.step for row in read(folder) if row.split == split and _is_own(row) and row.weights != _LAST}
 
 
-def record(folder: Path, checkpoint: str, step: int, split: str, result: Result) -> None:
-    """Adds a checkpoint's result to the table and to TensorBoard, once, and keeps the checkpoint if it is the best.
+def _is_own(row: Row) -> bool:
+    return row.checkpoint == f"train/model.ckpt-{row.step}"
+
+
+def record(folder: Path, checkpoint: str, step: int, split: str, result: Result, weights: str = "") -> None:
+    """Adds a checkpoint's result to the table and to TensorBoard, and keeps the checkpoint if it is the best.
 
     The checkpoint is kept before its row is written: if the program is killed in between, the step is evaluated again.
 
@@ -140,83 +116,75 @@ def record(folder: Path, checkpoint: str, step: int, split: str, result: Result)
         step: its step.
         split: "test" or "validation"; the best is chosen on the latter.
         result: the result of the evaluation.
+        weights: see `Row`.
     """
-    results = Results(folder, split)
-    if step in results.steps():
+    row = make_row(Path(folder).parent, checkpoint, step, split, result, weights)
+    if any(row.is_like(each) for each in read(folder)):
         return
-    write_test_summaries(folder, step, result)
-    if split == _HELD_OUT:
-        repair_best(folder, Path(checkpoint).parent)
-        best = read_best(folder)
-        if best is None or result.percent < best[1]:
-            _keep_best(folder / "best", Path(checkpoint), step, result.percent)
-    results.add(step, result)
+    if (best := _best([*read(folder), row], folder)) == row:
+        _link(best, folder)
+    append(folder, row)
+    if _is_own(row) and weights != _LAST:
+        write_test_summaries(Path(folder).parent / split, step, result)
+    keep_best(folder)
 
 
-def read_best(folder: Path) -> tuple[int, float] | None:
-    """The step and the error in percent of the best checkpoint; None if there is none.
-
-    Args:
-        folder: `summary_dir/test`.
-    """
-    try:
-        content = json.loads((Path(folder) / "best" / _BEST).read_bytes()[:10_000])
-        step, percent = content["step"], float(content["percent"])
-        if type(step) is not int or not 0 <= percent <= 100:
-            return None
-    except (OSError, KeyError, RecursionError, TypeError, ValueError):
-        return None  # a new one is chosen
-    return (step, percent) if step in checkpoints.steps(Path(folder) / "best") else None
+def _best(rows: list[Row], folder: Path) -> Row | None:
+    """The lowest row on held-out data whose checkpoint exists."""
+    held_out = [row for row in rows if row.split == _HELD_OUT and _is_own(row) and row.weights != _LAST]
+    for row in sorted(held_out, key=lambda row: (row.percent, row.step)):
+        folders = Path(folder).parent / "train", Path(folder) / "best"
+        if any(row.step in checkpoints.steps(each) for each in folders):
+            return row
+    return None
 
 
-def repair_best(folder: Path, train_dir: Path) -> None:
-    """Repairs the folder of the best checkpoint after a kill: only the best stays in it.
-
-    A lost one is chosen again from the rows of the table whose checkpoints still exist.
-
-    Args:
-        folder: `summary_dir/test`.
-        train_dir: `summary_dir/train`.
-    """
-    best = read_best(folder)
-    if best is not None:
-        _remove_others(Path(folder) / "best", best[0])
+def keep_best(folder: Path) -> None:
+    """Makes `test/best` hold the best checkpoint and no other, also after a kill; `folder` is `summary_dir/test`."""
+    best, kept = _best(read(folder), folder), Path(folder) / "best"
+    if best is None:
         return
-    rows = [row for row in read(folder) if row.split == _HELD_OUT]
-    for row in sorted(rows, key=lambda row: (row.percent, row.step)):
-        checkpoint = Path(checkpoints.prefix(train_dir, row.step))
-        if Path(f"{checkpoint}{INDEX}").is_file():
-            _keep_best(Path(folder) / "best", checkpoint, row.step, row.percent)
-            return
-
-
-def _keep_best(folder: Path, checkpoint: Path, step: int, percent: float) -> None:
-    """Links a checkpoint and its config into `folder`, where pruning does not delete it, and writes its step there."""
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        for ending in (".data-00000-of-00001", INDEX):
-            _link(Path(f"{checkpoint}{ending}"), folder / f"{checkpoint.name}{ending}")
+        if best.step not in checkpoints.steps(kept):
+            _link(best, folder)
+        if (config := saved_config.read(Path(folder).parent / "train")) is not None:
+            saved_config.write(kept, config)
     except FileNotFoundError:  # pruned since it was read
         return
-    if (config := read_config(checkpoint.parent)) is not None:
-        write_config(folder, config)
-    with atomic_write(folder / _BEST) as (draft,):
-        draft.write_text(json.dumps({"step": step, "percent": percent}) + "\n")
-    _remove_others(folder, step)
-
-
-def _remove_others(folder: Path, step: int) -> None:
-    for path in folder.glob("model.ckpt-*"):
-        if not path.name.startswith(f"model.ckpt-{step}."):
+    with atomic_write(kept / "best.json") as (draft,):  # for people and scripts; this program reads the table
+        draft.write_text(json.dumps({"step": best.step, "percent": best.percent}) + "\n")
+    for path in kept.glob("model.ckpt-*"):
+        if not path.name.startswith(f"model.ckpt-{best.step}."):
             path.unlink()
 
 
-def _link(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:  # a file system without hard links
-        with atomic_write(target) as (draft,):
-            shutil.copyfile(source, draft)
+def _link(row: Row, folder: Path) -> None:
+    """Links a checkpoint's files into `test/best`, or copies them where the file system has no links."""
+    target = Path(folder) / "best"
+    target.mkdir(parents=True, exist_ok=True)
+    for source in checkpoints.files(str(Path(folder).parent / row.checkpoint)):
+        path = target / source.name
+        path.unlink(missing_ok=True)
+        try:
+            os.link(source, path)
+        except FileNotFoundError:
+            if source.suffix != ".sha256":  # an older version did not write it
+                raise
+        except OSError:
+            with atomic_write(path) as (draft,):
+                shutil.copyfile(source, draft)
+
+
+def begin(folder: Path) -> None:
+    """Moves the results of an earlier run, whose checkpoints were removed, out of the way of a new one."""
+    folder = Path(folder)
+    if not (folder / "best").exists() and not any(_is_own(row) for row in read(folder)):
+        return
+    count = 1
+    while (earlier := folder / f"earlier-{count}").exists():
+        count += 1
+    earlier.mkdir()
+    for name in (TABLE, "best"):
+        if (folder / name).exists():
+            (folder / name).rename(earlier / name)
+    say(f"The results of an earlier run in {folder} were moved to {earlier}.")

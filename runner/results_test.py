@@ -1,19 +1,18 @@
-"""The table of results is read whole or refused in one sentence, and the best held-out checkpoint survives anything."""
+"""The table of results is the memory of a run, and the best held-out checkpoint survives anything."""
 
 import errno
 import json
 import os
-import random
 from contextlib import suppress
 
-import numpy as np
 import pytest
 
 from runner import results
 from runner.evaluation import Result
-from runner.results import Results, record
+from runner.flags import UserError
+from runner.results import record
 
-HEADER = "step,split,size,wrong,almost_wrong,percent,loss\n"
+OLD = "step,split,size,wrong,almost_wrong,percent,loss\n"
 
 
 def result(wrong, size=50):
@@ -26,20 +25,20 @@ def run(tmp_path):
     for name in ("train", "test"):
         (tmp_path / name).mkdir()
     for step in range(1, 6):
-        for ending in ("index", "data-00000-of-00001"):
+        for ending in ("index", "data-00000-of-00001", "sha256"):
             (tmp_path / f"train/model.ckpt-{step}.{ending}").write_text(f"{step} {ending}")
     return tmp_path
 
 
-def keep(run, step, wrong, size=50, split="validation"):
-    record(run / "test", str(run / f"train/model.ckpt-{step}"), step, split, result(wrong, size))
+def keep(run, step, wrong, size=50, split="validation", weights=""):
+    record(run / "test", str(run / f"train/model.ckpt-{step}"), step, split, result(wrong, size), weights)
 
 
 def kept(run):
     names = sorted(path.name for path in (run / "test/best").glob("model*"))
     (step,) = {int(name.split(".")[1].removeprefix("ckpt-")) for name in names}
-    assert len(names) == 2
-    assert results.read_best(run / "test")[0] == step
+    assert len(names) == 3
+    assert json.loads((run / "test/best/best.json").read_text())["step"] == step
     return step
 
 
@@ -50,14 +49,28 @@ def test_the_best_has_the_lowest_rate_and_not_the_lowest_count(run):
     keep(run, 3, 40, size=50)
     assert kept(run) == 2
     keep(run, 4, 2, size=50)
-    keep(run, 4, 0, size=50)  # a step counts once
+    keep(run, 4, 0, size=50)  # an evaluation counts once
     assert kept(run) == 4 and [row.wrong for row in results.read(run / "test")] == [42, 354, 40, 2]
 
 
-def test_no_best_is_chosen_on_the_test_split(run):
+def test_no_best_is_chosen_on_the_test_split_nor_from_elsewhere_nor_of_last_weights(run, tmp_path):
     keep(run, 1, 5, split="test")
-    assert not (run / "test/best").exists() and Results(run / "test", "test").steps() == {1}
-    assert Results(run / "test", "validation").steps() == set()
+    record(run / "test", str(tmp_path / "other/model.ckpt-2"), 2, "validation", result(1))
+    keep(run, 3, 1, weights="last")
+    assert not (run / "test/best").exists()
+    assert results.steps(run / "test", "test") == {1} and results.steps(run / "test", "validation") == set()
+    keep(run, 3, 9, weights="averaged")
+    assert kept(run) == 3
+
+
+def test_the_best_is_the_lowest_row_whose_checkpoint_exists(run):
+    for step, wrong in ((1, 20), (2, 10), (3, 30)):
+        keep(run, step, wrong)
+    for folder in ("train", "test/best"):
+        for path in (run / folder).glob("model.ckpt-2.*"):
+            path.unlink()
+    results.keep_best(run / "test")
+    assert kept(run) == 1
 
 
 def test_a_file_system_without_hard_links_gets_copies(run, monkeypatch):
@@ -75,98 +88,57 @@ class Killed(BaseException):
 
 def test_the_best_is_right_after_a_kill_at_any_file_operation(run, monkeypatch):
     keep(run, 1, 20)
+    table = (run / "test/results.csv").read_text()
     calls, stop = [0], [10**9]
 
-    def counted(function):
-        def call(*arguments, **options):
+    def dying(real):
+        def operation(*arguments, **options):
             calls[0] += 1
             if calls[0] > stop[0]:
                 raise Killed
-            return function(*arguments, **options)
+            return real(*arguments, **options)
 
-        return call
+        return operation
 
     for name in ("link", "replace", "unlink"):
-        monkeypatch.setattr(os, name, counted(getattr(os, name)))
-    monkeypatch.setattr(results, "write_test_summaries", lambda *arguments: None)
+        monkeypatch.setattr(os, name, dying(getattr(os, name)))
     for moment in range(12):
         calls[0], stop[0] = 0, moment
         with suppress(Killed):
             keep(run, 2, 10)
         stop[0] = 10**9
-        results.repair_best(run / "test", run / "train")
         keep(run, 2, 10)  # a restart evaluates again what has no row
+        results.keep_best(run / "test")
         assert kept(run) == 2, moment
         assert [row.step for row in results.read(run / "test")] == [1, 2]
-        (run / "test/results.csv").write_text(HEADER + "1,validation,50,20,0,40,0.5\n")
-        (run / "test/best/best.json").unlink()
-        for path in (run / "test/best").glob("model*"):
-            path.unlink()
-        results.repair_best(run / "test", run / "train")
+        (run / "test/results.csv").write_text(table)
+        results.keep_best(run / "test")
         assert kept(run) == 1
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"step": 9, "percent": 1}', '{"step": true, "percent": 2}'])
-def test_a_best_that_was_lost_or_edited_is_chosen_again_from_the_table(content, run):
-    for step, wrong in ((1, 20), (2, 10), (3, 30)):
-        keep(run, step, wrong)
-    (run / "test/best/best.json").write_text(content)
-    results.repair_best(run / "test", run / "train")
-    assert kept(run) == 2 and json.loads((run / "test/best/best.json").read_text())["percent"] == 20
-    keep(run, 4, 15)
-    assert kept(run) == 2
+def test_a_new_training_inherits_neither_rows_nor_best(run, capsys):
+    keep(run, 1, 20)
+    results.begin(run / "test")
+    assert results.read(run / "test") == [] and not (run / "test/best").exists()
+    assert "results of an earlier run" in capsys.readouterr().out
+    assert [row.step for row in results.read(run / "test/earlier-1")] == [1]
+    results.begin(run / "test")
+    assert not (run / "test/earlier-2").exists()
 
 
-ROW = "1,validation,50,20,0,40,0.5\n"
-ODD = {
-    "semicolons": (HEADER + ROW).replace(",", ";"),
-    "a decimal comma": HEADER + '1,validation,50,1,0,"2,0",0.5\n',
-    "a column is missing": HEADER.replace(",loss", "") + "1,validation,50,20,0,40\n",
-    "another order": "split,step,size,wrong,almost_wrong,percent,loss\n" + ROW,
-    "a short row": HEADER + ROW + "2,validation\n",
-    "text for a number": HEADER + "x,validation,50,20,0,40,0.5\n",
-    "digits of another script": HEADER + "١,validation,50,20,0,40,0.5\n",
-    "a number of 5,000 digits": HEADER + "1" * 5000 + ",validation,50,20,0,40,0.5\n",
-    "another split": HEADER + "1,train,50,20,0,40,0.5\n",
-    "more wrong than there are": HEADER + "1,validation,50,60,0,120,0.5\n",
-    "a percentage of another count": HEADER + "1,validation,50,20,0,41,0.5\n",
-    "no examples": HEADER + "1,validation,0,0,0,0,0.5\n",
-    "not a number": HEADER + "1,validation,50,20,0,nan,0.5\n",
-    "a NUL": HEADER + "1,vali\0dation,50,20,0,40,0.5\n",
-    "a huge field": HEADER + "1," + "x" * 200_000 + ",50,20,0,40,0.5\n",
-    "an open quote": HEADER + '1,"validation,50,20,0,40,0.5\n' * 3,
-}
-
-
-@pytest.mark.parametrize("what", ODD)
-def test_a_table_that_is_not_ours_is_refused_with_its_name(what, tmp_path):
-    (tmp_path / "results.csv").write_text(ODD[what], encoding="utf-8")
-    with pytest.raises(ValueError, match=r"results.csv is not a table of results"):
-        Results(tmp_path, "test")
-
-
-def test_a_spreadsheets_harmless_changes_are_taken(tmp_path):
-    (tmp_path / "results.csv").write_bytes(("\ufeff" + HEADER + ROW + "\n").replace("\n", "\r\n").encode())
+def test_a_table_of_an_older_version_or_from_a_spreadsheet_is_read(tmp_path):
+    text = "\ufeff" + OLD + "1,validation,50,20,0,40,0.5\n\n"
+    (tmp_path / "results.csv").write_bytes(text.replace("\n", "\r\n").encode())
     (row,) = results.read(tmp_path)
-    assert (row.step, row.split, row.percent) == (1, "validation", 40.0)
+    assert (row.step, row.split, row.percent, row.checkpoint) == (1, "validation", 40.0, "train/model.ckpt-1")
 
 
-def test_mutations_of_a_table_are_read_or_refused(tmp_path):
-    whole = (HEADER + "".join(f"{step},test,50,{step},0,{2 * step},0.25\n" for step in range(1, 20))).encode()
-    draw, refused = random.Random(7), 0
-    for _ in range(300):
-        content = bytearray(whole)
-        for _ in range(draw.randrange(1, 4)):
-            place = draw.randrange(len(content))
-            content[place : place + draw.randrange(3)] = draw.choice(
-                [b"", b"\0", b"\xff", b",", b'"', b"\r", b"9", b";"]
-            )
-        (tmp_path / "results.csv").write_bytes(content)
-        try:
-            rows = results.read(tmp_path)
-        except ValueError as error:
-            refused += 1
-            assert "results.csv is not a table" in str(error)
-        else:
-            assert all(np.isclose(row.percent, 100 * row.wrong / row.size) for row in rows)
-    assert refused > 100
+@pytest.mark.parametrize("lines", [
+    "1;validation;50;20;0;40;0.5\n", '1,validation,50,1,0,"2,0",0.5\n', "2,validation\n",
+    "x,validation,50,20,0,40,0.5\n",
+    "1,validation,50,20,0,41,0.5\n", "1,validation,0,0,0,0,0.5\n",
+])  # fmt: skip
+def test_a_table_that_is_not_ours_is_refused_with_its_name(lines, tmp_path):
+    (tmp_path / "results.csv").write_text(OLD + lines)
+    with pytest.raises(UserError, match=r"results.csv is not a table of results as this program writes it: line 2"):
+        results.read(tmp_path)

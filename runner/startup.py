@@ -1,24 +1,55 @@
-"""Makes TensorFlow Keras' backend when a program starts, whatever the user's settings are."""
+"""Loads TensorFlow, and makes it Keras' backend, when a program starts, whatever the user's settings are."""
 
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from input_data.startup import load_tensorflow
+from runner.flags import UserError
 
 
 def use_tensorflow() -> None:
-    """Makes TensorFlow Keras' backend in this process and overrides the settings in the user's keras.json.
-
-    Raises:
-        ValueError: this process has already imported Keras with another backend.
-    """
+    """Makes TensorFlow Keras' backend in this process and overrides what the user's environment and files say."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # A notebook's kernel hands its backend to every program it starts, and Keras imports Matplotlib.
+    os.environ["MPLBACKEND"] = "Agg"
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
-    load_tensorflow()
-    import keras
-
+    try:
+        with _stderr_held_back():
+            import keras
+            import tensorflow  # noqa: F401
+    except (AssertionError, KeyError, ValueError) as error:
+        raise UserError(
+            f"Keras or a library that it loads does not accept a setting of this machine ({error}). Unset variables "
+            "such as KERAS_HOME and MATPLOTLIBRC, or move ~/.keras/keras.json away."
+        ) from None
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"This program needs Keras with TensorFlow. It is loaded with {keras.backend.backend()}.")
+        raise UserError(f"This program needs Keras with TensorFlow. It is loaded with {keras.backend.backend()}.")
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
+
+
+@contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Holds back what the libraries write to file descriptor 2, from C++ too, and shows it only after an error."""
+    try:
+        real = os.dup(2)
+    except OSError:  # closed by whoever started the process: nothing is shown anyway
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(real, held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            os.close(real)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from input_data.startup import stderr_held_back
+from runner.startup import _stderr_held_back
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,7 +26,7 @@ def test_the_users_settings_of_keras_do_not_matter_and_nothing_is_printed(tmp_pa
 
 
 def test_programs_that_need_keras_at_once_start_without_the_lines_of_tensorflow():
-    programs = ("layers_test", "runner.ship", "runner.convert_efficient")
+    programs = ("layers_test", "tools.ship", "tools.convert_efficient")
     with ThreadPoolExecutor() as pool:
         assert list(pool.map(lambda name: _run(f"import {name}", os.environ), programs)) == [(0, "", "")] * 3
 
@@ -39,10 +39,10 @@ def _run(code, environment):
 
 
 def test_what_is_held_back_is_shown_when_loading_fails(capfd):
-    with stderr_held_back():
+    with _stderr_held_back():
         os.write(2, b"noise")
     assert capfd.readouterr().err == ""
-    with pytest.raises(ImportError), stderr_held_back():
+    with pytest.raises(ImportError), _stderr_held_back():
         os.write(2, b"the reason")
         raise ImportError
     assert capfd.readouterr().err == "the reason"
@@ -50,7 +50,15 @@ def test_what_is_held_back_is_shown_when_loading_fails(capfd):
     assert capfd.readouterr().err == "as before"
 
 
-def test_the_end_of_the_whole_process_while_loading_is_seen():
-    code = "import os, input_data.startup as s\nwith s.stderr_held_back(): os.abort()"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode < 0 and "Fatal Python error: Aborted" in done.stderr and 'File "<string>"' in done.stderr
+@pytest.mark.parametrize("setting", [{"MPLBACKEND": "module://no_such_backend"}, {"KERAS_BACKEND": "torch"},
+                                     {"PYTHONOPTIMIZE": "2"}, {"TF_USE_LEGACY_KERAS": "1"}], ids=str)  # fmt: skip
+def test_a_setting_of_the_users_environment_stops_no_program(setting):
+    code = "import matplotlib; from runner.startup import use_tensorflow; use_tensorflow(); import runner.train"
+    assert _run(code, os.environ | setting)[0] == 0
+
+
+def test_a_setting_that_keras_refuses_is_one_sentence(tmp_path):
+    (tmp_path / "keras.json").write_text('{"floatx": "float7"}')
+    code = "import experiment, sys; sys.exit(experiment.main(['--train=false', '--checkpoint=x']))"
+    code, _, errors = _run(code, os.environ | {"KERAS_HOME": str(tmp_path)})
+    assert code == 1 and "Traceback" not in errors and errors.count("\n") == 1, errors

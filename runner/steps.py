@@ -10,23 +10,24 @@ from keras import ops
 from capsules.metrics import score
 from models.network import Classifier
 from runner.checkpoints import last_good
-from runner.devices import worker
+from runner.devices import Machines
+from runner.flags import UserError
 
 
-def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -> Callable:
+def make_train_step(model: Classifier, optimizer, machines: Machines, jit: bool = False) -> Callable:
     """A function that trains on a list of batches from `input_data`, with one step for each, in one call.
 
     Args:
-        model: the network, made under `strategy`.
-        optimizer: built on the network's variables, under `strategy`.
-        strategy: a tf.distribute strategy; the default one for a single device.
+        model: the network, made under the strategy of the machines.
+        optimizer: built on the network's variables, under the same strategy.
+        machines: the devices that share a step.
         jit: compile the forward and backward pass with XLA.
 
     Returns:
         steps(batches) → for each batch a dict of float32 scalars: classification, reconstruction, total, and the
         counts correct and almost.
     """
-    replicas = strategy.num_replicas_in_sync
+    strategy, replicas = machines.strategy, machines.strategy.num_replicas_in_sync
 
     def gradients(batch):
         with tf.GradientTape() as tape:
@@ -62,29 +63,26 @@ def make_train_step(model: Classifier, optimizer, strategy, jit: bool = False) -
             {name: strategy.reduce("SUM", value, axis=None) for name, value in metrics.items()} for metrics in results
         ]
 
-    return lambda batches: steps([_spread(batch, strategy) for batch in batches])
+    return lambda batches: steps([_spread(batch, machines) for batch in batches])
 
 
 def check_xla(model: Classifier) -> None:
-    """Raises ValueError if the replicas of a network exchange values within a step, which XLA cannot compile."""
+    """Raises UserError if the replicas of a network exchange values within a step, which XLA cannot compile."""
     if any(getattr(layer, "synchronized", False) for layer in model.layers):
-        raise ValueError(
+        raise UserError(
             f"--xla does not work for {model.name} on several devices: within a step they average the statistics of "
             "its batch normalisation, which XLA cannot compile. Leave --xla out, or train on one device."
         )
 
 
-def _spread(batch: dict, strategy) -> dict:
+def _spread(batch: dict, machines: Machines) -> dict:
     """Gives each of this process's replicas its equal part of the process's batch."""
-    _, machines = worker(strategy)
-    local = strategy.num_replicas_in_sync // machines
 
     def part(context):
-        index = context.replica_id_in_sync_group % local
-        size = len(batch["labels"]) // local
+        index, size = context.replica_id_in_sync_group % machines.local, len(batch["labels"]) // machines.local
         return {name: tf.constant(value[index * size : (index + 1) * size]) for name, value in batch.items()}
 
-    return strategy.experimental_distribute_values_from_function(part)
+    return machines.strategy.experimental_distribute_values_from_function(part)
 
 
 def make_evaluation_step(model: Classifier) -> Callable:
@@ -123,11 +121,7 @@ class PendingMetrics:
         self._pending.append((step, metrics))
 
     def read(self) -> dict[int, dict[str, float]]:
-        """The metrics of the steps since the last call, by step. Waits for the device.
-
-        Raises:
-            ValueError: the loss of a step is NaN or infinite; the message names the first such step.
-        """
+        """The metrics of the steps since the last call, by step. Waits for the device."""
         if not self._pending:
             return {}
         names = list(self._pending[0][1])
@@ -138,14 +132,9 @@ class PendingMetrics:
             step: dict(zip(names, map(float, row), strict=True)) for step, row in zip(steps, rows, strict=True)
         }
         for step, metrics in metrics_by_step.items():
-            check_finite(metrics["total"], step, self.folder)
+            if not math.isfinite(metrics["total"]):
+                raise UserError(
+                    f"The loss became {metrics['total']} at step {step}; the run stopped before saving it. "
+                    f"{last_good(self.folder, step - 2)}"  # the weights after step - 1 gave this loss
+                )
         return metrics_by_step
-
-
-def check_finite(loss: float, step: int, folder: Path) -> None:
-    """Raises ValueError, naming the step, for a loss that is NaN or infinite."""
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"The loss became {loss} at step {step}; the run stopped before saving it. "
-            f"{last_good(folder, step - 2)}"  # the weights after step - 1 gave this loss
-        )

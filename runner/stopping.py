@@ -10,9 +10,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from input_data.progress import say
+from runner.flags import UserError
 
 # Errors from file systems without locks, such as Lustre and some network drives.
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
+_NO_LOCKS = {None, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class Stop:
@@ -53,9 +54,6 @@ class Lock:
 
     Args:
         folder: `summary_dir/train`, or `summary_dir/test` for a process that watches.
-
-    Raises:
-        ValueError: another process holds the lock; the message names it.
     """
 
     def __init__(self, folder: Path):
@@ -65,11 +63,11 @@ class Lock:
             self._lock.acquire(timeout=1.0)  # `is_locked` of another process holds it for a moment
         except Timeout:
             holder = self.path.read_text(errors="replace").strip() or "unknown"
-            raise ValueError(
+            raise UserError(
                 f"Another job ({holder}) is running in {folder}. Wait for it, stop it, or give another --summary_dir."
             ) from None
         except (NotImplementedError, OSError) as error:
-            if not _means_no_locks(error):
+            if getattr(error, "errno", None) not in _NO_LOCKS:
                 raise
             say(f"The file system of {folder} has no locks: make sure that no other job runs in this folder.")
             return
@@ -91,9 +89,7 @@ def is_locked(folder: Path) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
-    except (NotImplementedError, OSError) as error:
-        if not _means_no_locks(error) and not isinstance(error, PermissionError):
-            raise
+    except (NotImplementedError, OSError):
         return False
     lock.release()
     return False
@@ -102,7 +98,3 @@ def is_locked(folder: Path) -> bool:
 def _file_lock(path: Path) -> FileLock:
     # No fallback to a soft lock, a plain file that would remain after a job was killed.
     return FileLock(path, thread_local=False, fallback_to_soft=False)
-
-
-def _means_no_locks(error: Exception) -> bool:
-    return isinstance(error, NotImplementedError) or getattr(error, "errno", None) in _NO_LOCKS

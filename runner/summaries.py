@@ -1,8 +1,11 @@
 """Writes TensorBoard summaries with the tags of 2017, and pictures of reconstructions."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +14,7 @@ from input_data.formats.files import atomic_write
 from input_data.progress import say
 from models.network import Classifier
 from models.optimizer import make_schedule
-from runner.config import SavedConfig
+from runner.config import NetworkConfig
 from runner.evaluation import Result
 
 
@@ -26,32 +29,26 @@ class TrainSummaries:
     """
 
     def __init__(self, folder: Path, model: Classifier, batch_size: int, start: int = 0):
-        self.writer = tf.summary.create_file_writer(str(folder))
+        self.writer: Any = None
+        with events_may_fail():
+            self.writer = tf.summary.create_file_writer(str(folder))
         self.model = model
         self.batch_size = batch_size
         self.schedule = make_schedule(model.hparams)
         self.last = (start, time.monotonic())
 
     def write(self, step: int, metrics: dict[str, float], batch: dict) -> None:
-        """Writes the summaries after `step` steps, from the metrics of the train step and its input `batch`.
+        """Writes the summaries after `step` steps, from the metrics of the train step and its input `batch`."""
+        writer, self.writer = self.writer, None  # gives up after the first failure
+        if writer is not None:
+            with events_may_fail():
+                self._write(writer, step, metrics, batch)
+                self.writer = writer
 
-        If this fails, for example on a full disk, a line says so once and training continues.
-        """
-        if self.writer is None:
-            return
-        try:
-            self._write(step, metrics, batch)
-        except tf.errors.OpError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: tf.errors.OpError) -> None:
-        self.writer = None
-        say(f"TensorBoard's events cannot be written: {error.message}. Training continues without them.")
-
-    def _write(self, step: int, metrics: dict[str, float], batch: dict) -> None:
+    def _write(self, writer, step: int, metrics: dict[str, float], batch: dict) -> None:
         last_step, last_time = self.last
         self.last = (step, time.monotonic())
-        with self.writer.as_default(step):
+        with writer.as_default(step):
             tf.summary.scalar("batch_classification_cost", metrics["classification"])
             tf.summary.scalar("reconstruction_error", metrics["reconstruction"])
             tf.summary.scalar("total_loss", metrics["total"])
@@ -76,32 +73,41 @@ class TrainSummaries:
 
     def close(self) -> None:
         """Writes what is pending."""
-        if self.writer is None:
-            return
-        try:
-            self.writer.close()
-        except tf.errors.OpError as error:
-            self._give_up(error)
+        if self.writer is not None:
+            with events_may_fail():
+                self.writer.close()
+
+
+@contextmanager
+def events_may_fail() -> Iterator[None]:
+    """Says in a line that TensorBoard's events cannot be written, for example on a full disk; the job goes on."""
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        say(
+            f"TensorBoard's events cannot be written: {getattr(error, 'message', error)}. The job goes on without them."
+        )
 
 
 def write_test_summaries(folder: Path, step: int, result: Result) -> None:
-    """Writes an evaluation's counts at its checkpoint's step."""
-    writer = tf.summary.create_file_writer(str(folder))
-    with writer.as_default(step):
-        tf.summary.scalar("correct_prediction", result.size - result.wrong)
-        tf.summary.scalar("wrong_prediction", result.wrong)
-        tf.summary.scalar("almost_wrong_prediction", result.almost_wrong)
-        # Tags of training too, so that TensorBoard draws both in one chart.
-        tf.summary.scalar("accuracy", 1 - result.wrong / result.size)
-        tf.summary.scalar("total_loss", result.loss)
-    writer.close()
+    """Writes an evaluation's counts at its checkpoint's step; the folder is called like the split."""
+    with events_may_fail():
+        writer = tf.summary.create_file_writer(str(folder))
+        with writer.as_default(step):
+            tf.summary.scalar("correct_prediction", result.size - result.wrong)
+            tf.summary.scalar("wrong_prediction", result.wrong)
+            tf.summary.scalar("almost_wrong_prediction", result.almost_wrong)
+            # Tags of training too, so that TensorBoard draws both in one chart.
+            tf.summary.scalar("accuracy", 1 - result.wrong / result.size)
+            tf.summary.scalar("total_loss", result.loss)
+        writer.close()
 
 
-def write_hparams(root: Path, config: SavedConfig) -> None:
+def write_hparams(root: Path, config: NetworkConfig) -> None:
     """Writes the hparams of a run for TensorBoard's HPARAMS tab, once.
 
     Args:
-        root: `summary_dir`, so that the scalars of `train` and `test` are the run's metrics.
+        root: `summary_dir`, so that the scalars of `train`, `validation` and `test` are the run's metrics.
         config: the config of the run.
     """
     if any(root.glob("events.*")):
@@ -109,11 +115,12 @@ def write_hparams(root: Path, config: SavedConfig) -> None:
     from tensorboard.plugins.hparams import api
 
     names = ("model", "dataset", "num_targets", "seed", "batch_size", "precision")
-    values = asdict(config.network.hparams) | {name: config.flags[name] for name in names}
-    writer = tf.summary.create_file_writer(str(root))
-    with writer.as_default(0):
-        api.hparams(values, trial_id=str(root))
-    writer.close()
+    values = asdict(config.hparams) | {name: config.flags[name] for name in names}
+    with events_may_fail():
+        writer = tf.summary.create_file_writer(str(root))
+        with writer.as_default(0):
+            api.hparams(values, trial_id=str(root))
+        writer.close()
 
 
 def visible(images: np.ndarray) -> np.ndarray:

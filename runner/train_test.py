@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from runner.bundle import Bundle
+from models.optimizer import Adam
+from runner import checkpoints, config, results
+from runner.flags import UserError
+from runner.naming import resolve
 from runner.run_config import RunConfig
-from runner.train import _evaluation_is_due, _to_next_checkpoint, train
+from runner.train import _evaluation_is_due, _to_next_checkpoint, train, train_trials
 
 
 @pytest.mark.parametrize(
-    ("flags", "saved", "evaluated"),
+    ("options", "saved", "evaluated"),
     [
         ({}, [4, 8, 10], []),
         ({"validate": True}, [4, 8, 10], [4, 8]),
@@ -23,18 +26,18 @@ from runner.train import _evaluation_is_due, _to_next_checkpoint, train
         ({"eval_every": 10}, [4, 8, 10], []),
     ],
 )
-def test_steps_that_are_saved_and_evaluated(flags, saved, evaluated):
-    config = RunConfig(max_steps=10, save_step=4, **flags)
-    assert [step for step in range(1, 11) if _to_next_checkpoint(config, step - 1) == 1] == saved
-    assert [step for step in range(1, 11) if _evaluation_is_due(config, step)] == evaluated
+def test_steps_that_are_saved_and_evaluated(options, saved, evaluated):
+    flags = RunConfig(max_steps=10, save_step=4, **options)
+    assert [step for step in range(1, 11) if _to_next_checkpoint(flags, step - 1) == 1] == saved
+    assert [step for step in range(1, 11) if _evaluation_is_due(flags, step)] == evaluated
 
 
 def test_training_evaluates_as_it_goes_and_tensorboard_shows_both(tmp_path):
-    config = RunConfig(
+    flags = RunConfig(
         summary_dir=str(tmp_path), max_steps=4, save_step=2, batch_size=8, eval_size=20, summary_step=2, validate=True,
         hparams_override="num_prime_capsules=1,conv_channels=4,remake=false", predictions=str(tmp_path / "out.csv"),
     )  # fmt: skip
-    code, result = train(config)
+    code, result = train(flags)
     assert code == 0 and result.size == 20
     rows = list(csv.DictReader((tmp_path / "test/results.csv").open(newline="")))
     assert [(row["step"], row["split"], row["size"]) for row in rows] == [
@@ -45,17 +48,17 @@ def test_training_evaluates_as_it_goes_and_tensorboard_shows_both(tmp_path):
     assert f"--summary_dir={tmp_path}\n" in (tmp_path / "train/flags.txt").read_text()
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 21
     tags = {}
-    for folder in (tmp_path, tmp_path / "train", tmp_path / "test"):
+    for folder in (tmp_path, tmp_path / "train", tmp_path / "validation"):
         events = (e for path in folder.glob("events.*") for e in tf.compat.v1.train.summary_iterator(str(path)))
         tags[folder.name] = {(value.tag, event.step) for event in events for value in event.summary.value}
     for step in (2, 4):
-        assert {("accuracy", step), ("total_loss", step)} <= tags["train"] & tags["test"]
+        assert {("accuracy", step), ("total_loss", step)} <= tags["train"] & tags["validation"]
         assert {("learning_rate", step), ("images_per_second", step)} <= tags["train"]
     assert ("_hparams_/session_start_info", 0) in tags[tmp_path.name]
 
 
 def test_moving_statistics_resume_bit_for_bit_and_several_steps_in_a_call_keep_them(tmp_path):
-    config = RunConfig(
+    flags = RunConfig(
         model="efficient", preset="efficient_mnist", hparams_override="remake=false", batch_size=2, save_step=2,
         eval_size=4,
     )  # fmt: skip
@@ -64,8 +67,84 @@ def test_moving_statistics_resume_bit_for_bit_and_several_steps_in_a_call_keep_t
         ("parts", {"max_steps": 2}),
         ("parts", {"max_steps": 4}),
     ):
-        assert train(replace(config, summary_dir=str(tmp_path / folder), **changes))[0] == 0
-    whole, parts = (Bundle(str(tmp_path / folder / "train/model.ckpt-4")) for folder in ("whole", "parts"))
-    assert whole.entries.keys() == parts.entries.keys() >= {"norm1/moving_mean", "norm4/moving_variance"}
-    for name in whole.entries:
-        np.testing.assert_array_equal(whole.read(name), parts.read(name), err_msg=name)
+        assert train(replace(flags, summary_dir=str(tmp_path / folder), **changes))[0] == 0
+    whole, parts = (checkpoints.read(str(tmp_path / folder / "train/model.ckpt-4")) for folder in ("whole", "parts"))
+    assert whole.keys() == parts.keys() >= {"norm1/moving_mean", "norm4/moving_variance"}
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
+
+
+TINY = "num_prime_capsules=1,conv_channels=2,remake=false"
+
+
+def tiny(folder, **flags):
+    return RunConfig(summary_dir=str(folder), **{"batch_size": 4, "eval_size": 20, "hparams_override": TINY} | flags)
+
+
+def test_a_run_goes_on_without_what_only_its_beginning_needs(tmp_path, capsys):
+    run = tmp_path / "train"  # a folder may be called so
+    assert train(tiny(tmp_path / "old", max_steps=2, save_step=1, validate=True))[0] == 0
+    begun = tiny(run, max_steps=3, checkpoint=str(tmp_path / "old"), hparams_override=None, validate=True)
+    assert train(begun)[0] == 0 and "Resuming at step 2 of 3" in capsys.readouterr().out
+    (tmp_path / "old").rename(tmp_path / "gone")
+    assert train(replace(begun, max_steps=4, checkpoint=None))[0] == 0
+    assert train(replace(begun, max_steps=5))[0] == 0  # the same command
+    assert config.read(run / "train").hparams.num_prime_capsules == 1
+    with pytest.raises(UserError, match="is of step 3, and .* has later checkpoints, up to step 5"):
+        train(replace(begun, max_steps=9, checkpoint=f"{run}/train/model.ckpt-3"))
+    with pytest.raises(UserError, match=r"has 5 steps already, and --max_steps=4 .* give --max_steps=1005"):
+        train(tiny(tmp_path / "new", max_steps=4, checkpoint=str(run)))
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UserError, match="conv_channels was 2 and is now 3"):
+        train(replace(begun, max_steps=6, hparams_override="conv_channels=3"))
+    assert train(replace(begun, max_steps=6, hparams_override="verbose=true"))[0] == 0  # harmless
+    assert resolve(f"{run}/best").startswith(f"{run}/test/best/model.ckpt-")
+
+
+def test_an_evaluation_that_was_cut_off_is_made_up_for(tmp_path, monkeypatch):
+    flags = tiny(tmp_path, max_steps=5, save_step=2, validate=True)
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(results, "record", killed)
+        train(flags)
+    assert train(flags)[0] == 0
+    rows = results.read(tmp_path / "test")
+    assert [(row.step, row.checkpoint) for row in rows] == [(n, f"train/model.ckpt-{n}") for n in (2, 4, 5)]
+    assert all(row.minutes > 0 for row in rows)
+
+
+def test_averaged_and_last_weights_are_both_evaluated_at_the_end(tmp_path, monkeypatch, capsys):
+    def averaging(hparams, scale_loss=False):
+        return Adam(0.01, use_ema=True, ema_momentum=0.9, name="adam")
+
+    monkeypatch.setattr("runner.train.make_optimizer", averaging)
+    flags = tiny(tmp_path / "whole", max_steps=4, save_step=2, validate=True)
+    assert train(flags)[0] == 0
+    rows = results.read(tmp_path / "whole/test")
+    assert [(row.step, row.weights) for row in rows] == [(2, "averaged"), (4, "last"), (4, "averaged")]
+    assert "Step 4, averaged weights: 20 validation examples" in capsys.readouterr().out
+    for steps in (2, 4):
+        assert train(replace(flags, summary_dir=str(tmp_path / "parts"), max_steps=steps))[0] == 0
+    whole, parts = (checkpoints.read(str(tmp_path / name / "train/model.ckpt-4")) for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys() >= {"conv1/weights/ExponentialMovingAverage"}
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
+
+
+def test_a_full_disk_for_events_ends_no_training(tmp_path, monkeypatch, capsys):
+    def full(*arguments, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.summary, "create_file_writer", full)
+    assert train(tiny(tmp_path, max_steps=2))[0] == 0
+    assert "TensorBoard's events cannot be written: No space left" in capsys.readouterr().out
+
+
+def test_trials_have_a_table(tmp_path):
+    assert train_trials(tiny(tmp_path, max_steps=1, num_trials=2)) == 0
+    assert [row.checkpoint for row in results.read(tmp_path, "trials.csv")] == [
+        f"trial{number}/train/model.ckpt-1" for number in range(2)
+    ]

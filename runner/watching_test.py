@@ -15,8 +15,8 @@ def test_each_checkpoint_comes_once_in_order_also_while_it_waits(tmp_path):
         save(tmp_path, step)
     later = threading.Timer(0.2, save, (tmp_path, 40))
     later.start()
-    assert list(new_checkpoints(tmp_path, {10}, timeout=1.5)) == [20, 30, 40]
+    assert list(new_checkpoints(tmp_path, lambda: {10}, timeout=1.5)) == [20, 30, 40]
 
 
 def test_a_folder_that_never_comes_is_given_up(tmp_path):
-    assert list(new_checkpoints(tmp_path / "train", set(), timeout=0.01)) == []
+    assert list(new_checkpoints(tmp_path / "train", set, timeout=0.01)) == []

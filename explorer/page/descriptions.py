@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from capsules import DynamicRouting
+from runner.flags import UserError
 from runner.loader import Trained
 
 
@@ -101,11 +102,11 @@ def describe(trained: Trained, weights: Weights) -> dict[str, Any]:
     """A network as the page runs it; its weights are added to `weights`.
 
     Raises:
-        ValueError: a kind of network that the page cannot run.
+        UserError: a kind of network that the page cannot run.
     """
     model, kind = trained.model, type(trained.model).__name__
     if kind not in _DESCRIPTIONS or (kind == "CapsNet" and not isinstance(model.classes.routing, DynamicRouting)):
-        raise ValueError(f"The page runs {', '.join(_DESCRIPTIONS)} with their own routing. Received: {kind}.")
+        raise UserError(f"The page runs {', '.join(_DESCRIPTIONS)} with their own routing. Received: {kind}.")
     rows, columns, depth = model.image_shape
     return _DESCRIPTIONS[kind](Network(model, weights)) | {"rows": rows, "columns": columns, "depth": depth}
 

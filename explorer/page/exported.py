@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from explorer.compare import check_comparable, network_names
-from explorer.page.descriptions import Weights, base64_text, describe, places
+from explorer.page.descriptions import Weights, base64_text, describe
 from input_data import Split
 from input_data.formats.files import atomic_write
+from runner.flags import UserError
 from runner.loader import Trained
 
 HERE = Path(__file__).parent
@@ -50,7 +51,7 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
         The file.
 
     Raises:
-        ValueError: the page cannot run this kind of network, or `path` holds something else.
+        UserError: the page cannot run this kind of network, or `path` holds something else.
     """
     file = path if path.suffix.lower() in (".html", ".htm") else path / "index.html"
     _check_free(path, file)
@@ -69,14 +70,14 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
 
 
 def _check_free(path: Path, file: Path) -> None:
-    """Raises ValueError where the page would be written over or among something that is not a page of ours."""
+    """Raises UserError where the page would be written over or among something that is not a page of ours."""
     advice = "Give the name of a new folder, or a new file NAME.html."
     if file.is_file():
         with file.open(encoding="utf-8", errors="replace") as text:
             if TITLE not in text.read(4000):
-                raise ValueError(f"{file} exists and is not a page of this program. {advice}")
+                raise UserError(f"{file} exists and is not a page of this program. {advice}")
     elif file.exists() or (path != file and path.exists() and not (path.is_dir() and not any(path.iterdir()))):
-        raise ValueError(f"{path} exists and is not a page of this program. {advice}")
+        raise UserError(f"{path} exists and is not a page of this program. {advice}")
 
 
 def content(trained: Trained, split: Split, compared: Trained | None = None) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def facts(trained: Trained, split: Split, compared: Trained | None) -> dict[str,
     """
     model, info = trained.model, split.info
     if tuple(info.image_shape) != model.image_shape or info.num_targets != trained.num_targets:
-        raise ValueError(
+        raise UserError(
             f"The network takes images {model.image_shape} with {trained.num_targets} label(s). Received a "
             f"data set with images {tuple(info.image_shape)} and {info.num_targets} label(s)."
         )
@@ -137,7 +138,7 @@ def facts(trained: Trained, split: Split, compared: Trained | None) -> dict[str,
         "preparation": prepared,
         "largestSide": LARGEST_SIDE,
         "score": model.score_name,
-        "routing": places(trained),
+        "routing": trained.model.places(),
         "compared": network_names([trained, compared])[1] if compared else None,
     }
 

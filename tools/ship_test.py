@@ -10,13 +10,13 @@ from input_data import evaluation_batches, open_split
 from models import pretrained
 from models.hparams import HParams
 from models.optimizer import make_optimizer
-from runner import checkpoints, config, ship
-from runner.config import NetworkSpec
+from runner import checkpoints, config
 from runner.evaluation import evaluate
 from runner.loader import Data, build, describe, load, load_described
 from runner.naming import resolve
 from runner.run_config import NetworkFlags
 from runner.steps import make_evaluation_step
+from tools import ship
 
 TINY = HParams(num_prime_capsules=1, conv_channels=4)
 
@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     flags = {"summary_dir": str(folder), "data_dir": "/secret", "batch_size": 16, "max_steps": 3, "validate": True}
     flags |= {"hparams_override": "num_prime_capsules=1,conv_channels=4"}
-    made = config.make(NetworkSpec("capsule", TINY), (28, 28, 1), tuple("0123456789"), flags, {"examples": 5000})
+    made = config.NetworkConfig(flags, TINY, (28, 28, 1), tuple("0123456789"), data={"examples": 5000})
     model, optimizer = build(made), make_optimizer(TINY)
     optimizer.build(model.trainable_variables)
     (folder / "train").mkdir()
@@ -135,7 +135,7 @@ def test_what_cannot_be_made_is_one_sentence_and_leaves_nothing(run, folder, tmp
     for arguments, words in cases:
         assert ship.main([str(argument) for argument in arguments]) == 1
         errors = capsys.readouterr().err
-        assert errors.startswith("runner.ship: error: ") and words in errors and errors.count("\n") == 1
+        assert errors.startswith("tools.ship: error: ") and words in errors and errors.count("\n") == 1
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="above 65,504"):
         ship._to_half("x", np.array([1e5], np.float32))

@@ -1,0 +1,90 @@
+"""A network of the user's own trains, resumes and is evaluated under its name."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+import experiment
+from conftest import run_program
+from runner import checkpoints
+from runner.config import NetworkConfig
+from runner.loader import build, load
+
+CODE = """
+import keras
+from models.capsnet import CapsNet
+
+class Small(keras.Model):
+    def __init__(self, image_shape, num_classes):
+        super().__init__()
+        self.flat, self.dense = keras.layers.Flatten(), keras.layers.Dense(8, "relu")
+        self.normal, self.drop = keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)
+        self.out = keras.layers.Dense(num_classes)
+    def call(self, images, training=False):
+        return self.out(self.drop(self.normal(self.dense(self.flat(images)), training=training), training=training))
+
+def stacked(image_shape, num_classes, hparams):
+    return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(num_classes)])
+
+class Twice(CapsNet):
+    def call(self, images, training=False):
+        outputs = super().call(images, training)
+        return outputs | {"logits": outputs["logits"] * 0.5}
+
+def wrong(image_shape, num_classes):
+    return keras.layers.Flatten()
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "my_net.py").write_text(CODE)
+    return tmp_path / "my_net.py"
+
+
+@pytest.mark.parametrize("kind", ["Small", "stacked", "Twice"])
+def test_an_own_network_trains_resumes_and_is_evaluated(kind, file, tmp_path, capsys):
+    flags = ["--batch_size=8", "--eval_size=30", "--hparams_override=num_prime_capsules=1,conv_channels=2"]
+
+    def run(*arguments):
+        code, out, errors = run_program(experiment.main, capsys, arguments)
+        assert code == 0, out + errors
+        return out
+
+    own = f"--model={file}:{kind}"
+    whole = run(*flags, own, f"--summary_dir={tmp_path}/whole", "--max_steps=4")
+    assert f"{'capsnet' if kind == 'Twice' else kind.lower()}: " in whole
+    for steps in (2, 4):
+        out = run(*flags, own, f"--summary_dir={tmp_path}/parts", f"--max_steps={steps}")
+    assert "Resuming at step 2 of 4" in out
+    one, two = (checkpoints.read(str(tmp_path / name / "train/model.ckpt-4")) for name in ("whole", "parts"))
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, two[name], err_msg=name)
+    if kind == "Small":
+        assert {"small/dense/kernel", "small/batch_normalization/moving_mean", "small/dense_1/bias"} <= one.keys()
+    content = json.loads((tmp_path / "whole/train/config.json").read_text())
+    assert content["flags"]["model"] == f"{file}:{kind}" and len(content["model_sha256"]) == 64
+    out = run("--train=false", f"--checkpoint={tmp_path}/whole", "--eval_size=30")
+    assert re.search(r"Total wrong.*", out)[0] == re.search(r"Total wrong.*", whole)[0]
+    first, second = (load(str(tmp_path / "whole")).model for _ in range(2))  # names count within a network
+    images = np.zeros((2, 28, 28, 1), np.float32)
+    np.testing.assert_array_equal(first(images)["logits"], second(images)["logits"])
+    file.write_text(CODE + "# a comment")
+    assert "has changed since this run began" in run(*flags, f"--summary_dir={tmp_path}/parts", "--max_steps=5")
+
+
+def test_what_is_no_network_is_one_sentence(file, tmp_path, capsys):
+    for name, words in ((f"{file}:Other", "has no class Other"), (f"{tmp_path}/none.py:A", "cannot be read"),
+                        (f"{file}:wrong", "should give logits [batch, 10]. Received: (1, 784)")):  # fmt: skip
+        code, _, errors = run_program(
+            experiment.main, capsys, [f"--model={name}", f"--summary_dir={tmp_path}/s", "--max_steps=1"]
+        )
+        assert code == 1 and words in errors and errors.count("\n") == 1, errors
+
+
+def test_names_of_weights_do_not_depend_on_what_the_process_made_before(file):
+    config = NetworkConfig({"model": f"{file}:Small"}, image_shape=(28, 28, 1), class_names=("a", "b"))
+    assert list(build(config).named_variables()) == list(build(config).named_variables())
