@@ -22,6 +22,20 @@ ROOMS = {
     "benchmarks": {"capsules", "models", "input_data", "runner", "explorer", "tools"},
     "examples": {"capsules", "models", "input_data", "runner", "explorer"},
 }
+# Lines of Python outside tests that a room may have, "top" being the root. They may fall; a line that moves from one
+# room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
+LINES = {
+    "capsules": 1930,
+    "models": 1250,
+    "input_data": 3220,
+    "runner": 2950,
+    "explorer": 1940,
+    "benchmarks": 1450,
+    "examples": 640,
+    "tools": 320,
+    "top": 340,
+}
+TEST_LINES = 9900
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 
@@ -73,6 +87,22 @@ def test_a_room_that_runs_on_any_backend_loads_none(room):
             package = name.split(".")[0]
             allowed = package in PACKAGES[room] | {room} | sys.stdlib_module_names
             assert allowed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def lines(paths: list[Path]) -> int:
+    """How many lines files have together."""
+    return sum(path.read_text(encoding="utf-8").count("\n") for path in paths)
+
+
+@pytest.mark.parametrize("room", LINES)
+def test_a_room_keeps_to_its_budget(room):
+    paths = sorted(ROOT.glob("*.py")) if room == "top" else files(room)
+    assert lines([path for path in paths if not is_test(path)]) <= LINES[room]
+
+
+def test_the_tests_keep_to_their_budget():
+    paths = [path for room in ROOMS for path in files(room)] + sorted(ROOT.glob("*.py"))
+    assert lines([path for path in paths if is_test(path)]) <= TEST_LINES
 
 
 def test_the_rule_sees_imports_at_any_depth():

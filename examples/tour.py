@@ -256,7 +256,8 @@ draw.images(rows, [f"type {number}" for number in range(1, 9)], size=1)
 #
 # $T_k$ is 1 for the label and 0 for other classes. Each class is judged by itself, so that two digits may be there at
 # once. The factor of 0.5 keeps the many absent classes from shrinking all capsules early in training. The paper adds
-# the classes up; the authors' code takes half of their mean, a twentieth of that, and so does the library by default.
+# the classes up, and so does the library; the authors' code takes half of their mean, a twentieth of that, and so does
+# `CapsNet`, which has the numbers of that code.
 
 
 # %%
