@@ -92,7 +92,7 @@ def test_robustness_at_nothing_is_the_plain_accuracy(runs, capsys):
     with (one / "pictures/robustness.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert (one / "pictures/robustness.png").stat().st_size < LIMIT
-    batch = next(evaluation_batches(open_split("mnist", "test", None), 50))
+    batch = next(evaluation_batches(open_split("mnist", "test", None), 50, 50))  # spread over the whole split
     for folder, name in ((one, "capsnet, 2 steps (1)"), (other, "capsnet, 2 steps (2)")):
         logits = np.asarray(load(f"{folder}/train/model.ckpt-2").model(batch["images"])["logits"])
         correct = (logits.argmax(axis=1) == batch["labels"][:, 0]).sum()

@@ -46,12 +46,14 @@ def _load_networks() -> Any:
 
     It is loaded at once, so that a saved network can be found by its registered name after `import capsules`.
     """
-    if find_spec("capsules.models"):
-        return importlib.import_module("capsules.models")
-    beside = find_spec("models")
-    if beside and beside.origin and Path(beside.origin).parent == Path(__file__).resolve().parents[1] / "models":
-        return importlib.import_module("models")
-    return None  # the folder capsules/ alone, without networks
+    name = "capsules.models"
+    if not find_spec(name):
+        name, beside = "models", find_spec("models")
+        here = Path(__file__).resolve().parents[1] / "models"
+        if not (beside and beside.origin and Path(beside.origin).parent == here):
+            return None  # the folder capsules/ alone, without networks
+    importlib.import_module(f"{name}.network")
+    return importlib.import_module(name)
 
 
 _networks = _load_networks()

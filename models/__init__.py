@@ -1,26 +1,41 @@
-"""Networks by the names that `--model` takes, and pretrained ones."""
+"""Networks by the names that `--model` takes, and pretrained ones. Keras is loaded when a network is first asked for."""
 
 import inspect
+from importlib import import_module
 from typing import Any
 
 from . import pretrained
-from .baseline import Baseline, PaperBaseline
-from .capsnet import CapsNet
-from .efficient import EfficientCapsNet
 from .hparams import HParams, network_arguments, refuse_unused
-from .network import Classifier
 
-MODELS: dict[str, type[Classifier]] = {
-    "capsule": CapsNet,
-    "efficient": EfficientCapsNet,
-    "baseline": Baseline,
-    "baseline_paper": PaperBaseline,
+MODELS = {
+    "capsule": "capsnet.CapsNet",
+    "efficient": "efficient.EfficientCapsNet",
+    "baseline": "baseline.Baseline",
+    "baseline_paper": "baseline.PaperBaseline",
 }
+_CLASSES = {path.rpartition(".")[2]: path for path in (*MODELS.values(), "network.Classifier")}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CLASSES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_CLASSES[name].partition('.')[0]}", __name__), name)
+
+
+def network_class(name: str) -> Any:
+    """The class of a network, from a name in `MODELS`.
+
+    Raises:
+        ValueError: there is no such network; the message lists the names.
+    """
+    if name not in MODELS:
+        raise ValueError(f"There is no network {name!r}. The networks are: {', '.join(MODELS)}.")
+    return __getattr__(MODELS[name].rpartition(".")[2])
 
 
 def make_model(
     name: str, image_shape: tuple[int, int, int], num_classes: int, hparams: HParams | dict | None = None
-) -> Classifier:
+) -> Any:
     """A network with fresh weights.
 
     Args:
@@ -30,15 +45,13 @@ def make_model(
         hparams: an `HParams`, or a dict of its fields; None: the defaults.
 
     Raises:
-        ValueError: there is no such network, or it cannot have this image shape, number of classes or hparams.
+        ValueError: there is no such network, or it cannot have this image shape, number of classes or routing.
     """
-    if name not in MODELS:
-        raise ValueError(f"There is no network {name!r}. The networks are: {', '.join(MODELS)}.")
+    network = network_class(name)
     hparams = hparams if isinstance(hparams, HParams) else HParams(**(hparams or {}))
-    accepted: Any = inspect.signature(MODELS[name]).parameters
+    accepted = inspect.signature(network).parameters
     if name == "efficient":
-        refuse_unused(hparams, name, accepted)
-    network: Any = MODELS[name]
+        refuse_unused(hparams, name)
     model = network(image_shape, num_classes, **network_arguments(hparams, accepted))
     model.given_hparams = hparams
     return model
@@ -49,20 +62,6 @@ def presets() -> list[str]:
     return pretrained.names()
 
 
-def load_pretrained(name: str) -> Classifier:
+def load_pretrained(name: str) -> Any:
     """`Classifier.from_preset(name)`: a pretrained network of any class."""
-    return Classifier.from_preset(name)
-
-
-__all__ = [
-    "MODELS",
-    "Baseline",
-    "CapsNet",
-    "Classifier",
-    "EfficientCapsNet",
-    "PaperBaseline",
-    "load_pretrained",
-    "make_model",
-    "presets",
-    "pretrained",
-]
+    return __getattr__("Classifier").from_preset(name)

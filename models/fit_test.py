@@ -6,10 +6,9 @@ import pytest
 import tensorflow as tf
 
 from capsules import AllTargetsAccuracy, DynamicRouting, MarginLoss
-from models import MODELS, CapsNet, make_model
+from models import MODELS, CapsNet, make_model, network_class
 
 SMALL = {"num_prime_capsules": 2, "conv_channels": 8}
-HPARAMS = {"efficient": {}}  # it has none of these
 SHAPES = {"baseline": (16, 16, 1), "baseline_paper": (8, 8, 1)}
 RNG = np.random.RandomState(9)
 IMAGES = RNG.uniform(size=(8, 20, 20, 1)).astype(np.float32)
@@ -19,7 +18,7 @@ ONE_HOT = np.eye(10, dtype=np.float32)[LABELS]
 
 def make(name: str = "capsule", **options) -> keras.Model:
     keras.utils.set_random_seed(2)
-    return make_model(name, SHAPES.get(name, (20, 20, 1)), 10, HPARAMS.get(name, SMALL) | options)
+    return make_model(name, SHAPES.get(name, (20, 20, 1)), 10, SMALL | options)
 
 
 def fitted(labels, images=IMAGES, fit=None, **options) -> tuple[dict, list]:
@@ -155,7 +154,7 @@ def test_images_of_another_size_are_refused(name):
     assert model.input_shape == (None, rows, columns, depth)
     for shape in ((2 * rows, columns, depth), (rows, 2 * columns, depth), (rows, columns, 2), (rows, columns)):
         for call in (model, model.predict_on_batch):
-            with pytest.raises(ValueError, match=r"expected (shape|min_ndim|ndim|axis).*(found|Received)"):
+            with pytest.raises(ValueError, match=r"(?s)expect(s|ed) .*(found|[Rr]eceived)"):
                 call(np.zeros((2, *shape), np.float32))
 
 
@@ -200,7 +199,7 @@ def test_the_dtype_policy_reaches_every_layer_and_is_kept(name, tmp_path):
         make(name).save(tmp_path / "m.keras")
     finally:
         keras.config.set_dtype_policy("float32")
-    given = MODELS[name](shape, 10, dtype="mixed_bfloat16")
+    given = network_class(name)(shape, 10, dtype="mixed_bfloat16")
     for model in (keras.models.load_model(tmp_path / "m.keras"), given):
         inside = [layer for layer in model.layers if layer.weights]
         assert {layer.dtype_policy.name for layer in inside} == {"mixed_bfloat16"}

@@ -5,8 +5,6 @@ from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any
 
-from capsules.routing import DynamicRouting, Routing, SelfAttentionRouting, UniformRouting
-
 _CHOICES = {
     "loss_type": ("margin", "margin_sum", "softmax", "sigmoid"),
     "padding": ("VALID", "SAME"),
@@ -151,18 +149,18 @@ def network_arguments(hparams: HParams, accepted: Mapping[str, Any]) -> dict[str
     return arguments
 
 
-def refuse_unused(hparams: HParams, model: str, accepted: Mapping[str, Any]) -> None:
-    """Raises ValueError for hparams that differ from the defaults and mean nothing to a network."""
-    unused = [name for name, ours in _ARGUMENTS.items() if ours not in accepted]
-    unused += [name for name in _ROUTING if "routing" not in accepted]
+def refuse_unused(hparams: HParams, model: str) -> None:
+    """Raises ValueError for hparams of a routing that differ from the defaults, for a network with its own routing."""
     default = HParams()
-    wrong = [name for name in unused if getattr(hparams, name) != getattr(default, name)]
+    wrong = [name for name in _ROUTING if getattr(hparams, name) != getattr(default, name)]
     if wrong:
         raise ValueError(f"The network {model} has no hparam {', '.join(wrong)}. Leave it out of --hparams_override.")
 
 
-def make_routing(hparams: HParams) -> Routing:
-    """The routing of the hparams."""
+def make_routing(hparams: HParams) -> Any:
+    """The `capsules.Routing` of the hparams."""
+    from capsules.routing import DynamicRouting, SelfAttentionRouting, UniformRouting
+
     if hparams.routing_type == "dynamic":
         return DynamicRouting(hparams.routing, hparams.leaky, hparams.routing_gradient, hparams.routing_scale)
     return {"attention": SelfAttentionRouting, "uniform": UniformRouting}[hparams.routing_type]()
@@ -174,6 +172,8 @@ def describe_network(config: Mapping[str, Any]) -> HParams:
     Raises:
         ValueError: its routing has no hparams.
     """
+    from capsules.routing import DynamicRouting, SelfAttentionRouting, UniformRouting
+
     values = {name: config[ours] for name, ours in _ARGUMENTS.items() if ours in config}
     if "padding" in values:
         values["padding"] = values["padding"].upper()

@@ -18,10 +18,6 @@ from models.optimizer import DecayToFloor, make_optimizer, make_schedule
 TINY = HParams(num_prime_capsules=2, conv_channels=8)
 
 
-def tiny(name):
-    return HParams() if name == "efficient" else TINY
-
-
 SVHN = "conv_channels=64,num_prime_capsules=16,primary_atoms=6,class_atoms=8"
 SIZES = [
     ("capsule", "", (28, 28, 1), 8_215_728),
@@ -80,7 +76,7 @@ def batch(shape=(20, 20, 1), targets=1):
 @pytest.mark.parametrize("targets", [1, 2])
 def test_every_weight_gets_a_finite_gradient(name, targets):
     images, labels = batch(targets=targets)
-    model = make_model(name, images.shape[1:], 10, tiny(name))
+    model = make_model(name, images.shape[1:], 10, TINY)
     with tf.GradientTape() as tape:
         loss = model.costs(model(images, training=True), images, labels)["total"]
     for variable, gradient in zip(
@@ -94,7 +90,7 @@ def test_every_weight_gets_a_finite_gradient(name, targets):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_saved_model_loads_and_trains_by_fit(name, tmp_path):
     images, labels = batch()
-    model = make_model(name, images.shape[1:], 10, tiny(name))
+    model = make_model(name, images.shape[1:], 10, TINY)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(images)["logits"], model(images)["logits"])
@@ -122,7 +118,7 @@ def test_scores_are_what_the_loss_means():
 @pytest.mark.parametrize("name", MODELS)
 def test_a_network_says_whether_it_has_capsules_and_a_decoder(name):
     images, labels = batch()
-    model = make_model(name, images.shape[1:], 10, tiny(name))
+    model = make_model(name, images.shape[1:], 10, TINY)
     outputs = model(images)
     assert model.has_capsules == ("capsules" in outputs) == (model.score_name == "length")
     assert (model.decoder is not None) == bool(model.remake(outputs, labels))
@@ -219,8 +215,7 @@ def test_a_staircase_falls_once_an_epoch():
 )
 def test_the_loss_of_efficient_capsnet_suits_every_capsule_network(name, preset, shape, targets):
     images, labels = batch(shape, targets)
-    hparams = HParams() if name == "efficient" else HParams(num_prime_capsules=1, conv_channels=4)
-    hparams = hparams.override(PRESETS[preset])
+    hparams = HParams(num_prime_capsules=1, conv_channels=4).override(PRESETS[preset])
     model = make_model(name, shape, 10, hparams)
     outputs = model(images)
     costs = model.costs(outputs, images, labels)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict
+from importlib import import_module
 from typing import Any
 
 import keras
@@ -32,8 +33,9 @@ def checked_sizes(kind: str, image_shape: Any, num_classes: Any) -> tuple[tuple[
 
 
 def arguments(values: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a network's constructor from its `locals()`; they are the network's config."""
-    return {name: value for name, value in values.items() if name not in ("self", "__class__")}
+    """The arguments of a network's constructor from its `locals()`; with the dtype policy, they are its config."""
+    policy = keras.dtype_policies.get(values["dtype"] or keras.config.dtype_policy()).name
+    return {name: value for name, value in values.items() if name not in ("self", "__class__")} | {"dtype": policy}
 
 
 class Classifier(keras.Model):
@@ -146,6 +148,9 @@ class Classifier(keras.Model):
     # Keras' hooks, with which compile() and fit() work on every backend.
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if tuple(inputs.shape)[1:] != self.image_shape:  # Keras would add or drop a last axis
+            expected = ", ".join(map(str, self.image_shape))
+            raise ValueError(f"{self.name} expects images [batch, {expected}]. Received: {tuple(inputs.shape)}")
         return super().call(check_floats(self, inputs), training=training, mask=mask)
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **kwargs: Any) -> None:
@@ -258,7 +263,7 @@ class Classifier(keras.Model):
         """
         from . import MODELS
 
-        kind = next((name for name, each in MODELS.items() if each is type(self)), None)
+        kind = next((name for name, path in MODELS.items() if path.endswith(f".{type(self).__name__}")), None)
         if kind is None:
             raise ValueError(f"{type(self).__name__} is no network of MODELS. Keep it with model.save(….keras).")
         config = {
@@ -318,3 +323,8 @@ def replicas() -> int:
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+# The classes of networks are registered as soon as this module is loaded, so that a saved one is found by its name.
+for _module in ("capsnet", "efficient", "baseline"):
+    import_module(f".{_module}", __package__)
