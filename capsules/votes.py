@@ -91,9 +91,12 @@ class Votes(StoredVotes):
         self._groups = _number_of_groups(inputs.shape[0], size, outputs)
         group = size // self._groups
         pieces = ops.reshape(inputs, (-1, self._groups, group, self._atoms_in))
-        self._input_pieces = ops.transpose(pieces, (1, 3, 0, 2))  # [groups, atoms_in, batch, group]
+        pieces = ops.transpose(pieces, (1, 3, 0, 2))  # [groups, atoms_in, batch, group]
+        # Unstacked, since the gradient of an index would fill an array as large as the whole with zeros.
+        self._input_pieces = ops.unstack(ops.reshape(pieces, (self._groups * self._atoms_in, 1, -1, group)))
         pieces = ops.reshape(kernel, (self._groups, group, self._atoms_in, outputs, atoms))
-        self._kernel_pieces = ops.transpose(pieces, (0, 2, 3, 4, 1))  # [groups, atoms_in, out, atoms, group]
+        pieces = ops.transpose(pieces, (0, 2, 3, 4, 1))  # [groups, atoms_in, out, atoms, group]
+        self._kernel_pieces = ops.unstack(ops.reshape(pieces, (self._groups * self._atoms_in, outputs, atoms, group)))
 
     def sum(self) -> Any:
         size, outputs, atoms = self.shape
@@ -121,24 +124,19 @@ class Votes(StoredVotes):
         size, outputs, _ = self.shape
         shares = ops.cast(coefficients, self.inputs.dtype)
         shares = ops.reshape(shares, (outputs, -1, self._groups, size // self._groups))
+        shares = ops.unstack(shares, axis=2) if self._groups > 1 else [shares[:, :, 0]]  # each [out, batch, group]
         total: Any = 0.0
-        for group in range(self._groups):
-            of_group = shares[:, :, group]  # [out, batch, group]
-            for atom in range(self._atoms_in):
-                kernel = ops.transpose(self._kernel_pieces[group, atom], (0, 2, 1))  # [out, group, atoms]
-                total = total + precise(ops.matmul(of_group * self._input_pieces[group, atom][None], kernel))
+        for piece, (inputs, kernel) in enumerate(zip(self._input_pieces, self._kernel_pieces, strict=True)):
+            moved = shares[piece // self._atoms_in] * inputs  # [out, batch, group]
+            total = total + precise(ops.matmul(moved, ops.transpose(kernel, (0, 2, 1))))
         return ops.transpose(total, (1, 0, 2))
 
     def _agreement(self, capsules: Any) -> Any:
         """û_ij · v_j [out, batch, in], with capsules [batch, out, atoms]."""
         vectors = ops.transpose(ops.cast(capsules, self.inputs.dtype), (1, 0, 2))  # [out, batch, atoms]
-        of_groups = []
-        for group in range(self._groups):
-            total: Any = 0.0
-            for atom in range(self._atoms_in):
-                moved = ops.matmul(vectors, self._kernel_pieces[group, atom])  # [out, batch, group]
-                total = total + precise(moved * self._input_pieces[group, atom][None])
-            of_groups.append(total)
+        of_groups: list[Any] = [0.0] * self._groups
+        for piece, (inputs, kernel) in enumerate(zip(self._input_pieces, self._kernel_pieces, strict=True)):
+            of_groups[piece // self._atoms_in] += precise(ops.matmul(vectors, kernel) * inputs)  # [out, batch, group]
         return ops.concatenate(of_groups, axis=2)
 
 

@@ -30,7 +30,7 @@ def test_votes_in_groups_answer_as_stored_votes_do_with_their_gradients(groups, 
             total = sum(tf.reduce_sum(tf.sin(answer)) for answer in answers)
         results.append([*answers, *tape.gradient(total, variables)])
     assert both.shape == (size, num_outputs, atoms)
-    assert len(Votes(inputs, kernel)._input_pieces) == groups
+    assert len(Votes(inputs, kernel)._input_pieces) == groups * atoms_in
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
 

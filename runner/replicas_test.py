@@ -27,7 +27,7 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
     step = make_train_step(model, optimizer, Machines(strategy))
     for _ in range(2):
         step([batch])
-    results.append([model.norm1.moving_mean.numpy(), model.norm4.moving_variance.numpy()])
+    results.append([model.get_layer("norm1").moving_mean.numpy(), model.get_layer("norm4").moving_variance.numpy()])
 try:
     check_xla(model)
     sys.exit("XLA would be tried on replicas that meet amid a step")
