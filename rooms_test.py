@@ -26,7 +26,7 @@ ROOMS = {
 # room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
 LINES = {
     "capsules": 1930,
-    "models": 1250,
+    "models": 1260,
     "input_data": 3220,
     "runner": 2950,
     "explorer": 1940,

@@ -1,4 +1,4 @@
-"""Networks by the names that `--model` takes, and pretrained ones. Keras is loaded when a network is first asked for."""
+"""Networks by the names that `--model` takes, and pretrained ones. Keras is loaded when one is first asked for."""
 
 import inspect
 from importlib import import_module
