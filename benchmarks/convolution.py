@@ -3,6 +3,7 @@
     python benchmarks/convolution.py                       # on TensorFlow
     python benchmarks/convolution.py --backend=jax --batches=128
     python benchmarks/convolution.py --networks=mnist,cifar10 --pass=infer
+    python benchmarks/convolution.py --networks=kernels    # a layer of 64 channels on 28x28 with kernels of 3 to 15
 
 Each line is the large convolutions of one network, in a training step (forward and both gradients) or in inference
 (forward). Direct and short take turns; the ratio is the median over pairs. `auto` is what `capsules.convolution`
@@ -20,6 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
+
 NETWORKS = {  # model, image, hparams
     "mnist": ("capsule", (28, 28, 1), ""),
     "8types": ("capsule", (28, 28, 1), "num_prime_capsules=8"),
@@ -30,6 +33,9 @@ NETWORKS = {  # model, image, hparams
     "baseline": ("baseline", (28, 28, 1), ""),
     "baseline_paper": ("baseline_paper", (28, 28, 1), ""),
 }
+
+
+KERNELS = [f"k{size}s{stride}" for size in (3, 5, 7, 9, 11, 13, 15) for stride in (1, 2)]
 
 
 def main(arguments: list[str]) -> None:
@@ -47,7 +53,7 @@ def main(arguments: list[str]) -> None:
     print(f"{backends.device_name()}; {flags.backend}; float32")
     head = ("network", "pass", "batch", "direct ms", "short ms", "short/direct", "auto")
     print("".join(f"{word:>15}" for word in head))
-    for name in flags.networks.split(","):
+    for name in KERNELS if flags.networks == "kernels" else flags.networks.split(","):
         convolutions = large_convolutions(name)
         for kind in flags.passes.split(","):
             for batch in map(int, flags.batches.split(",")):
@@ -61,6 +67,10 @@ def large_convolutions(name: str) -> list[dict]:
     from models import make_model
     from models.hparams import HParams
 
+    if name in KERNELS:
+        size, stride = map(int, name[1:].split("s"))
+        kernel = np.random.RandomState(0).standard_normal((size, size, 64, 64)).astype(np.float32)
+        return [{"kernel": kernel, "shape": (28, 28, 64), "strides": stride, "padding": "same"}]
     model, image, override = NETWORKS[name]
     return [
         convolution

@@ -79,12 +79,17 @@ def test_seeds_become_a_mean_and_a_deviation(finished):
 
 def test_a_held_out_part_stands_in_for_a_missing_test_set(finished):
     (finished / "test" / "results.csv").unlink()
-    results.Results(finished / "test", "validation").add(20, Result(100, 4, 1, 0.5, {}))
+
+    def add(split: str, result: Result) -> None:
+        checkpoint = f"{finished}/train/model.ckpt-20"
+        results.append(finished / "test", results.make_row(finished, checkpoint, 20, split, result))
+
+    add("validation", Result(100, 4, 1, 0.5, {}))
     row = trained.describe(finished, "cifar10", "CapsNet")
     assert (row.test_set, row.test_error, row.validation_error) == ("mnist, held out", 4.0, "4.00")
     text = "<!-- table: cifar10 -->\n<!-- end of table -->"
     assert "| 1 | 4 of 100 | 4.00 |" in trained.page(text, [row], [])
-    results.Results(finished / "test", "test").add(20, Result(200, 3, 1, 0.5, {}))
+    add("test", Result(200, 3, 1, 0.5, {}))
     row = trained.describe(finished, "cifar10", "CapsNet")
     assert (row.test_set, row.test_error, row.validation_error) == ("mnist", 1.5, "4.00")
     assert "| 1 | 4.00 | 3 of 200 | 1.50 |" in trained.page(text, [row], [])

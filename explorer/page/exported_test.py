@@ -180,7 +180,7 @@ def test_own_images_and_other_pixels_are_prepared_as_in_python_too(page, tmp_pat
         trained = untrained(name, shape, dataset=dataset, remake=False, **hparams)
         split = open_split("mnist", "test", None, trained.options) if dataset == "mnist" else some_split(shape)
         page.open(export_page(trained, split, tmp_path / f"{dataset}.html"))
-        given = picture if dataset == "folder" else split.images[3][..., None].repeat(3, axis=2)
+        given = picture if dataset == "folder" else split.images[3].repeat(3, axis=2)
         assert page.find("mode-upload").is_displayed()
         expected, _ = prepare(dataset, given, shape, trained.class_names, trained.options)
         np.testing.assert_allclose(ask(page, "picture", rgba(given))["image"], expected.ravel(), atol=1e-6)
