@@ -1,11 +1,9 @@
 """Networks by the names that `--model` takes, and pretrained ones. Keras is loaded when one is first asked for."""
 
-import inspect
 from importlib import import_module
 from typing import Any
 
 from . import pretrained
-from .hparams import HParams, network_arguments, refuse_unused
 
 MODELS = {
     "capsule": "capsnet.CapsNet",
@@ -13,13 +11,14 @@ MODELS = {
     "baseline": "baseline.Baseline",
     "baseline_paper": "baseline.PaperBaseline",
 }
-_CLASSES = {path.rpartition(".")[2]: path for path in (*MODELS.values(), "network.Classifier")}
+_LAZY = (*MODELS.values(), "network.Classifier", "making.make_model", "making.load_pretrained")
+_PATHS = {path.rpartition(".")[2]: path for path in _LAZY}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _CLASSES:
+    if name not in _PATHS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_CLASSES[name].partition('.')[0]}", __name__), name)
+    return getattr(import_module(f".{_PATHS[name].partition('.')[0]}", __name__), name)
 
 
 def network_class(name: str) -> Any:
@@ -33,35 +32,6 @@ def network_class(name: str) -> Any:
     return __getattr__(MODELS[name].rpartition(".")[2])
 
 
-def make_model(
-    name: str, image_shape: tuple[int, int, int], num_classes: int, hparams: HParams | dict | None = None
-) -> Any:
-    """A network with fresh weights.
-
-    Args:
-        name: a name in `MODELS`.
-        image_shape: (rows, columns, depth).
-        num_classes: number of classes.
-        hparams: an `HParams`, or a dict of its fields; None: the defaults.
-
-    Raises:
-        ValueError: there is no such network, or it cannot have this image shape, number of classes or routing.
-    """
-    network = network_class(name)
-    hparams = hparams if isinstance(hparams, HParams) else HParams(**(hparams or {}))
-    accepted = inspect.signature(network).parameters
-    if name == "efficient":
-        refuse_unused(hparams, name)
-    model = network(image_shape, num_classes, **network_arguments(hparams, accepted))
-    model.given_hparams = hparams
-    return model
-
-
 def presets() -> list[str]:
     """The names of the pretrained networks, which `from_preset` takes."""
     return pretrained.names()
-
-
-def load_pretrained(name: str) -> Any:
-    """`Classifier.from_preset(name)`: a pretrained network of any class."""
-    return __getattr__("Classifier").from_preset(name)
