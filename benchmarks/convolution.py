@@ -15,7 +15,6 @@ import math
 import os
 import statistics
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -63,7 +62,6 @@ def main(arguments: list[str]) -> None:
 def large_convolutions(name: str) -> list[dict]:
     """The convolutions of a network that the rule would compute by short transforms for some batch."""
     from benchmarks.train_step import convolutions_of
-    from capsules.convolution import minimum_batch
     from models import make_model
     from models.hparams import HParams
 
@@ -75,18 +73,19 @@ def large_convolutions(name: str) -> list[dict]:
     return [
         convolution
         for convolution in convolutions_of(make_model(model, image, 10, HParams().override(override)))
-        if math.isfinite(_minimum_batch(minimum_batch, convolution))
+        if math.isfinite(_minimum_batch(convolution))
     ]
 
 
-def _minimum_batch(minimum_batch: Callable, convolution: dict) -> float:
-    shape, kernel = convolution["shape"][:2], tuple(convolution["kernel"].shape)
-    return minimum_batch(shape, kernel, convolution["strides"], convolution["padding"])
+def _minimum_batch(convolution: dict) -> float:
+    from capsules.convolution import minimum_batch
+
+    kernel = tuple(convolution["kernel"].shape)
+    return minimum_batch(convolution["shape"][:2], kernel, convolution["strides"], convolution["padding"])
 
 
 def _line(name: str, kind: str, batch: int, convolutions: list[dict], pairs: int) -> str:
     from benchmarks.backends import convolutions_alone, seconds
-    from capsules.convolution import minimum_batch
 
     direct, short = (
         convolutions_alone(convolutions, batch, method, backward=kind == "train") for method in ("direct", "short_dft")
@@ -96,7 +95,7 @@ def _line(name: str, kind: str, batch: int, convolutions: list[dict], pairs: int
     while not times or (len(times) < pairs and sum(map(sum, times)) < 10):
         times.append((seconds(direct), seconds(short)))
     ratio = statistics.median(b / a for a, b in times)
-    auto = "short" if all(batch >= _minimum_batch(minimum_batch, c) for c in convolutions) else "direct"
+    auto = "short" if all(batch >= _minimum_batch(c) for c in convolutions) else "direct"
     milliseconds = (f"{1e3 * statistics.median(column):.1f}" for column in zip(*times, strict=True))
     cells = [name, kind, batch, *milliseconds, f"{ratio:.2f}"]
     mark = " <- slower" if auto == "short" and ratio > 1.05 else ""

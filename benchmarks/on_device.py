@@ -159,9 +159,8 @@ class TogetherVotes(Votes):
     """The library's votes with the products of all atoms of the input capsules in one call, not one atom at a time."""
 
     def _weighted_sum(self, coefficients):
-        shares = ops.cast(coefficients, self.inputs.dtype)[None]  # [1, out, batch, in]
-        inputs = ops.transpose(self.inputs, (2, 0, 1))[:, None]  # [atoms_in, 1, batch, in]
-        sums = ops.matmul(shares * inputs, ops.transpose(self.kernel, (1, 2, 0, 3)))  # [atoms_in, out, batch, atoms]
+        shares = ops.cast(coefficients, self.inputs.dtype)[None] * ops.transpose(self.inputs, (2, 0, 1))[:, None]
+        sums = ops.matmul(shares, ops.transpose(self.kernel, (1, 2, 0, 3)))  # [atoms_in, out, batch, atoms]
         return ops.transpose(ops.sum(precise(sums), axis=0), (1, 0, 2))
 
     def _agreement(self, capsules):

@@ -22,11 +22,7 @@ def __getattr__(name: str) -> Any:
 
 
 def network_class(name: str) -> Any:
-    """The class of a network, from a name in `MODELS`.
-
-    Raises:
-        ValueError: there is no such network; the message lists the names.
-    """
+    """The class of a network, from a name in `MODELS`; a ValueError lists the names if there is none."""
     if name not in MODELS:
         raise ValueError(f"There is no network {name!r}. The networks are: {', '.join(MODELS)}.")
     return __getattr__(MODELS[name].rpartition(".")[2])

@@ -172,8 +172,7 @@ class Classifier(keras.Model):
         drawn = ops.zeros((), "float32")
         for index, shown in enumerate(self._shown(labels)):
             image = self.draw(y_pred["capsules"], shown)
-            expected = x if targets is None else targets[:, index]
-            drawn += self.reconstruction_loss(expected, image, sample_weight=sample_weight)
+            drawn += self.reconstruction_loss(x if targets is None else targets[:, index], image, sample_weight)
         if self.reconstruction_mean is not None:
             self.reconstruction_mean.update_state(drawn * replicas(), sample_weight=ops.shape(x)[0])
         return loss + drawn

@@ -71,6 +71,7 @@ def last_good(folder: Path, step: int) -> str:
 
 
 def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -121,4 +122,5 @@ def _read_bundle(checkpoint: str) -> Arrays:
 
 
 def damaged(checkpoint: str, reason: str) -> DamagedCheckpoint:
+    """The error for a checkpoint whose files are not what was written."""
     return DamagedCheckpoint(f"The checkpoint {checkpoint} is cut short or damaged: {reason}.")

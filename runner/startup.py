@@ -2,10 +2,8 @@
 
 import os
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from input_data.startup import stderr_held_back
 from runner.flags import UserError
 
 
@@ -17,7 +15,7 @@ def use_tensorflow() -> None:
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
     try:
-        with _stderr_held_back():
+        with stderr_held_back():
             import keras
             import tensorflow  # noqa: F401
     except (AssertionError, KeyError, ValueError) as error:
@@ -30,26 +28,3 @@ def use_tensorflow() -> None:
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
-
-
-@contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    """Holds back what the libraries write to file descriptor 2, from C++ too, and shows it only after an error."""
-    try:
-        real = os.dup(2)
-    except OSError:  # closed by whoever started the process: nothing is shown anyway
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        sys.stderr.flush()
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(real, held.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(real, 2)
-            os.close(real)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.startup import _stderr_held_back
+from input_data.startup import stderr_held_back
 
 ROOT = Path(__file__).parents[1]
 
@@ -39,10 +39,10 @@ def _run(code, environment):
 
 
 def test_what_is_held_back_is_shown_when_loading_fails(capfd):
-    with _stderr_held_back():
+    with stderr_held_back():
         os.write(2, b"noise")
     assert capfd.readouterr().err == ""
-    with pytest.raises(ImportError), _stderr_held_back():
+    with pytest.raises(ImportError), stderr_held_back():
         os.write(2, b"the reason")
         raise ImportError
     assert capfd.readouterr().err == "the reason"
