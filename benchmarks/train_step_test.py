@@ -19,7 +19,7 @@ from models.hparams import PRESETS, HParams
 )
 def test_the_floor_has_the_networks_arithmetic(name, shape, preset, gflop):
     model = make_model(name, shape, 10, HParams().override(PRESETS.get(preset)))
-    found = [train_step._gflop(convolution, 128) for convolution in train_step.convolutions_of(model)]
+    found = [train_step.gflop(convolution, 128) for convolution in train_step.convolutions_of(model)]
     assert sum(found) == pytest.approx(gflop)
 
 
@@ -29,7 +29,7 @@ def test_a_row_has_a_time_for_every_pair(capsys):
     row = json.loads(capsys.readouterr().out)
     assert row["ratios"] == [step / bare for step, bare in zip(row["step"][2:], row["floor"], strict=True)]
     assert len(row["ratios"]) == 2 and row["host_mb"] > 100 and row["matmul_gflops"] > 1
-    cells = train_step._line(row).split()
+    cells = train_step.line(row).split()
     assert cells[0] == "ours" and float(cells[3]) == pytest.approx(sum(row["ratios"]) / 2, abs=1e-3)
 
 

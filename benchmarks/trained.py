@@ -17,7 +17,6 @@ import statistics
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from itertools import pairwise
 from pathlib import Path
 from typing import get_type_hints
 
@@ -32,7 +31,6 @@ PAGE = ROOT / "docs" / "results.md"
 CURVES = ROOT / "docs" / "curves.png"
 _USUAL_SIZE = 10_000  # examples of a test set; others are shown
 _HELD_OUT = ", held out"  # ends the name of a test set for which the held-out part stands in
-_SMOOTH = 10  # scalars of training that make a point of a curve
 # The block of the page that a table fills.
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -41,7 +39,7 @@ _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.D
 class Run:
     """One run.
 
-    Attributes: as the columns; `table` is the block of the page, `minutes` are steps times the median time of a step,
+    Attributes: as the columns; `table` is the block of the page, `minutes` are those of training,
         `validation_error` and `test_error` are in percent.
     """
 
@@ -64,12 +62,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Published:
-    """A figure of others: the error in percent as they write it, and where."""
+    """A figure of others: the error in percent as they write it, where, and how its step was chosen."""
 
     table: str
     network: str
     error: str
     source: str
+    chosen: str
 
 
 def read(path: Path, kind: type) -> list:
@@ -79,20 +78,21 @@ def read(path: Path, kind: type) -> list:
         return [kind(**{name: types[name](text) for name, text in row.items()}) for row in csv.DictReader(file)]
 
 
-def add(folder: Path, table: str, network: str) -> None:
-    """Adds a finished run to the table, in place of one with the same table, network, seed and steps.
+def add(folder: Path, table: str, network: str, path: Path | None = None) -> None:
+    """Adds a finished run to `trained.csv` or another file, in place of one of the same network, seed and steps.
 
     Raises:
         ValueError: it has not been evaluated at its last step.
     """
     row = describe(folder, table, network)
-    rows = read(TRAINED, Run) if TRAINED.exists() else []
+    path = path or TRAINED
+    rows = read(path, Run) if path.exists() else []
 
     def identity(run: Run) -> tuple:
         return run.table, run.network, run.steps, run.seed, run.test_set
 
     rows = sorted([*(each for each in rows if identity(each) != identity(row)), row], key=identity)
-    with atomic_write(TRAINED) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Run)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(each) for each in rows)
@@ -100,12 +100,12 @@ def add(folder: Path, table: str, network: str) -> None:
 
 def describe(folder: Path, table: str, network: str) -> Run:
     """The row of a finished run, from what it left in its folder."""
-    from benchmarks.backends import device_name
+    from benchmarks.train_step import device_name
     from runner import config, results
     from tools.ship import recipe
 
     saved = config.read(folder / "train")
-    evaluated = {(row.split, row.step): row for row in results.read(folder / "test")}
+    evaluated = {(row.split, row.step): row for row in results.read(folder / "test") if row.weights != "last"}
     last = saved.flags["max_steps"] if saved else None
     held_out = evaluated.get(("validation", last))
     test = evaluated.get(("test", last), held_out)
@@ -117,7 +117,7 @@ def describe(folder: Path, table: str, network: str) -> Run:
         seed=saved.flags["seed"],
         steps=last,
         batch_size=saved.flags["batch_size"],
-        minutes=round(last * seconds_per_step(folder) / 60, 1),
+        minutes=round(test.minutes, 1),
         validation_error=f"{held_out.percent:.2f}" if held_out else "",
         test_set=saved.flags["dataset"] + (_HELD_OUT if test is held_out else ""),
         test_size=test.size,
@@ -128,15 +128,6 @@ def describe(folder: Path, table: str, network: str) -> Run:
         commit=(saved.git_commit or "")[:7],
         machine=device_name(),
     )
-
-
-def seconds_per_step(folder: Path) -> float:
-    """The median time of a step of a run, by the clock of its summaries. Pauses do not count."""
-    from explorer.findings import events
-
-    times = [(event.step, event.wall_time) for event in events(folder) if event.summary.value]
-    times = sorted(dict(times).items())
-    return statistics.median((after[1] - before[1]) / (after[0] - before[0]) for before, after in pairwise(times))
 
 
 def page(text: str, runs: list[Run], published: list[Published]) -> str:
@@ -166,7 +157,8 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
     for figure in published:
         if figure.table == name:
             empty = [""] * (len(columns) - 2)
-            lines.append(_line([f"*{figure.network}* ({figure.source})", *empty, f"*{figure.error}*", ""]))
+            source = "; ".join(filter(None, (figure.source, figure.chosen)))
+            lines.append(_line([f"*{figure.network}* ({source})", *empty, f"*{figure.error}*", ""]))
     commands = sorted({re.sub(r" --seed=\d+", "", run.command) for group in own.values() for run in group})
     return "\n".join(lines + (["", "```", *commands, "```", ""] if commands else [""]))
 
@@ -181,25 +173,19 @@ def _line(cells: Iterable) -> str:
 
 
 def draw_curves(runs: dict[str, Path], path: Path) -> None:
-    """Draws the errors of runs by their names: of each evaluated checkpoint on the test set, and in training."""
+    """Draws the errors of the evaluated checkpoints of runs, by their names, on the test set."""
     from matplotlib.figure import Figure
 
-    from explorer.findings import errors, scalars
+    from explorer.findings import errors
     from explorer.sheets import write
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    test_axes, training_axes = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
     for name, folder in runs.items():
-        test_axes.plot(*errors(folder)["test"], marker="o", markersize=3, label=name)
-        steps, right = scalars(folder, ("accuracy",))["accuracy"]
-        count = len(steps) // _SMOOTH * _SMOOTH
-        steps, right = (array[:count].reshape(-1, _SMOOTH).mean(axis=1) for array in (steps, right))
-        training_axes.plot(steps, 100 * (1 - right), label=name)
-    test_axes.set(xlabel="step", title="Error on the test set in %", ylim=(0, 3))
-    training_axes.set(xlabel="step", title=f"Error in training in %, mean of {_SMOOTH} batches")
-    for axes in (test_axes, training_axes):
-        axes.grid(alpha=0.3)
-        axes.legend()
+        axes.plot(*errors(folder)["test"], marker="o", markersize=3, label=name)
+    axes.set(xlabel="step", title="Error on the test set in %", ylim=(0, 3))
+    axes.grid(alpha=0.3)
+    axes.legend()
     write(path, figure)
 
 

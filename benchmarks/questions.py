@@ -1,0 +1,265 @@
+"""Answers a question about routing with small networks and several seeds; prints a table and draws a picture.
+
+    python benchmarks/questions.py law --data_dir=D
+    python benchmarks/questions.py scale --data_dir=D --steps=4690 --seeds=5
+    python benchmarks/questions.py scale --data_dir=D --steps=4690 --seeds=5 --equal=time     # after the command above
+    python benchmarks/questions.py sign --data_dir=D
+
+`law`: how uniform are the coupling coefficients with N input capsules, at the start, as trained with three iterations,
+and as trained with one? `scale`: do sharper coefficients help, or only the larger gradients that come with them, for
+which the learning rate is the control? `sign`: can capsules tell u from −u, with and without a bias?
+docs/what-routing-does.md explains them.
+
+Each run is a row of `questions.csv`, and each other figure one of `measured.csv`, written as soon as it is there. What
+is there is not run again, and a run that was interrupted resumes. Errors are those of the last step on the test set.
+"""
+
+import argparse
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from benchmarks import trained
+from runner.startup import use_tensorflow
+
+ROOT = Path(__file__).resolve().parents[1]
+SCALE = {  # hparams of each variant; the first is what the others are compared with
+    "3 iterations": "",
+    "scale 4": "routing_scale=4",
+    "scale sqrt": "routing_scale=sqrt",
+    "scale learnt": "routing_scale=learnt",
+    "scale sqrt, gradient of the last": "routing_scale=sqrt,routing_gradient=last",
+    "1 iteration": "routing=1",
+    "2 iterations": "routing=2",
+    "2 iterations, scale sqrt": "routing=2,routing_scale=sqrt",
+}
+
+LAW = {"at the start": 0, "as trained": 3, "trained uniform": 1}  # iterations in training
+
+
+def train(flags, variant: str, steps: int, seed: int, rate: str, types: int, override: str) -> Path:
+    """The folder of a run of `experiment.py`, which is trained to its end and whose row is written.
+
+    The learning rate rises to `rate` in a twentieth of the steps and then falls to 0.
+    """
+    folder = flags.folder / flags.question / variant.replace(" ", "_").replace(",", "") / f"{steps}_{seed}"
+    done = any((row.network, row.seed, row.steps) == (variant, seed, steps) for row in rows_of(flags))
+    if not done or (flags.question == "law" and not folder.exists()):
+        hparams = f"conv_channels=64,num_prime_capsules={types},learning_rate={rate},schedule=linear"
+        hparams += f",decay_steps={steps},warmup_steps={max(1, steps // 20)}" + f",{override}" * bool(override)
+        command = [sys.executable, str(ROOT / "experiment.py"), f"--hparams_override={hparams}", f"--seed={seed}"]
+        command += [f"--summary_dir={folder}", f"--max_steps={steps}"]
+        if code := subprocess.run(command + [f"--data_dir={flags.data_dir}"] * bool(flags.data_dir)).returncode:
+            sys.exit(code)
+        trained.add(folder, flags.question, variant, flags.csv)
+        if flags.question != "law":  # which looks into its networks
+            shutil.rmtree(folder)
+    return folder
+
+
+def rows_of(flags) -> list[trained.Run]:
+    """The rows of the question."""
+    rows = trained.read(flags.csv, trained.Run) if flags.csv.exists() else []
+    return [row for row in rows if row.table == flags.question]
+
+
+def ask_scale(flags) -> None:
+    """Trains each variant at each learning rate; with --equal=time, for the time that the first one takes."""
+    names = [f"{name}, rate {rate}" for rate in flags.rates.split(",") for name in SCALE]
+    steps = dict.fromkeys(names, flags.steps)
+    for number, name in enumerate(names) if flags.equal == "time" else ():
+        first = names[number - number % len(SCALE)]
+        minutes = [[row.minutes for row in rows_of(flags) if (row.network, row.steps) == (each, flags.steps)]
+                   for each in (first, name)]  # fmt: skip
+        if not all(minutes):
+            sys.exit("--equal=time needs the times of the same command without it. Run that first.")
+        steps[name] = round(flags.steps * np.median(minutes[0]) / np.median(minutes[1]))
+    for seed in range(flags.seeds):
+        for name in names:
+            variant, rate = name.rsplit(", rate ", 1)
+            train(flags, name, steps[name], seed, rate, 8, SCALE[variant])
+    errors = {
+        name: np.array([row.test_error for row in rows_of(flags) if (row.network, row.steps) == (name, steps[name])
+                        and row.seed < flags.seeds]) for name in names
+    }  # fmt: skip
+    figure, axes = new_figure(0.3 * len(names))
+    for number, (name, own) in enumerate(errors.items()):
+        difference, (low, high) = own - errors[names[number - number % len(SCALE)]], interval(own)
+        print(f"{name:45} {steps[name]} steps: {own.mean():.2f} % ({low:.2f} to {high:.2f}), compared with the first "
+              f"{difference.mean():+.2f} ({', '.join(f'{bound:+.2f}' for bound in interval(difference))})")  # fmt: skip
+        axes.errorbar(own.mean(), number, xerr=[[own.mean() - low], [high - own.mean()]], fmt="o", color="C0")
+    axes.set(yticks=range(len(names)), yticklabels=names, title=f"Test error in %, {flags.seeds} seeds")
+    axes.invert_yaxis()
+    save(flags, figure, axes)
+
+
+def ask_law(flags) -> None:
+    """Trains networks of several numbers of input capsules, and measures their coefficients and logits."""
+    types = [int(each) for each in flags.types.split(",")]
+    for seed in range(flags.seeds):
+        for kind in types:
+            for name, iterations in LAW.items():
+                variant, folder = f"{name}, {kind} types", None
+                if not measured(flags, variant, seed):
+                    if iterations:
+                        folder = train(flags, variant, flags.steps, seed, "0.003", kind, f"routing={iterations}")
+                    keep(flags, variant, seed, uniformity(flags, folder, kind, seed))
+                    if folder:
+                        shutil.rmtree(folder)
+    lines, curves = ["network, N, 1 - entropy, sigma, sigma^2 / (2 ln J), N (1 - entropy)"], {}
+    for name in LAW:
+        for kind in types:
+            rows = [measured(flags, f"{name}, {kind} types", seed) for seed in range(flags.seeds)]
+            gap, sigma, law = (np.array([row[key] for row in rows]) for key in ("gap", "sigma", "law"))
+            low, high = interval(gap)
+            inputs = rows[0]["inputs"]
+            curves.setdefault(name, []).append((inputs, gap.mean(), low, high, law.mean()))
+            lines.append(f"{name}, {inputs:.0f}, {gap.mean():.3g} ({low:.3g} to {high:.3g}), {sigma.mean():.3g}, "
+                         f"{law.mean():.3g}, {inputs * gap.mean():.3g}")  # fmt: skip
+    print("\n".join(lines))
+    figure, axes = new_figure()
+    for name, points in curves.items():
+        inputs, gap, low, high, law = np.array(points).T
+        (drawn,) = axes.loglog(inputs, gap, "o-", label=name)
+        axes.fill_between(inputs, low, high, color=drawn.get_color(), alpha=0.2)
+        axes.loglog(inputs, law, "x", color=drawn.get_color())
+    axes.set(xlabel="input capsules N", title="1 − entropy of the couplings; crosses: σ² / (2 ln J)")
+    save(flags, figure, axes)
+
+
+def uniformity(flags, folder: Path | None, types: int, seed: int) -> dict[str, float]:
+    """1 − entropy of the last of three iterations, and the deviation of its logits over the classes.
+
+    They are those of a run's network, or without a folder, of one that is not trained.
+    """
+    use_tensorflow()
+    import keras
+
+    from models import load_pretrained, make_model
+
+    keras.utils.set_random_seed(seed)
+    hparams = {"conv_channels": 64, "num_prime_capsules": types}
+    model = load_pretrained(folder) if folder else make_model("capsule", (28, 28, 1), 10, hparams)
+    model.classes.routing.iterations, images = 3, test_images(flags)
+    parts = [model.primary_capsules(each) for each in np.split(images, max(1, len(images) // 100))]
+    shares = np.concatenate([np.asarray(model.classes.route(part).steps[-1].coefficients) for part in parts])
+    shares = np.float64(shares) / shares.sum(axis=2, keepdims=True, dtype=np.float64)
+    logs = np.log(np.maximum(shares, 1e-30))  # [n, in, classes]: the logits, but for a constant of each input capsule
+    classes, sigma = shares.shape[2], float(np.sqrt(logs.var(axis=2).mean()))
+    gap = 1 + float((shares * logs).sum(axis=2).mean()) / np.log(classes)
+    return {"gap": gap, "sigma": sigma, "law": sigma**2 / (2 * np.log(classes)), "inputs": shares.shape[1]}
+
+
+def ask_sign(flags) -> None:
+    """Negates the primary capsules of a trained network, then trains a layer to tell u from −u."""
+    use_tensorflow()
+    import keras
+
+    from capsules import Capsules, Length, MarginLoss, length
+    from models import load_pretrained
+
+    model = load_pretrained("capsnet_mnist_small")
+    capsules = np.concatenate([np.asarray(model.primary_capsules(each)) for each in np.split(test_images(flags), 10)])
+    layer, bias = model.classes, np.asarray(model.classes.bias)
+    for kept in (1, 0):
+        layer.bias.assign(kept * bias)
+        one, other = (np.asarray(length(layer(sign * capsules))) for sign in (1, -1))
+        same, apart = (one.argmax(axis=1) == other.argmax(axis=1)).mean(), np.abs(one - other)
+        print(f"{kept} x the trained bias: u and -u have the same answer in {same:.1%} of {len(one)} digits; their "
+              f"lengths differ by {apart.mean():.3g}, at most {apart.max():.2g}")  # fmt: skip
+    both = np.concatenate([capsules, -capsules])
+    labels = np.repeat([0, 1], len(capsules))
+    held_out = np.arange(len(both)) % len(capsules) >= 0.8 * len(capsules)
+    for name, trainable in (("with a bias", True), ("without", False)):
+        for seed in range(flags.seeds):
+            if measured(flags, name, seed):
+                continue
+            keras.utils.set_random_seed(seed)
+            inputs = keras.Input(capsules.shape[1:])
+            layer = Capsules(2, atoms=8, routing=3)
+            network = keras.Model(inputs, Length()(layer(inputs)))
+            if not trainable:
+                layer.bias.assign(keras.ops.zeros_like(layer.bias))
+                layer.bias.trainable = False
+            network.compile(keras.optimizers.Adam(3e-3), MarginLoss(), metrics=["accuracy"])
+            network.fit(both[~held_out], labels[~held_out], batch_size=50, epochs=flags.epochs, verbose=0)
+            accuracy = network.evaluate(both[held_out], labels[held_out], verbose=0)[1]
+            keep(flags, name, seed, {"percent right": 100 * accuracy})
+        right = np.array([measured(flags, name, seed)["percent right"] for seed in range(flags.seeds)])
+        print(f"A layer {name}: {right.mean():.1f} % right, {interval(right)} over {flags.seeds} seeds")
+
+
+def test_images(flags) -> np.ndarray:
+    """The first 1,000 test digits, in [0, 1]: [n, 28, 28, 1]."""
+    from input_data import evaluation_batches, open_split
+
+    return next(evaluation_batches(open_split("mnist", "test", flags.data_dir), 1000, 1000))["images"]
+
+
+def measured(flags, variant: str, seed: int) -> dict[str, float]:
+    """The figures of a variant and a seed, by name; empty if they are not there."""
+    with flags.measured.open(newline="", encoding="utf-8") as file:
+        what = (flags.question, variant, str(seed), str(flags.steps))
+        return {name: float(value) for *key, name, value in csv.reader(file) if tuple(key) == what}
+
+
+def keep(flags, variant: str, seed: int, numbers: dict[str, float]) -> None:
+    """Appends figures."""
+    with flags.measured.open("a", newline="", encoding="utf-8") as file:
+        rows = ([flags.question, variant, seed, flags.steps, name, f"{value:.6g}"] for name, value in numbers.items())
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a mean, by bootstrap over the seeds."""
+    means = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(axis=1)
+    return tuple(float(f"{bound:.4g}") for bound in np.percentile(means, (2.5, 97.5)))
+
+
+def new_figure(height: float = 3.0) -> tuple:
+    """A figure and its axes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 1 + height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def save(flags, figure, axes) -> None:
+    """Writes the picture of the question."""
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend()
+    figure.savefig(flags.folder / f"{flags.question}.png", dpi=120)
+    print(flags.folder / f"{flags.question}.png")
+
+
+def main(arguments: list[str]) -> None:
+    """Answers a question."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    questions = {"law": ask_law, "scale": ask_scale, "sign": ask_sign}
+    parser.add_argument("question", choices=questions)
+    parser.add_argument("--data_dir", help="MNIST's files (default: the embedded digits, results in --folder)")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1000, help="of 128 digits")
+    parser.add_argument("--rates", default="0.001,0.002,0.003", help="scale: learning rates")
+    parser.add_argument("--equal", choices=("steps", "time"), default="steps", help="scale: what runs have in common")
+    parser.add_argument("--types", default="1,4,8,32", help="law: types of primary capsules, 36 capsules each")
+    parser.add_argument("--epochs", type=int, default=5, help="sign: of its layer")
+    parser.add_argument("--folder", type=Path, default=Path("runs/questions"), help="of runs and pictures")
+    flags = parser.parse_args(arguments)
+    flags.folder.mkdir(parents=True, exist_ok=True)
+    results = ROOT / "benchmarks" / "results" if flags.data_dir else flags.folder
+    flags.csv, flags.measured = results / "questions.csv", results / "measured.csv"
+    if not flags.measured.exists():
+        flags.measured.write_text("question,variant,seed,steps,name,value\n", encoding="utf-8")
+    questions[flags.question](flags)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
