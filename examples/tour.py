@@ -43,34 +43,13 @@ draw.images({"": images[:10]}, [f"“{digit}”" for digit in predictions[:10]])
 # ## 1. Why convolutional networks fall short
 #
 # A convolution looks for the same small pattern everywhere. Pooling keeps *that* it was seen and forgets *where*, so
-# that the answer stays when the digit moves. What goes missing is how the parts lie to one another. The two drawings
-# below consist of the same two strokes. Edge detectors with pooling over the whole image give the same numbers for
-# both, and no layer above can tell the seven from the corner.
+# that the answer stays when the digit moves. What goes missing is how the parts lie to one another: after pooling over
+# the whole image, a seven and the same two strokes as a corner at the bottom left cannot be told apart.
 #
 # Networks in use pool over small windows and keep a rough arrangement. But what is pooled away does not come back, and
 # a network that has only the shift built in must cover every other change of a pose, such as turning or slanting, with
 # more detectors or more examples: exponentially many in the number of such changes (paper, section 6).
 #
-# The capsule network does not pool. It was trained on nothing but handwriting; see what it makes of the two drawings.
-
-# %%
-seven, corner = drawings = np.zeros((2, 28, 28, 1), np.float32)
-seven[5:8, 8:20] = seven[8:23, 17:20] = 1  # a stroke at the top, and one down from its right end
-corner[20:23, 8:20] = corner[5:20, 8:11] = 1  # the same strokes at the bottom and at the left
-
-edges = np.array([[-1, -2, -1], [0, 0, 0], [1, 2, 1]], np.float32)
-detectors = np.stack([edges, edges.T], axis=-1)[:, :, None]  # of horizontal and vertical edges, [3, 3, 1, 2]
-pooled = np.asarray(keras.ops.conv(drawings, detectors)).max(axis=(1, 2))
-assert np.allclose(pooled[0], pooled[1])
-
-lengths = np.asarray(model(drawings)["logits"])  # of the class capsules
-said = [
-    f"pooled edges {edges.round(1)}\ncapsule of 7: {own[7]:.2f}\nlongest: {own.argmax()} with {own.max():.2f}"
-    for edges, own in zip(pooled, lengths, strict=True)
-]
-draw.images({"": drawings}, said, size=1.6)
-
-# %% [markdown]
 # ## 2. Equivariance
 #
 # A function $f$ is *invariant* to a change $T$ when $f(Tx) = f(x)$: the answer stays. It is *equivariant* when
@@ -223,23 +202,12 @@ draw.shares(images[index], {f"to {k}, iteration {number}": coupling[number - 1, 
 # The last picture shows the primary capsules of a five. One might expect that they are long where a part of the digit
 # lies. They are long nearly everywhere, over the empty background too; what differs is their direction.
 
-
 # %%
-def count_weights(channels, types):
-    """Weights of CapsNet for grey images of 28×28 pixels and ten classes, by hand."""
-    convolution = 9 * 9 * 1 * channels + channels
-    primary = 9 * 9 * channels * types * 8 + types * 8
-    classes = 6 * 6 * types * 8 * 10 * 16 + 10 * 16  # for each pair of capsules a matrix of 8×16
-    decoder = (10 * 16 + 1) * 512 + (512 + 1) * 1024 + (1024 + 1) * 28 * 28
-    return convolution + primary + classes + decoder
-
-
 activations = model.activations(images[[index]])
 for layer in (model.conv1, model.primary, model.classes):
     print(f"{layer.name:14}{activations[layer.name].shape!s:17}{layer.count_params():>9,} weights")
 print(f"{'decoder':14}{(1, *model.image_shape)!s:17}{model.decoder.count_params():>9,} weights")
-assert count_weights(64, 8) == model.count_weights()
-print(f"{model.count_weights():,} weights in all; the network of the paper has {count_weights(256, 32):,}")
+print(f"{model.count_weights():,} weights in all; the network of the paper has 8,215,728")
 
 maps = np.asarray(activations["conv1"])[0].transpose(2, 0, 1)[:8, :, :, None]
 draw.images({"conv1": maps / maps.max()}, [f"channel {number}" for number in range(1, 9)], size=1)
@@ -259,25 +227,13 @@ draw.images(rows, [f"type {number}" for number in range(1, 9)], size=1)
 # the classes up, and so does the library; the authors' code takes half of their mean, a twentieth of that, and so does
 # `CapsNet`, which has the numbers of that code.
 
-
 # %%
-def present(length):
-    """The loss of a class that is there."""
-    return np.maximum(0, 0.9 - length) ** 2
-
-
-def absent(length):
-    """The loss of a class that is not there."""
-    return 0.5 * np.maximum(0, length - 0.1) ** 2
-
-
 T, lengths = np.eye(10)[labels], outputs["logits"]
-L = T * present(lengths) + (1 - T) * absent(lengths)  # [1000, 10]
+L = T * np.maximum(0, 0.9 - lengths) ** 2 + 0.5 * (1 - T) * np.maximum(0, lengths - 0.1) ** 2  # [1000, 10]
 assert np.allclose(L.sum(axis=1), capsules.margin_loss(labels, lengths), atol=1e-6)
 assert np.allclose(L.mean(axis=1), capsules.margin_loss(labels, lengths, over_classes="mean"), atol=1e-6)
 print(f"Mean loss of a right answer: {L[right].sum(axis=1).mean():.3f}, ", end="")
 print(f"of a wrong one: {L[~right].sum(axis=1).mean():.3f}")
-draw.losses(present, absent)
 
 # %% [markdown]
 # ## 8. Reconstruction
@@ -361,9 +317,7 @@ for name, way in ways_to_route(model.classes).items():
 # the network was trained with, and five iterations get more wrong. What each iteration changes is the lengths: it makes
 # the label's capsule much longer and the others a little, which is what the margin loss asks for.
 #
-# Other measurements of trained capsule networks came to similar results (arXiv:2301.01583, arXiv:2305.11178). They do
-# not say that a network *trained* without routing is as good: in the paper's table 1, with reconstruction, three
-# iterations have 0.25 % of MNIST wrong and one has 0.29 %, and on overlapping digits 5.2 % and 7.5 %.
+# This does not say that a network *trained* without routing is as good: `docs/what-routing-does.md` takes that up.
 #
 # ## Where to go from here
 #

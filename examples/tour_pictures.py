@@ -71,17 +71,6 @@ def shares(image: np.ndarray, maps: dict[str, np.ndarray]) -> None:
     figure.colorbar(picture, ax=row, label="share")
 
 
-def losses(present, absent) -> None:
-    """Draws two functions of a capsule's length: the loss of a class that is there, and of one that is not."""
-    _, axes = plt.subplots(figsize=(4.5, 2.2))
-    lengths = np.linspace(0, 1, 200)
-    axes.plot(lengths, present(lengths), label="the digit is there")
-    axes.plot(lengths, absent(lengths), label="it is not there")
-    axes.set(xlabel="length of its capsule", ylabel="loss")
-    axes.grid()
-    axes.legend()
-
-
 def _arrows(axes, vectors, widths, colour: str, label: str) -> None:
     """Draws lines from the origin with a dot at their end, and one entry in the legend."""
     for index, ((x, y), width) in enumerate(zip(vectors, widths, strict=True)):

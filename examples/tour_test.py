@@ -52,6 +52,3 @@ def test_cells_start_at_their_marks(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("# %% [markdown]\n# # Title\n#\n# Text\n\n# %%\nx = 1  # %% no mark\n\n# %%\nx\n")
     assert read_cells(script) == [("markdown", "# Title\n\nText"), ("code", "x = 1  # %% no mark"), ("code", "x")]
-    script.write_text('"""Docstring."""\n# %%\nx = 1\n')
-    with pytest.raises(ValueError, match="first line"):
-        read_cells(script)
