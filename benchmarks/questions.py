@@ -112,16 +112,16 @@ def ask_law(flags) -> None:
                     keep(flags, variant, seed, uniformity(flags, folder, kind, seed))
                     if folder:
                         shutil.rmtree(folder)
-    lines, curves = ["network, N, 1 - entropy, sigma, sigma^2 / (2 ln J), N (1 - entropy)"], {}
+    lines, curves = ["network, N, 1 - entropy, sigma, sigma^2 / (2 ln J), N (1 - entropy), net push"], {}
     for name in LAW:
         for kind in types:
             rows = [measured(flags, f"{name}, {kind} types", seed) for seed in range(flags.seeds)]
-            gap, sigma, law = (np.array([row[key] for row in rows]) for key in ("gap", "sigma", "law"))
+            gap, sigma, law, push = (np.array([row[key] for row in rows]) for key in ("gap", "sigma", "law", "push"))
             low, high = interval(gap)
             inputs = rows[0]["inputs"]
             curves.setdefault(name, []).append((inputs, gap.mean(), low, high, law.mean()))
             lines.append(f"{name}, {inputs:.0f}, {gap.mean():.3g} ({low:.3g} to {high:.3g}), {sigma.mean():.3g}, "
-                         f"{law.mean():.3g}, {inputs * gap.mean():.3g}")  # fmt: skip
+                         f"{law.mean():.3g}, {inputs * gap.mean():.3g}, {push.mean():.1%}")  # fmt: skip
     print("\n".join(lines))
     figure, axes = new_figure()
     for name, points in curves.items():
@@ -134,7 +134,9 @@ def ask_law(flags) -> None:
 
 
 def uniformity(flags, folder: Path | None, types: int, seed: int) -> dict[str, float]:
-    """1 − entropy of the last of three iterations, and the deviation of its logits over the classes.
+    """1 − entropy of the last of three iterations, the deviation of its logits over the classes, and the net push.
+
+    The net push is what the votes for the winning class add along its capsule, as a share of their lengths.
 
     They are those of a run's network, or without a folder, of one that is not trained.
     """
@@ -147,13 +149,23 @@ def uniformity(flags, folder: Path | None, types: int, seed: int) -> dict[str, f
     hparams = {"conv_channels": 64, "num_prime_capsules": types}
     model = load_pretrained(folder) if folder else make_model("capsule", (28, 28, 1), 10, hparams)
     model.classes.routing.iterations, images = 3, test_images(flags)
-    parts = [model.primary_capsules(each) for each in np.split(images, max(1, len(images) // 100))]
-    shares = np.concatenate([np.asarray(model.classes.route(part).steps[-1].coefficients) for part in parts])
+    shares, pushes = [], []
+    for part in np.split(images, max(1, len(images) // 100)):
+        votes = model.classes.votes(model.primary_capsules(part))
+        step = model.classes.routing(votes).steps[-1]
+        capsules, winner = np.asarray(step.capsules), np.argmax(np.linalg.norm(step.capsules, axis=2), axis=1)
+        every, own = np.asarray(next(votes.chunks(votes.shape[0])).array), np.arange(len(part))
+        shares.append(np.asarray(step.coefficients))
+        for vote, share, v in zip(every.swapaxes(1, 2)[own, winner], shares[-1][own, :, winner],
+                                  capsules[own, winner], strict=True):  # fmt: skip
+            pushes.append(share @ vote @ v / np.linalg.norm(v) / (share @ np.linalg.norm(vote, axis=1)))
+    shares = np.concatenate(shares)
     shares = np.float64(shares) / shares.sum(axis=2, keepdims=True, dtype=np.float64)
     logs = np.log(np.maximum(shares, 1e-30))  # [n, in, classes]: the logits, but for a constant of each input capsule
     classes, sigma = shares.shape[2], float(np.sqrt(logs.var(axis=2).mean()))
     gap = 1 + float((shares * logs).sum(axis=2).mean()) / np.log(classes)
-    return {"gap": gap, "sigma": sigma, "law": sigma**2 / (2 * np.log(classes)), "inputs": shares.shape[1]}
+    return {"gap": gap, "sigma": sigma, "law": sigma**2 / (2 * np.log(classes)), "inputs": shares.shape[1],
+            "push": float(np.mean(pushes))}  # fmt: skip
 
 
 def ask_sign(flags) -> None:

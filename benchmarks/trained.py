@@ -31,6 +31,7 @@ PAGE = ROOT / "docs" / "results.md"
 CURVES = ROOT / "docs" / "curves.png"
 _USUAL_SIZE = 10_000  # examples of a test set; others are shown
 _HELD_OUT = ", held out"  # ends the name of a test set for which the held-out part stands in
+_COMMAND = "python experiment.py --data_dir=D --summary_dir=S "  # begins each; the page has what follows
 # The block of the page that a table fills.
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
@@ -141,25 +142,25 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
         if run.table == name:
             own.setdefault((run.network, run.steps, run.batch_size), []).append(run)
     held_out = any(_has_both_errors(run) for group in own.values() for run in group)
-    columns = ["Network", "Steps × batch", "Minutes", "Seeds", *["Held out, in %"] * held_out, "Wrong", "Error in %"]
-    lines = [_line([*columns, "Commit"]), _line(["---"] * (len(columns) + 1))]
+    columns = ["Network", "Steps × batch", "Minutes", *["Held out, in %"] * held_out, "Wrong, each seed", "Error in %"]
+    lines = [_line(columns), _line(["---"] * len(columns))]
     for (network, steps, batch_size), group in own.items():
         errors = [run.test_error for run in group]
         spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
         examples = "" if group[0].test_size == _USUAL_SIZE else f" of {group[0].test_size:,}"
         minutes = statistics.mean(run.minutes for run in group)
         wrong = ", ".join(f"{run.test_wrong:,}" for run in group) + examples
-        commits = ", ".join(sorted({run.commit for run in group}))
         error = f"{statistics.mean(errors):.2f}{spread}"
         validation = [", ".join(run.validation_error for run in group)] * held_out
         length = f"{steps:,} × {batch_size}"
-        lines.append(_line([network, length, f"{minutes:.2g}", len(group), *validation, wrong, error, commits]))
+        lines.append(_line([network, length, f"{minutes:.2g}", *validation, wrong, error]))
     for figure in published:
         if figure.table == name:
             empty = [""] * (len(columns) - 2)
             source = "; ".join(filter(None, (figure.source, figure.chosen)))
-            lines.append(_line([f"*{figure.network}* ({source})", *empty, f"*{figure.error}*", ""]))
-    commands = sorted({re.sub(r" --seed=\d+", "", run.command) for group in own.values() for run in group})
+            lines.append(_line([f"*{figure.network}* ({source})", *empty, f"*{figure.error}*"]))
+    ours = (run.command.removeprefix(_COMMAND) for group in own.values() for run in group)
+    commands = sorted({re.sub(r" --(seed|save_step|eval_every)=\d+", "", flags) for flags in ours})
     return "\n".join(lines + (["", "```", *commands, "```", ""] if commands else [""]))
 
 
