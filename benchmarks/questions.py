@@ -116,7 +116,8 @@ def ask_law(flags) -> None:
     for name in LAW:
         for kind in types:
             rows = [measured(flags, f"{name}, {kind} types", seed) for seed in range(flags.seeds)]
-            gap, sigma, law, push = (np.array([row[key] for row in rows]) for key in ("gap", "sigma", "law", "push"))
+            names = ("gap", "sigma", "law", "push")
+            gap, sigma, law, push = (np.array([row.get(key, np.nan) for row in rows]) for key in names)
             low, high = interval(gap)
             inputs = rows[0]["inputs"]
             curves.setdefault(name, []).append((inputs, gap.mean(), low, high, law.mean()))
@@ -129,6 +130,8 @@ def ask_law(flags) -> None:
         (drawn,) = axes.loglog(inputs, gap, "o-", label=name)
         axes.fill_between(inputs, low, high, color=drawn.get_color(), alpha=0.2)
         axes.loglog(inputs, law, "x", color=drawn.get_color())
+    axes.set_xticks([], minor=True)
+    axes.set_xticks(inputs, [f"{each:.0f}" for each in inputs])
     axes.set(xlabel="input capsules N", title="1 − entropy of the couplings; crosses: σ² / (2 ln J)")
     save(flags, figure, axes)
 
