@@ -127,6 +127,7 @@ def measure(flags: argparse.Namespace) -> dict:
         steps += [seconds(train) for _ in range(flags.pairs)]
     matmul, copy = ceilings(2048)
     return {
+        "name": "ours",
         "device": device_name(),
         "versions": f"Keras {keras.__version__}, {flags.backend} {sys.modules[flags.backend].__version__}",
         "model": flags.model,
