@@ -12,8 +12,7 @@ from importlib import import_module
 import numpy as np
 
 from input_data.batches import evaluation_batches, evaluation_indices, training_batches
-from input_data.dataset import DataError, Info, Options, Split
-from input_data.formats import pictures
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split
 
 DATASETS = {
     "mnist": "input_data.mnist.mnist_input",
@@ -24,6 +23,8 @@ DATASETS = {
     "svhn": "input_data.svhn.svhn_input",
     "folder": "input_data.folder.folder_input",
 }
+__all__ = ["DATASETS", "DataError", "Info", "Options", "Split", "evaluation_batches", "evaluation_indices"]
+__all__ += ["open_split", "prepare", "training_batches"]
 
 
 def open_split(dataset: str, split: str, data_dir: str | None, options: Options = Options()) -> Split:
@@ -47,10 +48,10 @@ def open_split(dataset: str, split: str, data_dir: str | None, options: Options 
 def prepare(
     dataset: str,
     picture: np.ndarray,
-    image_shape: tuple[int, int, int],
+    image_shape: Shape,
     class_names: tuple[str, ...] = (),
     options: Options = Options(),
-) -> tuple[np.ndarray, list[str]]:
+) -> Fitted:
     """Turns any picture into an image for a network that was trained on a data set.
 
     A picture of a test image becomes exactly the array on which the network is evaluated.
@@ -68,21 +69,11 @@ def prepare(
     Raises:
         DataError: the picture has another form, or nothing readable is on it.
     """
-    pictures.check(picture)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or not picture.size:
+        raise DataError(
+            "A picture must be uint8 [rows, columns, depth] of depth 1 (grey), 3 (RGB) or 4 (RGBA). "
+            f"Received: {picture.dtype} {list(picture.shape)}."
+        )
     module = import_module(DATASETS[dataset])
     image, notes = module.fit(picture, image_shape, class_names, options)
     return module.view(image[None], None, options)[0], notes
-
-
-__all__ = [
-    "DATASETS",
-    "DataError",
-    "Info",
-    "Options",
-    "Split",
-    "evaluation_batches",
-    "evaluation_indices",
-    "open_split",
-    "prepare",
-    "training_batches",
-]

@@ -5,9 +5,9 @@ A batch is a function of (seed, step) only, so a resumed run continues with the 
 
 import functools
 import itertools
-import queue
-import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -77,35 +77,9 @@ def evaluation_batches(
 
 def prefetch(items: Iterator, ahead: int = 2) -> Iterator:
     """Yields the same items from a thread that works up to `ahead` items in advance; its errors are raised here."""
-    ready: queue.Queue = queue.Queue(ahead)
-    stopped = threading.Event()
-
-    def put(entry) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(entry, timeout=0.1)
-                return True
-            except queue.Full:
-                pass
-        return False
-
-    def work():
-        try:
-            for item in items:
-                if not put((item, None)):
-                    return
-            put((None, StopIteration()))
-        except Exception as error:
-            put((None, error))
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while True:
-            item, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
-            if error is not None:
-                raise error
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        ready = deque(thread.submit(next, items, end) for _ in range(ahead))
+        while (item := ready.popleft().result()) is not end:
+            ready.append(thread.submit(next, items, end))
             yield item
-    finally:
-        stopped.set()

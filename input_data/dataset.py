@@ -56,7 +56,7 @@ class Options:
 
 
 class Split:
-    """One part of a data set, by random access. Subclasses give `__len__`, `checksum`, and `read` with `view`."""
+    """One part of a data set, by random access. Subclasses define `__len__`, `checksum`, `read` and `view`."""
 
     info: Info
     noise: int = 0  # how many uniform random numbers in [0, 1) the augmentation of one image needs; 0: it has none
@@ -100,15 +100,25 @@ def labels_checksum(labels: np.ndarray) -> int:
     return zlib.crc32(labels.astype("<i4").tobytes())
 
 
+def check_examples(where: str | Path, images: np.ndarray, labels: np.ndarray, shape: tuple[int | None, ...]) -> None:
+    """Raises DataError unless there are images uint8 [n, *shape], where None is any size, and one number for each."""
+    sizes = images.ndim == 1 + len(shape) and all(a in (None, b) for a, b in zip(shape, images.shape[1:], strict=True))
+    if not (sizes and images.size and images.dtype == np.uint8):
+        numbers = ", ".join("any" if size is None else str(size) for size in shape)
+        received = f"{images.dtype} {list(images.shape)}"
+        raise DataError(f"{where}: images should be uint8, 0 to 255, [n, {numbers}]. Received {received}.")
+    if labels.shape != (len(images),) or labels.dtype.kind not in "biuf":
+        received = f"{labels.dtype} {list(labels.shape)}"
+        raise DataError(f"{where}: there should be one number for each of {len(images):,} images. Received {received}.")
+
+
 def check_labels(labels: np.ndarray, num_classes: int, where: str | Path, first: int = 0) -> np.ndarray:
     """Returns labels [n] of any kind of number, of which `first` is the first class, counted from 0: int32 [n]."""
     last = first + num_classes - 1
-    fits = (labels >= first) & (labels <= last)  # false for NaN
-    fits[fits] = labels[fits] == np.floor(labels[fits])
-    if not fits.all():
-        index = int(np.argmin(fits))
+    wrong = np.flatnonzero(~np.isin(labels, np.arange(first, last + 1)))
+    if wrong.size:
         raise DataError(
             f"{where}: labels must be whole numbers from {first} to {last}. "
-            f"Received {labels[index]} at index {index}. Is this another data set?"
+            f"Received {labels[wrong[0]]} at index {wrong[0]}. Is this another data set?"
         )
     return labels.astype(np.int32) - first

@@ -6,16 +6,24 @@ The random numbers are arguments (see `Split.noise`), so every function is deter
 import numpy as np
 
 
-def shift(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Moves each image [n, height, width] or [n, height, width, depth] down and right, and fills the gap with zeros.
+def shift(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, fill: np.ndarray | int = 0) -> np.ndarray:
+    """Moves each image [n, height, width] or [n, height, width, depth] down and right, and fills the gap.
 
-    `rows` and `columns`, int [n], are pixels; negative is up and left.
+    `rows` and `columns`, int [n], are pixels; negative is up and left. `fill` is a value, or [n, 1, 1, depth].
     """
     if images.ndim == 3:
-        return shift(images[..., None], rows, columns)[..., 0]
+        return shift(images[..., None], rows, columns, fill)[..., 0]
+    count, height, width, depth = images.shape
     reach = int(max(np.abs(rows).max(initial=0), np.abs(columns).max(initial=0)))
-    padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
-    return crop(padded, reach - rows, reach - columns, images.shape[1:3])
+    padded = np.full((count, height + 2 * reach, width + 2 * reach, depth), fill, images.dtype)
+    padded[:, reach : reach + height, reach : reach + width] = images
+    return crop(padded, reach - rows, reach - columns, (height, width))
+
+
+def border_colours(images: np.ndarray) -> np.ndarray:
+    """The median of each image's outermost pixels in each channel: [n, 1, 1, depth]."""
+    edges = images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]
+    return np.median(np.concatenate(edges, axis=1), axis=1)[:, None, None]
 
 
 def integers(noise: np.ndarray, low: int, high: int) -> np.ndarray:
@@ -28,9 +36,9 @@ def scaled(images: np.ndarray, unit: int = 255) -> np.ndarray:
     return images.astype(np.float32) * np.float32(1 / unit)
 
 
-def shifted(images: np.ndarray, random: np.ndarray | None, reach: int) -> np.ndarray:
+def shifted(images: np.ndarray, random: np.ndarray | None, reach: int, fill: np.ndarray | int = 0) -> np.ndarray:
     """A `view`: images scaled to [0, 1], in training shifted by up to `reach` pixels each way."""
-    return scaled(images if random is None else shift(images, *integers(random, -reach, reach).T))
+    return scaled(images if random is None else shift(images, *integers(random, -reach, reach).T, fill))
 
 
 def crop(images: np.ndarray, rows: np.ndarray, columns: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -6,16 +6,14 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 INTERVAL = 20.0  # seconds between plain lines
 _REDRAW = 0.2  # seconds between two states of the bar
 _BAR = 8  # columns of the bar, which leaves room for the numbers on a terminal of 80
 _ERASE = "\r\x1b[K"  # a terminal's signs for: back to the line's start, and erase it
 
-T = TypeVar("T", bound=Sized)
 _shown = ""  # the bar that is on the terminal
 
 
@@ -66,15 +64,14 @@ class Progress:
     Args:
         total: total units of work.
         unit: the name of a unit, such as "step".
-        items: number of items in a unit, for the rate, such as the images of a step.
-        item: the name of the items.
+        items, item: number and name of the items in a unit, for the rate, such as the images of a step.
         done: units that were done before.
     """
 
     def __init__(self, total: int, unit: str, items: float = 1, item: str = "images", done: int = 0):
         self.total, self.unit, self.items, self.item = total, unit, items, item
         self.start = self.said = time.monotonic()
-        self.first = self.done = done
+        self.first = done
         self.warm, self.terminal = False, sys.stdout.isatty()
 
     def __enter__(self):
@@ -87,35 +84,18 @@ class Progress:
     def update(self, done: int, note: str | Callable[[], str] = "") -> None:
         """Reports that `done` units are done in total, if it is time; a function as `note` is called only then."""
         now = time.monotonic()
-        self.done = done
         if not self.warm:
             self.start, self.first, self.warm = now, done, True  # the first call compiles, so the rate leaves it out
         if now - self.said < (_REDRAW if self.terminal else INTERVAL):
             return
         self.said = now
-        text = f"{self._numbers(now)}  {note if isinstance(note, str) else note()}".rstrip()
+        text = f"{self.unit} {done}/{self.total}"
+        if done > self.first and now > self.start:
+            rate = (done - self.first) / (now - self.start)
+            text += f"  {rate * self.items:,.0f} {self.item}/s  {duration((self.total - done) / rate)} left"
+        text = f"{text}  {note if isinstance(note, str) else note()}".rstrip()
         if self.terminal:
             filled = _BAR * done // max(self.total, 1)
             _draw(f"[{'=' * filled:{_BAR}}] {text}"[: shutil.get_terminal_size().columns - 1])
         else:
             say(text)
-
-    def _numbers(self, now: float) -> str:
-        position = f"{self.unit} {self.done}/{self.total}"
-        rate = (self.done - self.first) / max(now - self.start, 1e-9)
-        left = (
-            f"  {rate * self.items:,.0f} {self.item}/s  {duration((self.total - self.done) / rate)} left"
-            if rate
-            else ""
-        )
-        return position + left
-
-
-def track(items: Iterable[T], total: int, unit: str) -> Iterator[T]:
-    """Yields the same items and shows their progress; `total` is the sum of their lengths, `unit` what is counted."""
-    done = 0
-    with Progress(total, unit, item=f"{unit}s") as progress:
-        for item in items:
-            yield item
-            done += len(item)
-            progress.update(done)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from input_data import progress
-from input_data.progress import Progress, duration, track
+from input_data.progress import Progress, duration
 
 
 @pytest.fixture
@@ -36,16 +36,6 @@ def test_a_rate_that_is_not_known_yet_is_left_out(clock, capsys):
         clock[0] = 100
         shown.update(1)
     assert capsys.readouterr().out == "read 1/10\n"
-
-
-def test_items_are_tracked_by_their_sizes(clock, capsys):
-    def items():
-        for item in ("ab", "c"):
-            clock[0] += 30
-            yield item
-
-    assert list(track(items(), 3, "example")) == ["ab", "c"]
-    assert "example 3/3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5.9, "5s"), (200, "3m20s"), (7500, "2h05m")])

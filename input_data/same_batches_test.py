@@ -43,7 +43,7 @@ CASES = {
     "pairs": ("mnist", None, TWO, "da5a972aeaf24114"),
     "affNIST": ("affnist", SAMPLE, Options(), "705d788da935ef90"),
     "SVHN": ("svhn", svhn, Options(), "73aa4c1e2c318e25"),
-    "own images": ("folder", own, Options(image_size=16, grayscale=True), "56e0551a05f2abe5"),
+    "own images": ("folder", own, Options(image_size=16, grayscale=True), "fb9164c1c8a3f274"),
     "varied digits": ("mnist", None, EFFICIENT, -5.064745),
     "varied pairs": ("mnist", None, Options(2, preparation="efficient"), "64c043ceb9c2273a"),
     "CIFAR-10": ("cifar10", cifar10_test.write_binary, Options(), -16.343357),

@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import ImageArrays
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_labels
-from input_data.formats import matlab
-from input_data.formats.files import find
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels
+from input_data.formats.arrays import read_mat, require
 from input_data.images import shifted
 from input_data.mnist import digits
-from input_data.mnist.mnist_input import RecordDigits, load, record_names
+from input_data.mnist.mnist_input import RecordDigits, find_records, load
 
 SIZE = 40
 REACH = 6  # training: pixels each way, also the padding of the 28x28 digits
-INFO = Info("affNIST", (SIZE, SIZE, 1), 10, 1, tuple(str(digit) for digit in range(10)))
+INFO = Info("affNIST", (SIZE, SIZE, 1), 10, 1, tuple("0123456789"))
 _SEED = 2017
 
 
@@ -34,18 +33,13 @@ def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], o
     return digits.fit(picture, image_shape)
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Returns images uint8 [n, 40, 40] and labels int32 [n] of one of affNIST's `.mat` files."""
-    (record,) = matlab.load(path, "affNISTdata")
-    if record.dtype.names is None or not {"image", "label_int"} <= set(record.dtype.names) or record.size != 1:
-        names = ", ".join(record.dtype.names or ()) or "no fields"
-        raise DataError(f"{path}: affNISTdata should have image and label_int. It has {names}.")
-    images, labels = record["image"].item(), record["label_int"].item().ravel()
-    if images.shape != (SIZE * SIZE, len(labels)) or images.dtype != np.uint8:
-        raise DataError(
-            f"{path}: image should be uint8 [1600, {len(labels)}]. Received {images.dtype} {list(images.shape)}."
-        )
-    return images.T.reshape(-1, SIZE, SIZE), check_labels(labels, 10, str(path))
+    (record,) = read_mat(path, "affNISTdata")
+    require(path, ("image", "label_int"), record.dtype.names or ())
+    images, labels = record["image"].item().T, record["label_int"].item().ravel()
+    check_examples(path, images, labels, (SIZE * SIZE,))
+    return images.reshape(-1, SIZE, SIZE), check_labels(labels, 10, path)
 
 
 def substitute(images: np.ndarray) -> np.ndarray:
@@ -63,46 +57,36 @@ def substitute(images: np.ndarray) -> np.ndarray:
         moved = (inked - centre) @ forward.T  # positions of the digit's pixels relative to the target's centre
         low, high = 1 - moved.min(axis=0), SIZE - 2 - moved.max(axis=0)
         target = np.where(low <= high, low + noise[4:] * (high - low), (SIZE - 1) / 2)
-        inverse = np.linalg.inv(forward)
-        drawn[index] = affine_transform(
-            image.astype(np.float32), inverse, centre - inverse @ target, (SIZE, SIZE), order=1
-        ).round()
+        back = np.linalg.inv(forward)
+        moved = affine_transform(image.astype(np.float32), back, centre - back @ target, (SIZE, SIZE), order=1)
+        drawn[index] = moved.round()
     return drawn
 
 
-def _digits(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
-    images, labels, source = load(folder, split_name)
-    if source.relative.class_names != INFO.class_names:
-        raise DataError(f"affNIST needs the digits of MNIST. {folder} has {source.relative.name}.")
-    return images, labels
-
-
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
-    """affNIST's split: expanded MNIST for training and validation, affNIST or its substitute for the test.
+    """Opens affNIST's split: expanded MNIST for training and validation, affNIST or its substitute for the test.
 
-    Args:
-        data_dir: a folder with MNIST's IDX files. It may also have `train_6shifted_mnist.tfrecords` for training, and
-            affNIST's `test.mat` or `test_batches/*.mat` for the real test.
+    The folder has MNIST's IDX files. It may also have `train_6shifted_mnist.tfrecords` for training, and affNIST's
+    `test.mat` or `test_batches/*.mat` for the real test.
     """
     folder = options.folder("affNIST", data_dir, "MNIST's IDX files and affNIST's test.mat or test_batches/*.mat")
-    if split == "test":
-        paths = sorted(folder.glob("test_batches/*.mat")) or sorted(folder.glob("test.mat"))
-        if paths:
-            images, labels = map(np.concatenate, zip(*(read(path) for path in paths), strict=True))
-            return ImageArrays(INFO, images[..., None], labels, reach=0)
-        images, labels = _digits(folder, "test")
-        note = f"SUBSTITUTE for affNIST, whose .mat files are not in {folder}: transformed MNIST test digits."
-        return ImageArrays(INFO, substitute(images)[..., None], labels, reach=0, note=note)
-    paths = [find(folder, name) for name in record_names(split, REACH)] if split != "valid_test" else []
-    if any(paths):
-        records = RecordDigits(next(path for path in paths if path))  # mnist_shift.py --shift=6 --pad=6 wrote them
+    paths = sorted(folder.glob("test_batches/*.mat")) or sorted(folder.glob("test.mat"))
+    if split == "test" and paths:
+        images, labels = map(np.concatenate, zip(*map(_read, paths), strict=True))
+        return ImageArrays(INFO, images[..., None], labels, reach=0)
+    found = find_records(folder, split, REACH) if split in ("train", "valid_train") else None
+    if found:
+        records = RecordDigits(found)  # mnist_shift.py --shift=6 --pad=6 wrote them
         if records.info.image_shape != INFO.image_shape:
-            raise DataError(
-                f"{folder}: the records should hold 40x40x1, as mnist_shift.py --shift=6 --pad=6 makes them."
-            )
+            raise DataError(f"{found} should hold 40x40x1, as mnist_shift.py --shift=6 --pad=6 makes it.")
         records.info = INFO
         return records
-    images, labels = _digits(folder, split)
+    images, labels, source = load(folder, split)
+    if source.relative.class_names != INFO.class_names:
+        raise DataError(f"affNIST needs the digits of MNIST. {folder} has {source.relative.name}.")
+    if split == "test":
+        note = f"SUBSTITUTE for affNIST, whose .mat files are not in {folder}: transformed MNIST test digits."
+        return ImageArrays(INFO, substitute(images)[..., None], labels, reach=0, note=note)
     margins = [((SIZE - size) // 2, SIZE - size - (SIZE - size) // 2) for size in images.shape[1:]]
     images = np.pad(images, ((0, 0), *margins))
     return ImageArrays(INFO, images[..., None], labels, reach=REACH if split != "valid_test" else 0)

@@ -7,10 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from input_data import DataError, Options, evaluation_batches, open_split, training_batches
-from input_data.formats.record_writer import record
+from input_data import DataError, evaluation_batches, open_split, training_batches
 from input_data.images import centre, standardised
-from input_data.mnist.mnist_test import example
+from input_data.mnist.mnist_test import example, write_payloads
 
 RNG = np.random.RandomState(8)
 PARTS = {"train": 15, "test": 6, "valid_train": 10, "valid_test": 5}
@@ -32,13 +31,6 @@ def test_the_test_split_is_the_standardised_centre_in_file_order(inside, tmp_pat
     images = np.stack([records[:, 1:].reshape(-1, 3, 32, 32)[:, plane] for plane in range(3)], axis=-1)
     np.testing.assert_allclose(batch["images"], standardised(centre(images, 24)))
     assert batch["labels"].tolist() == [[0], [1], [2], [3]]
-
-
-def test_validation_holds_out_the_fifth_batch(tmp_path):
-    for number in range(1, 6):
-        write(tmp_path, f"data_batch_{number}.bin", number, seed=number)
-    sizes = {name: len(open_split("cifar10", name, str(tmp_path))) for name in ("train", "valid_train", "valid_test")}
-    assert sizes == {"train": 15, "valid_train": 10, "valid_test": 5}
 
 
 def test_training_images_are_crops_some_of_them_flipped(tmp_path):
@@ -67,8 +59,6 @@ def test_training_images_are_crops_some_of_them_flipped(tmp_path):
     ("damage", "words"),
     [
         (lambda folder: (folder / "test_batch.bin").write_bytes(b"x" * 5000), "3,073 bytes. Received 5,000"),
-        (lambda folder: (folder / "test_batch.bin").write_bytes(b""), "Received 0 bytes"),
-        (lambda folder: (folder / "test_batch.bin").write_bytes(bytes(4 * 3073 - 1)), "12,291 bytes: it is cut short"),
         (lambda folder: write(folder, "test_batch.bin", label=10), "0 to 9. Received 10 at index 0"),
         (lambda folder: (folder / "test_batch.bin").unlink(), "has no CIFAR-10. Looked for: test_batch.bin"),
     ],
@@ -113,8 +103,8 @@ def write_records(folder):
     folder.mkdir(exist_ok=True)
     for name, count in (("train", 10), ("validation", 5), ("eval", 6)):
         values = planes(count)
-        lines = (record(example(image=image.tobytes(), label=index % 10)) for index, image in enumerate(values))
-        (folder / f"{name}.tfrecords").write_bytes(b"".join(lines))
+        payloads = [example(image=image.tobytes(), label=index % 10) for index, image in enumerate(values)]
+        write_payloads(folder / f"{name}.tfrecords", payloads)
     return values
 
 
@@ -140,7 +130,7 @@ def test_every_form_gives_the_same_images(form, inside, place, tmp_path):
 
 def test_records_of_another_size_and_missing_ones_are_named(tmp_path):
     write_records(tmp_path)
-    (tmp_path / "eval.tfrecords").write_bytes(record(example(image=bytes(3071), label=0)))
+    write_payloads(tmp_path / "eval.tfrecords", [example(image=bytes(3071), label=0)])
     with pytest.raises(DataError, match="record 0: an image of .* has 3072 bytes. Received 3071"):
         open_split("cifar10", "test", str(tmp_path))
     (tmp_path / "validation.tfrecords").unlink()
@@ -161,8 +151,8 @@ class Evil:
         (Evil(), "uses (posix|nt).system, which is not allowed"),
         ({"data": np.zeros((2, 3072), np.uint8), "labels": [0, 1], "more": np.random.RandomState}, "is not allowed"),
         ([1, 2], "is not a pickle of a dictionary"),
-        ({"labels": [0]}, r"data should be uint8 \[n, 3072\]. Received object"),
-        ({"data": np.zeros((2, 3072), np.uint8), "labels": [0]}, "labels should be a list of 2 whole numbers"),
+        ({"labels": [0]}, "lacks the array data. It has: labels"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [0]}, r"number for each of 2 images. Received int64 \[1\]"),
         ({"data": np.zeros((2, 3072), np.uint8), "labels": [0, 10]}, "from 0 to 9. Received 10 at index 1"),
     ],
 )
@@ -172,10 +162,3 @@ def test_pickles_of_anything_else_are_refused_and_nothing_in_them_is_run(content
     with pytest.raises(DataError, match=words):
         open_split("cifar10", "test", str(tmp_path))
     assert not (tmp_path / "stolen").exists()
-
-
-def test_it_needs_a_folder_and_has_one_label(tmp_path):
-    with pytest.raises(DataError, match="needs a --data_dir"):
-        open_split("cifar10", "test", None)
-    with pytest.raises(DataError, match="one label"):
-        open_split("cifar10", "test", str(tmp_path), Options(num_targets=2))

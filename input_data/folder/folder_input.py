@@ -2,15 +2,15 @@
 
 import os
 import unicodedata
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from input_data.arrays import ImageArrays, hold_out
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_labels
-from input_data.formats import npz, pictures
-from input_data.images import shifted
+from input_data.arrays import Arrays, hold_out
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels
+from input_data.formats import pictures
+from input_data.formats.arrays import npz_examples, npz_parts
+from input_data.images import border_colours, shifted
 
 REACH = 2  # pixels each way, in training
 _HELD_OUT = 6  # every sixth picture of a class is held out for validation, and as the test if there is no test folder
@@ -18,54 +18,47 @@ _FOLDERS = {"train": ("train", "training"), "test": ("test", "testing"), "valid"
 _LAYOUT = "--data_dir should have train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
 
 
-def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.ndarray:
-    """What the network sees of images [n, rows, columns, depth]: scaled, and in training shifted."""
-    return shifted(images, random, REACH)
+def view(images: np.ndarray, random: np.ndarray | None, options: Options = Options()) -> np.ndarray:
+    """What the network sees of images [n, rows, columns, depth]: scaled, and in training shifted.
+
+    The gap has the colour of the image's border, since a dark bar on light paper would be a feature of its own.
+    """
+    return shifted(images, random, REACH, 0 if random is None else border_colours(images))
 
 
 def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
     """Makes any picture uint8 with the network's depth and size."""
-    picture, notes = pictures.with_depth(picture, image_shape[2])
-    picture, changed = pictures.resized(picture, *image_shape[:2])
-    return np.round(picture).astype(np.uint8), [*notes, *changed]
+    picture, notes = pictures.fitted(picture, image_shape)
+    return np.round(picture).astype(np.uint8), notes
 
 
-@dataclass(frozen=True)
-class _Classes:
-    """The pictures of a folder with a folder for each class, which may have folders below it."""
+def _classes(folder: Path) -> tuple[dict[str, list[Path]], str]:
+    """The pictures of each class of a folder, sorted, and a note on what was skipped, which may be empty.
 
-    folder: Path
-    pictures: dict[str, list[Path]]  # of each class, sorted
-    note: str  # the files that were skipped; may be empty
-
-
-def _classes(folder: Path) -> _Classes:
-    """Finds the classes in a folder. Hidden files and a Mac's companion files are skipped."""
+    A class has a folder, which may have folders below it. Hidden files and a Mac's companion files are skipped.
+    """
     found: dict[str, list[Path]] = {}
     others: list[Path] = []
     for place in sorted(item for item in folder.iterdir() if item.is_dir() and not pictures.is_hidden(Path(item.name))):
+        # A Mac takes letters with accents apart, and old names are not UTF-8.
+        name = unicodedata.normalize("NFC", os.fsencode(place.name).decode("utf-8", "backslashreplace"))
         files, skipped = pictures.below(place)
-        found.setdefault(_class_name(place), []).extend(files)
+        found.setdefault(name, []).extend(files)
         others += skipped
     empty = [name for name, files in found.items() if not files]
     notes = [pictures.not_pictures(others)] * bool(others)
     notes += [f"folder(s) without a picture: {', '.join(empty[:10])}"] * bool(empty)
     note = f"Skipped in {folder}: {'; '.join(notes)}." if notes else ""
-    return _Classes(folder, {name: files for name, files in sorted(found.items()) if files}, note)
+    return {name: files for name, files in sorted(found.items()) if files}, note
 
 
-def _class_name(folder: Path) -> str:
-    """The name of a class's folder in one form: a Mac takes letters with accents apart, and old names are no UTF-8."""
-    return unicodedata.normalize("NFC", os.fsencode(folder.name).decode("utf-8", "backslashreplace"))
-
-
-def _read(found: _Classes, names: list[str], options: Options) -> tuple[np.ndarray, np.ndarray]:
+def _read(folder: Path, found: dict[str, list[Path]], names: list[str], options: Options) -> list[np.ndarray]:
     """Returns all pictures, uint8 [n, rows, columns, depth], and labels [n]; the error names all unreadable files."""
-    places = [(path, names.index(name)) for name, paths in found.pictures.items() for path in paths]
-    if not places:
-        raise DataError(f"{found.folder} has no folder of pictures for each class, as in train/cat/1.png.")
-    images, labels, unreadable = np.empty(0, np.uint8), np.array([label for _, label in places]), []
-    for index, (path, _) in enumerate(places):
+    paths = [path for files in found.values() for path in files]
+    if not paths:
+        raise DataError(f"{folder} has no folder of pictures for each class, as in train/cat/1.png.")
+    images, unreadable = np.empty(0, np.uint8), []
+    for index, path in enumerate(paths):
         try:
             picture = pictures.read(path)
         except DataError as error:
@@ -74,7 +67,7 @@ def _read(found: _Classes, names: list[str], options: Options) -> tuple[np.ndarr
         size = (options.image_size, options.image_size) if options.image_size else picture.shape[:2]
         image = fit(picture, (*size, 1 if options.grayscale else 3), (), options)[0]
         if not images.size:
-            images = np.empty((len(places), *image.shape), np.uint8)
+            images = np.empty((len(paths), *image.shape), np.uint8)
         if image.shape != images.shape[1:]:
             raise DataError(
                 f"{path} is {'x'.join(map(str, image.shape))}, but the images before it are "
@@ -83,12 +76,14 @@ def _read(found: _Classes, names: list[str], options: Options) -> tuple[np.ndarr
         images[index] = image
     if unreadable:
         raise DataError(f"{len(unreadable)} picture(s) cannot be read: {'; '.join(unreadable[:10])}")
-    return images, labels
+    return [images, np.repeat([names.index(name) for name in found], [len(files) for files in found.values()])]
 
 
-def _held_out(labels: np.ndarray) -> np.ndarray:
-    """For sorted labels [n]: whether each belongs to a held-out picture, every sixth of its class."""
-    return (np.arange(len(labels)) - np.searchsorted(labels, labels)) % _HELD_OUT == 0
+def _part(arrays: list[np.ndarray], held_out: bool) -> list[np.ndarray]:
+    """The held-out pictures, every sixth of each class, or the others; labels [n], the last array, are sorted."""
+    labels = arrays[-1]
+    own = ((np.arange(len(labels)) - np.searchsorted(labels, labels)) % _HELD_OUT == 0) == held_out
+    return [array[own] for array in arrays]
 
 
 def _parts(folder: Path) -> dict[str, Path]:
@@ -102,58 +97,52 @@ def _parts(folder: Path) -> dict[str, Path]:
     return parts if parts.keys() & {"train", "test"} else {}
 
 
-def _open_pictures(folder: Path, split_name: str, options: Options) -> ImageArrays:
+def _open_pictures(folder: Path, split_name: str, options: Options) -> Split:
     parts = _parts(folder)
     own_validation = split_name == "valid_test" and "valid" in parts
     wanted = "test" if split_name == "test" else "valid" if own_validation else "train"
-    for part in ("train", wanted) if parts else ():
-        if part not in parts:
-            raise DataError(
-                f"{folder}/{part} does not exist: {_LAYOUT}. It has: {', '.join(map(str, parts.values()))}."
-            )
-    training = _classes(parts.get("train", folder))
-    found = _classes(parts[wanted]) if parts and wanted != "train" else training
-    names = list(training.pictures)
+    missing = [part for part in ("train", wanted) if parts and part not in parts]
+    if missing:
+        there = ", ".join(map(str, parts.values()))
+        raise DataError(f"{folder}/{missing[0]} does not exist: {_LAYOUT}. It has: {there}.")
+    training, place = parts.get("train", folder), parts.get(wanted, folder)
+    found, note = _classes(training)
+    names = list(found)
     if len(names) == 1:
-        raise DataError(f"{training.folder} has pictures of one class only, {names[0]}: at least two are needed.")
-    unknown = sorted(found.pictures.keys() - set(names))
+        raise DataError(f"{training} has pictures of one class only, {names[0]}: at least two are needed.")
+    if place != training:
+        found, note = _classes(place)
+    unknown = sorted(found.keys() - set(names))
     if unknown:
-        raise DataError(
-            f"{found.folder}/{unknown[0]} is not a class of {training.folder}, which has: {', '.join(names)}."
-        )
-    images, labels = _read(found, names, options)
-    notes = [found.note]
+        raise DataError(f"{place}/{unknown[0]} is not a class of {training}, which has: {', '.join(names)}.")
+    arrays = _read(place, found, names, options)
     if not parts:
-        test = _held_out(labels)
-        own = test if split_name == "test" else ~test
-        images, labels = images[own], labels[own]
-        notes.append(f"{folder} has no train and test folders: every sixth picture of a class is held out as the test.")
+        arrays = _part(arrays, split_name == "test")
+        note += f" {folder} has no train and test folders: every sixth picture of a class is held out as the test."
     if split_name.startswith("valid") and "valid" not in parts:
-        own = _held_out(labels) == (split_name == "valid_test")
-        images, labels = images[own], labels[own]
-    return _split(images, labels, tuple(names), split_name, " ".join(filter(None, notes)))
+        arrays = _part(arrays, split_name == "valid_test")
+    return _split(*arrays, tuple(names), split_name, note.strip())
 
 
-def _split(
-    images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...], split_name: str, note: str = ""
-) -> ImageArrays:
-    info = Info("own images", images.shape[1:], len(class_names), 1, class_names)
-    return ImageArrays(info, images, labels, REACH if split_name in ("train", "valid_train") else 0, note)
+def _split(images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], split_name: str, note: str = "") -> Split:
+    info = Info("own images", images.shape[1:], len(names), 1, names)
+    return Arrays(info, images, labels, view, 2 if split_name in ("train", "valid_train") else 0, note)
 
 
-def _open_arrays(path: Path, split_name: str, options: Options) -> ImageArrays:
+def _open_arrays(path: Path, split_name: str, options: Options) -> Split:
     """Opens a split of a `.npz` file; --validate uses the file's own validation split if it has one (MedMNIST)."""
     if options.image_size or options.grayscale:
         raise DataError(f"--image_size and --grayscale are for pictures. {path} holds images of one size and depth.")
-    own_validation = "val" in npz.parts(path)
-    count = int(npz.examples(path, "train")[1].max()) + 1
+    own_validation = "val" in npz_parts(path)
     part = "test" if split_name == "test" else "val" if split_name == "valid_test" and own_validation else "train"
-    images, labels = npz.examples(path, part)
-    labels = check_labels(labels, count, str(path))
-    if not own_validation:
-        images, labels = hold_out(split_name, images, labels)
+    images, labels = npz_examples(path, part)
     if images.ndim == 3:
         images = images[..., None]
+    check_examples(path, images, labels, (None, None, None))
+    count = int(npz_examples(path, "train")[1].max()) + 1
+    labels = check_labels(labels, count, path)
+    if not own_validation:
+        images, labels = hold_out(split_name, images, labels)
     return _split(images, labels, tuple(map(str, range(count))), split_name)
 
 

@@ -2,8 +2,9 @@
 
 import glob
 import gzip
+import math
+import mmap
 import os
-import shutil
 import socket
 import time
 import zlib
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+
 from input_data.dataset import DataError
 
-_DAY = 86_400  # seconds
-GZIPPED = b"\x1f\x8b"  # the first bytes of a gzipped file
+_HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"
+_GZIPPED = b"\x1f\x8b"  # the first bytes of a gzipped file
 
 
 def find(folder: Path, name: str) -> Path | None:
@@ -25,7 +28,7 @@ def find(folder: Path, name: str) -> Path | None:
 def read_bytes(path: Path) -> bytes:
     """The content of a file, unpacked if it is gzipped; raises DataError if a gzipped file is damaged."""
     content = path.read_bytes()
-    if not content.startswith(GZIPPED):
+    if not content.startswith(_GZIPPED):
         return content
     try:
         return gzip.decompress(content)
@@ -33,18 +36,23 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"{path} is cut short or damaged ({error}). Fetch it again.") from None
 
 
-def refuse_to_overwrite(paths: list[Path]) -> None:
-    """Raises DataError naming the first of the paths that exists."""
-    existing = [path for path in paths if path.exists()]
-    if existing:
-        raise DataError(f"{existing[0]} exists. Move it away, or add --overwrite to replace it.")
+def mapped(path: Path) -> mmap.mmap | bytes:
+    """The content of a file: mapped, or unpacked in memory if it is gzipped."""
+    with path.open("rb") as file:
+        if file.read(2) == _GZIPPED:
+            return read_bytes(path)
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
-def check_disk(folder: Path, needed: int) -> None:
-    """Raises DataError if a folder's disk has less than `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise DataError(f"{folder} needs {needed / 1e6:,.1f} MB of free space and has {free / 1e6:,.1f} MB.")
+def values(path: Path, content, start: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The array that fills the content of a file from `start` on; DataError if the file has another length."""
+    expected = start + math.prod(shape) * np.dtype(dtype).itemsize
+    if len(content) != expected:
+        raise DataError(
+            f"{path} should hold {expected:,} bytes, as its header says. Received {len(content):,}: it is cut short or "
+            "damaged. Fetch it again."
+        )
+    return np.frombuffer(content, dtype, offset=start).reshape(shape)
 
 
 @contextmanager
@@ -55,9 +63,14 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
     Several files are replaced one by one, after all old ones are removed, so old and new files are never mixed.
     """
     paths = tuple(Path(path).resolve() for path in paths)  # a symbolic link is kept, and its target is replaced
-    drafts = [path.with_name(f"{_draft_prefix(path)}{_host()}.{os.getpid()}") for path in paths]
+    drafts = []
     for path in paths:
-        _remove_abandoned_drafts(path)
+        prefix = f".{path.name[-40:]}."  # names may have 255 bytes; the end of a name distinguishes shards
+        drafts.append(path.with_name(f"{prefix}{_HOST}.{os.getpid()}"))
+        for draft in path.parent.glob(f"{glob.escape(prefix)}*.*"):
+            with suppress(OSError):  # another process may remove it first
+                if _is_abandoned(draft, f"{prefix}{_HOST}."):
+                    draft.unlink()
     try:
         yield drafts
         if len(paths) > 1:
@@ -74,30 +87,14 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
             draft.unlink(missing_ok=True)
 
 
-def _draft_prefix(path: Path) -> str:
-    return f".{path.name[-40:]}."  # names may have 255 bytes; the end of a name distinguishes shards
-
-
-def _host() -> str:
-    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
-
-
-def _remove_abandoned_drafts(path: Path) -> None:
-    """Removes the drafts of `path` whose process no longer runs, or that nobody has written to for a day."""
-    for draft in path.parent.glob(f"{glob.escape(_draft_prefix(path))}*.*"):
-        host, _, process = draft.name.removeprefix(_draft_prefix(path)).partition(".")
-        with suppress(OSError, ValueError):  # another process may remove it first; the name may not be a draft's
-            if (host == _host() and not _is_running(int(process))) or time.time() - draft.stat().st_mtime > _DAY:
-                draft.unlink()
-
-
-def _is_running(process: int) -> bool:
-    if os.name == "nt":
-        return False  # there a file that is open cannot be removed, and signal 0 would not be harmless
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it runs for another user
-    return True
+def _is_abandoned(draft: Path, prefix: str) -> bool:
+    """Whether the process of a draft no longer runs on this machine, or nobody has written to the draft for a day."""
+    process = draft.name.removeprefix(prefix)
+    if process.isdecimal():
+        try:
+            os.kill(int(process), 0)
+        except (ProcessLookupError, OverflowError):
+            return True
+        except PermissionError:
+            pass  # it runs for another user
+    return time.time() - draft.stat().st_mtime > 86_400

@@ -5,34 +5,25 @@ big-endian 32-bit number, then the values.
 """
 
 import gzip
-import math
 from pathlib import Path
 
 import numpy as np
 
 from input_data.dataset import DataError
-from input_data.formats.files import find, read_bytes
-
-_TYPES = {np.dtype("u1"): 0x08, np.dtype(">i4"): 0x0C}
+from input_data.formats.files import find, read_bytes, values
 
 
 def read(path: Path, dimensions: int, dtype: str = "u1") -> np.ndarray:
     """Returns the array in an IDX file, `.gz` or plain; DataError if its type, dimensions or length are others."""
     content, start = read_bytes(path), 4 + 4 * dimensions
-    magic = bytes([0, 0, _TYPES[np.dtype(dtype)], dimensions])
+    magic = bytes([0, 0, {"u1": 0x08, ">i4": 0x0C}[dtype], dimensions])
     if content[:4] != magic:
         raise DataError(
             f"{path} is not an IDX file of {dimensions} dimension(s): it should begin with {magic.hex(' ')}. "
             f"Received {content[:4].hex(' ') or 'an empty file'}. Fetch it again."
         )
-    shape = tuple(int(size) for size in np.frombuffer(content[4:start].ljust(4 * dimensions, b"\0"), ">u4"))
-    expected = start + math.prod(shape) * np.dtype(dtype).itemsize
-    if len(content) != expected:
-        raise DataError(
-            f"{path} should hold {expected:,} bytes, as its header says. Received {len(content):,}: it is cut short or "
-            "damaged. Fetch it again."
-        )
-    return np.frombuffer(content, dtype, offset=start).reshape(shape)
+    shape = np.frombuffer(content[4:start].ljust(4 * dimensions, b"\0"), ">u4").tolist()
+    return values(path, content, start, dtype, tuple(shape))
 
 
 def write(path: Path, array: np.ndarray) -> None:
@@ -56,12 +47,7 @@ def load_names(folder: Path, images_name: str, labels_name: str) -> tuple[np.nda
     images_path, labels_path = locate(folder, images_name), locate(folder, labels_name)
     if images_path is None or labels_path is None:
         raise DataError(f"{folder} lacks {images_name if images_path is None else labels_name}[.gz].")
-    images, labels = read(images_path, 3), read_labels(labels_path)
-    if len(images) != len(labels):
-        raise DataError(f"{images_path} has {len(images)} images, but {labels_path} has {len(labels)} labels.")
-    if not images.size:
-        raise DataError(f"{images_path} holds no images.")
-    return images, labels
+    return read(images_path, 3), read_labels(labels_path)
 
 
 def load(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError
+from input_data.dataset import DataError, Fitted, Shape
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # Pillow's names of the formats that are read
 ENDINGS = (".png", ".jpg", ".jpeg", ".mpo", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -29,9 +29,9 @@ def below(folder: Path) -> tuple[list[Path], list[Path]]:
         real = os.path.realpath(place)
         if real in seen:  # a link to a folder above itself
             folders.clear()
-            continue
+        else:
+            found += [Path(place, name) for name in names]
         seen.add(real)
-        found += [Path(place, name) for name in names]
     shown = sorted(path for path in found if not is_hidden(path.relative_to(folder)))
     pictures = [path for path in shown if path.suffix.lower() in ENDINGS]
     return pictures, [path for path in shown if path.suffix.lower() not in ENDINGS]
@@ -55,19 +55,13 @@ def decode(content: bytes) -> np.ndarray:
     """Returns the picture in the content of a file as a viewer shows it (the first one if there are several).
 
     Palettes, CMYK and other colour spaces become RGB, 16 bits become 8, and photos are turned upright by the
-    orientation that the camera recorded.
-
-    Returns:
-        uint8 [rows, columns, depth], depth 1 (grey), 3 (RGB) or 4 (RGBA).
-
-    Raises:
-        DataError: the content is of another kind, is damaged, or has more pixels than Pillow reads.
+    orientation that the camera recorded: uint8 [rows, columns, depth], depth 1 (grey), 3 (RGB) or 4 (RGBA). DataError:
+    the content is of another kind, is damaged, or has more pixels than Pillow reads.
     """
     from PIL import Image, ImageOps
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of harmless oddities of TIFF files
+        with warnings.catch_warnings(action="ignore"):  # of harmless oddities of TIFF files
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 return _pixels(ImageOps.exif_transpose(image))
@@ -83,39 +77,17 @@ def decode(content: bytes) -> np.ndarray:
 
 def _pixels(image) -> np.ndarray:
     """Returns a Pillow image as uint8 [rows, columns, 1, 3 or 4]."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _as_bytes(np.asarray(image))[..., None]
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):  # 16 bits or more, or real numbers
+        values = np.asarray(image, np.float32)[..., None]
+        unit = 1 / 257 if values.max() > 255 else 1 if values.max() > 1 else 255
+        return np.clip(np.round(values * unit), 0, 255).astype(np.uint8)
     transparent = image.has_transparency_data
     if image.mode in ("1", "L") and not transparent:
         return np.asarray(image.convert("L"))[..., None]
     return np.asarray(image.convert("RGBA" if transparent else "RGB"))
 
 
-def _as_bytes(values: np.ndarray) -> np.ndarray:
-    """Returns grey values of 16 bits or more, or floats, scaled to 0 to 255."""
-    values = values.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise ValueError("values that are not finite")
-    low, high = values.min(), values.max()
-    if low >= 0 and high <= 1:
-        values = values * 255
-    elif low >= 0 and high <= 65535 and high > 255:
-        values = values / 257
-    elif low < 0 or high > 65535:
-        values = (values - low) * (255 / (high - low))
-    return np.round(values).astype(np.uint8)
-
-
-def check(picture: np.ndarray) -> None:
-    """Raises DataError unless a picture is uint8 [rows, columns, 1, 3 or 4]."""
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or not picture.size:
-        raise DataError(
-            "A picture must be uint8 [rows, columns, depth] of depth 1 (grey), 3 (RGB) or 4 (RGBA). "
-            f"Received: {picture.dtype} {list(picture.shape)}."
-        )
-
-
-def opaque(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def opaque(picture: np.ndarray) -> Fitted:
     """A picture without transparency, on white or, for bright ink, on black; and a list of what was done."""
     if picture.shape[2] != 4:
         return picture, []
@@ -128,7 +100,7 @@ def opaque(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return np.round(shown).astype(np.uint8), [f"transparent on {paper}"]
 
 
-def with_depth(picture: np.ndarray, depth: int) -> tuple[np.ndarray, list[str]]:
+def with_depth(picture: np.ndarray, depth: int) -> Fitted:
     """A picture in grey (depth 1) or RGB (3), uint8 and opaque, and a list of what was done."""
     picture, notes = opaque(picture)
     if picture.shape[2] == depth:
@@ -141,7 +113,7 @@ def with_depth(picture: np.ndarray, depth: int) -> tuple[np.ndarray, list[str]]:
     return np.round(grey).astype(np.uint8)[..., None], [*notes, "colour to grey"]
 
 
-def resized(picture: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, list[str]]:
+def resized(picture: np.ndarray, rows: int, columns: int) -> Fitted:
     """Returns a picture [rows, columns, depth] in another size as float32 in the same unit, and what was done.
 
     It is smoothed if it shrinks; a picture that already has the size keeps its exact values.
@@ -156,3 +128,10 @@ def resized(picture: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, l
     ]
     changed = np.stack([np.asarray(channel) for channel in channels], axis=-1)
     return changed, [f"resized {picture.shape[0]}x{picture.shape[1]} to {rows}x{columns}"]
+
+
+def fitted(picture: np.ndarray, shape: Shape) -> Fitted:
+    """A picture in the depth and size of images of a shape (rows, columns, depth), and what was done."""
+    picture, notes = with_depth(picture, shape[2])
+    picture, changed = resized(picture, *shape[:2])
+    return picture, [*notes, *changed]

@@ -25,13 +25,12 @@ def test_grey_with_transparency_becomes_four_channels():
     np.testing.assert_array_equal(decode(png(picture)), picture[..., [0, 0, 0, 1]])
 
 
-def test_content_that_is_no_picture_is_refused():
-    for content in (b"", b"no picture", png(np.zeros((9, 9, 1), np.uint8))[:40]):
-        with pytest.raises(DataError, match="readable PNG, JPEG"):
-            decode(content)
-    for wrong in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 2), np.uint8)):
-        with pytest.raises(DataError, match=r"uint8 \[rows, columns, depth\]"):
-            prepare("mnist", wrong, (28, 28, 1))
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 2), (0, 4, 3)])
+def test_what_is_no_picture_is_refused(shape):
+    with pytest.raises(DataError, match="readable PNG, JPEG"):
+        decode(png(np.zeros((9, 9, 1), np.uint8))[: 10 * len(shape)])
+    with pytest.raises(DataError, match=r"uint8 \[rows, columns, depth\]"):
+        prepare("mnist", np.zeros(shape, np.uint8), (28, 28, 1))
 
 
 def test_transparent_parts_contrast_with_what_is_drawn():

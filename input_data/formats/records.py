@@ -1,77 +1,66 @@
-"""Reads TFRecord files in any order from memory-mapped files, and parses them in batches.
+"""Reads TFRecord files in any order from memory-mapped files, parses them in batches, and writes them in blocks.
 
 Opening reads a few bytes of a file if its records have one length, as those of 2017 have; other files are read through
 once. Files may be larger than memory. The checksum of each record is verified whenever it is read, as in 2017.
 """
 
 import math
-import mmap
-import os
 import re
+import shutil
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 
+from input_data.batches import prefetch
 from input_data.dataset import DataError, Shape, Split, check_labels
-from input_data.formats.files import GZIPPED, read_bytes
+from input_data.formats.files import atomic_write, mapped
+from input_data.progress import Progress
 
 HEADER, FOOTER = 12, 4  # bytes: length and its checksum before the payload, the payload's checksum after it
-MOST_FILES = 99_999  # NAME-00000-of-00005 has five digits
 _SIZES = ("height", "width", "depth")
 _BLOCK = 1000  # records that are verified at a time
-_PROBES = 8  # records of a file whose lengths are compared when it is opened
 _SUMMED = 2_000_000  # of more records, the checksum takes a sample: MultiMNIST's 60 million fill 245 GB
 
 
 def shards(name: str) -> list[Path]:
-    """Returns the files that a name stands for: an existing file, or for `NAME@N` NAME-00000-of-0000N and so on.
-
-    Raises:
-        DataError: `@N` is malformed, or files are missing.
-    """
+    """Returns the files that a name stands for: an existing file, or for `NAME@N` NAME-00000-of-0000N and so on."""
     path = Path(name)
     base, at, count = path.name.rpartition("@")
-    if not at or os.path.isfile(path):
+    if not at or path.is_file():
         paths = [path]
     elif not re.fullmatch("[0-9]{1,5}", count) or int(count) < 1:
-        raise DataError(f"{name}: NAME@N takes the number of files N, from 1 to {MOST_FILES:,}. Received: {count[:20]}")
+        raise DataError(f"{name}: NAME@N takes the number of files N, from 1 to 99,999. Received: {count[:20]}")
     else:
         paths = [path.with_name(f"{base}-{index:05}-of-{int(count):05}") for index in range(int(count))]
-    missing = [str(path) for path in paths if not os.path.isfile(path)]
+    missing = [path for path in paths if not path.is_file()]
     if missing:
         raise DataError(f"{missing[0]} does not exist ({len(missing)} of {len(paths)} file(s) of {name} are missing).")
     return paths
 
 
 def checksums(payloads: Iterable) -> np.ndarray:
-    """Returns the checksum of each payload as in TFRecord files: its CRC32C, rotated and offset; uint32 [n].
-
-    The payloads are bytes, or rows of uint8.
-    """
-    try:
-        import google_crc32c  # only here, so that the other formats read without it
-    except ImportError:
-        raise DataError("The checksums of TFRecords need google-crc32c: pip install google-crc32c") from None
-
+    """The checksum of each payload, bytes or a row of uint8, in TFRecords: CRC32C, rotated and offset; uint32 [n]."""
     crc = np.fromiter(map(google_crc32c.value, payloads), np.uint32)
     return (crc >> 15 | crc << 17) + np.uint32(0xA282EAD8)
 
 
-class Records:
+class Records(Split):
     """The serialized examples of some TFRecord files as one sequence; damage raises DataError naming the record."""
 
     def __init__(self, paths: list[Path]):
         self.paths = paths
-        self._contents = [_map(path) for path in paths]
+        self._contents = [mapped(path) for path in paths]
         # Where each record of a file begins, and where the last one ends.
         self._bounds = [_bounds(path, content) for path, content in zip(paths, self._contents, strict=True)]
         self._first = np.cumsum([0, *(len(bounds) - 1 for bounds in self._bounds)])  # number of each file's first one
 
-    def __len__(self) -> int:
+    def __len__(self):
         return int(self._first[-1])
 
     def _spans(self, indices: np.ndarray) -> Iterator[tuple[Any, int, int]]:
@@ -103,11 +92,15 @@ class Records:
         for start in range(0, len(self), _BLOCK):
             yield np.arange(start, min(start + _BLOCK, len(self)))
 
-    def checksum(self) -> int:
+    def verify(self):
+        for block in self.blocks():
+            self.serialized(block)
+
+    def checksum(self):
         """A checksum of the payloads' checksums in the files; of millions of records, of an even sample of them."""
-        total, step = 0, -(-len(self) // _SUMMED)
-        for block in self.blocks() if step == 1 else [np.arange(0, len(self), _BLOCK * step)]:
-            total = zlib.crc32(b"".join(content[end - FOOTER : end] for content, _, end in self._spans(block)), total)
+        step = 1 if len(self) <= _SUMMED else _BLOCK * -(-len(self) // _SUMMED)
+        spans = self._spans(np.arange(0, len(self), step))
+        total = zlib.crc32(b"".join(content[end - FOOTER : end] for content, _, end in spans))
         return total if step == 1 else zlib.crc32(b"%d" % len(self), total)
 
     def parse(self, indices: np.ndarray, features: dict[str, int]) -> dict[str, np.ndarray]:
@@ -126,10 +119,8 @@ class Records:
             if len(indices) > 1:
                 for index in indices:  # find the one to name
                     self.parse(np.array([index]), features)
-            names = ", ".join(features)
-            raise DataError(
-                f"{self.place(int(indices[0]))} does not hold the features {names} or is damaged."
-            ) from None
+            place, names = self.place(int(indices[0])), ", ".join(features)
+            raise DataError(f"{place} does not hold the features {names} or is damaged.") from None
 
     def image_shape(self) -> Shape:
         """Returns (rows, columns, depth) of the images, from the first record."""
@@ -140,23 +131,15 @@ class Records:
     def examples(
         self, indices: np.ndarray, shape: Shape, num_classes: int, images=("image_raw",), labels=("label",)
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Returns images and labels of the records at `indices`, in the format of 2017; each record is checked.
+        """Returns each of `images`, uint8 [n, *shape], and the labels, int32 [n, len(labels)], in the format of 2017.
 
-        Args:
-            indices: int [n].
-            shape: (height, width, depth) that every record must have.
-            num_classes: number of classes.
-            images, labels: names of the features with an image and with a label.
-
-        Returns:
-            The raw bytes for each of `images`, uint8 [n, height·width·depth]; the labels, int32 [n, len(labels)].
+        `images` and `labels` are names of features. Every record must have that shape and one of `num_classes`.
         """
         parsed = self.parse(indices, dict.fromkeys(images, 0) | dict.fromkeys((*labels, *_SIZES), 1))
         sizes = np.concatenate([parsed[name] for name in _SIZES], axis=1)
         wrong = np.flatnonzero((sizes != shape).any(axis=1))
         if wrong.size:
-            place = self.place(int(indices[wrong[0]]))
-            received = tuple(sizes[wrong[0]].tolist())
+            place, received = self.place(int(indices[wrong[0]])), tuple(sizes[wrong[0]].tolist())
             raise DataError(f"{place}: height, width and depth should be {shape}. Received {received}.")
         numbers = np.concatenate([parsed[name] for name in labels], axis=1)
         outside = np.flatnonzero(((numbers < 0) | (numbers >= num_classes)).any(axis=1))
@@ -165,37 +148,12 @@ class Records:
         return [self.pixels(parsed[name], indices, shape) for name in images], numbers.astype(np.int32)
 
     def pixels(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns the raw bytes of a feature as uint8 [n, size of shape]."""
+        """Returns the raw bytes of a feature as uint8 [n, *shape]."""
         size = math.prod(shape)
         for index, value in zip(indices.tolist(), values, strict=True):
             if len(value) != size:
                 raise DataError(f"{self.place(index)}: an image of {shape} has {size} bytes. Received {len(value)}.")
-        return np.frombuffer(b"".join(values), np.uint8).reshape(len(values), size)
-
-
-class RecordSplit(Split):
-    """A split whose examples are records."""
-
-    def __init__(self, paths: list[Path]):
-        self.records = Records(paths)
-
-    def __len__(self):
-        return len(self.records)
-
-    def checksum(self):
-        return self.records.checksum()
-
-    def verify(self):
-        for block in self.records.blocks():
-            self.records.serialized(block)
-
-
-def _map(path: Path):
-    """Returns the content of a file: mapped, or unpacked in memory if it is gzipped."""
-    with path.open("rb") as file:
-        if file.read(2) == GZIPPED:
-            return read_bytes(path)
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+        return np.frombuffer(b"".join(values), np.uint8).reshape(-1, *shape)
 
 
 def _bounds(path: Path, content) -> Sequence[int]:
@@ -204,13 +162,13 @@ def _bounds(path: Path, content) -> Sequence[int]:
         raise DataError(f"{path} holds no records.")
     size = _size(path, content, 0, 0)
     count, rest = divmod(len(content), size)
-    probes = np.linspace(0, max(count - 1, 0), _PROBES).astype(int).tolist()
+    probes = np.linspace(0, count - 1, 8).astype(int).tolist()  # records whose lengths are compared
     if not rest and len({content[size * probe : size * probe + HEADER] for probe in probes}) == 1:
         return range(0, len(content) + size, size)
-    bounds = [0]
+    bounds = array("q", [0])
     while bounds[-1] < len(content):
         bounds.append(bounds[-1] + _size(path, content, bounds[-1], len(bounds) - 1))
-    return array("q", bounds)
+    return bounds
 
 
 def _size(path: Path, content, start: int, number: int) -> int:
@@ -222,3 +180,46 @@ def _size(path: Path, content, start: int, number: int) -> int:
     if len(header) < HEADER or start + size > len(content):
         raise DataError(f"{path} is cut short or damaged in record {number}. Copy or generate it again.")
     return size
+
+
+def frame(payload: bytes) -> np.ndarray:
+    """Returns a record without its payload's checksum, uint8 [HEADER + bytes + FOOTER]."""
+    length = np.array([len(payload)], "<u8").tobytes()
+    return np.frombuffer(length + checksums([length]).tobytes() + payload + bytes(FOOTER), np.uint8)
+
+
+def _seal(frames: np.ndarray) -> np.ndarray:
+    """Writes the payloads' checksums into the frames [n, bytes] and returns the frames."""
+    frames[:, -FOOTER:] = checksums(frames[:, HEADER:-FOOTER]).view(np.uint8).reshape(-1, FOOTER)
+    return frames
+
+
+def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray], seed: int, overwrite: bool) -> None:
+    """Writes records to files of equal size, each record to a random file; the files appear when all are complete.
+
+    Blocks are made and checksummed in one thread and written in another. There are `total` records in `blocks`, which
+    are frames, uint8 [n, size], without checksums of their payloads. The bytes are those of TensorFlow's writer. An
+    existing file without `overwrite`, or a disk with too little space, is a DataError.
+    """
+    existing = [path for path in paths if path.exists() and not overwrite]
+    if existing:
+        raise DataError(f"{existing[0]} exists. Move it away, or add --overwrite to replace it.")
+    needed, free = total * size / 1e6, shutil.disk_usage(paths[0].parent).free / 1e6
+    if needed > free:
+        raise DataError(f"{paths[0].parent} needs {needed:,.1f} MB of free space and has {free:,.1f} MB.")
+    choice = np.arange(total, dtype=np.uint32) % len(paths)
+    if len(paths) > 1:
+        np.random.default_rng([seed, 2]).shuffle(choice)
+    done = 0
+    with atomic_write(*paths) as drafts, ExitStack() as stack, Progress(total, "example", item="examples") as progress:
+        files = [stack.enter_context(draft.open("wb")) for draft in drafts]
+        for frames in prefetch(map(_seal, blocks)):
+            own = choice[done : done + len(frames)]
+            order = (
+                np.argsort(own, kind="stable") if len(files) > 1 else slice(None)
+            )  # a file's frames keep their order
+            frames, bounds = frames[order], np.searchsorted(own[order], np.arange(len(files) + 1))
+            for file, start, end in zip(files, bounds[:-1], bounds[1:], strict=True):
+                file.write(frames[start:end])
+            done += len(frames)
+            progress.update(done)

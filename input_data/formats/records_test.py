@@ -4,10 +4,9 @@ import gzip
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split
-from input_data.formats import record_writer, records
+from input_data.formats import records
 from input_data.mnist import mnist_test, multi_test
 from input_data.norb import norb_test
 
@@ -39,22 +38,14 @@ FORMATS = pytest.mark.parametrize("make", [mnist, pairs, norb])
 
 
 @FORMATS
-@pytest.mark.parametrize("cut", ["last byte", "in the header", "in the middle"])
+@pytest.mark.parametrize("cut", ["last byte", "in the header", "in the middle", "everything"])
 def test_files_cut_short_are_refused(make, cut, tmp_path):
     path, place = make(tmp_path)
     content = path.read_bytes()
     record = length(content) + 16
-    keep, number = {"last byte": (-1, r"\d"), "in the header": (record + 5, 1), "in the middle": (record - 30, 0)}[cut]
+    keep = {"last byte": -1, "in the header": record + 5, "in the middle": record - 30, "everything": 0}[cut]
     path.write_bytes(content[:keep])
-    with pytest.raises(DataError, match=rf"{path.name} is cut short or damaged in record {number}"):
-        open_split(*place)
-
-
-@FORMATS
-def test_empty_files_are_refused(make, tmp_path):
-    path, place = make(tmp_path)
-    path.write_bytes(b"")
-    with pytest.raises(DataError, match=rf"{path.name} holds no records"):
+    with pytest.raises(DataError, match=rf"{path.name} (is cut short or damaged in record \d|holds no records)"):
         open_split(*place)
 
 
@@ -76,29 +67,9 @@ def test_a_flipped_pixel_is_found_by_its_checksum(make, tmp_path):
 @pytest.mark.parametrize("content", [b"", bytes(range(128, 256)), b"text"])
 def test_records_of_something_else_are_refused(content, make, tmp_path):
     path, place = make(tmp_path)
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(content)
+    mnist_test.write_payloads(path, [content])
     with pytest.raises(DataError, match=rf"{path.name}, record 0 does not hold the features"):
         next(evaluation_batches(open_split(*place), 4))
-
-
-def test_blocks_are_written_as_tensorflow_does_each_record_to_its_file(tmp_path):
-    payloads = np.random.RandomState(0).randint(0, 256, (50, 300)).astype(np.uint8)
-    frames = np.tile(record_writer.frame(bytes(300)), (50, 1))
-    frames[:, 12:-4] = payloads
-    paths = [tmp_path / str(index) for index in range(3)]
-    record_writer.write(paths, 50, 316, iter([frames[:30], frames[30:]]), seed=0, overwrite=False)
-    sources = []
-    for path in paths:
-        own = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
-        with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
-            for record in own:
-                writer.write(record)
-        assert path.read_bytes() == (tmp_path / "theirs").read_bytes()
-        places = [next(i for i, payload in enumerate(payloads) if payload.tobytes() == record) for record in own]
-        assert places == sorted(places)
-        sources += places
-    assert sorted(sources) == list(range(50)) and sources != sorted(sources)
 
 
 @pytest.mark.parametrize("name", ["a@b/c", "a b[1]*", "NAME@3", "\udcff"])
@@ -148,18 +119,9 @@ def test_gzipped_records_are_read_like_plain_ones(make, tmp_path):
 @pytest.mark.parametrize("names", [range(10), [0, 1, 300, 2, 70000, 3, 4, 5, 6, 7]], ids=["one length", "several"])
 def test_records_of_one_length_are_found_without_reading_them_and_others_by_one_pass(names, tmp_path, monkeypatch):
     path, sizes = tmp_path / "r", []
-    path.write_bytes(b"".join(record_writer.record(mnist_test.example(label=label)) for label in names))
+    mnist_test.write_payloads(path, [mnist_test.example(label=label) for label in names])
     measure = records._size
     monkeypatch.setattr(records, "_size", lambda *place: sizes.append(place) or measure(*place))
     opened = records.Records([path])
     assert len(opened) == 10 and len(sizes) == (1 if isinstance(names, range) else 11)
     assert opened.parse(np.array([9, 4, 0]), {"label": 1})["label"][:, 0].tolist() == [names[9], names[4], names[0]]
-
-
-def test_the_checksum_of_many_records_is_that_of_a_sample(tmp_path, monkeypatch):
-    path, sums = tmp_path / "r", []
-    for count in (30, 30, 31):
-        path.write_bytes(b"".join(record_writer.record(mnist_test.example(label=label)) for label in range(count)))
-        sums.append(records.Records([path]).checksum())
-        monkeypatch.setattr(records, "_SUMMED", 10)
-    assert len(set(sums)) == 3

@@ -12,27 +12,25 @@ from input_data.formats.pictures import resized, with_depth
 BOXES = {1: 20, 2: 24}  # side of the box that all ink fits into, by the number of digits: two that overlap need more
 _SHARE = 20 / 28  # most of the frame's side that the box takes
 _FAINT = 12  # a small picture is blank if its darkest and lightest pixels differ by fewer levels of 255 than this
+_INVERTED = ["inverted: dark on light"]
 _NOTHING = "Nothing readable: no ink stands out from the paper."
 
 
 def fit(picture: np.ndarray, image_shape: Shape, num_targets: int = 1) -> Fitted:
-    """Makes a picture of ink on any background an image for the network of a digit data set.
+    """Makes a picture of ink on any background an image for a network that reads `num_targets` digits.
 
     A picture of the network's size is only inverted if necessary. In other pictures, the ink is separated from the
-    paper (see `paper`) and laid out as in MNIST, whatever the margins around it.
+    paper (see `paper`) and laid out as in MNIST, whatever the margins around it. The image is float32, 0 to 255.
 
-    Args:
-        picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
-        image_shape: (rows, columns, 1) of the network's images.
-        num_targets: how many digits the network reads, 1 or 2.
-
-    Returns:
-        The image, float32 [rows, columns, 1], 0 to 255, and a list of what was done. DataError: nothing is readable.
+    Raises:
+        DataError: nothing is readable.
     """
     grey, notes = with_depth(picture, 1)
     if picture.shape[:2] == image_shape[:2]:
-        ink, inverted = _difference(grey)
-        return ink, [*notes, *inverted]
+        difference, dark = _difference(grey)
+        if np.ptp(grey) < _FAINT:
+            raise DataError(_NOTHING)
+        return np.maximum(-difference if dark else difference, 0), [*notes, *_INVERTED[:dark]]
     written, inverted = _written(grey, num_targets)
     notes += inverted
     if written.shadow:
@@ -44,18 +42,11 @@ def fit(picture: np.ndarray, image_shape: Shape, num_targets: int = 1) -> Fitted
     return _laid_out(written.ink[..., None], image_shape[:2], BOXES[num_targets]), notes
 
 
-def _difference(grey: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """How far each pixel is from the background in the ink's direction: float32 [rows, columns, 1], 0 to 255.
-
-    The background is the median of the border. Ink is darker or lighter than it, whichever differs more.
-    """
+def _difference(grey: np.ndarray) -> tuple[np.ndarray, bool]:
+    """How much lighter each pixel is than the median of the border, and whether the darker ones differ more."""
     grey = grey.astype(np.float32)
-    if np.ptp(grey) < _FAINT:
-        raise DataError(_NOTHING)
-    background = np.median(border(grey))
-    if background - grey.min() > grey.max() - background:
-        return np.maximum(background - grey, 0), ["inverted: dark on light"]
-    return np.maximum(grey - background, 0), []
+    difference = grey - np.median(border(grey))
+    return difference, bool(-difference.min() > difference.max())
 
 
 def _written(grey: np.ndarray, most: int):
@@ -64,13 +55,11 @@ def _written(grey: np.ndarray, most: int):
 
     scale = min(1.0, paper.SIDE / max(grey.shape))
     small, _ = resized(grey, *(max(1, round(side * scale)) for side in grey.shape[:2]))
-    small = small[..., 0]
-    background = np.median(border(small[..., None]))
-    dark_first = background - small.min() > small.max() - background
+    _, dark_first = _difference(small)
     for dark in (dark_first, not dark_first):
-        written = paper.separate(small, dark, most)
+        written = paper.separate(small[..., 0], dark, most)
         if written is not None:
-            return written, ["inverted: dark on light"] if dark else []
+            return written, _INVERTED[:dark]
     raise DataError(_NOTHING)
 
 

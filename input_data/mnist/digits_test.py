@@ -25,11 +25,12 @@ def likeness(prepared, digit):
 
 
 def test_a_digit_of_that_size_is_taken_as_it_is_and_a_dark_one_on_white_inverted():
-    expected = DIGITS[0].astype(np.float32) * np.float32(1 / 255)
-    for picture, done in ((DIGITS[0], []), (255 - DIGITS[0], ["inverted: dark on light"])):
-        prepared, notes = prepare("mnist", picture, SHAPE)
-        np.testing.assert_array_equal(prepared, expected)
-        assert notes == done and prepared.dtype == np.float32
+    corner = np.pad(DIGITS[0], ((0, 8), (8, 0), (0, 0)))  # of a network of two digits
+    for digit, options in ((DIGITS[0], Options()), (corner, TWO)):
+        for picture, done in ((digit, []), (255 - digit, ["inverted: dark on light"])):
+            prepared, notes = prepare("mnist", picture, digit.shape, options=options)
+            np.testing.assert_array_equal(prepared, digit.astype(np.float32) * np.float32(1 / 255))
+            assert notes == done and prepared.dtype == np.float32
 
 
 @pytest.mark.parametrize("paper", [0, 60, 140, 255])
@@ -45,16 +46,6 @@ def test_a_digit_anywhere_on_a_large_sheet_of_any_brightness_comes_back(paper):
         assert ("inverted: dark on light" in notes) == (ink == 0)
 
 
-def test_the_layout_is_that_of_mnist():
-    for digit in DIGITS:
-        prepared, _ = prepare("mnist", enlarged(digit, 4).astype(np.uint8), SHAPE)
-        inked = np.argwhere(prepared[..., 0] > 0)
-        assert (np.ptp(inked, axis=0) + 1).max() == 20 and prepared.max() == 1
-        mass = prepared[..., 0] / prepared.sum()
-        centre = [(mass.sum(axis=1 - axis) * np.arange(SIZE)).sum() for axis in (0, 1)]
-        np.testing.assert_allclose(centre, 14, atol=0.5 + 1e-4)
-
-
 def test_thin_strokes_and_the_grain_of_paper_do_not_matter():
     page = np.full((400, 400), 230.0)
     page[100:300, 200:203] = 40  # a stroke of 3 pixels: a twentieth of a pixel's width is lost without brightening
@@ -63,12 +54,6 @@ def test_thin_strokes_and_the_grain_of_paper_do_not_matter():
     inked = prepared[..., 0] > 0.5
     assert inked.any(axis=1).sum() == 20 and inked.any(axis=0).sum() == 1
     assert prepared[:, :12].max() == prepared[:, 17:].max() == 0
-
-
-def test_a_picture_of_another_networks_size_is_taken_as_it_is():
-    digit = np.pad(DIGITS[0], ((0, 8), (8, 0), (0, 0)))  # 36x36, in a corner
-    for picture in (digit, 255 - digit):
-        np.testing.assert_allclose(prepare("mnist", picture, (36, 36, 1), options=TWO)[0] * 255, digit, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +85,6 @@ def test_a_network_of_two_digits_reads_both_wherever_they_stand():
         prepared, notes = prepare("mnist", (255 - 0.8 * page).astype(np.uint8)[..., None], (36, 36, 1), options=TWO)
         assert (prepared[:, :18].sum() > 5) and (prepared[:, 18:].sum() > 5)
         assert any("3 characters: only the two largest" in note for note in notes) == (count == 3)
-
-
-@pytest.mark.parametrize("shape", [SHAPE, (36, 36, 1)])
-@pytest.mark.parametrize("paper", [0, 8, 200])
-def test_a_blank_sheet_has_nothing_readable(paper, shape):
-    for size in ((50, 60, 1), shape):
-        with pytest.raises(DataError, match="Nothing readable: no ink stands out"):
-            prepare("mnist", np.full(size, paper, np.uint8), shape)
 
 
 def lit(kind, rows=480, columns=360):
@@ -158,15 +135,17 @@ def test_a_gallery_of_photos_is_read_whatever_the_light(light, grain):
         alike = [likeness(prepared, other) for other in DIGITS[:10]]
         right += np.argmax(alike) == index and alike[index] > 0.85
         assert notes[0] == "inverted: dark on light"
+        assert light != "shadow on the left" or "a shadow or an edge removed" in notes
     assert right == 6
 
 
-@pytest.mark.parametrize("grain", [0, 6, 12])
+@pytest.mark.parametrize("grain", [0, 12])
 @pytest.mark.parametrize("light", LIGHTS)
 def test_blank_paper_has_nothing_readable_whatever_the_light(light, grain):
-    for shape in (SHAPE, (36, 36, 1)):
-        with pytest.raises(DataError, match="Nothing readable"):
-            prepare("mnist", photo(sheet(), lit(light), grain), shape)
+    blank = photo(sheet(), lit(light), grain)
+    for picture, shape in ((blank, SHAPE), (blank, (36, 36, 1)), (np.full_like(blank[:28, :28], 200), SHAPE)):
+        with pytest.raises(DataError, match="Nothing readable: no ink stands out"):
+            prepare("mnist", picture, shape)
 
 
 @pytest.mark.parametrize("light", ["even", "from one side", "shadow below"])
@@ -177,10 +156,3 @@ def test_several_digits_in_a_picture_are_said_and_one_is_not(light):
         prepared, notes = prepare("mnist", photo(sheet(first, second), lit(light), 4), SHAPE)
         assert "2 characters: only the largest is read" in notes
         assert max(likeness(prepared, first), likeness(prepared, second)) > 0.85
-
-
-def test_a_shadow_that_is_passed_over_is_said():
-    assert (
-        "a shadow or an edge removed"
-        in prepare("mnist", photo(sheet(DIGITS[0]), lit("shadow on the left"), 4), SHAPE)[1]
-    )

@@ -4,7 +4,7 @@ from functools import partial
 
 from input_data.mnist import mnist_input
 from input_data.mnist.mnist_input import fit, view
-from input_data.mnist.relatives import FASHION
+from input_data.mnist.sources import FASHION
 
 __all__ = ["fit", "open_split", "view"]
 

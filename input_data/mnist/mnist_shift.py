@@ -8,6 +8,7 @@
 Reads the IDX files in `--data_dir` and writes the records beside them. The same seed writes the same bytes.
 """
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -19,8 +20,7 @@ from absl import flags
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from input_data.dataset import SPLITS, DataError
-from input_data.formats.record_writer import frame, write
-from input_data.formats.records import MOST_FILES
+from input_data.formats.records import frame, write
 from input_data.images import integers, shift
 from input_data.mnist.mnist_input import load
 from input_data.mnist.multi_input import Partners
@@ -37,56 +37,48 @@ class Template:
     """
 
     def __init__(self, images: tuple[str, ...], labels: tuple[str, ...], shape: tuple[int, int]):
-        self.images, self.labels, self.shape = images, labels, shape
-        self.blank = frame(self._serialize({}, {}))
-        self.places = {name: self._place({name: 255}, {}) for name in images}
-        self.places |= {name: self._place({}, {name: 1}) for name in labels}
+        self.shapes = dict.fromkeys(images, shape) | dict.fromkeys(labels, ())
+        self.sizes = {"height": shape[0], "width": shape[1], "depth": 1}
+        self.blank = self._frame()
+        different = {name: np.flatnonzero(self.blank != self._frame(name)) for name in self.shapes}
+        self.places = {name: slice(places[0], places[-1] + 1) for name, places in different.items()}
 
-    def _place(self, pixels: dict[str, int], labels: dict[str, int]) -> slice:
-        different = np.flatnonzero(self.blank != frame(self._serialize(pixels, labels)))
-        return slice(different[0], different[-1] + 1)
-
-    def _serialize(self, pixels: dict[str, int], labels: dict[str, int]) -> bytes:
+    def _frame(self, full: str = "") -> np.ndarray:
+        """An Example whose pixels and labels are 0, apart from one feature: then its pixels are 255, or its label 1."""
         from tensorflow.train import BytesList, Example, Feature, Features, Int64List
 
-        numbers = {"height": self.shape[0], "width": self.shape[1], "depth": 1} | dict.fromkeys(self.labels, 0) | labels
-        feature = {name: Feature(int64_list=Int64List(value=[value])) for name, value in numbers.items()}
-        for name in self.images:
-            content = bytes([pixels.get(name, 0)]) * (self.shape[0] * self.shape[1])
-            feature[name] = Feature(bytes_list=BytesList(value=[content]))
-        return Example(features=Features(feature=feature)).SerializeToString(deterministic=True)
+        feature = {name: Feature(int64_list=Int64List(value=[value])) for name, value in self.sizes.items()}
+        for name, shape in self.shapes.items():
+            if shape:
+                pixels = bytes([255 * (name == full)]) * math.prod(shape)
+                feature[name] = Feature(bytes_list=BytesList(value=[pixels]))
+            else:
+                feature[name] = Feature(int64_list=Int64List(value=[int(name == full)]))
+        return frame(Example(features=Features(feature=feature)).SerializeToString(deterministic=True))
 
     def blanks(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Blank frames uint8 [count, bytes], and views into them, [count, height, width] or [count], to write to."""
         frames = np.tile(self.blank, (count, 1))
         views = {name: frames[:, place] for name, place in self.places.items()}
-        shapes = dict.fromkeys(self.images, (count, *self.shape)) | dict.fromkeys(self.labels, (count,))
-        return frames, {name: view.reshape(shapes[name]) for name, view in views.items()}
+        return frames, {name: view.reshape(count, *self.shapes[name]) for name, view in views.items()}
 
 
 def single(images: np.ndarray, labels: np.ndarray, reach: int) -> tuple[int, Template, Iterator[np.ndarray]]:
     """Every digit at all (2·reach+1)² positions: number of examples, template, blocks of frames."""
-    template = Template(("image_raw",), ("label",), images.shape[1:])
-    _, height, width = images.shape
+    shape, places = images.shape[1:], (2 * reach + 1) ** 2
+    template = Template(("image_raw",), ("label",), shape)
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
-    side, pixels = 2 * reach + 1, height * width
-    digits = max(1, _BLOCK // side**2)
+    digits = max(1, _BLOCK // places)
 
     def blocks():
         for start in range(0, len(images), digits):
-            block = padded[start : start + digits]
-            frames, views = template.blanks(len(block) * side**2)
-            places = views["image_raw"].reshape(len(block), side, side, pixels)
-            for column in range(side):
-                # In a strip as wide as the image, each shift down is a contiguous piece of memory.
-                strip = block[:, :, column : column + width].reshape(len(block), -1)
-                for row in range(side):
-                    stretch = strip[:, row * width : row * width + pixels]
-                    places[:, side - 1 - row, side - 1 - column] = stretch
-            views["label"][:] = np.repeat(labels[start : start + digits], side**2)
+            windows = np.lib.stride_tricks.sliding_window_view(padded[start : start + digits], shape, axis=(1, 2))
+            frames, views = template.blanks(len(windows) * places)
+            views["image_raw"].reshape(windows.shape)[:] = windows[:, ::-1, ::-1]  # [n, side, side, height, width]
+            views["label"][:] = np.repeat(labels[start : start + digits], places)
             yield frames
 
-    return len(images) * side**2, template, blocks()
+    return len(images) * places, template, blocks()
 
 
 def multi(
@@ -125,11 +117,7 @@ def generate(
     seed: int = 0,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Writes a split's records beside its IDX files and returns the files' paths. The arguments are the flags.
-
-    Raises:
-        DataError: input is missing or damaged, pairs have no num_pairs, files exist already, or the disk is full.
-    """
+    """Writes a split's records beside its IDX files and returns the files' paths. The arguments are the flags."""
     if multi_targets and num_pairs < 1:
         raise DataError("--multi_targets=true needs --num_pairs, 1 or more.")
     images, labels, _ = load(Path(data_dir), split)
@@ -138,10 +126,6 @@ def generate(
     if multi_targets:
         total, template, blocks = multi(images, labels, shift, num_pairs, seed)
         count = -(-total // max_shard) if max_shard else 1
-        if count > MOST_FILES:
-            raise DataError(
-                f"{total:,} pairs in files of {max_shard:,} need {count:,} files, more than {MOST_FILES:,}."
-            )
         paths = [Path(data_dir) / f"multi{name}-{index:05}-of-{count:05}" for index in range(count)]
     else:
         total, template, blocks = single(images, labels, shift)
@@ -169,27 +153,18 @@ def main(arguments: list[str]) -> int:
     """Runs the script and returns its exit code."""
     program, chosen = "mnist_shift.py", _make_flags()
     if {"--help", "-help", "-h"} & set(arguments):
-        print(
-            f"Writes shifted, expanded and paired MNIST as TFRecords.\n\n{chosen.get_help(include_special_flags=False)}"
-        )
+        print(f"{__doc__}\n{chosen.get_help(include_special_flags=False)}")
         return 0
     try:
         unknown = chosen([program, *arguments])[1:]
         if unknown:
             raise flags.Error(f"unrecognized arguments: {' '.join(unknown)}")
-    except (flags.Error, OSError) as error:
-        print(f"{program}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    try:
         load_tensorflow()
         paths = generate(**chosen.flag_values_dict() | {"data_dir": os.path.expanduser(chosen.data_dir)})
-        print(f"Wrote {paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
-    except (DataError, OSError) as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        return 130
+    except (flags.Error, DataError, OSError, KeyboardInterrupt) as error:
+        print(f"{program}: error: {' '.join(str(error).split()) or 'interrupted'}", file=sys.stderr)
+        return 2 if isinstance(error, flags.Error) else 130 if isinstance(error, KeyboardInterrupt) else 1
+    print(f"Wrote {paths[0]}" + f" and {len(paths) - 1} more" * (len(paths) > 1))
     return 0
 
 

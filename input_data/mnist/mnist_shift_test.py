@@ -2,13 +2,14 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split
-from input_data.formats import files
+from input_data.formats import records
 from input_data.mnist import mnist_shift
 from input_data.mnist.mnist_test import digits, write_idx
 
@@ -34,18 +35,6 @@ def test_single_digits_stand_at_every_place(tmp_path):
                 index += 1
 
 
-def test_records_are_the_examples_of_2017(tmp_path):
-    """Not only our reader: TensorFlow's own finds the features, and the checksums right."""
-    write_idx(tmp_path, *digits(2, size=4))
-    (path,) = mnist_shift.generate(str(tmp_path), shift=0, pad=1)
-    examples = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
-    assert len(examples) == 2
-    feature = examples[1].features.feature
-    assert set(feature) == {"image_raw", "label", "height", "width", "depth"}
-    numbers = [feature[name].int64_list.value[0] for name in ("label", "height", "width", "depth")]
-    assert numbers == [1, 6, 6, 1] and len(feature["image_raw"].bytes_list.value[0]) == 36
-
-
 def test_pairs_go_to_random_shards_of_at_most_max_shard(tmp_path):
     images, labels = digits(20, size=4)
     write_idx(tmp_path, images, labels, "test")
@@ -58,9 +47,7 @@ def test_pairs_go_to_random_shards_of_at_most_max_shard(tmp_path):
     assert (actual["labels"][:, 0] != actual["labels"][:, 1]).all()
     assert Counter(actual["labels"][:, 0].tolist()) == dict.fromkeys(range(10), 12)
     np.testing.assert_allclose(actual["images"], np.minimum(actual["reconstruction_targets"].sum(axis=1), 1), atol=1e-6)
-    assert (
-        len({pair[0].tobytes() for pair in actual["reconstruction_targets"]}) == 20
-    )  # the first digit is shifted once
+    assert len({pair[0].tobytes() for pair in actual["reconstruction_targets"]}) == 20  # the first is shifted once
     sizes = [len(open_split("mnist", "test", f"{path}", Options(num_targets=2))) for path in tmp_path.glob("multi*")]
     assert sizes == [40, 40, 40]
 
@@ -88,7 +75,7 @@ def test_nothing_is_overwritten_unless_asked(tmp_path, capsys):
 def test_a_full_disk_is_refused_first_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
     write_idx(tmp_path, *digits(2, size=4))
     with monkeypatch.context() as patch:
-        patch.setattr(files.shutil, "disk_usage", lambda _: Usage)
+        patch.setattr(records.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
         with pytest.raises(DataError, match="MB of free space"):
             mnist_shift.generate(str(tmp_path))
     with monkeypatch.context() as patch:
@@ -96,15 +83,6 @@ def test_a_full_disk_is_refused_first_and_a_failure_leaves_nothing(tmp_path, mon
         with pytest.raises(ZeroDivisionError):
             mnist_shift.generate(str(tmp_path))
     assert not [path for path in Path(tmp_path).iterdir() if "tfrecords" in path.name]
-
-
-class Usage:
-    free = 10
-
-
-def test_pairs_need_their_number(tmp_path, capsys):
-    assert mnist_shift.main([f"--data_dir={tmp_path}", "--multi_targets=true"]) == 1
-    assert "needs --num_pairs" in capsys.readouterr().err
 
 
 def test_files_are_those_of_tensorflows_writer(tmp_path):
@@ -134,3 +112,5 @@ def test_wrong_flags_get_one_line_and_exit_code_2(flag, words, tmp_path, capsys)
     error = capsys.readouterr().err
     assert error.startswith("mnist_shift.py: error: ") and words in error and error.count("\n") == 1
     assert mnist_shift.main([flag]) == 2 and mnist_shift.main(["--help"]) == 0
+    assert mnist_shift.main([f"--data_dir={tmp_path}", "--multi_targets=true"]) == 1
+    assert "needs --num_pairs" in capsys.readouterr().err

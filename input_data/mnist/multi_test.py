@@ -1,4 +1,4 @@
-"""MultiMNIST: composed pairs, 2017's records, and the overlap of the digits."""
+"""MultiMNIST: composed pairs and 2017's records."""
 
 import hashlib
 from itertools import islice
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split, training_batches
 from input_data.mnist.mnist_test import example, write_idx
-from input_data.mnist.multi_input import Partners, overlap
+from input_data.mnist.multi_input import Partners
 
 TWO = Options(num_targets=2)
 
@@ -31,18 +31,6 @@ def test_partners_are_uniform_over_the_other_classes():
     assert np.bincount(partners, minlength=60).tolist() == [0] * 10 + [100] * 50
     last = chooser.choose(np.full(300, 59), np.linspace(0, 1, 300, endpoint=False))
     assert sorted(set(last)) == list(range(30))
-
-
-def test_digits_move_by_up_to_four_pixels_inside_the_frame(tmp_path):
-    images = np.zeros((40, 3, 3), np.uint8)
-    images[:, 1, 1] = 255
-    write_idx(tmp_path, images, (np.arange(40) % 2).astype(np.uint8))
-    split = open_split("mnist", "train", str(tmp_path), TWO)
-    batches = islice(training_batches(split, 40, 0), 60)
-    places = {
-        tuple(place) for batch in batches for place in np.argwhere(batch["reconstruction_targets"][..., 0] == 1)[:, 2:]
-    }
-    assert places == {(row, column) for row in range(1, 10) for column in range(1, 10)}
 
 
 def test_the_test_set_is_one_fixed_list():
@@ -89,29 +77,13 @@ def test_sharded_records_of_2017_are_read_in_order(tmp_path):
 def test_wrong_pairs_are_named(change, words, tmp_path):
     write_pairs(tmp_path / "pairs.tfrecords", **change)
     with pytest.raises(DataError, match=words):
-        open_split("mnist", "test", f"{tmp_path}/pairs.tfrecords", TWO)
+        next(evaluation_batches(open_split("mnist", "test", f"{tmp_path}/pairs.tfrecords", TWO), 9))
 
 
 def test_missing_shards_are_named(tmp_path):
     write_pairs(tmp_path / "multi.tfrecords-00000-of-00002")
     with pytest.raises(DataError, match=r"multi.tfrecords-00001-of-00002 does not exist \(1 of 2"):
         open_split("mnist", "test", f"{tmp_path}/multi.tfrecords@2", TWO)
-
-
-def test_overlap_is_of_the_bounding_boxes():
-    targets = np.zeros((1, 2, 10, 10, 1))
-    targets[0, 0, 2:6, 1:5] = 1  # 4x4
-    targets[0, 1, 4:10, 3:9] = 1  # 6x6; they share 2x2
-    assert overlap(targets) == 4 / 16
-
-
-def test_frames_shifted_by_up_to_four_overlap_as_in_the_paper(tmp_path):
-    write_idx(tmp_path, np.full((2000, 28, 28), 255, np.uint8), (np.arange(2000) % 10).astype(np.uint8))
-    assert "overlap by 80%" in open_split("mnist", "train", str(tmp_path), TWO).note
-
-
-def test_the_overlap_of_real_pairs_is_told():
-    assert "overlap by 73%" in open_split("mnist", "train", None, TWO).note
 
 
 @pytest.mark.parametrize("name", ["D@1", "a@b", "mnist@2/inside", "mnist.npz"])

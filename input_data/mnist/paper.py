@@ -5,7 +5,7 @@ paper. The brightness of the paper is estimated and divided out. Pixels that are
 unless they lie along the edge of the picture, like a narrow shadow or the table.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -22,8 +22,7 @@ _SPECK = 0.03  # a spot below this share of the largest figure's area is dust
 _TALL = 0.6  # a mark from this share of the largest figure's length on can be a figure of its own
 
 
-@dataclass(frozen=True)
-class Ink:
+class Ink(NamedTuple):
     """The ink in a picture."""
 
     ink: np.ndarray  # float32 [rows, columns], how much darker than the paper each pixel of the figures is; 0 elsewhere
@@ -40,11 +39,16 @@ def separate(grey: np.ndarray, dark: bool, most: int = 1) -> Ink | None:
     sigma = max(grey.shape) / 300
     grey = grey if dark else 255 - grey
     smooth = ndimage.gaussian_filter(grey, sigma)
-    paper = _paper(smooth)
+    # A morphological closing fills dark areas narrower than the widest stroke with the brightness around them, while a
+    # shadow, which is wider, keeps its own brightness right up to its edge. Dark areas at the edge continue outside.
+    width = max(3, round(_STROKE * max(smooth.shape)))
+    closed = ndimage.grey_closing(np.pad(smooth, width, mode="edge"), (width, width))
+    paper = np.maximum(closed[width:-width, width:-width], 1)
     usual = np.median(paper - smooth)  # from the grain: the closing follows its brightest pixels
     unit = 255 / paper if dark else 1.0
     depth = np.maximum(paper - smooth - usual, 0)
-    depth = np.where(depth > _GRAINS * _grain(smooth, sigma), depth * unit, 0)
+    grain = np.median(np.abs(smooth - ndimage.gaussian_filter(smooth, 3 * sigma))) * 1.4826  # its deviation
+    depth = np.where(depth > _GRAINS * float(grain), depth * unit, 0)
     shadow = np.zeros(grey.shape, bool)
     while True:
         marks, sizes = _marks(np.where(shadow, 0, depth))
@@ -60,23 +64,6 @@ def separate(grey: np.ndarray, dark: bool, most: int = 1) -> Ink | None:
     ink = np.maximum(paper - grey - usual, 0) * unit
     strong = reach & (ink > _EDGE / 2 * ink[figure].max())
     return Ink(np.where(strong, ink, 0), count, bool(shadow.any()))
-
-
-def _paper(smooth: np.ndarray) -> np.ndarray:
-    """Returns the brightness of the paper at each pixel, at least 1.
-
-    It is a morphological closing: dark areas narrower than the widest stroke are filled with the brightness around
-    them, while a shadow, which is wider, keeps its own brightness right up to its edge.
-    """
-    width = max(3, round(_STROKE * max(smooth.shape)))
-    beyond = np.pad(smooth, width, mode="edge")  # dark areas at the edge continue outside
-    closed = ndimage.grey_closing(beyond, (width, width))[width:-width, width:-width]
-    return np.maximum(closed, 1)
-
-
-def _grain(smooth: np.ndarray, sigma: float) -> float:
-    """Returns the deviation of the paper's grain after smoothing, from how pixels differ from their surroundings."""
-    return float(np.median(np.abs(smooth - ndimage.gaussian_filter(smooth, 3 * sigma))) * 1.4826)
 
 
 def _marks(depth: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
@@ -119,11 +106,12 @@ def _largest(marks: np.ndarray, figures: list[int], most: int) -> tuple[np.ndarr
     long = [mark for mark in figures if max(stop - start for start, stop in spans[mark]) >= _TALL * length]
     apart: list[list[int]] = []
     for mark in long:
-        group = next((g for g in apart if any(not _beside(spans[mark], spans[other]) for other in g)), None)
-        if group is None:
-            apart.append([mark])
+        for group in apart:
+            if any(not _beside(spans[mark], spans[other]) for other in group):
+                group.append(mark)
+                break
         else:
-            group.append(mark)
+            apart.append([mark])
     if len(apart) <= most:
         return np.isin(marks, figures), len(apart)
     sizes = np.bincount(marks.ravel())

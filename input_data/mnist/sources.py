@@ -1,55 +1,80 @@
-"""Finds and reads MNIST and its relatives in a folder: `FORMS` is the table of the file forms that people have."""
+"""MNIST's relatives and the forms in which people have them: a table of facts, a table of files, and one search."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from input_data.dataset import DataError, check_labels
-from input_data.formats import idx, npz, tables
-from input_data.mnist.relatives import EMNIST, FASHION, KMNIST, MNIST, QMNIST, Relative, recognise
+from input_data.dataset import DataError, check_examples, check_labels
+from input_data.formats import idx
+from input_data.formats.arrays import npz_examples, read_csv, read_npz
 
-SIDE = 28  # pixels of the images in tables, which do not state their size
 _HELD_OUT = 7  # the last seventh of a table without test images is held out as the test
 
 
-@dataclass(frozen=True)
-class Form:
+class Relative(NamedTuple):
+    """Facts of a data set of small grey images. Several use MNIST's file names and are told apart by the last two."""
+
+    name: str
+    class_names: tuple[str, ...]
+    first_label: int = 0  # of the first class in the files
+    transposed: bool = False  # whether the files store rows as columns
+    beginnings: tuple[tuple[int, ...], ...] = ()  # the first labels of its training and its test file
+    words: tuple[str, ...] = ()  # in the name of its folder
+
+
+_DIGITS, _CAPITALS = tuple("0123456789"), tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_BALANCED = _DIGITS + _CAPITALS + tuple("abdefghnqrt")  # the small letters that do not look like their capitals
+_GARMENTS = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_KANA = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+_MNISTS = (5, 0, 4, 1, 9, 2, 1, 3, 1, 4, 3, 5), (7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6)
+_FASHIONS = (9, 0, 0, 3, 0, 2, 7, 2, 5, 5, 0, 9), (9, 2, 1, 1, 6, 1, 4, 6, 5, 7, 4, 5)
+
+MNIST = Relative("MNIST", _DIGITS, beginnings=_MNISTS)
+FASHION = Relative("Fashion-MNIST", _GARMENTS, beginnings=_FASHIONS, words=("fashion",))
+KMNIST = Relative("KMNIST", _KANA, words=("kmnist", "kuzushiji"))
+QMNIST = Relative("QMNIST", _DIGITS)
+EMNIST = {
+    "balanced": Relative("EMNIST balanced", _BALANCED, transposed=True),
+    "letters": Relative("EMNIST letters", _CAPITALS, first_label=1, transposed=True),
+    "digits": Relative("EMNIST digits", _DIGITS, transposed=True),
+    "mnist": Relative("EMNIST MNIST", _DIGITS, transposed=True),
+    "bymerge": Relative("EMNIST by merge", _BALANCED, transposed=True),
+    "byclass": Relative("EMNIST by class", _DIGITS + _CAPITALS + tuple(map(str.lower, _CAPITALS)), transposed=True),
+}
+
+
+def has_layout_of_digits(class_names: tuple[str, ...]) -> bool:
+    """Whether images of these classes are pen strokes that are cropped and centred as in MNIST."""
+    return tuple(class_names) not in (_GARMENTS, _KANA)
+
+
+class Form(NamedTuple):
     """One form in which a data set lies in a folder."""
 
     images: str  # name of a file, where {} is the part
     labels: str  # the same name if one file holds both
     relative: Relative | None  # the data set that the names imply; None: several data sets use them
     folders: tuple[str, ...] = ("",)  # where the files are looked for, below the user's folder
-    parts: tuple[str, str] = ("train", "test")  # the words for these in the names
-
-    @property
-    def is_idx(self) -> bool:
-        """Whether the files are IDX files, which may be gzipped."""
-        return not self.images.endswith((".csv", ".npz"))
-
-    def exists(self, folder: Path) -> bool:
-        """Whether a folder has the images of one of the parts."""
-        names = [self.names(part)[0] for part in ("train", "test")]
-        return any(idx.locate(folder, name) if self.is_idx else (folder / name).is_file() for name in names)
+    test: str = "test"  # the word for this part in the names
 
     def names(self, part: str) -> tuple[str, str]:
         """The names of the files of "train" or "test"."""
-        word = self.parts[part == "test"]
+        word = self.test if part == "test" else part
         return self.images.format(word), self.labels.format(word)
 
 
+_IDX = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
 _TORCHVISION = ("", "raw", "MNIST/raw", "FashionMNIST/raw", "fashion-mnist", "KMNIST/raw")
 _FILES = {
     **{"mnist.npz": MNIST, "fashion_mnist.npz": FASHION, "fashion-mnist.npz": FASHION, "kmnist.npz": KMNIST},
     **{"mnist_{}.csv": MNIST, "fashion-mnist_{}.csv": FASHION, "train.csv": MNIST},  # Kaggle's test.csv has no labels
 }
-_PAIRS = {f"emnist-{name}-{{}}": (relative, "EMNIST") for name, relative in EMNIST.items()}
 FORMS = (
-    Form("{}-images-idx3-ubyte", "{}-labels-idx1-ubyte", None, _TORCHVISION, ("train", "t10k")),
+    Form(*_IDX, None, _TORCHVISION, "t10k"),
     *(
-        Form(f"{name}-images-idx3-ubyte", f"{name}-labels-idx1-ubyte", relative, ("", "raw", f"{folder}/raw"))
-        for name, (relative, folder) in _PAIRS.items()
+        Form(*(f"emnist-{name}-{file}" for file in _IDX), relative, ("", "raw", "EMNIST/raw"))
+        for name, relative in EMNIST.items()
     ),
     Form("qmnist-{}-images-idx3-ubyte", "qmnist-{}-labels-idx2-int", QMNIST, ("", "raw", "QMNIST/raw")),
     Form("kmnist-{}-imgs.npz", "kmnist-{}-labels.npz", KMNIST),
@@ -63,34 +88,46 @@ LOOKED_FOR = (
 )
 
 
-@dataclass(frozen=True)
 class Source:
-    """The files of a form that a folder has, and the data set in them."""
+    """The files of a form that a folder has, and the data set in them: the wanted one unless they say another.
 
-    form: Form
-    folder: Path
-    relative: Relative
+    Names that several data sets use are told apart by their first labels, or else by the name of their folder, or of
+    the folder above if it is called `raw`.
+    """
 
-    @property
-    def note(self) -> str:
-        """What the user should know; may be empty."""
-        held_out = self.form.images.endswith(".csv") and "{}" not in self.form.images
-        return f"The last seventh of {self.folder / self.form.images} is held out as the test." if held_out else ""
+    def __init__(self, form: Form, folder: Path, wanted: Relative):
+        self.form, self.folder = form, folder
+        self.relative = form.relative or self._recognise() or wanted
+        held_out = form.images == "train.csv"
+        self.note = f"The last seventh of {folder / form.images} is held out as the test." if held_out else ""
+
+    def _recognise(self) -> Relative | None:
+        if self.form.images.endswith(".npz"):
+            labels = npz_examples(self.folder / self.form.images, "train")[1]
+        else:
+            paths = [idx.locate(self.folder, self.form.names(part)[1]) for part in ("train", "test")]
+            labels = next((idx.read_labels(path) for path in paths if path), np.empty(0))
+        for relative in (MNIST, FASHION):
+            if tuple(labels[: len(_MNISTS[0])].tolist()) in relative.beginnings:
+                return relative
+        name = (self.folder.parent if self.folder.name == "raw" else self.folder).resolve().name.lower()
+        return next((each for each in (FASHION, KMNIST) if any(word in name for word in each.words)), None)
 
     def _files(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns images and labels of "train" or "test" as they are in the files."""
         names = self.form.names(part)
-        images_path, labels_path = (self.folder / name for name in names)
-        if self.form.is_idx:
+        if not names[0].endswith((".csv", ".npz")):
             return idx.load_names(self.folder, *names)
-        missing = [path for path in (images_path, labels_path) if not path.is_file()]
+        paths = [self.folder / name for name in names]
+        missing = [path for path in paths if not path.is_file()]
         if missing:
             raise DataError(f"{missing[0]} does not exist.")
-        if images_path.suffix == ".npz":
-            if images_path == labels_path:
-                return npz.examples(images_path, part)
-            return npz.read(images_path, ("arr_0",))["arr_0"], npz.read(labels_path, ("arr_0",))["arr_0"]
-        images, labels = tables.read(images_path, SIDE, SIDE)
+        if names[0].endswith(".npz"):
+            if names[0] == names[1]:
+                return npz_examples(paths[0], part)
+            images, labels = (read_npz(path, ["arr_0"])["arr_0"] for path in paths)
+            return images, labels
+        images, labels = read_csv(paths[0], 28)
         first = len(images) - len(images) // _HELD_OUT if self.note else 0
         own = slice(first, None) if part == "test" else slice(first or None)
         return images[own], labels[own]
@@ -98,37 +135,14 @@ class Source:
     def read(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns images uint8 [n, rows, columns] and labels int32 [n], counted from 0, of "train" or "test"."""
         images, labels = self._files(part)
-        if images.ndim != 3 or images.dtype != np.uint8 or labels.shape != (len(images),) or not images.size:
-            raise DataError(
-                f"{self.folder}: expected grey images uint8 [n, rows, columns] and n labels. "
-                f"Received {images.dtype} {list(images.shape)} and labels {list(labels.shape)}."
-            )
-        relative = self.relative
-        labels = check_labels(labels, len(relative.class_names), self.folder, relative.first_label)
-        return images.transpose(0, 2, 1) if relative.transposed else images, labels
+        check_examples(self.folder, images, labels, (None, None))
+        labels = check_labels(labels, len(self.relative.class_names), self.folder, self.relative.first_label)
+        return images.transpose(0, 2, 1) if self.relative.transposed else images, labels
 
 
-def _labels(form: Form, folder: Path) -> np.ndarray:
-    """The labels in files of which several data sets use the names."""
-    if form.images.endswith(".npz"):
-        return npz.examples(folder / form.images, "train")[1]
-    paths = [idx.locate(folder, form.names(part)[1]) for part in ("train", "test")]
-    return next((idx.read_labels(path) for path in paths if path), np.empty(0))
-
-
-def _search(folder: Path, wanted: Relative) -> list[Source]:
-    forms = FORMS
-    if folder.is_file() and folder.suffix == ".npz":
-        known = next((form.relative for form in FORMS if form.images == folder.name), None)
-        forms, folder = (Form(folder.name, folder.name, known),), folder.parent
-    elif not folder.is_dir() and folder.name.removeprefix("emnist-") in EMNIST:
-        forms, folder = tuple(form for form in FORMS if form.images.startswith(f"{folder.name}-")), folder.parent
-    return [
-        Source(form, place, form.relative or recognise(_labels(form, place), place, wanted))
-        for form in forms
-        for place in (folder / name for name in form.folders)
-        if form.exists(place)
-    ]
+def _has(folder: Path, form: Form) -> bool:
+    names = (form.names(part)[0] for part in ("train", "test"))
+    return any((folder / name).is_file() if Path(name).suffix else idx.locate(folder, name) for name in names)
 
 
 def locate(folder: Path, wanted: Relative = MNIST) -> Source | None:
@@ -136,7 +150,15 @@ def locate(folder: Path, wanted: Relative = MNIST) -> Source | None:
 
     `folder` may also be a `.npz` file, or FOLDER/emnist-NAME where a folder has several splits of EMNIST.
     """
-    found = sorted(_search(folder, wanted), key=lambda source: len(source.folder.parts))  # those below come later
+    forms, top = FORMS, folder
+    if folder.is_file() and folder.suffix == ".npz":
+        known = next((form.relative for form in FORMS if form.images == folder.name), None)
+        forms, top = (Form(folder.name, folder.name, known),), folder.parent
+    elif not folder.is_dir() and folder.name.removeprefix("emnist-") in EMNIST:
+        forms, top = tuple(form for form in FORMS if form.images.startswith(f"{folder.name}-")), folder.parent
+    places = [(form, top / name) for form in forms for name in form.folders]
+    found = [Source(form, place, wanted) for form, place in places if _has(place, form)]
+    found.sort(key=lambda source: len(source.folder.parts))  # those below come later
     fitting = [source for source in found if source.relative is wanted]
     if fitting or wanted is not MNIST or not found:
         return fitting[0] if fitting else None

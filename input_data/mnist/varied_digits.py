@@ -12,8 +12,6 @@ ANGLE = 30  # largest rotation in degrees
 SQUEEZE = 7  # most pixels by which the width shrinks
 UNIT = 256  # divisor of the pixels
 NOISE = 11  # random numbers for an image
-HOLE = 4  # side of the erased square in pixels
-FIRST, LAST = 4, 22  # first and last row and column at which it may start
 
 
 def vary(images: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -26,7 +24,7 @@ def vary(images: np.ndarray, noise: np.ndarray) -> np.ndarray:
     images[turned] = rotated(images[turned], ANGLE * angle[turned])
     images = shifted(images, down, right, noise[:, 5:7] < 0.5)
     images = squeezed(images, 1 + (np.minimum(width, 0.9999) * SQUEEZE).astype(np.int64))
-    return erased(images, *integers(noise[:, 9:], FIRST, LAST).T)
+    return erased(images, *integers(noise[:, 9:], 4, 22).T)
 
 
 def normals(noise: np.ndarray) -> np.ndarray:
@@ -39,12 +37,11 @@ def normals(noise: np.ndarray) -> np.ndarray:
 def rotated(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """Turns each image [rows, columns] counter-clockwise about its centre by its own angle, bilinear."""
     _, height, width = images.shape
+    middle, centre = (height - 1) / 2, (width - 1) / 2
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    rows, columns = rows - (height - 1) / 2, columns - (width - 1) / 2
+    rows, columns = rows - middle, columns - centre
     cos, sin = (f(np.radians(degrees)).astype(np.float32)[:, None, None] for f in (np.cos, np.sin))
-    return _bilinear(
-        images, sin * columns + cos * rows + (height - 1) / 2, cos * columns - sin * rows + (width - 1) / 2
-    )
+    return _bilinear(images, sin * columns + cos * rows + middle, cos * columns - sin * rows + centre)
 
 
 def _bilinear(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -86,10 +83,7 @@ def squeezed(images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 
 def erased(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Sets a square in each image to 0, at its own corner."""
-    height, width = (np.arange(size) for size in images.shape[1:])
-    inside = [
-        (line >= corner[:, None]) & (line < corner[:, None] + HOLE)
-        for line, corner in ((height, rows), (width, columns))
-    ]
-    return np.where(inside[0][:, :, None] & inside[1][:, None, :], np.float32(0), images)
+    """Sets a square of 4x4 pixels in each image to 0, at its own corner."""
+    down, right = np.ogrid[: images.shape[1], : images.shape[2]]
+    down, right = down - rows[:, None, None], right - columns[:, None, None]
+    return np.where((down >= 0) & (down < 4) & (right >= 0) & (right < 4), np.float32(0), images)

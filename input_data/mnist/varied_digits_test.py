@@ -8,12 +8,6 @@ from input_data.mnist import varied_digits
 RNG = np.random.RandomState(5)
 
 
-def test_normal_numbers_have_their_deviation_and_are_cut():
-    numbers = varied_digits.normals(RNG.uniform(size=(50_000, 2)))
-    assert numbers.shape == (2, 50_000) and np.abs(numbers).max() == 1
-    assert np.allclose(numbers.std(axis=1), 0.33, atol=0.005) and np.allclose(numbers.mean(axis=1), 0, atol=0.01)
-
-
 def test_a_quarter_turn_is_exact_and_no_turn_changes_nothing():
     images = RNG.uniform(size=(2, 7, 7)).astype(np.float32)
     turned = varied_digits.rotated(images, np.array([90, 0]))
@@ -55,12 +49,3 @@ def test_training_digits_vary_and_test_digits_are_pixels_over_256():
     np.testing.assert_array_equal(one, again)
     assert one.shape == (16, 28, 28, 1) and one.dtype == np.float32 and one.min() >= 0 and one.max() < 1
     assert not np.array_equal(one, next(training_batches(train, 16, seed=4))["images"])
-
-
-def test_pairs_of_this_recipe_move_by_up_to_six_pixels():
-    split = open_split("mnist", "train", None, Options(num_targets=2, preparation="efficient"))
-    assert split.info.image_shape == (36, 36, 1)
-    indices = np.array([3, 3])
-    digits, _ = split.pair(indices, np.array([[0.5, 0, 0, 0, 0], [0.5, 0.999, 0.999, 0, 0]]))
-    rows, columns = ([np.nonzero(digit.any(axis=axis))[0].max() for digit in digits[:, 0]] for axis in (1, 0))
-    assert rows[1] - rows[0] <= 12 and columns[1] - columns[0] <= 12 and max(rows[1] - rows[0], 0) > 8

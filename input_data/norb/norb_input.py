@@ -5,7 +5,6 @@ files are no files of MATLAB: https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/ â
 of dimensions, at least three dimensions, then the values, all little-endian.
 """
 
-import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,22 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_labels, labels_checksum
-from input_data.formats.files import GZIPPED, find, read_bytes
-from input_data.formats.pictures import resized, with_depth
-from input_data.formats.records import RecordSplit
+from input_data.arrays import Arrays
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_labels
+from input_data.formats.files import find, mapped, values
+from input_data.formats.pictures import fitted
+from input_data.formats.records import Records
 from input_data.images import centre, crop, distort, integers, standardised
 
 SIZE = 32  # of the crops that the network sees
 RAW = 96  # of the images in the files
 EFFICIENT_SIZE, EFFICIENT_CROP = 64, 48  # of the resized images and their crops for Efficient-CapsNet
-NOISE = 4  # random numbers for an image
 INFO = Info("smallNORB", (SIZE, SIZE, 2), 5, 1, ("animal", "human", "airplane", "truck", "car"))
 NAMES = {
     "train": "smallnorb-5x46789x9x18x6x2x96x96-training-{}.mat",
     "test": "smallnorb-5x01235x9x18x6x2x96x96-testing-{}.mat",
 }
-_TYPES = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
+_MAGIC = {"u1": 0x1E3D4C55, "<i4": 0x1E3D4C54}
 
 
 def view(images: np.ndarray, random: np.ndarray | None, options: Options = Options()) -> np.ndarray:
@@ -65,9 +64,7 @@ def _resized(images: np.ndarray) -> np.ndarray:
 
 def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
     """Makes any picture grey and 96x96, for both eyes; halved unless for Efficient-CapsNet."""
-    picture, notes = with_depth(picture, 1)
-    picture, changed = resized(picture, RAW, RAW)
-    notes += changed
+    picture, notes = fitted(picture, (RAW, RAW, 1))
     if options.preparation == "efficient":
         notes.append(f"resized to {EFFICIENT_SIZE}x{EFFICIENT_SIZE}, centre {EFFICIENT_CROP}x{EFFICIENT_CROP}")
         if not options.statistics:
@@ -78,79 +75,53 @@ def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], o
     return picture.repeat(2, axis=2), [*notes, "the one view is used for both eyes"]
 
 
-class _Records(RecordSplit):
-    """The records of 2017, read at random; `step` is 2 for every second pixel of every second row."""
+class _Records(Records):
+    """The records of 2017; `step` is 2 for every second pixel of every second row."""
 
     def __init__(self, path: Path, step: int):
         super().__init__([path])
         self.step = step
 
     def read(self, indices):
-        (pixels,), labels = self.records.examples(indices, (RAW, RAW, 2), 5)
-        return _views(pixels.reshape(-1, 2, RAW, RAW), self.step), labels
+        (pixels,), labels = self.examples(indices, (RAW, RAW, 2), 5)
+        return pixels.reshape(-1, 2, RAW, RAW).transpose(0, 2, 3, 1)[:, :: self.step, :: self.step], labels
 
     def instances(self):
-        parsed = (self.records.parse(block, {"meta": 4}) for block in self.records.blocks())
-        return np.concatenate([values["meta"][:, 0] for values in parsed])
+        return np.concatenate([self.parse(block, {"meta": 4})["meta"][:, 0] for block in self.blocks()])
 
 
-class _Matrices(Split):
-    """The original files, read at random unless they are gzipped."""
+class _Matrices(Arrays):
+    """The original files."""
 
-    def __init__(self, paths: list[Path], step: int):
-        self.images = read_matrix(paths[0], "u1", (None, 2, RAW, RAW))
-        self.labels = check_labels(read_matrix(paths[1], "<i4", (len(self.images),)), 5, str(paths[1]))
-        self.meta = read_matrix(paths[2], "<i4", (len(self.images), 4))
-        self.step = step
-
-    def __len__(self):
-        return len(self.images)
-
-    def read(self, indices):
-        return _views(np.asarray(self.images[indices]), self.step), self.labels[indices, None]
+    def __init__(self, dat: Path, cat: Path, info: Path, step: int):
+        images = _read_matrix(dat, "u1", (None, 2, RAW, RAW))
+        labels = check_labels(_read_matrix(cat, "<i4", (len(images),)), 5, cat)
+        super().__init__(INFO, images.transpose(0, 2, 3, 1)[:, ::step, ::step], labels, view, 0)
+        self.meta = _read_matrix(info, "<i4", (len(images), 4))
 
     def instances(self):
-        return np.asarray(self.meta[:, 0])
-
-    def checksum(self):
-        return labels_checksum(self.labels)
+        return self.meta[:, 0]
 
 
-def _views(pixels: np.ndarray, step: int) -> np.ndarray:
-    """Pixels [n, eye, 96, 96] as images [n, 96/step, 96/step, eye]."""
-    return pixels.transpose(0, 2, 3, 1)[:, ::step, ::step]
-
-
-def read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Returns the array in a binary-matrix file, mapped, or in memory if the file is gzipped.
-
-    Raises:
-        DataError: the type ("u1" or "<i4"), the shape (where None is any size) or the length is another one.
-    """
-    with path.open("rb") as file:
-        packed = file.read(2) == GZIPPED
-    content = np.frombuffer(read_bytes(path), np.uint8) if packed else np.memmap(path, np.uint8, "r")
+def _read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Returns the array in a file; DataError if its type, its shape (where None is any size) or its length differs."""
+    content = mapped(path)
     start = 4 * (2 + max(3, len(shape)))  # at least three dimensions are written
-    numbers = np.frombuffer(content[:start].tobytes().ljust(start, b"\0"), "<u4").tolist()
-    actual = tuple(numbers[2 : 2 + min(numbers[1], len(numbers))])
-    if _TYPES.get(numbers[0]) != np.dtype(dtype):
-        raise DataError(f"{path} should begin with the magic number of type {dtype}. Received {numbers[0]:#010x}.")
-    if len(actual) != len(shape) or any(size not in (None, got) for size, got in zip(shape, actual, strict=True)):
-        raise DataError(f"{path} should have the dimensions {shape}. Received {actual}.")
-    expected = start + math.prod(actual) * np.dtype(dtype).itemsize
-    if len(content) != expected:
+    magic, count, *sizes = np.frombuffer(content[:start].ljust(start, b"\0"), "<u4").tolist()
+    actual = tuple(sizes[:count])
+    fits = count == len(shape) and all(size in (None, got) for size, got in zip(shape, actual, strict=True))
+    if magic != _MAGIC[dtype] or not fits:
         raise DataError(
-            f"{path} should hold {expected:,} bytes, as its header says. Received {len(content):,}: it is cut short or "
-            "damaged. Fetch it again."
+            f"{path} should begin with the magic number {_MAGIC[dtype]:#010x} and the dimensions {shape}. "
+            f"Received {magic:#010x} and {actual}."
         )
-    return content[start:].view(dtype).reshape(actual)
+    return values(path, content, start, dtype, actual)
 
 
 class SmallNorb(Split):
     """Pairs of views as in 2017. Validation holds out one toy of each class, that with the highest number.
 
-    `examples` have `__len__`, `read`, which gives views [n, 96/step, 96/step, 2] and labels [n, 1], `instances`, which
-    toy of its class each shows, and `checksum` and `verify` as a split.
+    `examples` are a split whose images are views [n, 96/step, 96/step, 2], with `instances`, the toy that each shows.
     """
 
     info = INFO
@@ -161,7 +132,7 @@ class SmallNorb(Split):
         if split_name.startswith("valid"):
             instances = examples.instances()
             self.indices = np.flatnonzero((instances == instances.max()) == (split_name == "valid_test"))
-        self.noise = NOISE if split_name in ("train", "valid_train") else 0
+        self.noise = 4 if split_name in ("train", "valid_train") else 0
 
     def __len__(self):
         return len(self.indices)
@@ -190,9 +161,8 @@ class EfficientNorb(SmallNorb):
 
 
 def _statistics(examples: Any) -> tuple[float, ...]:
-    blocks = np.array_split(np.arange(len(examples)), -(-len(examples) // 500))
     sums = np.zeros((2, 2))  # of pixels and of their squares, for each eye
-    for block in blocks:
+    for block in np.array_split(np.arange(len(examples)), -(-len(examples) // 500)):
         images = examples.read(block)[0].astype(np.float64)
         sums += images.sum(axis=(0, 1, 2)), (images**2).sum(axis=(0, 1, 2))
     mean, square = sums / (len(examples) * RAW * RAW)
@@ -200,22 +170,15 @@ def _statistics(examples: Any) -> tuple[float, ...]:
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
-    """Opens smallNORB's split.
-
-    Args:
-        data_dir: the folder with 2017's trainduo.tfrecords and testduo.tfrecords, or with the original `.mat` files.
-        options: num_targets must be 1; preparation chooses `SmallNorb` or `EfficientNorb`.
-    """
+    """Opens smallNORB's split from a folder with 2017's TFRecords, or else with the original `.mat` files."""
     folder = options.folder("smallNORB", data_dir, "its .mat files, or trainduo.tfrecords and testduo.tfrecords")
     name = "test" if split == "test" else "train"
     efficient = options.preparation == "efficient"
     step = 1 if efficient else 2
     records = find(folder, f"{name}duo.tfrecords")
-    paths = {kind: find(folder, NAMES[name].format(kind)) for kind in ("dat", "cat", "info")}
-    missing = [NAMES[name].format(kind) for kind, path in paths.items() if path is None]
-    if records is None and missing:
-        raise DataError(
-            f"{folder} has no smallNORB: it lacks {missing[0]}[.gz], and {name}duo.tfrecords does not exist."
-        )
-    examples = _Records(records, step) if records else _Matrices([path for path in paths.values() if path], step)
+    names = [NAMES[name].format(kind) for kind in ("dat", "cat", "info")]
+    paths = [path for path in (find(folder, name) for name in names) if path]
+    if not records and len(paths) < 3:
+        raise DataError(f"{folder} needs {name}duo.tfrecords, or {', '.join(names)} (also .gz). It lacks some of them.")
+    examples = _Records(records, step) if records else _Matrices(*paths, step)
     return EfficientNorb(examples, split, options.statistics) if efficient else SmallNorb(examples, split)

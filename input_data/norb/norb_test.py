@@ -8,18 +8,19 @@ import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split, training_batches
 from input_data.images import standardised
-from input_data.mnist.mnist_test import example
+from input_data.mnist.mnist_test import example, write_payloads
 from input_data.norb.norb_input import NAMES
 
 
-def write(path, instances=(4, 6, 9), label=None, size=96):
+def write(path, instances=(4, 6, 9)):
     """One record for each class and toy, as the generator of 2017 wrote them; returns the images."""
-    images = np.random.RandomState(0).randint(0, 256, (5 * len(instances), 2, size, size)).astype(np.uint8)
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for index, image in enumerate(images):
-            numbers = {"label": index % 5 if label is None else label, "height": 96, "width": 96, "depth": 2}
-            meta = [instances[index // 5], 0, 0, 0]
-            writer.write(example(image_raw=image.tobytes(), meta=meta, **numbers))
+    images = np.random.RandomState(0).randint(0, 256, (5 * len(instances), 2, 96, 96)).astype(np.uint8)
+    numbers = [
+        {"label": index % 5, "meta": [instances[index // 5], 0, 0, 0], "height": 96, "width": 96, "depth": 2}
+        for index in range(len(images))
+    ]
+    both = zip(images, numbers, strict=True)
+    write_payloads(path, [example(image_raw=image.tobytes(), **number) for image, number in both])
     return images
 
 
@@ -63,13 +64,12 @@ IMAGES = np.zeros((10, 2, 96, 96), np.uint8)
 @pytest.mark.parametrize(
     ("change", "cut", "words"),
     [
-        ({"dat": (IMAGES, "<i4")}, None, "magic number of type u1. Received 0x1e3d4c54"),
-        ({"dat": (np.zeros((10, 2, 48, 48)), "u1")}, None, r"96, 96\). Received \(10, 2, 48, 48\)"),
+        ({"dat": (IMAGES, "<i4")}, None, "magic number 0x1e3d4c55 .* Received 0x1e3d4c54"),
+        ({"dat": (np.zeros((10, 2, 48, 48)), "u1")}, None, r"96, 96\). Received .* \(10, 2, 48, 48\)"),
         ({"dat": (IMAGES, "u1")}, -1, "cut short or damaged"),
         ({"cat": (np.arange(10) % 5 + 1, "<i4")}, None, "from 0 to 4. Received 5 at index 4"),
-        ({"cat": (np.zeros(9), "<i4")}, None, r"dimensions \(10,\). Received \(9,\)"),
-        ({"info": (np.zeros((10, 3)), "<i4")}, None, r"dimensions \(10, 4\). Received \(10, 3\)"),
-        ({"info": (np.zeros((10, 4)), "<i4")}, 3, "Received 0x"),
+        ({"cat": (np.zeros(9), "<i4")}, None, r"dimensions \(10,\). Received .* \(9,\)"),
+        ({"info": (np.zeros((10, 4)), "<i4")}, 0, "Received 0x"),
     ],
 )
 def test_damaged_matrices_are_refused(change, cut, words, tmp_path):
@@ -96,16 +96,6 @@ def test_validation_holds_out_one_toy_of_each_class(tmp_path):
     assert sorted(next(evaluation_batches(held_out, 9))["labels"][:, 0]) == [0, 1, 2, 3, 4]
 
 
-def test_training_batches_have_the_size_of_the_network_and_depend_on_the_step(tmp_path):
-    write(tmp_path / "trainduo.tfrecords")
-    split = open_split("norb", "train", str(tmp_path))
-    batch = next(training_batches(split, 15, seed=3, start_step=2))
-    assert batch["images"].shape == (15, 32, 32, 2)
-    np.testing.assert_allclose(batch["images"].mean(axis=(1, 2, 3)), 0, atol=1e-5)
-    np.testing.assert_array_equal(batch["images"], next(training_batches(split, 15, 3, 2))["images"])
-    assert (batch["images"] != next(training_batches(split, 15, 3, 3))["images"]).any()
-
-
 def test_the_preparation_of_efficient_capsnet_is_tensorflows_resize_of_the_standardised_set(tmp_path):
     images = write(tmp_path / "testduo.tfrecords").transpose(0, 2, 3, 1).astype(np.float64)
     split = open_split("norb", "test", str(tmp_path), Options(preparation="efficient"))
@@ -115,20 +105,17 @@ def test_the_preparation_of_efficient_capsnet_is_tensorflows_resize_of_the_stand
     np.testing.assert_allclose(batch["images"], expected, atol=1e-4)
 
 
-def test_training_for_efficient_capsnet_crops_and_distorts(tmp_path):
+@pytest.mark.parametrize(("preparation", "size", "reach"), [("2017", 32, 1e-5), ("efficient", 48, 2.3)])
+def test_training_images_are_varied_by_the_step(preparation, size, reach, tmp_path):
     write(tmp_path / "trainduo.tfrecords")
-    split = open_split("norb", "train", str(tmp_path), Options(preparation="efficient"))
-    batch = next(training_batches(split, 15, seed=3))
-    assert batch["images"].shape == (15, 48, 48, 2) == (15, *split.info.image_shape)
-    means = batch["images"].mean(axis=(1, 2))
-    assert np.abs(means).max() < 2.3 and means.std() > 0.5  # brightness up to 2 either way
+    split = open_split("norb", "train", str(tmp_path), Options(preparation=preparation))
+    batch, again, other = (next(training_batches(split, 15, 3, step))["images"] for step in (2, 2, 3))
+    assert batch.shape == (15, size, size, 2) == (15, *split.info.image_shape)
+    assert np.abs(batch.mean(axis=(1, 2, 3))).max() < reach
+    np.testing.assert_array_equal(batch, again)
+    assert (batch != other).any()
 
 
 def test_missing_files_are_named(tmp_path):
-    with pytest.raises(
-        DataError,
-        match=r"lacks smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat\[.gz\], and trainduo.tfrecords does not",
-    ):
+    with pytest.raises(DataError, match=r"needs trainduo.tfrecords, or smallnorb-5x46789x9x18x6x2x96x96-training-dat"):
         open_split("norb", "train", str(tmp_path))
-    with pytest.raises(DataError, match="needs a --data_dir"):
-        open_split("norb", "train", None)

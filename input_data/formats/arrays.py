@@ -1,0 +1,120 @@
+"""Reads arrays from NumPy's `.npz` files, MATLAB's files, tables (`.csv`) and CIFAR-10's pickles."""
+
+import io
+import pickle
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from input_data.dataset import DataError
+from input_data.formats.files import read_bytes
+
+# The names of the arrays of images and labels of each part in a `.npz` file.
+_KERAS = {part: (f"x_{part}", f"y_{part}") for part in ("train", "test")}
+_MEDMNIST = {part: (f"{part}_images", f"{part}_labels") for part in ("train", "val", "test")}
+_HARMLESS = ("multiarray._reconstruct", "numeric._frombuffer", "numpy.ndarray", "numpy.dtype", "_codecs.encode")
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
+    return DataError(f"{path} is not {kind} or is damaged ({error}). Fetch it again.")
+
+
+def require(path: Path, names: Collection[str], found: Collection[str]) -> None:
+    """Raises DataError unless a file has arrays with all these names."""
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataError(f"{path} lacks the array {missing[0]}. It has: {', '.join(sorted(found)) or 'none'}.")
+
+
+def read_npz(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray | None]:
+    """Returns the arrays with these names in a `.npz` file; those that are not asked for are None, and not read."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] if name in names else None for name in archive.files}
+    except Exception as error:  # damage leads to whatever the header is parsed as
+        raise _unreadable(path, "a .npz file of numbers", error) from None
+    require(path, names, found)
+    return found
+
+
+def npz_parts(path: Path) -> dict[str, tuple[str, str]]:
+    """The names of a `.npz` file's images and labels for "train", "test" and, in MedMNIST's layout, "val"."""
+    names = read_npz(path)
+    for layout in (_KERAS, _MEDMNIST):
+        if all(set(pair) <= set(names) for pair in layout.values()):
+            return layout
+    keras, medmnist = (", ".join(name for pair in layout.values() for name in pair) for layout in (_KERAS, _MEDMNIST))
+    raise DataError(
+        f"{path} should have the arrays {keras} (Keras) or {medmnist} (MedMNIST). "
+        f"It has: {', '.join(sorted(names)) or 'none'}."
+    )
+
+
+def npz_examples(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images [n, …] and labels [n] of a part."""
+    names = npz_parts(path)[part]
+    images, labels = map(read_npz(path, names).get, names)
+    return images, labels.reshape(-1)
+
+
+def read_mat(path: Path, *names: str) -> list[Any]:
+    """Returns variables of a `.mat` file as SciPy reads them; DataError if it is missing, damaged or lacks one."""
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise DataError(f"{path} does not exist.")
+    try:
+        found = loadmat(path)
+    except Exception as error:  # damage leads to whatever the bytes are taken for
+        raise _unreadable(path, "a file of MATLAB's versions 5 to 7", error) from None
+    require(path, names, found)
+    return [found[name] for name in names]
+
+
+def read_csv(path: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images uint8 [n, side, side] and labels [n] of a table with a line for each image: its label and pixels.
+
+    The label is the one column whose name has no digit (`label` of Kaggle, `class` of OpenML). Without a heading it is
+    the first column, or the last if the first has the same value everywhere and the last has not.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            names = [name.strip(" \t\n'\"") for name in file.readline().split(",")]
+        heading = any(letter.isalpha() for name in names for letter in name)
+        with warnings.catch_warnings(action="ignore"):  # an empty table is refused below
+            table = np.loadtxt(
+                path, np.int16, delimiter=",", skiprows=int(heading), encoding="utf-8-sig", ndmin=2, quotechar='"'
+            )
+    except ValueError as error:
+        raise _unreadable(path, "a table of whole numbers", error) from None
+    worded = [place for place, name in enumerate(names) if not any(letter.isdigit() for letter in name)]
+    fits = len(table) and table.shape[1] == side * side + 1 and table.min() >= 0 and table.max() <= 255
+    if not fits or (heading and len(worded) != 1):
+        raise DataError(
+            f"{path} should have {side * side} pixels from 0 to 255 and a label in each line, and at most the label's "
+            f"name without a number. Received {len(table)} lines of {table.shape[1]} values, and {len(worded)} names "
+            f"without a number{': ' * bool(worded)}{', '.join(names[place] for place in worded[:5])}."
+        )
+    label = worded[0] if heading else -1 if np.ptp(table[:, 0]) == 0 < np.ptp(table[:, -1]) else 0
+    return np.delete(table, label, axis=1).astype(np.uint8).reshape(-1, side, side), table[:, label]
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes NumPy's arrays and plain containers only; no other code is run."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}".replace("numpy._core.", "").replace("numpy.core.", "") not in _HARMLESS:
+            raise pickle.UnpicklingError(f"it uses {module}.{name}, which is not allowed")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)  # its name since NumPy 1.26
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    """Returns the dictionary in a pickle of arrays, lists, texts and numbers; DataError if there is anything else."""
+    try:
+        found = _Unpickler(io.BytesIO(read_bytes(path)), encoding="latin-1").load()
+        return {key.decode("latin-1") if isinstance(key, bytes) else str(key): value for key, value in found.items()}
+    except Exception as error:  # a damaged pickle raises whatever its opcodes lead to
+        raise _unreadable(path, "a pickle of a dictionary of arrays", error) from None
