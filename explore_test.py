@@ -21,7 +21,7 @@ from runner import checkpoints, config
 from runner.loader import load
 
 HERE = Path(__file__).parent
-LIMIT = 300_000  # bytes of a picture
+LIMIT = 700_000  # bytes of a picture; those of untrained networks are noise, which hardly compresses
 
 
 def run(capsys, *arguments):
@@ -150,8 +150,7 @@ def test_every_job_takes_a_network_that_ships(shipped, runs, capsys, monkeypatch
     code, out = run(capsys, f"--checkpoint={own}", f"--compare={ships}", "--export_page=page.html")
     assert code == 0 and Path("page.html").is_file() and "No --checkpoint" not in out, out
     reports = []
-    for module in ("explorer.robustness", "explorer.diagnosis_report"):
-        monkeypatch.setattr(f"{module}.report", lambda networks, *rest: reports.append([net.step for net in networks]))
+    monkeypatch.setattr("explorer.report.report", lambda _, nets, *rest: reports.append([net.step for net in nets]))
     for job in ("robustness", "diagnose"):
         assert run(capsys, f"--checkpoint={ships}", f"--compare={ships}", f"--{job}")[0] == 0
     assert reports == [[2, 2], [2, 2]]

@@ -4,10 +4,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
+from capsules.ops import length
+from explorer.diagnose import ways_to_route
 from input_data import Split, evaluation_batches, evaluation_indices
 from models.network import Classifier
 from runner import results
@@ -116,6 +120,54 @@ def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
     return drawn.reshape(atoms, len(SWEEP), *drawn.shape[1:])
 
 
+def routing_steps(model: Classifier, images: Any) -> dict[str, Any]:
+    """Runs the routing of a network that has `places()`, and keeps each iteration.
+
+    Maps are over the grid of primary capsules. At each place they have the mean over the capsule types, weighted by the
+    lengths of the primary capsules, because capsules of almost zero length have coefficients but no influence. These
+    averages still sum to 1 over the classes (to less with leaky routing).
+
+    Args:
+        model: the network.
+        images: float [n, rows, columns, depth].
+
+    Returns:
+        A dict with "capsules" [n, classes, atoms] and for each iteration
+        "coupling" [n, iterations, classes, grid rows, grid columns], the coefficients of the votes in the sum;
+        "lengths" [n, iterations, classes], the lengths of the resulting capsules;
+        "agreement", in the shape of "coupling", the scalar products of the votes with these capsules.
+    """
+    primary = model.primary_capsules(images)  # [n, in, atoms]
+    votes, routed = model.classes.votes(primary), model.classes.route(primary)
+    grid = (model.primary.types, *model.primary.grid)
+    weights = ops.reshape(length(primary), (-1, *grid))
+    weights = weights / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1e-9)  # [n, types, rows, columns]
+
+    def on_grid(values):  # [n, in, classes]
+        values = ops.reshape(values, (-1, *grid, values.shape[2]))  # [n, types, rows, columns, classes]
+        return ops.einsum("ntyxk,ntyx->nkyx", values, weights)
+
+    return {
+        "capsules": routed.capsules,
+        "coupling": ops.stack([on_grid(step.coefficients) for step in routed.steps], axis=1),
+        "lengths": ops.stack([length(step.capsules) for step in routed.steps], axis=1),
+        "agreement": ops.stack([on_grid(votes.agreement(step.capsules)) for step in routed.steps], axis=1),
+    }
+
+
+def without_routing(examined: Examined) -> np.ndarray:
+    """The predictions int [n, num_targets] with uniform coefficients in place of the routing's."""
+    model, size = examined.trained.model, len(examined.labels)
+    uniform = ways_to_route(model.classes)["uniform"]
+    answer = tf.function(
+        lambda images: length(uniform(model.classes.votes(model.primary_capsules(images))).capsules),
+        reduce_retracing=True,
+    )
+    batches = evaluation_batches(examined.split, 100, size)
+    logits = [np.asarray(answer(tf.constant(batch["images"]))) for batch in batches]
+    return top_labels(np.concatenate(logits), examined.labels.shape[1])
+
+
 def confusion(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
     """How often each label (row) is taken for each class (column), float [classes, classes].
 
@@ -143,7 +195,7 @@ def absent(examined: Examined, indices: np.ndarray) -> np.ndarray:
 def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Two reconstructions in orange and blue over the dimmed input, white where both draw (paper, figure 5).
 
-    One man in twelve cannot tell the paper's red from its green; the page has the same two colours as here.
+    One man in twelve cannot tell the paper's red from its green.
 
     Args:
         images: [n, rows, columns, 1].
