@@ -104,13 +104,8 @@ class Loaded:
 
     @property
     def networks(self) -> list:
-        """The network, and the compared one, which must be for the same images and classes."""
-        from explorer.compare import check_comparable
-
-        if self.compared is None:
-            return [self.trained]
-        check_comparable(self.trained, self.compared)
-        return [self.trained, self.compared]
+        """The network, and the compared one if there is one."""
+        return [self.trained] if self.compared is None else [self.trained, self.compared]
 
 
 def _draw(job: Loaded) -> None:
@@ -184,6 +179,7 @@ def explore(config: ExploreConfig) -> int:
     if missing and config.job in ("draw", "robustness", "diagnose"):
         raise UserError(f"Pictures need {' and '.join(missing)}: pip install {' '.join(missing)}")
     use_tensorflow()
+    from explorer.compare import check_comparable
     from runner.devices import show_devices
     from runner.loader import Data, describe, load, load_described
     from runner.naming import resolve
@@ -197,6 +193,8 @@ def explore(config: ExploreConfig) -> int:
     split = None if config.job in ("predict", "export") else data.for_network(saved)
     trained = load_described(checkpoint, saved)
     compared = load(config.compare, data=data) if config.compare else None  # the flags describe the other network
+    if compared is not None:
+        check_comparable(trained, compared)
     JOBS[config.job][0](Loaded(config, trained, checkpoint, split, compared))
     return 0
 

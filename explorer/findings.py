@@ -1,6 +1,5 @@
 """Computes what is inside a trained network, as arrays that `pictures` draws."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,21 +25,13 @@ LOSSES = ("total_loss", "batch_classification_cost", "reconstruction_error")  # 
 
 @dataclass(frozen=True)
 class Examined:
-    """A network and its outputs on a test split.
-
-    Attributes:
-        trained: the network.
-        split: the test split.
-        logits: [n, classes], those of the n examples that an evaluation of so many takes.
-        labels: int [n, num_targets].
-        predictions: int [n, num_targets], largest logit first.
-    """
+    """A network and its outputs on the n examples that an evaluation of so many takes of a test split."""
 
     trained: Trained
     split: Split
-    logits: np.ndarray
-    labels: np.ndarray
-    predictions: np.ndarray
+    logits: np.ndarray  # [n, classes]
+    labels: np.ndarray  # int [n, num_targets]
+    predictions: np.ndarray  # int [n, num_targets], largest logit first
 
     @property
     def right(self) -> np.ndarray:
@@ -52,22 +43,14 @@ class Examined:
         return self.split.batch(evaluation_indices(len(self.split), len(self.labels))[indices])["images"]
 
     def some(self, wanted: np.ndarray, count: int) -> np.ndarray:
-        """The first `count` of the wanted examples, taken in turn from each class, because some splits are sorted.
+        """The first `count` of the wanted examples, bool [n], taken in turn from each class of a first label.
 
-        Args:
-            wanted: bool [n].
-            count: how many.
-
-        Returns:
-            Their indices, ascending, int [at most count]. The class of an example is its first label.
+        They are taken in turn because some splits are sorted. Their indices are ascending, int [at most count].
         """
         indices = np.flatnonzero(wanted)
-        seen: Counter[int] = Counter()
-        turns = []
-        for label in self.labels[indices, 0]:
-            turns.append(seen[label])
-            seen[label] += 1
-        return np.sort(indices[np.argsort(np.array(turns, int), kind="stable")[:count]])
+        of_class = self.labels[indices, 0] == self.labels[indices, 0][:, None]
+        turns = np.tril(of_class, -1).sum(axis=1)  # how many of its class come before
+        return np.sort(indices[np.argsort(turns, kind="stable")[:count]])
 
     def example(self, label: int) -> int | None:
         """The first example with this label, preferably one that the network gets right; None if there is none."""
@@ -85,29 +68,20 @@ def examine(trained: Trained, split: Split, limit: int | None = None) -> Examine
 
 
 def reconstructions(model: Classifier, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What the decoder draws from the capsule of each label.
+    """What the decoder draws from the capsule of each label: [n, targets, rows, columns, depth].
 
     Args:
         model: a network with a decoder.
         images: [n, rows, columns, depth].
         labels: int [n, targets], any number for each image.
-
-    Returns:
-        [n, targets, rows, columns, depth].
     """
     return np.stack(model.remake(model(images), labels), axis=1)
 
 
 def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
-    """Reconstructions as each dimension of a capsule in turn is changed by `SWEEP` (paper, section 5.1).
+    """Reconstructions as each dimension of a class's capsule in turn is changed by `SWEEP` (paper, section 5.1).
 
-    Args:
-        model: a network with a decoder.
-        image: [rows, columns, depth].
-        label: the class whose capsule is changed.
-
-    Returns:
-        [atoms, len(SWEEP), rows, columns, depth].
+    They are [atoms, len(SWEEP), rows, columns, depth], of an image [rows, columns, depth].
     """
     capsules = np.asarray(model(image[None])["capsules"])  # [1, classes, atoms]
     _, classes, atoms = capsules.shape
@@ -121,21 +95,15 @@ def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
 
 
 def routing_steps(model: Classifier, images: Any) -> dict[str, Any]:
-    """Runs the routing of a network that has `places()`, and keeps each iteration.
+    """Each iteration of the routing on images, of a network that has `places()`.
 
-    Maps are over the grid of primary capsules. At each place they have the mean over the capsule types, weighted by the
-    lengths of the primary capsules, because capsules of almost zero length have coefficients but no influence. These
-    averages still sum to 1 over the classes (to less with leaky routing).
-
-    Args:
-        model: the network.
-        images: float [n, rows, columns, depth].
+    Maps have the mean over the capsule types at each place of the grid, weighted by the lengths of the primary
+    capsules, because those of almost zero length have coefficients but no influence. They still sum to 1 over the
+    classes (to less with leaky routing).
 
     Returns:
-        A dict with "capsules" [n, classes, atoms] and for each iteration
-        "coupling" [n, iterations, classes, grid rows, grid columns], the coefficients of the votes in the sum;
-        "lengths" [n, iterations, classes], the lengths of the resulting capsules;
-        "agreement", in the shape of "coupling", the scalar products of the votes with these capsules.
+        A dict with "capsules" [n, classes, atoms], and for each iteration "coupling" and "agreement" with the capsules
+        [n, iterations, classes, grid rows, grid columns], and "lengths" of the capsules [n, iterations, classes].
     """
     primary = model.primary_capsules(images)  # [n, in, atoms]
     votes, routed = model.classes.votes(primary), model.classes.route(primary)
@@ -147,12 +115,12 @@ def routing_steps(model: Classifier, images: Any) -> dict[str, Any]:
         values = ops.reshape(values, (-1, *grid, values.shape[2]))  # [n, types, rows, columns, classes]
         return ops.einsum("ntyxk,ntyx->nkyx", values, weights)
 
-    return {
-        "capsules": routed.capsules,
-        "coupling": ops.stack([on_grid(step.coefficients) for step in routed.steps], axis=1),
-        "lengths": ops.stack([length(step.capsules) for step in routed.steps], axis=1),
-        "agreement": ops.stack([on_grid(votes.agreement(step.capsules)) for step in routed.steps], axis=1),
+    found = {
+        "coupling": [on_grid(step.coefficients) for step in routed.steps],
+        "lengths": [length(step.capsules) for step in routed.steps],
+        "agreement": [on_grid(votes.agreement(step.capsules)) for step in routed.steps],
     }
+    return {"capsules": routed.capsules} | {name: ops.stack(values, axis=1) for name, values in found.items()}
 
 
 def without_routing(examined: Examined) -> np.ndarray:
@@ -216,15 +184,7 @@ def errors(run: Path) -> dict[str, np.ndarray]:
 
 
 def scalars(run: Path, tags: tuple[str, ...] = LOSSES) -> dict[str, np.ndarray]:
-    """The scalars that training wrote for TensorBoard into `train/`, by step.
-
-    Args:
-        run: the run's folder.
-        tags: of the scalars.
-
-    Returns:
-        float [2, steps] for each tag that was written.
-    """
+    """The scalars that training wrote for TensorBoard into `train/`: steps and values [2, steps] by tag."""
     values_by_tag: dict[str, dict[int, float]] = {}
     for event in events(run):
         for value in event.summary.value:

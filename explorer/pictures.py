@@ -36,13 +36,7 @@ def draw_all(
 ) -> None:
     """Draws every picture that fits the network, and prints a line for each file and for each picture left out.
 
-    Args:
-        examined: the network and its outputs on the test split.
-        checkpoint: the network's checkpoint; the curves are those of its run.
-        out: the folder to write to.
-        say: prints a line.
-        file_format: png, svg or pdf.
-        dpi: see `sheets.write`.
+    The curves are those of the checkpoint's run. For `file_format` and `dpi` see `sheets.write`.
     """
     out.mkdir(parents=True, exist_ok=True)
     run = run_folder(checkpoint)
@@ -205,7 +199,7 @@ def routing(examined: Examined) -> Figure:
 
 
 def over(image: np.ndarray, maps: np.ndarray, places: dict, norm: TwoSlopeNorm) -> np.ndarray:
-    """Draws a square for each position of the grid of primary capsules over the dimmed image.
+    """Draws a square for each position of the grid of primary capsules over the dimmed image, as the page does.
 
     Args:
         image: [rows, columns, depth].
@@ -258,12 +252,7 @@ def confusion(examined: Examined) -> Figure:
 
 
 def curves(errors: dict[str, np.ndarray], losses: dict[str, np.ndarray]) -> Figure:
-    """The error of each evaluated split and the training losses, by step.
-
-    Args:
-        errors: of `findings.errors`.
-        losses: of `findings.scalars`.
-    """
+    """The `errors` of each evaluated split and the training `losses`, by step, as `findings` reads them."""
     panels = [panel for panel in ((errors, "error in %", "linear"), (losses, "loss in training", "log")) if panel[0]]
     figure = Figure(figsize=(5 * len(panels), 3.8), layout="constrained")
     for axes, (lines, title, scale) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.compare import check_comparable, network_names
+from explorer.compare import network_names
 from explorer.page.descriptions import Weights, base64_text, describe
 from input_data import Split
 from input_data.formats.files import atomic_write
@@ -79,19 +79,8 @@ def _check_free(path: Path, file: Path) -> None:
 
 
 def content(trained: Trained, split: Split, compared: Trained | None = None) -> dict[str, Any]:
-    """All that the page needs, ready for JSON: facts, networks, weights, images, labels, numbers of wrong answers.
-
-    Raises:
-        UserError: the images are not of the network's size, or the networks are not comparable.
-    """
+    """All that the page needs, ready for JSON: facts, networks, weights, images, labels, numbers of wrong answers."""
     model, info, weights = trained.model, split.info, Weights()
-    if tuple(info.image_shape) != model.image_shape or info.num_targets != trained.num_targets:
-        raise UserError(
-            f"The network takes images {model.image_shape} with {trained.num_targets} label(s). Received a "
-            f"data set with images {tuple(info.image_shape)} and {info.num_targets} label(s)."
-        )
-    if compared is not None:
-        check_comparable(trained, compared)
     networks = [network and describe(network, weights) for network in (trained, compared)]
     images, labels, wrong = _examples(trained, split)
     unit = _unit(images)
