@@ -8,7 +8,6 @@
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --robustness --compare=B/train/model.ckpt-N
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --diagnose          # see docs/diagnosis.md
     python explore.py --checkpoint=S/train/model.ckpt-300000 --predict=PICTURES               # classifies pictures
-    python explore.py --checkpoint=S/train/model.ckpt-300000 --export=F.onnx                  # for other programs
 
 `--help` lists the flags. Exit codes: 0 done, 1 a clear error, 2 wrong flags, 130 interrupted by Ctrl-C.
 """
@@ -102,11 +101,6 @@ class Loaded:
 
         return Path(self.config.out) if self.config.out else run_folder(self.checkpoint) / "pictures"
 
-    @property
-    def networks(self) -> list:
-        """The network, and the compared one if there is one."""
-        return [self.trained] if self.compared is None else [self.trained, self.compared]
-
 
 def _draw(job: Loaded) -> None:
     from explorer.findings import examine
@@ -119,9 +113,9 @@ def _draw(job: Loaded) -> None:
 def _measure(job: Loaded) -> None:
     from explorer.report import report
 
-    config = job.config
+    config, networks = job.config, [each for each in (job.trained, job.compared) if each is not None]
     kind = "diagnosis" if config.diagnose else "robustness"
-    report(kind, job.networks, job.split, config.eval_size, job.out, say, config.format, config.dpi)
+    report(kind, networks, job.split, config.eval_size, job.out, say, config.format, config.dpi)
 
 
 def _predict(job: Loaded) -> None:
@@ -166,8 +160,8 @@ JOBS: dict[str, tuple[Callable[[Loaded], None], set[str]]] = {
 def main(arguments: list[str]) -> int:
     """Runs the job that the flags describe and returns the exit code."""
     text = (
-        "Draws what is inside a trained network: reconstructions, the dimensions of a capsule, two digits in two "
-        "colours, routing, confusion and training curves, as far as they apply to the network."
+        "Uses a trained network. Without a flag that names a job, it draws what is inside: "
+        "reconstructions, the dimensions of a capsule, routing, confusion and training curves."
     )
     config = parse(ExploreConfig, arguments, PROGRAM, text, jobs=JOBS)
     return exit_code(PROGRAM, lambda: explore(config))

@@ -25,7 +25,7 @@ class Block:
         title: the title.
         rows: images [columns, rows, columns, depth] in [0, 1] by the row's name; all of the same size.
         headings: one for each column.
-        colours: a `ScalarMappable`, whose colour bar is drawn at the right, or None.
+        colours: a `ScalarMappable` with a `TwoSlopeNorm`, whose colour bar is drawn at the right, or None.
     """
 
     title: str
@@ -82,7 +82,11 @@ def sheet(title: str, blocks: list[Block], tile: float = 0.6) -> Figure:
             strip(axes, block.rows, texts)
             axes.set_anchor("W")
             if block.colours is not None:
-                bar = part.colorbar(block.colours, extend="both", ax=axes, aspect=30, pad=0.02)
+                norm = block.colours.norm
+                ticks = (norm.vmin, norm.vcenter, norm.vmax)
+                bar = part.colorbar(
+                    block.colours, ax=axes, extend="both", aspect=30, pad=0.02, ticks=ticks, format="%.3f"
+                )
                 bar.ax.tick_params(labelsize=_FONT)
     return figure
 
