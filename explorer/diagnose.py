@@ -45,12 +45,12 @@ class Diagnosis:
     # Standard deviations of a coupling of the last iteration: between the means of the classes, and around them.
     between_classes: float
     within_classes: float
-    # Of the votes for the winner: shares that point towards its capsule and away; Σ_i c_i û_i·v/‖v‖ / Σ_i |c_i| ‖û_i‖;
-    # mean cosine with the capsule. Of two digits in an image, both are winners.
-    votes_towards: float
-    votes_away: float
-    net_push: float
-    mean_cosine: float
+    # Of the votes for the winner, for each iteration: shares that point towards its capsule and away; the net push
+    # Σ_i c_i û_i·v/‖v‖ / Σ_i |c_i| ‖û_i‖; mean cosine with the capsule. Of two digits in an image, both are winners.
+    votes_towards: list[float]
+    votes_away: list[float]
+    net_push: list[float]
+    mean_cosine: list[float]
     # Primary capsules: shares whose length never, or in every image, exceeds `EPSILON`; mean length; the largest length
     # of each one over the images, in ascending order.
     dead: float
@@ -134,7 +134,9 @@ def _look(model: Classifier, targets: int) -> Callable:
         means = {"entropies": ops.stack(entropies), "changes": ops.stack(changes) if changes else ops.zeros((0,))}
         means["variances"] = ops.stack([ops.mean(ops.square(each)) for each in centred])
         means["mean_primary_length"] = ops.mean(length(primary))
-        means |= agreement_of_winners(votes, steps[-1], ops.top_k(logits, targets)[1])
+        winners = ops.top_k(logits, targets)[1]
+        agreements = [agreement_of_winners(votes, step, winners) for step in steps]
+        means |= {name: ops.stack([each[name] for each in agreements]) for name in agreements[0]}
         return {
             "scores": model.scores(logits),
             "means": means,
@@ -199,7 +201,7 @@ def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagno
         length_wrong=float(scores[~right].mean()) if not right.all() else None,
         calibration_error=sum(n * abs(score - share) for n, score, share in calibration) / len(scores),
         calibration=calibration,
-        **{name: float(value) for name, value in means.items()},
+        **{name: values.tolist() for name, values in means.items()},
     )
 
 

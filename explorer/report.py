@@ -34,10 +34,11 @@ def diagnosis_column(own: Diagnosis) -> dict[str, str]:
         column[f"change of the routing logits, {index} to {index + 1}"] = f"{value:.4f}"
     column["deviation of a coupling between classes"] = f"{own.between_classes:.4f}"
     column["deviation of a coupling within a class"] = f"{own.within_classes:.4f}"
-    column["votes for the winner that point towards it"] = f"{own.votes_towards:.1%}"
-    column["votes for the winner that point away"] = f"{own.votes_away:.1%}"
-    column["net push of these votes, of their lengths"] = f"{own.net_push:.1%}"
-    column["mean cosine of these votes"] = f"{own.mean_cosine:.3f}"
+    column["votes for the winner that point towards it"] = f"{own.votes_towards[-1]:.1%}"
+    column["votes for the winner that point away"] = f"{own.votes_away[-1]:.1%}"
+    for index, value in enumerate(own.net_push, start=1):
+        column[f"net push of these votes, iteration {index}"] = f"{value:.1%}"
+    column["mean cosine of these votes"] = f"{own.mean_cosine[-1]:.3f}"
     column[f"primary capsules that are dead (never above {EPSILON:g})"] = f"{own.dead:.1%}"
     column[f"primary capsules that are always on (above {EPSILON:g})"] = f"{own.always_on:.1%}"
     column["mean length of a primary capsule"] = f"{own.mean_primary_length:.3f}"
@@ -112,7 +113,7 @@ def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:
         iterations, colour = range(1, len(each.entropy) + 1), f"C{index}"
         entropy.plot(iterations, [1 - value for value in each.entropy], "o-", label="measured", color=colour)
         entropy.plot(iterations[-1], each.predicted_decision, "x", label="σ²/(2 ln J)", color=colour, markersize=9)
-        parts = [each.votes_towards, each.votes_away, each.net_push, each.mean_cosine]
+        parts = [values[-1] for values in (each.votes_towards, each.votes_away, each.net_push, each.mean_cosine)]
         _bars(votes, index, len(names), ("towards", "away", "net push", "cosine"), parts)
         _bars(error, index, len(names), ways, [each.errors.get(way, np.nan) for way in ways])
         share = np.linspace(0, 100, len(each.primary_lengths), endpoint=False)
@@ -125,12 +126,14 @@ def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:
     calibration.plot((0, 1), (0, 1), color="grey", linewidth=0.8, linestyle=":")
     entropy.xaxis.get_major_locator().set_params(integer=True)
     decided, predicted = 100 - 100 * own.entropy[-1], 100 * own.predicted_decision
+    away = 100 * own.votes_away[-1]
+    push = " → ".join(f"{100 * value:.1f}" for value in own.net_push)
     errors = f"Error {own.errors['learnt']:.2f} % as trained, {own.errors['uniform']:.2f} % with uniform couplings"
     found = {
         entropy: (f"Routing decides {decided:.2f} %; the spread of its logits predicts {predicted:.2f} %",
                   "iteration", "1 − entropy of the couplings"),
-        votes: (f"{100 * own.votes_away:.1f} % of the votes for the winner point away; their net push is "
-                f"{100 * own.net_push:.1f} %", "votes for the winner", "share"),
+        votes: (f"{away:.1f} % of the votes for the winner point away; their net push is {push} %",
+                "votes for the winner", "share"),
         error: (errors, "way to route", "error in %"),
         primary: (f"{100 * own.dead:.0f} % of the primary capsules are dead; mean length {own.mean_primary_length:.2f}",
                   "primary capsules in %", "largest length"),

@@ -152,26 +152,26 @@ def pages(taught_page, pairs, tmp_path_factory):
     return {1: (taught_page, (28, 28, 1), Options()), 2: (other, (36, 36, 1), pair.options)}
 
 
-@pytest.mark.parametrize("digits", [1, 2])
+@pytest.mark.parametrize("targets", [1, 2])
 @pytest.mark.parametrize("kind", ["dark on light", "light on dark", "uneven light", "two figures", "white on nothing"])
-def test_a_picture_becomes_what_python_makes_of_it(page, pages, kind, digits):
-    file, shape, options = pages[digits]
+def test_a_picture_becomes_what_python_makes_of_it(page, pages, kind, targets):
+    file, shape, options = pages[targets]
     page.open(file)
     received = ask(page, "picture", rgba(photo(kind)))
     image, notes = prepare("mnist", photo(kind), shape, options=options)
     np.testing.assert_allclose(np.reshape(received["image"], shape), image, atol=0.02)
     assert sorted(received["notes"]) == sorted(notes)
-    assert any("only the" in note for note in notes) == (kind == "two figures" and digits == 1)
+    assert any("only the" in note for note in notes) == (kind == "two figures" and targets == 1)
 
 
-@pytest.mark.parametrize("digits", [1, 2])
-def test_a_drawing_becomes_what_python_makes_of_its_picture(page, pages, digits):
-    file, shape, options = pages[digits]
+@pytest.mark.parametrize("targets", [1, 2])
+def test_a_drawing_becomes_what_python_makes_of_its_picture(page, pages, targets):
+    file, shape, options = pages[targets]
     page.open(file)
-    strokes = [[[0.2, 0.2], [0.4, 0.2], [0.25, 0.7]], [[0.6, 0.3], [0.62, 0.8]]][:digits]
+    strokes = [[[0.2, 0.2], [0.4, 0.2], [0.25, 0.7]], [[0.6, 0.3], [0.62, 0.8]]][:targets]
     script = bundle(("paper", "upload")).removeprefix("(() => {").removesuffix("})();\n")
     drawn = page.run(f"{script} const made = pictureOf(arguments[0], arguments[1]);"
-                     "return { ...made, data: [...made.data] };", strokes, digits)  # fmt: skip
+                     "return { ...made, data: [...made.data] };", strokes, targets)  # fmt: skip
     picture = np.reshape(drawn["data"], (drawn["rows"], drawn["columns"], 4)).astype(np.uint8)
     image, _ = prepare("mnist", picture[..., :3], shape, options=options)
     np.testing.assert_allclose(np.reshape(ask(page, "drawing", strokes)["image"], shape), image, atol=0.02)
