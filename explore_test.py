@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import explore
 from conftest import run_program
@@ -106,6 +107,23 @@ def test_a_diagnosis_has_its_table_and_files(runs, capsys, tmp_path):
     code, out = run(capsys, checkpoint, "--diagnose", "--eval_size=50", f"--out={tmp_path}")
     assert code == 0 and "error in %, uniform couplings" in out, out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["diagnosis.json", "diagnosis.png"]
+
+
+def test_robustness_is_drawn_in_any_format_with_its_finding(runs, capsys, tmp_path):
+    flags = ["--robustness", "--eval_size=20", "--format=svg", f"--out={tmp_path}"]
+    code, out = run(capsys, f"--checkpoint={runs}/plain/train/model.ckpt-2", *flags)
+    assert code == 0 and sorted(path.name for path in tmp_path.iterdir()) == ["robustness.csv", "robustness.svg"], out
+
+
+def test_pictures_are_classified_and_the_network_is_exported(runs, capsys, tmp_path):
+    (tmp_path / "digit.png").write_bytes(tf.io.encode_png(open_split("mnist", "test", None).images[0]).numpy())
+    checkpoint = f"--checkpoint={runs}/plain/train/model.ckpt-2"
+    code, out = run(capsys, checkpoint, f"--predict={tmp_path}/digit.png")
+    assert code == 0 and f"{tmp_path}/digit.png: " in out and "runner-up" in out
+    code, out = run(capsys, checkpoint, f"--export={tmp_path}/net.keras")
+    assert code == 0 and out.splitlines()[-1].startswith("Keras: ") and (tmp_path / "net.keras").is_file()
+    code, out = run(capsys, checkpoint, "--predict=x", "--dpi=200")
+    assert code == 2 and "--dpi" in out
 
 
 def test_the_page_is_written_into_the_runs_folder_and_served(runs, capsys, monkeypatch):

@@ -48,8 +48,9 @@ class Examined:
         They are taken in turn because some splits are sorted. Their indices are ascending, int [at most count].
         """
         indices = np.flatnonzero(wanted)
-        of_class = self.labels[indices, 0] == self.labels[indices, 0][:, None]
-        turns = np.tril(of_class, -1).sum(axis=1)  # how many of its class come before
+        labels, turns = self.labels[indices, 0], np.zeros(len(indices), int)
+        for label in np.unique(labels):
+            turns[labels == label] = np.arange(np.count_nonzero(labels == label))
         return np.sort(indices[np.argsort(turns, kind="stable")[:count]])
 
     def example(self, label: int) -> int | None:

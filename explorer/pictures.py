@@ -178,7 +178,7 @@ def routing(examined: Examined) -> Figure:
     chosen = np.concatenate([examined.some(examined.right, ROUTED), examined.some(~examined.right, 1)])
     images = examined.images(chosen)
     maps = np.asarray(findings.routing_steps(model, images)["coupling"])  # [n, iterations, classes, rows, columns]
-    equal = float(maps[0, 0, 0, 0, 0]) if maps.shape[1] > 1 else 1 / maps.shape[2]
+    equal = float(maps[:, 0].mean())
     note = f"Coupling coefficients over the image: orange is more than an equal share of {equal:.3f}, blue is less"
     blocks = [Block(note, {}, [])]
     for index, image, own in zip(chosen, images, maps, strict=True):

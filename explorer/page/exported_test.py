@@ -235,23 +235,20 @@ def test_a_name_of_a_class_cannot_break_the_page(page, tmp_path):
     assert page.driver.execute_script(shown) == list(names)
 
 
-@pytest.mark.parametrize("there", ["folder", "site", "file", "notes"])
-def test_nothing_is_written_over_or_among_what_is_not_a_page_of_ours(taught, digits, tmp_path, there):
-    places = {"folder": "mine/letter.txt", "site": "mine/index.html", "file": "mine.html", "notes": "mine"}
-    other = tmp_path / places[there]
-    other.parent.mkdir(exist_ok=True)
-    other.write_text("<h1>Class 8b</h1>")
-    with pytest.raises(ValueError, match="exists and is not a page of this program"):
-        export_page(taught, digits, tmp_path / places[there].split("/")[0])
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
-    assert other.read_text() == "<h1>Class 8b</h1>"
-
-
-def test_a_page_replaces_itself_as_a_file_and_in_a_folder(taught, digits, tmp_path, monkeypatch):
+def test_a_page_replaces_itself_and_nothing_else(taught, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(exported, "EXAMPLES", 20)
     for name in ("page.html", "folder", "page.html", "folder"):
-        export_page(taught, digits, tmp_path / name)
-    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["index.html", "page.html"]
+        export_page(taught, digits, tmp_path / "ours" / name)
+    assert sorted(path.name for path in (tmp_path / "ours").rglob("*.*")) == ["index.html", "page.html"]
+    places = {"folder": "a/letter.txt", "site": "b/index.html", "file": "c.html", "notes": "d"}
+    for place in places.values():
+        other = tmp_path / place
+        other.parent.mkdir(exist_ok=True)
+        other.write_text("<h1>Class 8b</h1>")
+        with pytest.raises(ValueError, match="exists and is not a page of this program"):
+            export_page(taught, digits, tmp_path / place.split("/")[0])
+        assert other.read_text() == "<h1>Class 8b</h1>"
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2 + len(places)
 
 
 def test_what_it_cannot_run_is_refused():
