@@ -39,7 +39,7 @@ JOBS = {  # the function of each job, which takes the flags and returns the exit
         "runner.check_data.check_data",
         _NETWORK | {"check_data", "validate", "download", "num_pairs", "seed"},
     ),
-    "use": ("explorer.use.use", _NETWORK | _USE | {"checkpoint", "averaged", "eval_batch_size", "predictions"}),
+    "use": ("explorer.predict.use", _NETWORK | _USE | {"checkpoint", "averaged", "eval_batch_size", "predictions"}),
 }
 
 

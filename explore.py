@@ -1,4 +1,4 @@
-"""Looks inside a trained network: pictures, a page to try it on, its robustness, and what its routing does.
+"""Uses a trained network and looks inside: pictures, a page to try it on, robustness, what its routing does, exports.
 
     python explore.py                            # pictures of a pretrained network, on the embedded digits
     python explore.py --serve                    # a page to try it on
@@ -7,6 +7,7 @@
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --export_page=F.html  # that page as a file
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --robustness --compare=B/train/model.ckpt-N
     python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --diagnose          # see docs/diagnosis.md
+    python explore.py --checkpoint=S/train/model.ckpt-300000 --predict=PICTURES               # classifies pictures
 
 `--help` lists the flags. Exit codes: 0 done, 1 a clear error, 2 wrong flags, 130 interrupted by Ctrl-C.
 """
@@ -24,7 +25,7 @@ from runner.run_config import DEFAULT_NETWORK, NetworkFlags
 from runner.startup import use_tensorflow
 
 PROGRAM = "explore.py"
-_NAMES = ("robustness", "diagnose", "serve", "export_page")  # the flags that name a job
+_NAMES = ("robustness", "diagnose", "serve", "export_page", "predict", "export")  # the flags that name a job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,8 @@ class ExploreConfig(NetworkFlags):
     )
     robustness: bool = flag(False, "measure accuracy under rotation, shift, scale, shear and noise")
     diagnose: bool = flag(False, "measure whether the routing does anything, and which capsules do")
+    predict: str | None = flag(None, "classify this picture, or the pictures of this folder or pattern", path=True)
+    export: str | None = flag(None, "write the network to F.keras, F.onnx, F.tflite or a SavedModel folder", path=True)
     compare: str | None = flag(
         None,
         "with --robustness, --diagnose, --serve or --export_page: another network for the same images, as a baseline",
@@ -98,16 +101,6 @@ class Loaded:
 
         return Path(self.config.out) if self.config.out else run_folder(self.checkpoint) / "pictures"
 
-    @property
-    def networks(self) -> list:
-        """The network, and the compared one, which must be for the same images and classes."""
-        from explorer.compare import check_comparable
-
-        if self.compared is None:
-            return [self.trained]
-        check_comparable(self.trained, self.compared)
-        return [self.trained, self.compared]
-
 
 def _draw(job: Loaded) -> None:
     from explorer.findings import examine
@@ -117,17 +110,24 @@ def _draw(job: Loaded) -> None:
     draw_all(found, job.checkpoint, job.out, say, job.config.format, job.config.dpi)
 
 
-def _robustness(job: Loaded) -> None:
-    from explorer import robustness
+def _measure(job: Loaded) -> None:
+    from explorer.report import report
 
-    robustness.report(job.networks, job.split, job.config.eval_size or 1000, job.out, say)
+    config, networks = job.config, [each for each in (job.trained, job.compared) if each is not None]
+    kind = "diagnosis" if config.diagnose else "robustness"
+    report(kind, networks, job.split, config.eval_size, job.out, say, config.format, config.dpi)
 
 
-def _diagnose(job: Loaded) -> None:
-    from explorer import diagnosis_report
+def _predict(job: Loaded) -> None:
+    from explorer.predict import predict
 
-    config = job.config
-    diagnosis_report.report(job.networks, job.split, config.eval_size, job.out, say, config.format, config.dpi)
+    predict(job.config.predict, job.trained, 100, say)
+
+
+def _export(job: Loaded) -> None:
+    from explorer.export import export
+
+    say(export(job.trained, Path(job.config.export)))
 
 
 def _page(job: Loaded) -> None:
@@ -148,18 +148,20 @@ _COMMON = {field.name for field in fields(NetworkFlags)} | {"checkpoint", "data_
 _PICTURES = {"out", "format", "dpi", "eval_size"}
 JOBS: dict[str, tuple[Callable[[Loaded], None], set[str]]] = {
     "draw": (_draw, _COMMON | _PICTURES),
-    "robustness": (_robustness, _COMMON | {"robustness", "compare", "out", "eval_size"}),
-    "diagnose": (_diagnose, _COMMON | _PICTURES | {"diagnose", "compare"}),
+    "robustness": (_measure, _COMMON | _PICTURES | {"robustness", "compare"}),
+    "diagnose": (_measure, _COMMON | _PICTURES | {"diagnose", "compare"}),
     "serve": (_page, _COMMON | {"serve", "port", "compare"}),
     "export_page": (_page, _COMMON | {"export_page", "compare"}),
+    "predict": (_predict, _COMMON | {"predict"}),
+    "export": (_export, _COMMON | {"export"}),
 }
 
 
 def main(arguments: list[str]) -> int:
     """Runs the job that the flags describe and returns the exit code."""
     text = (
-        "Draws what is inside a trained network: reconstructions, the dimensions of a capsule, two digits in two "
-        "colours, routing, confusion and training curves, as far as they apply to the network."
+        "Uses a trained network. Without a flag that names a job, it draws what is inside: "
+        "reconstructions, the dimensions of a capsule, routing, confusion and training curves."
     )
     config = parse(ExploreConfig, arguments, PROGRAM, text, jobs=JOBS)
     return exit_code(PROGRAM, lambda: explore(config))
@@ -168,9 +170,10 @@ def main(arguments: list[str]) -> int:
 def explore(config: ExploreConfig) -> int:
     """Loads the network and its test split, and runs the job that the flags ask for."""
     missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
-    if missing and config.job not in ("serve", "export_page"):
+    if missing and config.job in ("draw", "robustness", "diagnose"):
         raise UserError(f"Pictures need {' and '.join(missing)}: pip install {' '.join(missing)}")
     use_tensorflow()
+    from explorer.compare import check_comparable
     from runner.devices import show_devices
     from runner.loader import Data, describe, load, load_described
     from runner.naming import resolve
@@ -181,9 +184,11 @@ def explore(config: ExploreConfig) -> int:
         say(f"No --checkpoint given: using --checkpoint={DEFAULT_NETWORK}")
     checkpoint = resolve(config.checkpoint or DEFAULT_NETWORK)
     saved = describe(checkpoint, config, data)
-    split = data.for_network(saved)
+    split = None if config.job in ("predict", "export") else data.for_network(saved)
     trained = load_described(checkpoint, saved)
     compared = load(config.compare, data=data) if config.compare else None  # the flags describe the other network
+    if compared is not None:
+        check_comparable(trained, compared)
     JOBS[config.job][0](Loaded(config, trained, checkpoint, split, compared))
     return 0
 

@@ -28,7 +28,6 @@ import models
 from explorer import findings
 from explorer.diagnose import ways_to_route
 from explorer.robustness import rotated
-from explorer.routing import routing_steps
 
 model = models.load_pretrained("capsnet_mnist_small")
 test = next(input_data.evaluation_batches(input_data.open_split("mnist", "test", None), 1000))
@@ -185,7 +184,7 @@ assert np.allclose(steps[-1][1], outputs["capsules"][index], atol=1e-4)
 for number, (_, v) in enumerate(steps, start=1):
     print(f"Iteration {number}: capsule 5 is {np.linalg.norm(v[5]):.2f} long, ", end="")
     print(f"capsule {second} {np.linalg.norm(v[second]):.2f}")
-coupling = np.asarray(routing_steps(model, images[[index]])["coupling"])[0]  # [iterations, classes, 6, 6]
+coupling = np.asarray(findings.routing_steps(model, images[[index]])["coupling"])[0]  # [iterations, classes, 6, 6]
 shown = [(1, 5), (3, 5), (3, second)]
 draw.shares(images[index], {f"to {k}, iteration {number}": coupling[number - 1, k] for number, k in shown})
 

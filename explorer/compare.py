@@ -1,17 +1,20 @@
 """Checks whether two trained networks can be compared, and names them."""
 
+from runner.config import conflicts, in_words
 from runner.flags import UserError
 from runner.loader import Trained
 
 
 def check_comparable(one: Trained, other: Trained) -> None:
     """Raises UserError if two networks have different images or classes."""
-    facts = [(net.model.image_shape, net.num_targets, net.class_names) for net in (one, other)]
-    if facts[0] != facts[1]:
+    facts: list[dict] = [
+        {"images": net.model.image_shape, "labels of an image": net.num_targets, "classes": list(net.class_names)}
+        for net in (one, other)
+    ]
+    if different := conflicts(*facts, facts[0]):
         raise UserError(
-            "Both networks must be for the same images and classes. Received one for images "
-            f"{facts[0][0]} with {len(facts[0][2])} classes and {facts[0][1]} label(s) per image, and one for images "
-            f"{facts[1][0]} with {len(facts[1][2])} and {facts[1][1]}. Give --compare another checkpoint."
+            "Both networks must be for the same images and classes. "
+            f"{in_words(different, 'The {0} of one are {1}, of the other {2}')}. Give --compare another checkpoint."
         )
 
 

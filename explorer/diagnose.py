@@ -4,9 +4,9 @@ docs/diagnosis.md explains the measures. Everything is added up batch by batch, 
 """
 
 import copy
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from keras import ops
 
 from capsules.layers import Capsules
 from capsules.ops import length
-from capsules.routing import DynamicRouting
 from capsules.votes import StoredVotes
 from input_data import Split, evaluation_batches
 from input_data.progress import Progress
@@ -28,151 +27,181 @@ BATCH = 100
 EPSILON = 0.01  # a primary capsule whose length never exceeds this is dead
 ITERATIONS = (1, 2, 3, 5)  # numbers of routing iterations that a network is evaluated with
 BINS = 10  # of the calibration
+_CHUNK = 128  # input capsules whose votes are stored at a time
+_TINY = 1e-30
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The measures of one network. Shares are in [0, 1], errors in percent.
+    """The measures of one network. Shares are in [0, 1], errors in percent; "winner" is the class that is answered."""
 
-    Attributes:
-        size: number of test images.
-        entropy: entropy of the coupling coefficients of a primary capsule over the classes, 1 if they are uniform; one
-            number for each routing iteration.
-        logit_change: mean absolute change of the routing logits from each iteration to the next.
-        between_classes, within_classes: standard deviation of a coupling coefficient of the last iteration between the
-            means of the classes, and around them.
-        dead: share of primary capsules whose length never exceeds `EPSILON`.
-        always_on: share of primary capsules whose length exceeds `EPSILON` in every image.
-        primary_lengths: the largest length of each primary capsule over the images, in ascending order.
-        errors: percentage of wrong images for each way to route: "learnt", "uniform" coefficients, "1 iteration", ….
-        length_right, length_wrong: mean score of right and of wrong answers; None if there are none.
-        calibration_error: expected difference between the score of an answer and the share of right answers with about
-            the same score.
-        calibration: for each of `BINS` ranges of the score, the number of answers, their mean score and the share of
-            right ones.
-    """
-
-    size: int
+    size: int  # test images
+    # For each routing iteration: entropy of a primary capsule's couplings over the J classes, 1 if they are uniform;
+    # standard deviation σ of its routing logits (root mean square); mean absolute change of the logits to the next one.
     entropy: list[float]
+    logit_spread: list[float]
     logit_change: list[float]
+    predicted_decision: float  # σ²/(2 ln J) of the last iteration, which is about 1 − entropy where σ is small
+    # Standard deviations of a coupling of the last iteration: between the means of the classes, and around them.
     between_classes: float
     within_classes: float
+    # Of the votes for the winner, for each iteration: shares that point towards its capsule and away; the net push
+    # Σ_i c_i û_i·v/‖v‖ / Σ_i |c_i| ‖û_i‖; mean cosine with the capsule. Of two digits in an image, both are winners.
+    votes_towards: list[float]
+    votes_away: list[float]
+    net_push: list[float]
+    mean_cosine: list[float]
+    # Primary capsules: shares whose length never, or in every image, exceeds `EPSILON`; mean length; the largest length
+    # of each one over the images, in ascending order.
     dead: float
     always_on: float
+    mean_primary_length: float
     primary_lengths: list[float]
-    errors: dict[str, float]
-    length_right: float | None
+    errors: dict[str, float]  # wrong images for each way to route: "learnt", "uniform" coefficients, "1 iteration", …
+    changed: int  # images whose answer is another one with uniform coefficients
+    length_right: float | None  # mean score of right answers; None if there are none
     length_wrong: float | None
-    calibration_error: float
-    calibration: list[tuple[int, float, float]]
+    calibration_error: float  # expected difference of an answer's score and the share of right ones with a like score
+    calibration: list[tuple[int, float, float]]  # see `calibrate`
 
 
 class _WithoutAgreement:
     """Votes that agree with nothing, so that a routing by agreement gives them all the same weight."""
 
     def __init__(self, votes: StoredVotes):
-        self.sum, self.weighted_sum, self.shape, self._votes = votes.sum, votes.weighted_sum, votes.shape, votes
+        self._votes = votes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._votes, name)
+
+    def agreement(self, capsules: Any) -> Any:
+        return 0.0 * self._votes.agreement(capsules)
 
     def attend(self, capsules: Any, couple: Callable) -> tuple[Any, Any]:
-        coefficients = couple(0.0 * self._votes.agreement(capsules), axis=2)
-        return self.weighted_sum(coefficients), coefficients
+        coefficients = couple(self.agreement(capsules), axis=2)
+        return self._votes.weighted_sum(coefficients), coefficients
 
 
 def ways_to_route(layer: Capsules) -> dict[str, Callable]:
-    """The other ways to route the votes of a layer: routings by name, with the weights of its own."""
-    ways: dict[str, Callable] = {"uniform": lambda votes: layer.routing(_WithoutAgreement(votes))}
-    if isinstance(layer.routing, DynamicRouting):
-        for count in ITERATIONS:
-            way = copy.copy(layer.routing)
-            way.iterations = count
-            ways[f"{count} iteration{'s' if count > 1 else ''}"] = way
-    return ways
+    """The other ways to route the votes of a layer: routings by name, with the weights of its own.
+
+    A routing with `iterations` begins with uniform coefficients, so that one iteration is the uniform way. Of others,
+    the agreements are replaced by 0.
+    """
+    if not hasattr(layer.routing, "iterations"):
+        return {"uniform": lambda votes: layer.routing(_WithoutAgreement(votes))}
+    ways: dict[str, Callable] = {}
+    for count in ITERATIONS:
+        way = ways[f"{count} iteration{'s' if count > 1 else ''}"] = copy.copy(layer.routing)
+        way.iterations = count
+    return {"uniform": ways["1 iteration"]} | ways
 
 
-def _look(model: Classifier) -> Callable:
-    """A compiled function that computes from images the values that `diagnose` adds up."""
+def agreement_of_winners(votes: StoredVotes, step: Any, winners: Any) -> dict[str, Any]:
+    """How the votes for the winners, int [n, targets], lie to the capsules of a step: measures of `Diagnosis`."""
+    chosen = ops.one_hot(winners, votes.shape[1])  # [n, targets, out]
+    parts = [length(part.array) for part in votes.chunks(_CHUNK)]  # each [n, in, out]
+
+    def of_winners(values):  # [n, in, out] to [n, in, targets]
+        return ops.einsum("nio,nto->nit", values, chosen)
+
+    lengths, couplings = of_winners(ops.concatenate(parts, axis=1)), of_winners(step.coefficients)
+    along = of_winners(votes.agreement(step.capsules) / ops.maximum(length(step.capsules)[:, None], _TINY))
+    push = ops.sum(couplings * along, axis=1) / ops.maximum(ops.sum(ops.abs(couplings) * lengths, axis=1), _TINY)
+    return {
+        "votes_towards": ops.mean(ops.cast(along > 0, "float32")),
+        "votes_away": ops.mean(ops.cast(along < 0, "float32")),
+        "net_push": ops.mean(push),
+        "mean_cosine": ops.mean(along / ops.maximum(lengths, _TINY)),
+    }
+
+
+def _look(model: Classifier, targets: int) -> Callable:
+    """A compiled function that computes from images what `diagnose` adds up; "means" has means over the images."""
     layer, ways = model.classes, ways_to_route(model.classes)
 
     @tf.function(reduce_retracing=True)
     def look(images):
-        outputs = model(images, training=False)
+        logits = model(images, training=False)["logits"]
         primary = model.primary_capsules(images)  # [n, in, atoms]
-        coefficients = [step.coefficients for step in layer.route(primary).steps]  # [n, in, classes] each
-        totals = [ops.maximum(ops.sum(ops.abs(each), axis=2, keepdims=True), 1e-30) for each in coefficients]
-        shares = [ops.abs(each) / total for each, total in zip(coefficients, totals, strict=True)]
-        logs = [ops.log(ops.maximum(each, 1e-30)) for each in shares]
+        votes, steps = layer.votes(primary), layer.route(primary).steps
+        shares = [ops.abs(step.coefficients) for step in steps]  # [n, in, classes] each
+        shares = [each / ops.maximum(ops.sum(each, axis=2, keepdims=True), _TINY) for each in shares]
+        logs = [ops.log(ops.maximum(each, _TINY)) for each in shares]
+        centred = [log - ops.mean(log, axis=2, keepdims=True) for log in logs]  # the routing logits, but for a constant
         entropies = [-ops.mean(ops.sum(p * log, axis=2)) for p, log in zip(shares, logs, strict=True)]
-        centred = [log - ops.mean(log, axis=2, keepdims=True) for log in logs]
-        changes = [ops.mean(ops.abs(b - a)) for a, b in itertools.pairwise(centred)]
-        votes = layer.votes(primary)
+        changes = [ops.mean(ops.abs(b - a)) for a, b in pairwise(centred)]
+        means = {"entropies": ops.stack(entropies), "changes": ops.stack(changes) if changes else ops.zeros((0,))}
+        means["variances"] = ops.stack([ops.mean(ops.square(each)) for each in centred])
+        means["mean_primary_length"] = ops.mean(length(primary))
+        winners = ops.top_k(logits, targets)[1]
+        agreements = [agreement_of_winners(votes, step, winners) for step in steps]
+        means |= {name: ops.stack([each[name] for each in agreements]) for name in agreements[0]}
         return {
-            "scores": model.scores(outputs["logits"]),
-            "entropies": ops.stack(entropies),
-            "changes": ops.stack(changes) if changes else ops.zeros((0,)),
-            "last": coefficients[-1],
+            "scores": model.scores(logits),
+            "means": means,
+            "last": steps[-1].coefficients,
             "lengths": length(primary),
-            "ways": {name: way(votes).activations for name, way in ways.items()},
+            "ways": {name: length(way(votes).capsules) for name, way in ways.items()},  # the network's scores, too
         }
 
     return look
 
 
 def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagnosis:
-    """Measures a capsule network.
-
-    Args:
-        trained: the network.
-        split: test images.
-        limit: number of images to use, from the first; None: all.
-
-    Raises:
-        UserError: the network has no capsules.
-    """
-    model = trained.model
+    """Measures a capsule network, whatever its routing is, on `limit` test images spread over the split; None: all."""
+    model, targets = trained.model, trained.num_targets
     if not model.has_capsules:
         raise UserError(f"--diagnose is for networks with capsules. {model.name} has none.")
-    size, look = min(limit or len(split), len(split)), _look(model)
-    classes = np.zeros(model.num_classes)
-    sums: dict[str, Any] = {"entropies": 0.0, "changes": 0.0, "first": 0.0, "second": 0.0}
-    lowest, highest = np.inf, 0.0
+    size, look = min(limit or len(split), len(split)), _look(model, targets)
+    counts, first, second = np.zeros(model.num_classes), 0.0, 0.0
+    means: dict[str, Any] = {}
+    lowest, highest, changed = np.inf, 0.0, 0
     wrong: dict[str, int] = {}
     answers: list[tuple[np.ndarray, np.ndarray]] = []
     with Progress(-(-size // BATCH), "batch", BATCH) as progress:
         for done, batch in enumerate(evaluation_batches(split, BATCH, size), start=1):
             seen = tf.nest.map_structure(np.asarray, look(tf.constant(batch["images"])))
-            labels, count = batch["labels"], len(batch["labels"])
-            sums["entropies"] += count * seen["entropies"].astype(float)
-            sums["changes"] += count * seen["changes"].astype(float)
+            labels, share = batch["labels"], len(batch["labels"]) / size
+            for name, values in seen["means"].items():
+                means[name] = means.get(name, 0.0) + share * values.astype(float)
             own = np.eye(model.num_classes)[labels[:, 0]]  # [n, classes]; with two digits, the first one counts
             last = seen["last"].astype(float)  # [n, in, out]
-            classes += own.sum(axis=0)
-            sums["first"] += np.einsum("nk,nio->koi", own, last, optimize=True)
-            sums["second"] += (last**2).sum(axis=0).T
+            counts += own.sum(axis=0)
+            first += np.einsum("nk,nio->koi", own, last, optimize=True)
+            second += (last**2).sum(axis=0).T
             lowest = np.minimum(lowest, seen["lengths"].min(axis=0))
             highest = np.maximum(highest, seen["lengths"].max(axis=0))
-            for name, scores in {"learnt": seen["scores"], **seen["ways"]}.items():
-                right = hits(labels, top_labels(scores, labels.shape[1])).all(axis=1)
-                wrong[name] = wrong.get(name, 0) + int((~right).sum())
-            given = top_labels(seen["scores"], labels.shape[1])
-            answers.append((np.take_along_axis(seen["scores"], given, axis=1).ravel(), hits(given, labels).ravel()))
+            given = {name: top_labels(scores, targets) for name, scores in seen["ways"].items()}
+            given["learnt"] = top_labels(seen["scores"], targets)
+            for name, predicted in given.items():
+                wrong[name] = wrong.get(name, 0) + int((~hits(labels, predicted).all(axis=1)).sum())
+            changed += int((~hits(given["learnt"], given["uniform"]).all(axis=1)).sum())
+            scores = np.take_along_axis(seen["scores"], given["learnt"], axis=1)
+            answers.append((scores.ravel(), hits(given["learnt"], labels).ravel()))
             progress.update(done)
     scores, right = (np.concatenate(each) for each in zip(*answers, strict=True))
-    between, within = deviations(classes, sums["first"], sums["second"])
+    between, within = deviations(counts, first, second)
     calibration = calibrate(scores, right)
+    variances, uniform = means.pop("variances"), np.log(model.num_classes)
     return Diagnosis(
         size=size,
-        entropy=(sums["entropies"] / size / np.log(model.num_classes)).tolist(),
-        logit_change=(sums["changes"] / size).tolist(),
+        entropy=(means.pop("entropies") / uniform).tolist(),
+        logit_spread=np.sqrt(variances).tolist(),
+        predicted_decision=float(variances[-1] / 2 / uniform),
+        logit_change=means.pop("changes").tolist(),
         between_classes=between,
         within_classes=within,
         dead=float((highest <= EPSILON).mean()),
         always_on=float((lowest > EPSILON).mean()),
         primary_lengths=np.sort(highest).astype(float).tolist(),
-        errors={name: 100 * count / size for name, count in wrong.items()},
+        errors={name: 100 * wrong[name] / size for name in ("learnt", *seen["ways"])},
+        changed=changed,
         length_right=float(scores[right].mean()) if right.any() else None,
         length_wrong=float(scores[~right].mean()) if not right.all() else None,
         calibration_error=sum(n * abs(score - share) for n, score, share in calibration) / len(scores),
         calibration=calibration,
+        **{name: values.tolist() for name, values in means.items()},
     )
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from explorer import diagnosis_report
+from capsules import CapsNet, EMRouting, InvertedAttentionRouting
 from explorer.diagnose import EPSILON, calibrate, deviations, diagnose
+from explorer.report import report
 from input_data import evaluation_batches, evaluation_indices, open_split
 from models import make_model
 from models.hparams import HParams
@@ -80,6 +81,50 @@ def test_the_error_of_each_way_to_route_is_that_of_a_network_made_so(network, sp
     assert own.length_right > own.length_wrong
 
 
+def test_the_votes_for_the_winner_are_those_of_plain_numpy(network, split):
+    own, model = diagnose(network, split, 30), network.model
+    towards, away, pushes, cosines, variances, lengths = [], [], [], [], [], []
+    for image in next(evaluation_batches(split, 30, 30))["images"]:
+        primary = np.asarray(model.primary_capsules(image[None]))[0].astype(float)  # [in, atoms_in]
+        kernel = np.asarray(model.classes.kernel).reshape(*primary.shape, 10, -1)
+        votes, logits = np.einsum("ia,iajd->ijd", primary, kernel), np.zeros((len(primary), 10))
+        for _ in range(3):
+            c = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+            s = np.einsum("ij,ijd->jd", c, votes) + np.asarray(model.classes.routing.bias)
+            norm = np.linalg.norm(s, axis=1, keepdims=True)
+            v = s * norm / (1 + norm**2)
+            before, logits = logits, logits + np.einsum("ijd,jd->ij", votes, v)
+        winner = np.linalg.norm(v, axis=1).argmax()
+        along = votes[:, winner] @ v[winner] / np.linalg.norm(v[winner])
+        size = np.linalg.norm(votes[:, winner], axis=1)
+        towards.append((along > 0).mean())
+        away.append((along < 0).mean())
+        pushes.append((c[:, winner] * along).sum() / (c[:, winner] * size).sum())
+        cosines.append((along / size).mean())
+        variances.append(before.var(axis=1).mean())
+        lengths.append(np.linalg.norm(primary, axis=1).mean())
+    measured = [
+        own.votes_towards[-1],
+        own.votes_away[-1],
+        own.net_push[-1],
+        own.mean_cosine[-1],
+        own.mean_primary_length,
+    ]
+    np.testing.assert_allclose(measured, np.mean([towards, away, pushes, cosines, lengths], axis=1), atol=1e-4)
+    assert own.logit_spread[-1] == pytest.approx(np.sqrt(np.mean(variances)), rel=1e-3)
+    assert own.predicted_decision == pytest.approx(np.mean(variances) / 2 / np.log(10), rel=1e-3)
+    assert own.predicted_decision == pytest.approx(1 - own.entropy[-1], rel=0.5)
+
+
+@pytest.mark.parametrize("routing", [EMRouting(3), InvertedAttentionRouting(3)])
+def test_any_routing_is_diagnosed(routing, split):
+    model = CapsNet((28, 28, 1), 10, filters=4, primary_types=2, routing=routing, decoder=False)
+    own = diagnose(Trained(model, 1, "mnist", 1, NAMES), split, 20)
+    assert len(own.entropy) == 3 and own.entropy[0] == pytest.approx(1) and 0 < own.entropy[2] <= 1
+    assert own.errors["uniform"] == own.errors["1 iteration"] and own.errors["learnt"] == own.errors["3 iterations"]
+    assert len(own.net_push) == 3 and own.votes_towards[-1] + own.votes_away[-1] == pytest.approx(1, abs=1e-3)
+
+
 def test_self_attention_is_diagnosed_too(split):
     own = diagnose(hand_made("efficient", HParams(remake=False)), split, 100)
     assert len(own.entropy) == 1 and own.logit_change == [] and list(own.errors) == ["learnt", "uniform"]
@@ -102,7 +147,7 @@ def test_calibration_counts_answers_by_their_score():
 def test_two_networks_are_reported_side_by_side_and_measured_alike_each_time(network, split, tmp_path):
     networks = [network, hand_made("efficient", HParams(remake=False))]
     said = []
-    diagnosis_report.report(networks, split, 100, tmp_path, said.append)
+    report("diagnosis", networks, split, 100, tmp_path, said.append)
     assert said[1:] == [f"{tmp_path}/diagnosis.json", f"{tmp_path}/diagnosis.png"]
     assert 1e4 < (tmp_path / "diagnosis.png").stat().st_size < 3e5
     head, *lines = said[0].splitlines()

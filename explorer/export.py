@@ -27,21 +27,13 @@ _BATCHES = (1, 3)  # sizes of the batches that are compared
 
 @dataclass(frozen=True)
 class Format:
-    """A file format.
-
-    Attributes:
-        name: its name.
-        write: takes (functional model, path, facts).
-        run: takes (path, batches of images) and gives the outputs of each batch by name, from the format's own runtime.
-        extra: the extra of setup.py that it needs, if any.
-        modules: the modules that this extra installs.
-    """
+    """A file format: what writes a model, and what runs the file in the format's own runtime."""
 
     name: str
-    write: Callable
-    run: Callable
-    extra: str = ""
-    modules: tuple[str, ...] = ()
+    write: Callable  # (functional model, path, facts)
+    run: Callable  # (path, batches of images) -> the outputs of each batch by name
+    extra: str = ""  # the extra of setup.py that it needs
+    modules: tuple[str, ...] = ()  # that this extra installs
 
 
 def functional(trained: Trained) -> keras.Model:
@@ -50,17 +42,9 @@ def functional(trained: Trained) -> keras.Model:
     return keras.Model(trained.model.inputs[0], outputs, name=trained.model.name)
 
 
-def _write_keras(model: keras.Model, path: Path, facts: dict) -> None:
-    model.save(path)
-
-
 def _run_keras(path: Path, batches: list[np.ndarray]) -> list[dict]:
     model = keras.models.load_model(path)
     return [model(images) for images in batches]
-
-
-def _write_saved_model(model: keras.Model, path: Path, facts: dict) -> None:
-    model.export(path, format="tf_saved_model", verbose=False)
 
 
 def _run_saved_model(path: Path, batches: list[np.ndarray]) -> list[dict]:
@@ -93,10 +77,6 @@ def _run_onnx(path: Path, batches: list[np.ndarray]) -> list[dict]:
     return [dict(zip(names, session.run(names, {"images": images}), strict=True)) for images in batches]
 
 
-def _write_litert(model: keras.Model, path: Path, facts: dict) -> None:
-    model.export(path, format="litert", verbose=False)
-
-
 def _run_litert(path: Path, batches: list[np.ndarray]) -> list[dict]:
     from ai_edge_litert.interpreter import Interpreter
 
@@ -104,12 +84,16 @@ def _run_litert(path: Path, batches: list[np.ndarray]) -> list[dict]:
     return [run(images=images) for images in batches]
 
 
+def _keras_writer(form: str) -> Callable:
+    return lambda model, path, facts: model.export(path, format=form, verbose=False)
+
+
 FORMATS = {
-    ".keras": Format("Keras", _write_keras, _run_keras),
+    ".keras": Format("Keras", lambda model, path, facts: model.save(path), _run_keras),
     ".onnx": Format("ONNX", _write_onnx, _run_onnx, "onnx", ("onnx", "tf2onnx", "onnxruntime")),
-    ".tflite": Format("LiteRT", _write_litert, _run_litert, "litert", ("ai_edge_litert",)),
+    ".tflite": Format("LiteRT", _keras_writer("litert"), _run_litert, "litert", ("ai_edge_litert",)),
 }
-SAVED_MODEL = Format("TensorFlow SavedModel", _write_saved_model, _run_saved_model)
+SAVED_MODEL = Format("TensorFlow SavedModel", _keras_writer("tf_saved_model"), _run_saved_model)
 
 
 def export(trained: Trained, path: Path) -> str:
@@ -132,7 +116,8 @@ def export(trained: Trained, path: Path) -> str:
         )
     form = FORMATS.get(ending, SAVED_MODEL)
     _check_installed(form)
-    if form is SAVED_MODEL and path.exists() and not _may_replace(path):
+    ours = path.is_dir() and ((path / "saved_model.pb").exists() or not any(path.iterdir()))
+    if form is SAVED_MODEL and path.exists() and not ours:
         raise UserError(
             f"{path} exists and is not a SavedModel. Give the name of a new folder, or of a file with the ending "
             f"{', '.join(FORMATS)}."
@@ -155,18 +140,14 @@ def export(trained: Trained, path: Path) -> str:
     return f"{form.name}: {path}. Largest difference from the network: {difference:.2g}"
 
 
-def _may_replace(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / "saved_model.pb").exists() or not any(folder.iterdir()))
-
-
 def _check_installed(form: Format) -> None:
-    for module in form.modules:
-        try:
+    try:
+        for module in form.modules:
             import_module(module)
-        except ImportError as error:
-            raise UserError(
-                f"Export to {form.name} needs {', '.join(form.modules)}: pip install '.[{form.extra}]' ({error})."
-            ) from None
+    except ImportError as error:
+        raise UserError(
+            f"Export to {form.name} needs {', '.join(form.modules)}: pip install '.[{form.extra}]' ({error})."
+        ) from None
 
 
 def _difference(form: Format, path: Path, trained: Trained) -> float:

@@ -1,13 +1,16 @@
 """Computes what is inside a trained network, as arrays that `pictures` draws."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
+from capsules.ops import length
+from explorer.diagnose import ways_to_route
 from input_data import Split, evaluation_batches, evaluation_indices
 from models.network import Classifier
 from runner import results
@@ -22,21 +25,13 @@ LOSSES = ("total_loss", "batch_classification_cost", "reconstruction_error")  # 
 
 @dataclass(frozen=True)
 class Examined:
-    """A network and its outputs on a test split.
-
-    Attributes:
-        trained: the network.
-        split: the test split.
-        logits: [n, classes], those of the n examples that an evaluation of so many takes.
-        labels: int [n, num_targets].
-        predictions: int [n, num_targets], largest logit first.
-    """
+    """A network and its outputs on the n examples that an evaluation of so many takes of a test split."""
 
     trained: Trained
     split: Split
-    logits: np.ndarray
-    labels: np.ndarray
-    predictions: np.ndarray
+    logits: np.ndarray  # [n, classes]
+    labels: np.ndarray  # int [n, num_targets]
+    predictions: np.ndarray  # int [n, num_targets], largest logit first
 
     @property
     def right(self) -> np.ndarray:
@@ -48,22 +43,15 @@ class Examined:
         return self.split.batch(evaluation_indices(len(self.split), len(self.labels))[indices])["images"]
 
     def some(self, wanted: np.ndarray, count: int) -> np.ndarray:
-        """The first `count` of the wanted examples, taken in turn from each class, because some splits are sorted.
+        """The first `count` of the wanted examples, bool [n], taken in turn from each class of a first label.
 
-        Args:
-            wanted: bool [n].
-            count: how many.
-
-        Returns:
-            Their indices, ascending, int [at most count]. The class of an example is its first label.
+        They are taken in turn because some splits are sorted. Their indices are ascending, int [at most count].
         """
         indices = np.flatnonzero(wanted)
-        seen: Counter[int] = Counter()
-        turns = []
-        for label in self.labels[indices, 0]:
-            turns.append(seen[label])
-            seen[label] += 1
-        return np.sort(indices[np.argsort(np.array(turns, int), kind="stable")[:count]])
+        labels, turns = self.labels[indices, 0], np.zeros(len(indices), int)
+        for label in np.unique(labels):
+            turns[labels == label] = np.arange(np.count_nonzero(labels == label))
+        return np.sort(indices[np.argsort(turns, kind="stable")[:count]])
 
     def example(self, label: int) -> int | None:
         """The first example with this label, preferably one that the network gets right; None if there is none."""
@@ -81,29 +69,20 @@ def examine(trained: Trained, split: Split, limit: int | None = None) -> Examine
 
 
 def reconstructions(model: Classifier, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What the decoder draws from the capsule of each label.
+    """What the decoder draws from the capsule of each label: [n, targets, rows, columns, depth].
 
     Args:
         model: a network with a decoder.
         images: [n, rows, columns, depth].
         labels: int [n, targets], any number for each image.
-
-    Returns:
-        [n, targets, rows, columns, depth].
     """
     return np.stack(model.remake(model(images), labels), axis=1)
 
 
 def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
-    """Reconstructions as each dimension of a capsule in turn is changed by `SWEEP` (paper, section 5.1).
+    """Reconstructions as each dimension of a class's capsule in turn is changed by `SWEEP` (paper, section 5.1).
 
-    Args:
-        model: a network with a decoder.
-        image: [rows, columns, depth].
-        label: the class whose capsule is changed.
-
-    Returns:
-        [atoms, len(SWEEP), rows, columns, depth].
+    They are [atoms, len(SWEEP), rows, columns, depth], of an image [rows, columns, depth].
     """
     capsules = np.asarray(model(image[None])["capsules"])  # [1, classes, atoms]
     _, classes, atoms = capsules.shape
@@ -114,6 +93,48 @@ def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
     mask[:, label] = 1
     drawn = np.asarray(model.draw(changed.reshape(-1, classes, atoms), mask))
     return drawn.reshape(atoms, len(SWEEP), *drawn.shape[1:])
+
+
+def routing_steps(model: Classifier, images: Any) -> dict[str, Any]:
+    """Each iteration of the routing on images, of a network that has `places()`.
+
+    Maps have the mean over the capsule types at each place of the grid, weighted by the lengths of the primary
+    capsules, because those of almost zero length have coefficients but no influence. They still sum to 1 over the
+    classes (to less with leaky routing).
+
+    Returns:
+        A dict with "capsules" [n, classes, atoms], and for each iteration "coupling" and "agreement" with the capsules
+        [n, iterations, classes, grid rows, grid columns], and "lengths" of the capsules [n, iterations, classes].
+    """
+    primary = model.primary_capsules(images)  # [n, in, atoms]
+    votes, routed = model.classes.votes(primary), model.classes.route(primary)
+    grid = (model.primary.types, *model.primary.grid)
+    weights = ops.reshape(length(primary), (-1, *grid))
+    weights = weights / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1e-9)  # [n, types, rows, columns]
+
+    def on_grid(values):  # [n, in, classes]
+        values = ops.reshape(values, (-1, *grid, values.shape[2]))  # [n, types, rows, columns, classes]
+        return ops.einsum("ntyxk,ntyx->nkyx", values, weights)
+
+    found = {
+        "coupling": [on_grid(step.coefficients) for step in routed.steps],
+        "lengths": [length(step.capsules) for step in routed.steps],
+        "agreement": [on_grid(votes.agreement(step.capsules)) for step in routed.steps],
+    }
+    return {"capsules": routed.capsules} | {name: ops.stack(values, axis=1) for name, values in found.items()}
+
+
+def without_routing(examined: Examined) -> np.ndarray:
+    """The predictions int [n, num_targets] with uniform coefficients in place of the routing's."""
+    model, size = examined.trained.model, len(examined.labels)
+    uniform = ways_to_route(model.classes)["uniform"]
+    answer = tf.function(
+        lambda images: length(uniform(model.classes.votes(model.primary_capsules(images))).capsules),
+        reduce_retracing=True,
+    )
+    batches = evaluation_batches(examined.split, 100, size)
+    logits = [np.asarray(answer(tf.constant(batch["images"]))) for batch in batches]
+    return top_labels(np.concatenate(logits), examined.labels.shape[1])
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
@@ -143,7 +164,7 @@ def absent(examined: Examined, indices: np.ndarray) -> np.ndarray:
 def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Two reconstructions in orange and blue over the dimmed input, white where both draw (paper, figure 5).
 
-    One man in twelve cannot tell the paper's red from its green; the page has the same two colours as here.
+    One man in twelve cannot tell the paper's red from its green.
 
     Args:
         images: [n, rows, columns, 1].
@@ -164,15 +185,7 @@ def errors(run: Path) -> dict[str, np.ndarray]:
 
 
 def scalars(run: Path, tags: tuple[str, ...] = LOSSES) -> dict[str, np.ndarray]:
-    """The scalars that training wrote for TensorBoard into `train/`, by step.
-
-    Args:
-        run: the run's folder.
-        tags: of the scalars.
-
-    Returns:
-        float [2, steps] for each tag that was written.
-    """
+    """The scalars that training wrote for TensorBoard into `train/`: steps and values [2, steps] by tag."""
     values_by_tag: dict[str, dict[int, float]] = {}
     for event in events(run):
         for value in event.summary.value:

@@ -1,4 +1,7 @@
-"""Draws the pictures of the paper from a trained network and writes them to PNG, SVG or PDF files."""
+"""Draws the pictures of the paper from a trained network and writes them to PNG, SVG or PDF files.
+
+The title of each picture says what was found, computed from the network's outputs.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,20 +9,21 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from explorer import findings
 from explorer.findings import Examined
-from explorer.routing import routing_steps
-from explorer.sheets import DPI, Sheet, write
-from runner.evaluation import top_labels
+from explorer.sheets import DPI, Block, fitted, sheet, write
+from runner.evaluation import hits, top_labels
 from runner.naming import run_folder
+from runner.summaries import visible
 
 SHOWN = 10  # examples in a row, and classes that get a picture of their own
 PAIRS = 8  # pairs of digits in a row: they are larger
 ROUTED = 3  # right examples whose routing is shown, besides a wrong one
-COLOURS = "viridis"
+COMPARED = 500  # right and wrong answers whose reconstructions are compared
+DIVERGING = LinearSegmentedColormap.from_list("page", ["#2f7dff", "#222222", "#ff8800"])  # the page's colours
 
 
 def draw_all(
@@ -32,21 +36,16 @@ def draw_all(
 ) -> None:
     """Draws every picture that fits the network, and prints a line for each file and for each picture left out.
 
-    Args:
-        examined: the network and its outputs on the test split.
-        checkpoint: the network's checkpoint; the curves are those of its run.
-        out: the folder to write to.
-        say: prints a line.
-        file_format: png, svg or pdf.
-        dpi: see `sheets.write`.
+    The curves are those of the checkpoint's run. For `file_format` and `dpi` see `sheets.write`.
     """
     out.mkdir(parents=True, exist_ok=True)
     run = run_folder(checkpoint)
     without = left_out(examined, run)
-    for name, figure in _figures(examined, run, without):
-        path = out / f"{name}.{file_format}"
-        write(path, figure, dpi)
-        say(str(path))
+    with matplotlib.rc_context({"text.parse_math": False}):  # a name of a class may have dollar signs
+        for name, figure in _figures(examined, run, without):
+            path = out / f"{name}.{file_format}"
+            write(path, figure, dpi)
+            say(str(path))
     for name, reason in without.items():
         say(f"No {name}.{file_format}: {reason}.")
 
@@ -69,16 +68,13 @@ def left_out(examined: Examined, run: Path) -> dict[str, str]:
 
 
 def _figures(examined: Examined, run: Path, without: dict[str, str]) -> Iterator[tuple[str, Figure]]:
-    if "reconstructions" not in without:
-        yield "reconstructions", reconstructions(examined)
+    for picture in (reconstructions, multimnist, routing):
+        if picture.__name__ not in without:
+            yield picture.__name__, picture(examined)
     if "dimensions" not in without:
         for label in range(min(SHOWN, len(examined.trained.class_names))):
             if (index := examined.example(label)) is not None:
                 yield f"dimensions-{label}", dimensions(examined, index, label)
-    if "multimnist" not in without:
-        yield "multimnist", multimnist(examined)
-    if "routing" not in without:
-        yield "routing", routing(examined)
     yield "confusion", confusion(examined)
     if "curves" not in without:
         yield "curves", curves(findings.errors(run), findings.scalars(run))
@@ -98,54 +94,55 @@ def _headings(examined: Examined, **lines: np.ndarray) -> list[str]:
     ]
 
 
+def _wrong(examined: Examined) -> str:
+    return f"{np.count_nonzero(~examined.right):,} of {len(examined.right):,} are wrong"
+
+
 def _network(examined: Examined) -> str:
     return f"{examined.trained.model.name}, {examined.trained.step:,} steps"
 
 
-def _wrong_title(examined: Examined) -> str:
-    return f"Wrong: {np.count_nonzero(~examined.right):,} of {len(examined.right):,}"
-
-
 def reconstructions(examined: Examined) -> Figure:
     """Test images, right and wrong, and their reconstructions by a network with one label per image."""
-    model = examined.trained.model
-    sheet = Sheet(f"Reconstructions from a class capsule ({_network(examined)})", tile=84, left=130)
-    for right, title in ((True, "Right"), (False, _wrong_title(examined))):
-        chosen = examined.some(examined.right == right, SHOWN)
+    model, blocks, errors = examined.trained.model, [], []
+    for right, title in ((True, "Right"), (False, "Wrong")):
+        chosen = examined.some(examined.right == right, COMPARED)
         if not chosen.size:
-            sheet.add(f"{title}: none to show", {}, [])
+            blocks.append(Block(f"{title}: none to show", {}, []))
             continue
         images, labels, predicted = examined.images(chosen), examined.labels[chosen], examined.predictions[chosen]
         drawn = findings.reconstructions(model, images, np.concatenate([predicted, labels], axis=1))
-        rows = {"input": images, "reconstruction" if right else "from the prediction": drawn[:, 0]}
+        errors.append(np.square(drawn[:, 0] - images).mean())
+        some = np.flatnonzero(np.isin(chosen, examined.some(examined.right == right, SHOWN)))
+        rows = {"input": images[some], "drawn as predicted": drawn[some, 0]}
         if not right:
-            rows["from the label"] = drawn[:, 1]
-        sheet.add(title, rows, _headings(examined, label=labels, predicted=predicted))
-    return sheet.figure()
+            rows["drawn as labelled"] = drawn[some, 1]
+        blocks.append(Block(title, rows, _headings(examined, label=labels[some], predicted=predicted[some])))
+    title = f"{_wrong(examined)} ({_network(examined)})"
+    if len(errors) == 2:
+        title = (
+            f"A wrong answer is drawn {errors[1] / errors[0]:.1f} times as far from its image as a right one\n{title}"
+        )
+    return sheet(title, blocks, tile=0.84)
 
 
 def dimensions(examined: Examined, index: int, label: int) -> Figure:
-    """What each dimension of a class capsule means, seen on one example (paper, figure 4)."""
-    name = _names(examined, np.array([label]))
-    sheet = Sheet(f"What the dimensions of capsule {name} mean\n({_network(examined)})")
+    """What each dimension of a class capsule means, seen on one example (paper, figure 4); the strongest come first."""
     drawn = findings.dimensions(examined.trained.model, examined.images(np.array([index]))[0], label)
-    rows = {f"dimension {number}": row for number, row in enumerate(drawn, start=1)}
+    effects = np.abs(drawn[:, -1] - drawn[:, 0]).mean(axis=(1, 2, 3))
+    order = np.argsort(-effects, kind="stable")
+    title = f"Dimension {order[0] + 1} changes the drawing of {_names(examined, [label])} most"
+    if len(order) > 1 and effects[order[-1]] > 0:
+        title += f", {effects[order[0]] / effects[order[-1]]:.1f} times as much as dimension {order[-1] + 1}"
     of = f" of labels {_names(examined, examined.labels[index])}" if examined.trained.num_targets == 2 else ""
-    sheet.add(
-        f"Added to each dimension (test example {index}{of})",
-        rows,
-        [f"{x:+.2f}" if x else "0.00" for x in findings.SWEEP],
-    )
-    return sheet.figure()
+    headings = [f"{x:+.2f}" if x else "0.00" for x in findings.SWEEP]
+    rows = {f"dimension {number + 1}": drawn[number] for number in order}
+    block = Block(f"Added to each dimension, test example {index}{of} ({_network(examined)})", rows, headings)
+    return sheet(title, [block])
 
 
 def multimnist(examined: Examined) -> Figure:
     """Two overlapping digits and their reconstructions in orange and blue (paper, figure 5)."""
-    sheet = Sheet(
-        f"Two digits, the first drawn in orange, the second in blue, over the input in grey ({_network(examined)})",
-        tile=108,
-        left=130,
-    )
 
     def rows(images, **pairs):
         drawn = {
@@ -154,100 +151,124 @@ def multimnist(examined: Examined) -> Figure:
         }
         return {"input": images.repeat(3, axis=-1)} | drawn
 
+    blocks = []
     right, wrong = (examined.some(examined.right == value, PAIRS) for value in (True, False))
     labels = examined.labels[right]
-    if right.size:
-        said = findings.aligned(labels, examined.predictions[right])
-        pictures = rows(examined.images(right), labels=labels)
-        sheet.add("Right", pictures, _headings(examined, labels=labels, predicted=said))
-    if wrong.size:
-        labels_of_wrong = examined.labels[wrong]
-        said = findings.aligned(labels_of_wrong, examined.predictions[wrong])
-        pictures = rows(examined.images(wrong), predictions=said, labels=labels_of_wrong)
-        sheet.add(_wrong_title(examined), pictures, _headings(examined, labels=labels_of_wrong, predicted=said))
+    for chosen, title in ((right, "Right"), (wrong, "Wrong")):
+        if chosen.size:
+            given = examined.labels[chosen]
+            said = findings.aligned(given, examined.predictions[chosen])
+            pairs = {"labels": given} if title == "Right" else {"predictions": said, "labels": given}
+            headings = _headings(examined, labels=given, predicted=said)
+            blocks.append(Block(title, rows(examined.images(chosen), **pairs), headings))
     if right.size:
         asked = np.stack([labels[:, 0], findings.absent(examined, right)], axis=1)
-        sheet.add(
-            "A digit that is absent, drawn in blue: the likeliest that is neither label nor prediction",
-            rows(examined.images(right), capsules=asked),
-            _headings(examined, labels=labels, drawn=asked),
-        )
-    return sheet.figure()
+        title = "A digit that is absent, drawn in blue: the likeliest that is neither label nor prediction"
+        headings = _headings(examined, labels=labels, drawn=asked)
+        blocks.append(Block(title, rows(examined.images(right), capsules=asked), headings))
+    found = np.bincount(hits(examined.labels, examined.predictions).sum(axis=1), minlength=3)
+    title = f"Both digits are right in {found[2]:,} of {found.sum():,} pairs, one in {found[1]:,}, none in {found[0]:,}"
+    note = f"The first digit is drawn in orange, the second in blue, over the input in grey ({_network(examined)})"
+    return sheet(title, [Block(note, {}, []), *blocks], tile=1.08)
 
 
 def routing(examined: Examined) -> Figure:
-    """Coupling coefficients from the grid of primary capsules to each class, through the iterations."""
-    trained = examined.trained
+    """Coupling coefficients from the grid of primary capsules to each class, over the image, through the iterations."""
+    model, places = examined.trained.model, examined.trained.model.places()
     chosen = np.concatenate([examined.some(examined.right, ROUTED), examined.some(~examined.right, 1)])
-    images, maps = (
-        examined.images(chosen),
-        np.asarray(routing_steps(trained.model, examined.images(chosen))["coupling"]),
-    )
-    classes = np.sort(top_labels(examined.logits[chosen], SHOWN), axis=1)
-    norm = Normalize(maps.min(), maps.max())
-    sheet = Sheet(
-        "Where the routing looks: coupling coefficients from the grid of primary capsules to each class\n"
-        f"Mean over the capsule types, weighted by the primary capsules' length ({_network(examined)})",
-        left=190,
-        right=90,
-    )
-    size = max(1, 60 // max(maps.shape[3:]))  # pixels of a place on the grid
-    for index, image, own, shown in zip(chosen, images, maps, classes, strict=True):
-        coloured = matplotlib.colormaps[COLOURS](norm(own[:, shown]))[
-            ..., :3
-        ]  # [iterations, classes, rows, columns, 3]
-        coloured = coloured.repeat(size, axis=2).repeat(size, axis=3)
-        rows = {f"iteration {number}": row for number, row in enumerate(coloured, start=1)}
-        title = _headings(examined, label=examined.labels[[index]], predicted=examined.predictions[[index]])[0]
+    images = examined.images(chosen)
+    maps = np.asarray(findings.routing_steps(model, images)["coupling"])  # [n, iterations, classes, rows, columns]
+    equal = float(maps[:, 0].mean())
+    note = f"Coupling coefficients over the image: orange is more than an equal share of {equal:.3f}, blue is less"
+    blocks = [Block(note, {}, [])]
+    for index, image, own in zip(chosen, images, maps, strict=True):
+        shown = np.sort(top_labels(examined.logits[[index]], SHOWN)[0])
+        reach = max(float(np.quantile(np.abs(own[-1, examined.predictions[index]] - equal), 0.95)), 1e-3)
+        norm = TwoSlopeNorm(equal, equal - min(reach, equal), equal + reach)  # no share is below 0
+        drawn = [over(image, step[shown], places, norm) for step in own]
+        rows = {f"iteration {number}": each for number, each in enumerate(drawn, start=1)}
+        said = _headings(examined, label=examined.labels[[index]], predicted=examined.predictions[[index]])[0]
         headings = [f"to {_names(examined, [label])}" for label in shown]
-        sheet.add(title.replace("\n", "; "), rows, headings, beside=image)
-    figure = sheet.figure()
-    width, height = figure.get_size_inches()
-    bar = figure.add_axes((1 - 0.7 / width, 0.3 / height, 0.12 / width, 1 - 1.3 / height))
-    figure.colorbar(ScalarMappable(norm, COLOURS), cax=bar).ax.tick_params(labelsize=8)
-    return figure
+        blocks.append(Block(said.replace("\n", ", "), rows, headings, ScalarMappable(norm, DIVERGING)))
+    other = findings.without_routing(examined)
+    changed = ~hits(examined.predictions, other).all(axis=1)
+    right, before = examined.right, hits(examined.labels, other).all(axis=1)
+    title = f"Routing changes {changed.sum():,} answers of {len(right):,}: {(right & ~before).sum():,} become right"
+    title += f" and {(before & ~right).sum():,} wrong ({_network(examined)})"
+    return sheet(title, blocks, tile=0.72)
+
+
+def over(image: np.ndarray, maps: np.ndarray, places: dict, norm: TwoSlopeNorm) -> np.ndarray:
+    """Draws a square for each position of the grid of primary capsules over the dimmed image, as the page does.
+
+    Args:
+        image: [rows, columns, depth].
+        maps: shares [n, grid rows, grid columns].
+        places: where the grid lies, see `Classifier.places`.
+        norm: the scale of the colours; the middle has none.
+
+    Returns:
+        [n, 3·rows, 3·columns, 3] in [0, 1].
+    """
+    dimmed = 0.55 * visible(image[None])[0].repeat(3, axis=0).repeat(3, axis=1) * np.ones(3)
+    shares = np.clip(2 * np.asarray(norm(maps)) - 1, -1, 1)
+    cells = [
+        np.floor(((np.arange(3 * side) + 0.5) / 3 - 0.5 - places["first"]) / places["step"] + 0.5).astype(int)
+        for side in image.shape[:2]
+    ]
+    inside = [(each >= 0) & (each < size) for each, size in zip(cells, maps.shape[1:], strict=True)]
+    rows, columns = (np.clip(each, 0, size - 1) for each, size in zip(cells, maps.shape[1:], strict=True))
+    shares = shares[:, rows][:, :, columns] * inside[0][:, None] * inside[1]  # [n, 3·rows, 3·columns]
+    colour = np.where(shares[..., None] > 0, DIVERGING(1.0)[:3], DIVERGING(0.0)[:3])
+    cover = 0.95 * np.abs(shares)[..., None]
+    return (1 - cover) * dimmed + cover * colour
 
 
 def confusion(examined: Examined) -> Figure:
     """How often each label is taken for each class; for two labels per image see `findings.confusion`."""
     names = [_names(examined, [label]) for label in range(len(examined.trained.class_names))]
     counts = findings.confusion(examined.labels, examined.predictions, len(names))
-    side = np.clip(0.5 * len(names) + 2, 4, 12)
-    figure = Figure(figsize=(side, side), layout="constrained")
+    wrong = counts * (1 - np.eye(len(names)))
+    label, said = np.unravel_index(wrong.argmax(), wrong.shape)
+    title = f"{_wrong(examined)} ({_network(examined)})"
+    if wrong.any():
+        title = f"{names[label]} is taken for {names[said]} most often, {wrong.max():.4g} times\n{title}"
+    if examined.trained.num_targets == 2:
+        title += "\nA missed label is shared among the wrong predictions."
+    side = np.clip(0.5 * len(names) + 2, 4.5, 12)
+    figure = Figure(figsize=(side, side + 0.4), layout="constrained")
     axes = figure.add_subplot()
     shades = np.log1p(counts)  # errors are few compared with the diagonal
-    axes.imshow(shades, cmap="Blues")
+    axes.imshow(shades, cmap="Blues", vmin=0)
     axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 3 else 0)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="prediction", ylabel="label")
-    note = "\nA missed label is shared among the wrong predictions." if examined.trained.num_targets == 2 else ""
-    axes.set_title(f"{_wrong_title(examined)} ({_network(examined)}){note}", fontsize=10)
+    figure.suptitle(fitted(title, side - 0.4, 10), fontsize=10, weight="bold")
     for (row, column), count in np.ndenumerate(counts) if len(names) <= 20 else ():
         colour = "white" if shades[row, column] > 0.6 * shades.max() else "black"
         if count:
-            axes.text(column, row, f"{count:g}", ha="center", va="center", color=colour, fontsize=8)
+            axes.text(column, row, f"{count:.4g}", ha="center", va="center", color=colour, fontsize=8)
     return figure
 
 
 def curves(errors: dict[str, np.ndarray], losses: dict[str, np.ndarray]) -> Figure:
-    """The error of each evaluated split and the training losses, by step.
-
-    Args:
-        errors: of `findings.errors`.
-        losses: of `findings.scalars`.
-    """
-    kinds = [(errors, "error in %", "linear"), (losses, "loss in training", "log")]
-    kinds = [kind for kind in kinds if kind[0]]
-    figure = Figure(figsize=(5 * len(kinds), 3.6), layout="constrained")
-    for axes, (lines, title, scale) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+    """The `errors` of each evaluated split and the training `losses`, by step, as `findings` reads them."""
+    panels = [panel for panel in ((errors, "error in %", "linear"), (losses, "loss in training", "log")) if panel[0]]
+    figure = Figure(figsize=(5 * len(panels), 3.8), layout="constrained")
+    for axes, (lines, title, scale) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name, (steps, values) in lines.items():
             if values.any():  # a network without a decoder has a reconstruction error of 0, which has no logarithm
                 marker = "o" if len(steps) < 50 else None
                 axes.plot(steps, values, marker=marker, markersize=3, label=name.replace("_", " "))
-        axes.set(xlabel="step", title=title, yscale=scale)
+        axes.set(xlabel="step", ylabel=title, yscale=scale)
         axes.grid(alpha=0.3)
         axes.legend()
         axes.set_xlim(left=0)
         if scale == "linear":
             axes.set_ylim(bottom=0)
+    what, (steps, values) = next(iter(panels[0][0].items()))
+    unit = "%" if errors else "of loss"
+    figure.suptitle(
+        f"{what.replace('_', ' ')}: {values[-1]:.3g} {unit} after {steps[-1]:,.0f} steps, from {values[0]:.3g}"
+    )
     return figure

@@ -4,10 +4,12 @@ import itertools
 from dataclasses import replace
 
 import keras
+import matplotlib
 import numpy as np
 import pytest
 import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import TwoSlopeNorm
 
 from explorer import findings, pictures, sheets
 from input_data import Options, evaluation_indices, open_split
@@ -15,7 +17,6 @@ from models import make_model
 from models.hparams import HParams
 from runner.loader import Trained
 from runner.naming import run_folder
-from runner.summaries import grid
 
 NAMES = tuple("0123456789")
 TINY = HParams(num_prime_capsules=3, conv_channels=4)
@@ -162,76 +163,101 @@ def test_what_does_not_fit_is_left_out_with_a_reason(arguments, expected, tmp_pa
     assert set(without) == expected and all(without.values())
 
 
-class Recorder(sheets.Sheet):
-    """A sheet that keeps what was put on it."""
+@pytest.fixture
+def made(monkeypatch):
+    """The titles and the blocks of the sheets that a test draws."""
+    sheets_made = []
+    drawn = pictures.sheet
+    monkeypatch.setattr(
+        pictures,
+        "sheet",
+        lambda title, blocks, **more: sheets_made.append((title, blocks)) or drawn(title, blocks, **more),
+    )
+    return sheets_made
 
-    made = None
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        Recorder.made = self
-
-
-def test_reconstructions_show_right_and_wrong_ones(single, monkeypatch):
-    monkeypatch.setattr(pictures, "Sheet", Recorder)
+def test_reconstructions_show_right_and_wrong_ones(single, made):
     pictures.reconstructions(single)
-    (_, right, right_heads, _), (title, wrong, wrong_heads, _) = Recorder.made.blocks
-    assert title == f"Wrong: {(~single.right).sum()} of 40"
+    ((title, (right, wrong)),) = made
+    assert f"{(~single.right).sum()} of 40 are wrong" in title
     (good, *_), (bad, *_) = np.flatnonzero(single.right), np.flatnonzero(~single.right)
     label, said = single.labels[bad, 0], single.predictions[bad, 0]
-    assert right_heads[0] == f"label {single.labels[good, 0]}\npredicted {single.labels[good, 0]}"
-    assert wrong_heads[0] == f"label {label}\npredicted {said}" and label != said
-    np.testing.assert_array_equal(right["input"][0], single.images(np.array([good]))[0])
+    assert right.headings[0] == f"label {single.labels[good, 0]}\npredicted {single.labels[good, 0]}"
+    assert wrong.headings[0] == f"label {label}\npredicted {said}" and label != said
+    np.testing.assert_array_equal(right.rows["input"][0], single.images(np.array([good]))[0])
     image = single.images(np.array([bad]))
     both = findings.reconstructions(single.trained.model, image, np.array([[said, label]]))[0]
-    np.testing.assert_allclose(wrong["from the prediction"][0], both[0], atol=1e-5)
-    np.testing.assert_allclose(wrong["from the label"][0], both[1], atol=1e-5)
+    np.testing.assert_allclose(wrong.rows["drawn as predicted"][0], both[0], atol=1e-5)
+    np.testing.assert_allclose(wrong.rows["drawn as labelled"][0], both[1], atol=1e-5)
+    errors = [
+        np.square(findings.reconstructions(single.trained.model, images, said)[:, 0] - images).mean()
+        for images, said in ((single.images(np.flatnonzero(each)), single.predictions[each])
+                             for each in (single.right, ~single.right))
+    ]  # fmt: skip
+    assert title.startswith(
+        f"A wrong answer is drawn {errors[1] / errors[0]:.1f} times as far from its image as a right"
+    )
 
 
-def test_pairs_are_shown_right_wrong_and_with_a_digit_that_is_not_there(double, monkeypatch):
-    monkeypatch.setattr(pictures, "Sheet", Recorder)
+def test_dimensions_are_sorted_by_their_effect(single, made):
+    pictures.dimensions(single, 3, 6)
+    ((title, (block,)),) = made
+    effects = [np.abs(row[-1] - row[0]).mean() for row in block.rows.values()]
+    assert effects == sorted(effects, reverse=True) and len(effects) == 16
+    first, *_, last = block.rows
+    times = effects[0] / effects[-1]
+    assert title == f"{first.capitalize()} changes the drawing of 6 most, {times:.1f} times as much as {last}"
+
+
+def test_pairs_are_shown_right_wrong_and_with_a_digit_that_is_not_there(double, made):
     labels = double.predictions.copy()
     labels[::2] = (labels[::2] + 1) % 10  # every other one is called wrong
     fields = {"trained": double.trained, "split": double.split, "logits": double.logits}
     half = findings.Examined(**fields, labels=labels, predictions=double.predictions)
     pictures.multimnist(half)
-    (_, right, right_heads, _), (_, wrong, wrong_heads, _), (title, absent, absent_heads, _) = Recorder.made.blocks
+    ((title, (_, right, wrong, absent)),) = made
+    assert f"Both digits are right in {half.right.sum()} of 40 pairs" in title
     index = np.flatnonzero(half.right)[0]
     one, two = labels[index]
     third = np.argsort(-double.logits[index])[2]
-    assert right_heads[0] == f"labels {one}, {two}\npredicted {one}, {two}"
-    assert absent_heads[0] == f"labels {one}, {two}\ndrawn {one}, {third}" and "absent" in title
-    assert list(wrong) == ["input", "from the predictions", "from the labels"]
-    assert all(heading.startswith("labels ") and "\npredicted " in heading for heading in wrong_heads)
+    assert right.headings[0] == f"labels {one}, {two}\npredicted {one}, {two}"
+    assert absent.headings[0] == f"labels {one}, {two}\ndrawn {one}, {third}" and "absent" in absent.title
+    assert list(wrong.rows) == ["input", "from the predictions", "from the labels"]
+    assert all(heading.startswith("labels ") and "\npredicted " in heading for heading in wrong.headings)
     image = double.images(np.array([index]))
-    for rows, name, pair in ((right, "from the labels", (one, two)), (absent, "from the capsules", (one, third))):
+    for rows, name, pair in (
+        (right.rows, "from the labels", (one, two)),
+        (absent.rows, "from the capsules", (one, third)),
+    ):
         drawn = findings.reconstructions(double.trained.model, image, np.array([pair]))
         np.testing.assert_allclose(rows[name][0], findings.overlay(image, drawn)[0], atol=1e-5)
 
 
-def test_a_sheet_shows_each_pixel_as_whole_pixels(tmp_path):
-    images = np.random.default_rng(0).random((3, 5, 7, 1)).astype(np.float32)
-    sheet = sheets.Sheet("Title", tile=14, left=110)
-    sheet.add("Nothing here", {}, [])
-    sheet.add("Block", {"one": images, "two": 1 - images}, ["a\nb", "c", "d"], beside=images[0])
-    sheets.write(tmp_path / "sheet.png", sheet.figure())
-    found = tf.io.decode_png((tmp_path / "sheet.png").read_bytes(), channels=3).numpy()
-    expected = grid([images, 1 - images], scale=3)
-    height, width, _ = expected.shape
-    bottom = len(found) - sheets.GAP
-    shown = found[bottom - height : bottom, 110 : 110 + width]
-    assert np.abs(shown.astype(int) - expected).max() <= 1
-
-
-def test_the_routing_shows_one_map_a_class_and_iteration(single, monkeypatch):
-    monkeypatch.setattr(pictures, "Sheet", Recorder)
+def test_the_routing_shows_one_map_a_class_and_iteration_and_counts_what_it_changes(single, made):
     pictures.routing(single)
-    (_, rows, headings, beside), *others = Recorder.made.blocks
-    assert list(rows) == ["iteration 1", "iteration 2", "iteration 3"] and len(others) == 3
-    assert headings == [f"to {label}" for label in range(10)]
-    assert all(row.shape == (10, 60, 60, 3) for row in rows.values()) and beside.shape == (28, 28, 1)
-    assert np.ptp(rows["iteration 1"], axis=(0, 1, 2)).max() < 1e-6  # uniform
-    assert np.ptp(rows["iteration 3"], axis=(0, 1, 2)).max() > 0.1
+    ((title, (_, block, *others)),) = made
+    assert list(block.rows) == ["iteration 1", "iteration 2", "iteration 3"] and len(others) == 3
+    assert block.headings == [f"to {label}" for label in range(10)]
+    assert all(row.shape == (10, 84, 84, 3) for row in block.rows.values())
+    assert np.ptp(block.rows["iteration 1"], axis=0).max() < 1e-3  # uniform: the image alone
+    assert np.ptp(block.rows["iteration 3"], axis=0).max() > 0.1
+    assert block.colours.norm.vmin >= 0  # no colour stands for a share below 0
+    model = single.trained.model
+    hparams = replace(model.hparams, routing=1)
+    uniform = make_model("capsule", (28, 28, 1), 10, hparams)
+    uniform.set_weights(model.get_weights())
+    other = np.asarray(uniform(single.images(np.arange(40)))["logits"]).argmax(axis=1)
+    assert title.startswith(f"Routing changes {(other != single.predictions[:, 0]).sum()} answers of 40: ")
+
+
+def test_a_square_lies_where_its_capsules_look():
+    maps = np.full((1, 2, 2), 0.1)
+    maps[0, 1, 0], maps[0, 0, 1] = 0.2, 0.0
+    norm = TwoSlopeNorm(0.1, 0.0, 0.2)
+    drawn = pictures.over(np.zeros((12, 12, 1)), maps, {"first": 4, "step": 2, "sees": 5}, norm)[0]
+    orange, blue = (np.argwhere(drawn[..., part] > 0.5) for part in (0, 2))
+    assert (orange // 3).min(axis=0).tolist() == [5, 3] and len(orange) == len(blue) == 36  # 2 × 2 pixels, three times
+    assert (blue // 3).min(axis=0).tolist() == [3, 5]
 
 
 def test_examples_are_chosen_across_classes(single):
@@ -243,28 +269,31 @@ def test_examples_are_chosen_across_classes(single):
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10])
-@pytest.mark.parametrize("name", ["short", "a very long name of a class"])
+@pytest.mark.parametrize("name", ["short", "a very long name of a class", "$ [x] $"])
 def test_no_text_is_cut(classes, name, single):
     """Whatever the number of classes and the length of their names, all text lies within the picture."""
     network = make_model("capsule", (28, 28, 1), classes, TINY)
     trained = replace(single.trained, model=network, class_names=tuple(f"{name} {i}" for i in range(classes)))
     labels = np.arange(40)[:, None] % classes
     few = findings.Examined(trained, single.split, single.logits[:, :classes], labels, (labels + 1) % classes)
-    for figure in (pictures.routing(few), pictures.reconstructions(few), pictures.dimensions(few, 0, 0)):
-        drawn = figure.get_tightbbox(FigureCanvasAgg(figure).get_renderer())  # of all that is drawn, in inches
+    made = (pictures.routing, pictures.reconstructions, pictures.confusion, lambda few: pictures.dimensions(few, 0, 0))
+    with matplotlib.rc_context({"text.parse_math": False}):
+        figures = [draw(few) for draw in made]
+    for figure in figures:
+        FigureCanvasAgg(figure).draw()
+        drawn = figure.get_tightbbox()  # of all that is drawn, in inches
         width, height = figure.get_size_inches()
         assert min(drawn.x0, drawn.y0) > -0.02 and drawn.x1 < width + 0.02 and drawn.y1 < height + 0.02
 
 
 @pytest.mark.parametrize(("ending", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF"), ("png", b"\x89PNG")])
 def test_a_picture_in_each_format_is_the_same_each_time(ending, start, tmp_path):
-    sheet = sheets.Sheet("Title")
-    sheet.add("Block", {"one": np.zeros((2, 5, 7, 1))}, ["a", "b"])
+    block = sheets.Block("Block", {"one": np.zeros((2, 5, 7, 1))}, ["a", "b"])
     for name in ("one", "two"):
-        sheets.write(tmp_path / f"{name}.{ending}", sheet.figure(), dpi=200)
+        sheets.write(tmp_path / f"{name}.{ending}", sheets.sheet("Title", [block]), dpi=200)
     content = (tmp_path / f"one.{ending}").read_bytes()
     assert content.startswith(start) and content == (tmp_path / f"two.{ending}").read_bytes()
     if ending == "png":
-        sheets.write(tmp_path / "small.png", sheet.figure())
+        sheets.write(tmp_path / "small.png", sheets.sheet("Title", [block]))
         small, large = (tf.io.decode_png(path.read_bytes()) for path in (tmp_path / "small.png", tmp_path / "one.png"))
         np.testing.assert_allclose(np.array(large.shape[:2]), 2 * np.array(small.shape[:2]), atol=1)

@@ -1,4 +1,4 @@
-"""Classifies a user's pictures with a trained network and prints a line for each."""
+"""Uses a trained network: classifies a user's pictures (`--predict`) and exports the network (`--export`)."""
 
 import glob
 import os
@@ -8,29 +8,40 @@ from pathlib import Path
 
 import numpy as np
 
-from explorer.reading import prepare, read_image
+import input_data
+from explorer.export import export
+from input_data.formats import pictures
 from input_data.formats.pictures import ENDINGS, below, not_pictures
+from input_data.progress import say
+from runner.devices import show_devices
 from runner.evaluation import top_labels
 from runner.flags import UserError
-from runner.loader import Trained
+from runner.loader import Data, Trained, load
 from runner.predictions import write as write_predictions
+from runner.run_config import RunConfig
+
+
+def use(config: RunConfig) -> int:
+    """Exports a network (`--export`) and classifies pictures (`--predict`); see `RunConfig.used_network`."""
+    show_devices(config.gpus, config.gpu_memory)
+    if not config.checkpoint:
+        say(f"No --checkpoint given: using --checkpoint={config.used_network}")
+    trained = load(config.used_network, config, Data(config.data_dir), config.root, config.averaged)
+    if config.export:
+        say(export(trained, Path(config.export)))
+    if config.predict:
+        predict(config.predict, trained, config.eval_batch_size, say, config.predictions)
+    return 0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The network's answer to a picture.
+    """The network's answer to a picture."""
 
-    Attributes:
-        name: the file.
-        notes: what was done to the picture, in words.
-        logits: float32 [classes], or None for a picture that could not be read.
-        error: the reason if it could not be read.
-    """
-
-    name: str
-    notes: list[str]
-    logits: np.ndarray | None
-    error: str = ""
+    name: str  # the file
+    notes: list[str]  # what was done to the picture, in words
+    logits: np.ndarray | None  # float32 [classes]; None for a picture that could not be read
+    error: str = ""  # the reason if it could not be read
 
 
 def locate(where: str) -> list[Path]:
@@ -57,20 +68,24 @@ def locate(where: str) -> list[Path]:
     return located
 
 
+def read(path: Path, trained: Trained) -> tuple[np.ndarray, list[str]]:
+    """Reads a picture file and prepares it for the network as `input_data.prepare` does, with the same errors."""
+    shape, names = trained.model.image_shape, trained.class_names
+    return input_data.prepare(trained.dataset, pictures.read(path), shape, names, trained.options)
+
+
 def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[Answer]:
     """The network's answer to each picture in turn, computed `batch_size` pictures at a time."""
     for start in range(0, len(paths), batch_size):
-        images, read = [], {}
+        images, found = [], {}
         for path in paths[start : start + batch_size]:
             try:
-                image, notes = prepare(read_image(path), trained)
+                image, found[path] = read(path, trained)
+                images.append(image)
             except ValueError as error:
-                read[path] = error
-                continue
-            read[path] = notes
-            images.append(image)
+                found[path] = error
         logits = iter(np.asarray(trained.model(np.stack(images))["logits"]) if images else ())
-        for path, notes in read.items():
+        for path, notes in found.items():
             if isinstance(notes, ValueError):
                 yield Answer(str(path), [], None, str(notes))
             else:
@@ -91,19 +106,11 @@ def line(answer: Answer, trained: Trained) -> str:
 
 
 def predict(where: str, trained: Trained, batch_size: int, say, predictions: str | None = None) -> None:
-    """Prints the network's answer to each picture, and writes all answers to a file if one is given.
-
-    Args:
-        where: see `locate`.
-        trained: the network.
-        batch_size: pictures at a time.
-        say: prints a line.
-        predictions: a file for names, predictions and logits of the pictures that could be read, see
-            `runner.predictions`.
+    """Prints the network's answer to each picture, `batch_size` at a time, and writes all to a file if one is given.
 
     Raises:
-        UserError: there are no pictures, the file for the predictions has another ending, or (after all answers) some
-            pictures could not be read.
+        UserError: there are no pictures (see `locate`), the file for the predictions has another ending (see
+            `runner.predictions`), or, after all answers, some pictures could not be read.
     """
     paths = locate(where)
     folder = Path(where).expanduser()

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import experiment
 from conftest import run_program
-from explorer.predict import Answer, answers, line, locate
+from explorer.predict import Answer, answers, line, locate, read
 from input_data import open_split
 from models import make_model
 from models.hparams import HParams
@@ -147,3 +147,35 @@ def _with_optimizer(model):
     optimizer = make_optimizer(model.hparams)
     optimizer.build(model.trainable_variables)
     return model, optimizer
+
+
+def scan(digit, seed):
+    """A JPEG of a digit, ten times enlarged, in blue ink on a grainy, unevenly lit sheet."""
+    large = np.clip(tf.image.resize(digit, (280, 280), "bicubic").numpy(), 0, 255)
+    page = np.zeros((520, 410, 1), np.float32)
+    page[150:430, 60:340] = large
+    sheet = 235 - page * np.array([0.85, 0.8, 0.5], np.float32) + np.linspace(-12, 12, 410)[None, :, None]
+    grain = np.random.RandomState(seed).normal(0, 4, sheet.shape)
+    return tf.io.encode_jpeg(np.clip(sheet + grain, 0, 255).astype(np.uint8), quality=70).numpy()
+
+
+def test_scans_of_test_digits_are_recognised_as_the_digits_are(network, tmp_path):
+    digits, labels, prepared = SPLIT.images[:100], SPLIT.labels[:100], []
+    for seed, digit in enumerate(digits):
+        (tmp_path / "digit.jpg").write_bytes(scan(digit, seed))
+        image, notes = read(tmp_path / "digit.jpg", network)
+        prepared.append(image)
+    assert notes == ["colour to grey", "inverted: dark on light", "cut from 520x410 to its ink and centred"]
+    plain, scanned = (
+        np.argmax(network.model(images)["logits"], axis=1) for images in (np.float32(digits / 255), np.stack(prepared))
+    )
+    assert (plain == labels).sum() >= 85, "the network of this test should have learned to read"
+    assert (scanned == labels).sum() >= 85 and (scanned == plain).sum() >= 90
+
+
+def test_what_cannot_be_read_is_a_clear_error(network, tmp_path):
+    with pytest.raises(ValueError, match="No such file"):
+        read(tmp_path / "none.png", network)
+    (tmp_path / "half.jpg").write_bytes(scan(np.zeros((28, 28, 1)), 0)[:500])
+    with pytest.raises(ValueError, match="readable PNG, JPEG"):
+        read(tmp_path / "half.jpg", network)

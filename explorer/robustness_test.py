@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from explorer import robustness
+from explorer import report, robustness
 from explorer.compare import check_comparable
 from explorer.robustness import CHANGES, Row
 from input_data import Options, evaluation_batches, open_split
@@ -91,7 +91,7 @@ def networks():
 def test_the_report_is_what_a_count_by_hand_gives(tmp_path):
     pair, split = networks()
     said = []
-    robustness.report(pair, split, 30, tmp_path, said.append)
+    report.report("robustness", pair, split, 30, tmp_path, said.append)
     batch = next(evaluation_batches(split, 30, 30))
     with (tmp_path / "robustness.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -140,9 +140,10 @@ def test_the_plot_draws_each_network_against_the_amounts():
         for name, (_, _, amounts) in CHANGES.items()
         for index, amount in enumerate(amounts)
     ]
-    figure = robustness.plot(rows, ["a", "b"], IMAGES[0])
+    figure = report.plot_robustness(rows, ["a", "b"], IMAGES[0])
     upper = figure.axes[: len(CHANGES)]
-    assert [axes.get_title() for axes in upper] == list(CHANGES)
+    assert [axes.get_title().split(":")[0] for axes in upper] == list(CHANGES)
+    assert figure.get_suptitle().startswith("a: ") and "costs most" in figure.get_suptitle()
     one, other = upper[0].lines
     assert one.get_xdata().tolist() == list(CHANGES["rotation"][2]) and one.get_ydata()[3] == 6
     assert other.get_label() == "b" and other.get_ydata()[3] == 94
@@ -152,5 +153,8 @@ def test_networks_of_other_images_are_not_compared():
     (one, _), _ = networks()
     model = make_model("capsule", (36, 36, 1), 10, HParams(num_prime_capsules=1, conv_channels=4))
     check_comparable(one, one)
-    with pytest.raises(ValueError, match=r"\(28, 28, 1\) with 10 classes .* \(36, 36, 1\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"The images of one are \(28, 28, 1\), of the other \(36, 36, 1\); The labels of an image of one are 1,",
+    ):
         check_comparable(one, Trained(model, 1, "mnist", 2, NAMES))

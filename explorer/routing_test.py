@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from explorer.routing import routing_steps
+from explorer.findings import routing_steps
 from models import make_model
 from models.hparams import HParams
 

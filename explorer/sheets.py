@@ -1,127 +1,107 @@
 """Lays out sheets of small images with names and headings, and writes figures to files."""
 
-from math import ceil
+from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from input_data.formats.files import atomic_write
-from runner.summaries import grid, write_png
+from runner.summaries import grid
 
-DPI = 100  # Matplotlib's default, at which figures are written
-LINE = 15  # pixels of a line of text
-GAP = 10  # pixels between blocks
-BESIDE = 90  # side in pixels of an image to the left of a strip
-_FONT = 8  # of headings; smaller where they would not fit above their images
-_TITLE = {"fontsize": 11}
-_HEADING = {"fontsize": 9, "weight": "bold"}
+DPI = 100  # pixels per inch at which figures are written
+_FONT = 8  # points of the names of rows and columns
 
 
-def strip(axes: Axes, rows: dict[str, np.ndarray], headings: list[str], fontsize: float = _FONT) -> None:
+@dataclass(frozen=True)
+class Block:
+    """A part of a sheet: a strip of images (see `strip`) under a title, or only the title if there are no rows.
+
+    Attributes:
+        title: the title.
+        rows: images [columns, rows, columns, depth] in [0, 1] by the row's name; all of the same size.
+        headings: one for each column.
+        colours: a `ScalarMappable` with a `TwoSlopeNorm`, whose colour bar is drawn at the right, or None.
+    """
+
+    title: str
+    rows: dict[str, np.ndarray]
+    headings: list[str]
+    colours: Any = None
+
+
+def strip(axes: Axes, rows: dict[str, np.ndarray], headings: list[str]) -> None:
     """Shows rows of images in one axes, with the name of each row at its left and a heading above each column.
 
     Args:
         axes: the axes to draw in.
-        rows: images [columns, rows, columns, depth] in [0, 1] by the row's name; all of the same size.
-        headings: one for each column.
-        fontsize: of the headings.
+        rows, headings: see `Block`.
     """
     picture = grid(list(rows.values()))
     height, width = picture.shape[0] / len(rows), picture.shape[1] / len(headings)
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
-    axes.set_xticks((np.arange(len(headings)) + 0.5) * width - 0.5, headings, fontsize=fontsize)
-    axes.set_yticks((np.arange(len(rows)) + 0.5) * height - 0.5, list(rows), fontsize=8)
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_xticks((np.arange(len(headings)) + 0.5) * width - 0.5, headings, fontsize=_FONT)
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * height - 0.5, list(rows), fontsize=_FONT)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
 
 
-class Sheet:
-    """Strips below one another, each under a title, placed so that each image pixel is a square of whole pixels.
+def fitted(text: str, inches: float, size: float = _FONT) -> str:
+    """Breaks each line of a text so that it is about as wide as given, in letters of `size` points."""
+    letters = max(4, int(inches * 72 / (0.62 * size)))
+    return "\n".join(fill(line, letters) for line in text.split("\n"))
+
+
+def sheet(title: str, blocks: list[Block], tile: float = 0.6) -> Figure:
+    """A figure with blocks below one another.
 
     Args:
-        title: the title of the sheet.
-        tile: approximate height of an image in pixels.
-        left: pixels for the names of rows.
-        right: pixels left empty at the right.
+        title: what the figure shows, in a sentence.
+        blocks: its parts.
+        tile: inches of the side of an image.
     """
-
-    def __init__(self, title: str, tile: int = 60, left: int = 110, right: int = 20):
-        self.title, self.tile, self.left, self.right = title, tile, left, right
-        self.blocks: list[tuple] = []
-
-    def add(
-        self, title: str, rows: dict[str, np.ndarray], headings: list[str], beside: np.ndarray | None = None
-    ) -> None:
-        """Adds a strip (see `strip`) and an image [rows, columns, depth] at its left; without rows, only the title."""
-        self.blocks.append((title, rows, headings, beside))
-
-    def _size(self, rows: dict[str, np.ndarray], headings: list[str]) -> tuple[int, int, int]:
-        """Height and width of a strip, and height of the headings above it, in pixels."""
-        if not headings:
-            return 0, 0, 0
-        _, tall, wide, _ = next(iter(rows.values())).shape
-        scale = max(1, round(self.tile / tall))
-        lines = max(heading.count("\n") + 1 for heading in headings)
-        return len(rows) * (tall + 2) * scale, len(headings) * (wide + 2) * scale, lines * LINE
-
-    def figure(self) -> Figure:
-        """The sheet as a figure, to be given to `write`."""
-        sizes = [self._size(rows, headings) for _, rows, headings, _ in self.blocks]
-        text = max(_width(self.title, **_TITLE), *(_width(title, **_HEADING) for title, *_ in self.blocks)) + 20
-        width = max(self.left + max(size[1] for size in sizes) + self.right, text)
-        top = (self.title.count("\n") + 1) * 20 + GAP
-        height = top + sum(tall + head + LINE + 2 * GAP for tall, _, head in sizes)
-        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-        figure.text(10 / width, 1 - 8 / height, self.title, va="top", **_TITLE)
-        y = height - top
-        for (title, rows, headings, beside), (tall, wide, head) in zip(self.blocks, sizes, strict=True):
-            figure.text(10 / width, y / height, title, va="top", **_HEADING)
-            y -= LINE + GAP + head + tall
-            if headings:
-                box = (self.left / width, y / height, wide / width, tall / height)
-                widest = max(map(_width, headings))
-                strip(
-                    figure.add_axes(box), rows, headings, _FONT * min(1, 0.92 * wide / len(headings) / max(widest, 1))
+    left = max((len(name) for block in blocks for name in block.rows), default=0) * 0.62 * _FONT / 72
+    right = 0.9 if any(block.colours for block in blocks) else 0.1
+    width = max(4.5, left + tile * max(len(block.headings) for block in blocks) + right + 0.2)
+    title, heads = fitted(title, width - 0.3, 11), [fitted(block.title, width - 0.3, 9) for block in blocks]
+    headings = [[fitted(heading, tile) for heading in block.headings] for block in blocks]
+    lines = [head.count("\n") + max((1 + text.count("\n") for text in texts), default=0)
+             for head, texts in zip(heads, headings, strict=True)]  # fmt: skip
+    heights = [0.3 + 0.16 * count + tile * len(block.rows) for count, block in zip(lines, blocks, strict=True)]
+    figure = Figure(figsize=(width, sum(heights) + 0.2 * title.count("\n") + 0.35), dpi=DPI, layout="constrained")
+    figure.suptitle(title, fontsize=11, weight="bold", x=0.1 / width, ha="left")
+    parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, block, head, texts in zip(parts, blocks, heads, headings, strict=True):
+        part.suptitle(head, fontsize=9, x=0.1 / width, ha="left")
+        if texts:
+            axes = part.subplots()
+            strip(axes, block.rows, texts)
+            axes.set_anchor("W")
+            if block.colours is not None:
+                norm = block.colours.norm
+                ticks = (norm.vmin, norm.vcenter, norm.vmax)
+                bar = part.colorbar(
+                    block.colours, ax=axes, extend="both", aspect=30, pad=0.02, ticks=ticks, format="%.3f"
                 )
-            if beside is not None:
-                box = (10 / width, (y + tall / 2 - BESIDE / 2) / height, BESIDE / width, BESIDE / height)
-                strip(figure.add_axes(box), {"": beside[None]}, [""])
-            y -= GAP
-        return figure
-
-
-def _width(text: str, fontsize: float = _FONT, weight: str = "normal") -> int:
-    """The width of a text in pixels."""
-    figure = Figure(dpi=DPI)
-    extent = figure.text(0, 0, text, fontsize=fontsize, weight=weight).get_window_extent(
-        FigureCanvasAgg(figure).get_renderer()
-    )
-    return ceil(extent.width)
+                bar.ax.tick_params(labelsize=_FONT)
+    return figure
 
 
 def write(path: Path, figure: Figure, dpi: int = DPI) -> None:
     """Writes a figure, completely or not at all, in the format of the file's ending: `.png`, `.svg` or `.pdf`.
 
-    A PNG without colours is written in grey. The same figure gives the same bytes.
+    The same figure gives the same bytes.
 
     Args:
         path: the file.
         figure: the figure.
-        dpi: pixels per inch of a PNG, or of the images inside the other formats. At the default, each pixel of a
-            sheet's images is a square of whole pixels.
+        dpi: pixels per inch of a PNG, or of the images inside the other formats.
     """
-    figure.set_dpi(dpi)
-    ending = path.suffix.lower()
-    if ending == ".png":
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        picture = np.asarray(canvas.buffer_rgba())[..., :3]
-        grey = (picture == picture[..., :1]).all()
-        return write_png(path, picture[..., :1] if grey else picture)
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[ending]
+    ending = path.suffix.lower().removeprefix(".")
+    undated: dict[str, dict] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with atomic_write(path) as (draft,), matplotlib.rc_context({"svg.hashsalt": "capsules", "pdf.fonttype": 42}):
-        figure.savefig(draft, format=ending[1:], dpi=dpi, metadata=undated)
+        figure.savefig(draft, format=ending, dpi=dpi, metadata=undated.get(ending))

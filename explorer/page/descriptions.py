@@ -5,7 +5,6 @@ Weights are found by their names in a checkpoint, and strides and paddings by th
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,56 +19,46 @@ def base64_text(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-@dataclass
 class Weights:
     """The weights of networks, one after another in an array of each kind; `add` gives the place of one.
 
     An array whose numbers are all float16 numbers is kept as float16, every other as float32.
     """
 
-    arrays: dict[str, list[np.ndarray]] = field(default_factory=lambda: {"float16": [], "float32": []})
-    sizes: dict[str, int] = field(default_factory=lambda: {"float16": 0, "float32": 0})
+    def __init__(self):
+        self.arrays: dict[str, list[np.ndarray]] = {"float16": [], "float32": []}
 
     def add(self, values: Any) -> dict[str, Any]:
         values = np.asarray(values, "<f4").ravel()
         with np.errstate(over="ignore"):
             halves = values.astype("<f2")
         kind = "float16" if (halves == values).all() else "float32"
+        start = sum(each.size for each in self.arrays[kind])
         self.arrays[kind].append(halves if kind == "float16" else values)
-        self.sizes[kind] += values.size
-        return {"kind": kind, "start": self.sizes[kind] - values.size, "count": values.size}
+        return {"kind": kind, "start": start, "count": values.size}
 
     def as_text(self) -> dict[str, str]:
         """The bytes of each kind, base64."""
         return {kind: base64_text(b"".join(values.tobytes() for values in each)) for kind, each in self.arrays.items()}
 
 
-@dataclass
 class Network:
-    """A network's weights by name, and its layers.
+    """A network's weights by name, and its layers; `weights` takes the weights up for the page."""
 
-    Args:
-        model: the network.
-        weights: what takes the weights up for the page.
-    """
-
-    model: Any
-    weights: Weights
-
-    def __post_init__(self):
-        self.named = {name: np.asarray(values) for name, values in self.model.named_variables().items()}
+    def __init__(self, model: Any, weights: Weights):
+        self.model, self.weights = model, weights
+        self.named = {name: np.asarray(values) for name, values in model.named_variables().items()}
 
     def add(self, name: str) -> dict[str, Any]:
         return self.weights.add(self.named[name])
 
     def convolution(self, name: str, layer: Any = None) -> dict[str, Any]:
         layer = layer or self.model.get_layer(name.split("/")[-1])
-        kernel = self.named[f"{name}/weights"]  # [size, size, depth, channels]
-        size, channels = kernel.shape[0], kernel.shape[3]
+        size, _, _, channels = self.named[f"{name}/weights"].shape
         shape = {"size": size, "stride": layer.strides[0], "padding": layer.padding, "channels": channels}
-        return {"kernel": self.add(f"{name}/weights"), "bias": self.add(f"{name}/biases")} | shape
+        return self.dense(name) | shape
 
-    def dense(self, name: str, relu: bool) -> dict[str, Any]:
+    def dense(self, name: str, relu: bool = False) -> dict[str, Any]:
         return {"kernel": self.add(f"{name}/weights"), "bias": self.add(f"{name}/biases"), "relu": relu}
 
     def classes(self, name: str) -> dict[str, Any]:
@@ -77,9 +66,7 @@ class Network:
         inputs = self.named[f"{name}/weights"].shape[0]
         routing = self.model.classes.routing
         scale = getattr(routing, "scale", 1)  # a number, "sqrt" or "learnt"
-        return {
-            "kernel": self.add(f"{name}/weights"),
-            "bias": self.add(f"{name}/biases"),
+        return self.dense(name) | {
             "classes": self.model.num_classes,
             "atoms": self.named[f"{name}/weights"].shape[2] // self.model.num_classes,
             "scale": float({"sqrt": inputs**0.5, "learnt": getattr(routing, "learnt_scale", 1)}.get(scale, scale)),
@@ -95,7 +82,7 @@ class Network:
         side = round(self.named["recons/dense/biases"].size ** 0.5)  # of the small image that it enlarges
         layers = [(name, self.model.decoder.get_layer(name.split("/")[1])) for name in names[1:]]
         convolutions = [self.convolution(name, layer) for name, layer in layers]
-        return {"side": side, "first": self.dense("recons/dense", relu=False), "convolutions": convolutions}
+        return {"side": side, "first": self.dense("recons/dense"), "convolutions": convolutions}
 
 
 def describe(trained: Trained, weights: Weights) -> dict[str, Any]:
@@ -140,9 +127,8 @@ def _efficient(network: Network) -> dict[str, Any]:
     return {
         "kind": "efficient",
         "convolutions": convolutions,
-        "primary": {
-            "kernel": network.add("primary/weights"),
-            "bias": network.add("primary/biases"),
+        "primary": network.dense("primary")
+        | {
             "size": network.named["primary/weights"].shape[:2],
             "stride": network.model.get_layer("primary").strides[0],
             "atoms": network.named["classes/weights"].shape[1],

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from explorer.compare import check_comparable, network_names
+from explorer.compare import network_names
 from explorer.page.descriptions import Weights, base64_text, describe
 from input_data import Split
 from input_data.formats.files import atomic_write
+from runner.evaluation import hits, top_labels
 from runner.flags import UserError
 from runner.loader import Trained
 
@@ -39,16 +40,13 @@ POLICY = (
 
 
 def export_page(trained: Trained, split: Split, path: Path, compared: Trained | None = None) -> Path:
-    """Writes the page to one `.html` file, or to `index.html` in a folder.
+    """Writes the page to one `.html` file, or to `index.html` in a folder, and returns the file.
 
     Args:
         trained: the network and its facts.
         split: the test images.
         path: the file or folder. A file that is there is replaced only if it is such a page.
-        compared: another network of the same images and classes, whose scores are shown too; None: no other network.
-
-    Returns:
-        The file.
+        compared: another network of the same images and classes, whose scores are shown too, or None.
 
     Raises:
         UserError: the page cannot run this kind of network, or `path` holds something else.
@@ -82,7 +80,7 @@ def _check_free(path: Path, file: Path) -> None:
 
 def content(trained: Trained, split: Split, compared: Trained | None = None) -> dict[str, Any]:
     """All that the page needs, ready for JSON: facts, networks, weights, images, labels, numbers of wrong answers."""
-    network_facts, weights = facts(trained, split, compared), Weights()
+    model, info, weights = trained.model, split.info, Weights()
     networks = [network and describe(network, weights) for network in (trained, compared)]
     images, labels, wrong = _examples(trained, split)
     unit = _unit(images)
@@ -90,42 +88,10 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
         kept = max(LARGEST_DATA // images[0].nbytes, 1)
         images, labels, wrong = images[:kept], labels[:kept], [place for place in wrong if place < kept]
     pixels = np.round(images * unit).astype(np.uint8) if unit else images.astype("<f4")
-    classes = networks[0].get("classes", {})
-    details = {"examples": len(images), "atoms": classes.get("atoms", 0), "sharpness": classes.get("scale")}
-    details["decoder"] = bool(networks[0].get("decoder"))
-    right = [place for place in range(len(images)) if place not in wrong]
-    firsts = {trained.class_names[label]: place for place in reversed(right) for label in labels[place][:1]}
-    return {
-        "facts": network_facts | details | {"first": firsts},
-        "network": networks[0],
-        "compared": networks[1],
-        "weights": weights.as_text(),
-        "images": base64_text(pixels.tobytes()),
-        "kind": "uint8" if unit else "float32",
-        "unit": unit or 255,
-        "labels": labels.tolist(),
-        "wrong": wrong,
-        "worker": bundle(WORKER),
-    }
-
-
-def facts(trained: Trained, split: Split, compared: Trained | None) -> dict[str, Any]:
-    """What the page must know about a network and its data.
-
-    Raises:
-        ValueError: the images are not of the network's size, or the networks are not comparable.
-    """
-    model, info = trained.model, split.info
-    if tuple(info.image_shape) != model.image_shape or info.num_targets != trained.num_targets:
-        raise UserError(
-            f"The network takes images {model.image_shape} with {trained.num_targets} label(s). Received a "
-            f"data set with images {tuple(info.image_shape)} and {info.num_targets} label(s)."
-        )
-    if compared is not None:
-        check_comparable(trained, compared)
+    classes, prepared = networks[0].get("classes", {}), _preparation(trained)
     rows, columns, depth = model.image_shape
-    prepared = _preparation(trained)
-    return {
+    right = [place for place in range(len(images)) if place not in wrong]
+    facts = {
         "network": type(model).__name__,
         "step": trained.step,
         "data": info.name,
@@ -138,8 +104,25 @@ def facts(trained: Trained, split: Split, compared: Trained | None) -> dict[str,
         "preparation": prepared,
         "largestSide": LARGEST_SIDE,
         "score": model.score_name,
-        "routing": trained.model.places(),
+        "routing": model.places(),
         "compared": network_names([trained, compared])[1] if compared else None,
+        "examples": len(images),
+        "atoms": classes.get("atoms", 0),
+        "sharpness": classes.get("scale"),
+        "decoder": bool(networks[0].get("decoder")),
+        "first": {trained.class_names[label]: place for place in reversed(right) for label in labels[place][:1]},
+    }
+    return {
+        "facts": facts,
+        "network": networks[0],
+        "compared": networks[1],
+        "weights": weights.as_text(),
+        "images": base64_text(pixels.tobytes()),
+        "kind": "uint8" if unit else "float32",
+        "unit": unit or 255,
+        "labels": labels.tolist(),
+        "wrong": wrong,
+        "worker": bundle(WORKER),
     }
 
 
@@ -157,20 +140,16 @@ def _examples(trained: Trained, split: Split) -> tuple[np.ndarray, np.ndarray, l
     They are the first ones, or spread over the whole split where the user's folders follow one another.
     """
 
-    def read(indices: np.ndarray) -> dict[str, np.ndarray]:
-        return split.batch(indices, np.zeros((len(indices), split.noise)))
-
     pairs = trained.num_targets == 2
-    size = read(np.arange(1))["images"].nbytes * (2 if pairs else 1)
-    count = min(len(split), EXAMPLES, max(LARGEST_DATA * 4 // size, 1))  # as bytes
+    pixels = int(np.prod(split.info.image_shape)) * trained.num_targets
+    count = min(len(split), EXAMPLES, max(LARGEST_DATA // pixels, 1))
     last = len(split) - 1 if trained.dataset == "folder" else count - 1
     indices = np.linspace(0, last, count).round().astype(int)
     images, labels, wrong = [], [], []
     for part in np.array_split(indices, -(-count // 100)):
-        batch = read(part)
+        batch = split.batch(part, np.zeros((len(part), split.noise)))
         logits = np.asarray(trained.model.predict_on_batch(batch["images"])["logits"])
-        chosen = np.sort(np.argsort(-logits, axis=1, kind="stable")[:, : trained.num_targets], axis=1)
-        wrong.append((chosen != np.sort(batch["labels"], axis=1)).any(axis=1))
+        wrong.append(~hits(batch["labels"], top_labels(logits, trained.num_targets)).all(axis=1))
         images.append(batch["reconstruction_targets" if pairs else "images"])
         labels.append(batch["labels"])
     return np.concatenate(images), np.concatenate(labels), np.flatnonzero(np.concatenate(wrong)).tolist()

@@ -1,17 +1,19 @@
 """The page computes in the browser what the network computes here, holds all it needs, and overwrites nothing."""
 
 import base64
+import copy
 import types
 
 import numpy as np
 import pytest
 
 from explorer import robustness
+from explorer.diagnose import agreement_of_winners
 from explorer.page import exported
 from explorer.page.conftest import answers, some_split, untrained
 from explorer.page.descriptions import describe
 from explorer.page.exported import bundle, content, export_page
-from input_data import open_split, prepare
+from input_data import Options, open_split, prepare
 from input_data.arrays import ImageArrays
 from models import pretrained
 from runner.loader import Trained, load
@@ -95,51 +97,31 @@ def test_the_page_of_a_network_that_ships_computes_what_it_computes(page, name, 
         check_answers(page, trained, index)
 
 
-def routed(named, image, iterations, scale):
-    """The primary votes and each iteration of a CapsNet's routing, by NumPy from the weights of a checkpoint."""
-
-    def convolved(image, kernel, stride):
-        windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2], axis=(0, 1))
-        return np.einsum("rcdyx,yxdo->rco", windows[::stride, ::stride], kernel, optimize=True)
-
-    def squashed(s):
-        norm = np.linalg.norm(s, axis=-1, keepdims=True)
-        return s * norm / (1 + norm**2)
-
-    named = {name: np.asarray(values, np.float64) for name, values in named.items()}
-    types, atoms = named["conv_capsule1/biases"].shape[:2]
-    features = np.maximum(convolved(image, named["conv1/weights"], 1) + named["conv1/biases"], 0)
-    summed = convolved(features, named["conv_capsule1/weights"], 2).reshape(-1, types, atoms) / types
-    primary = squashed(summed + named["conv_capsule1/biases"].reshape(types, atoms))  # [cells, types, atoms]
-    primary = primary.transpose(1, 0, 2).reshape(-1, atoms)
-    bias = named["capsule2/biases"]  # [classes, atoms]
-    votes = np.einsum("ia,iak->ik", primary, named["capsule2/weights"]).reshape(-1, *bias.shape)
-    logits, steps = np.zeros(votes.shape[:2]), []  # [in, classes]
-    for _ in range(iterations):
-        c = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        v = squashed(np.einsum("ij,ijk->jk", c, votes) + bias)
-        agreement = np.einsum("ijk,jk->ij", votes, v)
-        pushes = c * agreement / np.linalg.norm(v, axis=1)
-        cosines = agreement / np.linalg.norm(votes, axis=2) / np.linalg.norm(v, axis=1)
-        steps.append({"coupling": c, "agreement": agreement, "lengths": np.linalg.norm(v, axis=1), "cosines": cosines})
-        steps[-1] |= {"towards": np.maximum(pushes, 0).sum(axis=0), "away": np.maximum(-pushes, 0).sum(axis=0)}
-        steps[-1]["summed"] = (c * np.linalg.norm(votes, axis=2)).sum(axis=0)
-        logits += scale * agreement
-    return votes, steps
-
-
-def test_the_votes_are_those_of_numpy_in_every_iteration_however_sharp(page, taught, taught_page, digits):
+def test_the_votes_are_those_of_the_library_and_of_the_diagnosis_however_sharp(page, taught, taught_page, digits):
     page.open(taught_page)
-    image = digits.images[3] / np.float32(255)
+    image, layer = digits.images[3] / np.float32(255), taught.model.classes
+    votes = layer.votes(taught.model.primary_capsules(image[None]))
+    (stored,) = votes.chunks(10**6)
+    lengths = np.linalg.norm(stored.array[0], axis=2)  # [in, classes]
     for scale in (0, 1, 17, 50):
-        shown = ask(page, "pixels", image.ravel().tolist(), scale)["votes"]
-        votes, steps = routed(taught.model.named_variables(), image, 3, scale)
-        np.testing.assert_allclose(shown["lengths"], np.linalg.norm(votes, axis=2).ravel(), atol=1e-4)
-        for step, expected in zip(shown["steps"], steps, strict=True):
-            lengths = np.tile(step["lengths"], len(votes))
-            step["cosines"] = np.array(step["agreement"]) / shown["lengths"] / lengths
-            for what, values in expected.items():
+        way = copy.copy(layer.routing)
+        way.scale = float(scale)
+        seen = ask(page, "pixels", image.ravel().tolist(), scale)
+        shown, winners = seen["votes"], np.array([seen["chosen"]])
+        np.testing.assert_allclose(shown["lengths"], lengths.ravel(), atol=1e-4)
+        for step, expected in zip(shown["steps"], way(votes).steps, strict=True):
+            c, agreement = (np.asarray(each)[0] for each in (expected.coefficients, votes.agreement(expected.capsules)))
+            long = np.linalg.norm(expected.capsules[0], axis=1)
+            pushes = c * agreement / long
+            known = {"coupling": c, "agreement": agreement, "lengths": long, "summed": (c * lengths).sum(axis=0)}
+            known |= {"towards": np.maximum(pushes, 0).sum(axis=0), "away": np.maximum(-pushes, 0).sum(axis=0)}
+            for what, values in known.items():
                 np.testing.assert_allclose(step[what], np.ravel(values), atol=2e-4, err_msg=what)
+            net = np.subtract(step["towards"], step["away"]) / step["summed"]
+            diagnosed = agreement_of_winners(votes, expected, winners)
+            assert net[winners[0, 0]] == pytest.approx(float(diagnosed["net_push"]), abs=1e-3)
+            away = (np.reshape(step["agreement"], c.shape)[:, winners[0, 0]] < 0).mean()
+            assert away == pytest.approx(float(diagnosed["votes_away"]), abs=0.02)
 
 
 def rgba(picture: np.ndarray) -> dict:
@@ -162,13 +144,37 @@ def photo(kind: str) -> np.ndarray:
     return 255 - picture if kind == "light on dark" else picture
 
 
+@pytest.fixture(scope="module")
+def pages(taught_page, pairs, tmp_path_factory):
+    """The page and the options of a network for one digit, and of one for two."""
+    pair = untrained("capsule", (36, 36, 1), targets=2, remake=False)
+    other = export_page(pair, pairs, tmp_path_factory.mktemp("pairs") / "page.html")
+    return {1: (taught_page, (28, 28, 1), Options()), 2: (other, (36, 36, 1), pair.options)}
+
+
+@pytest.mark.parametrize("targets", [1, 2])
 @pytest.mark.parametrize("kind", ["dark on light", "light on dark", "uneven light", "two figures", "white on nothing"])
-def test_a_picture_becomes_what_python_makes_of_it(page, taught_page, kind):
-    page.open(taught_page)
+def test_a_picture_becomes_what_python_makes_of_it(page, pages, kind, targets):
+    file, shape, options = pages[targets]
+    page.open(file)
     received = ask(page, "picture", rgba(photo(kind)))
-    image, notes = prepare("mnist", photo(kind), (28, 28, 1))
-    np.testing.assert_allclose(np.reshape(received["image"], (28, 28)), image[..., 0], atol=0.02)
+    image, notes = prepare("mnist", photo(kind), shape, options=options)
+    np.testing.assert_allclose(np.reshape(received["image"], shape), image, atol=0.02)
     assert sorted(received["notes"]) == sorted(notes)
+    assert any("only the" in note for note in notes) == (kind == "two figures" and targets == 1)
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_a_drawing_becomes_what_python_makes_of_its_picture(page, pages, targets):
+    file, shape, options = pages[targets]
+    page.open(file)
+    strokes = [[[0.2, 0.2], [0.4, 0.2], [0.25, 0.7]], [[0.6, 0.3], [0.62, 0.8]]][:targets]
+    script = bundle(("paper", "upload")).removeprefix("(() => {").removesuffix("})();\n")
+    drawn = page.run(f"{script} const made = pictureOf(arguments[0], arguments[1]);"
+                     "return { ...made, data: [...made.data] };", strokes, targets)  # fmt: skip
+    picture = np.reshape(drawn["data"], (drawn["rows"], drawn["columns"], 4)).astype(np.uint8)
+    image, _ = prepare("mnist", picture[..., :3], shape, options=options)
+    np.testing.assert_allclose(np.reshape(ask(page, "drawing", strokes)["image"], shape), image, atol=0.02)
 
 
 def test_own_images_and_other_pixels_are_prepared_as_in_python_too(page, tmp_path):
@@ -229,23 +235,20 @@ def test_a_name_of_a_class_cannot_break_the_page(page, tmp_path):
     assert page.driver.execute_script(shown) == list(names)
 
 
-@pytest.mark.parametrize("there", ["folder", "site", "file", "notes"])
-def test_nothing_is_written_over_or_among_what_is_not_a_page_of_ours(taught, digits, tmp_path, there):
-    places = {"folder": "mine/letter.txt", "site": "mine/index.html", "file": "mine.html", "notes": "mine"}
-    other = tmp_path / places[there]
-    other.parent.mkdir(exist_ok=True)
-    other.write_text("<h1>Class 8b</h1>")
-    with pytest.raises(ValueError, match="exists and is not a page of this program"):
-        export_page(taught, digits, tmp_path / places[there].split("/")[0])
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
-    assert other.read_text() == "<h1>Class 8b</h1>"
-
-
-def test_a_page_replaces_itself_as_a_file_and_in_a_folder(taught, digits, tmp_path, monkeypatch):
+def test_a_page_replaces_itself_and_nothing_else(taught, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(exported, "EXAMPLES", 20)
     for name in ("page.html", "folder", "page.html", "folder"):
-        export_page(taught, digits, tmp_path / name)
-    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["index.html", "page.html"]
+        export_page(taught, digits, tmp_path / "ours" / name)
+    assert sorted(path.name for path in (tmp_path / "ours").rglob("*.*")) == ["index.html", "page.html"]
+    places = {"folder": "a/letter.txt", "site": "b/index.html", "file": "c.html", "notes": "d"}
+    for place in places.values():
+        other = tmp_path / place
+        other.parent.mkdir(exist_ok=True)
+        other.write_text("<h1>Class 8b</h1>")
+        with pytest.raises(ValueError, match="exists and is not a page of this program"):
+            export_page(taught, digits, tmp_path / place.split("/")[0])
+        assert other.read_text() == "<h1>Class 8b</h1>"
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2 + len(places)
 
 
 def test_what_it_cannot_run_is_refused():

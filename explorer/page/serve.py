@@ -16,11 +16,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         content = self.server.file.read_bytes()
+        headers = {
+            "Content-Type": "text/html; charset=utf-8",
+            "Content-Length": len(content),
+            "Cache-Control": "no-store",
+        }
         self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        for name, value in (headers | {"Cross-Origin-Resource-Policy": "same-origin"}).items():
+            self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(content)
 
@@ -29,15 +32,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class PageServer(ThreadingHTTPServer):
-    """Listens on 127.0.0.1.
-
-    Args:
-        file: the page.
-        port: 0 picks a free one.
-
-    Raises:
-        ValueError: the port is taken or not allowed.
-    """
+    """Serves a file on a port of 127.0.0.1, or on any free one for 0; ValueError if it is taken or not allowed."""
 
     daemon_threads = True
     request_queue_size = 128  # a class may open the page at the same time

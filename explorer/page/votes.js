@@ -104,7 +104,7 @@ export function paintVotes() {
   el("push").replaceChildren(
     number(towards.toFixed(2), "The sum over the votes that point towards the capsule: coupling × vote length × cosine.", "towards"), " towards − ",
     number(away.toFixed(2), "The same sum over the votes that point away, without its sign.", "away"), " away ",
-    ...(network.routing ? ["+ ", number(bias.toFixed(2), "The layer's bias along the capsule's direction."), " bias "] : []), "= ",
+    ...(network.routing ? [bias < 0 ? "− " : "+ ", number(Math.abs(bias).toFixed(2), "The layer's bias along the capsule's direction."), " bias "] : []), "= ",
     number(net.toFixed(2), "What is left: the length of the sum of the weighted votes, before it is squashed."), " → length ",
     number(length.toFixed(2), `Squashed to a length below 1: ${squash}.`));
   el("push-bars").style.setProperty("--towards", towards / Math.max(towards, away, 1e-9));

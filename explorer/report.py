@@ -1,0 +1,213 @@
+"""Reports measurements of networks, robustness and diagnosis alike: a table, a file of numbers and a figure."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from explorer.compare import network_names
+from explorer.diagnose import BINS, EPSILON, Diagnosis, diagnose
+from explorer.robustness import CHANGES, Row, measure
+from explorer.sheets import DPI, fitted, strip, write
+from input_data import Split, evaluation_batches
+from input_data.formats.files import atomic_write
+from runner.loader import Trained
+
+
+def diagnosis_column(own: Diagnosis) -> dict[str, str]:
+    """The measures of a network as text, by name."""
+    column = {"test images": f"{own.size:,}"}
+    for index, value in enumerate(own.entropy, start=1):
+        column[f"entropy of the couplings, iteration {index} (1: uniform)"] = f"{value:.4f}"
+    column["1 − entropy in the last iteration"] = f"{1 - own.entropy[-1]:.4f}"
+    column["σ²/(2 ln J), which predicts it"] = f"{own.predicted_decision:.4f}"
+    column["spread σ of the routing logits"] = f"{own.logit_spread[-1]:.4f}"
+    for index, value in enumerate(own.logit_change, start=1):
+        column[f"change of the routing logits, {index} to {index + 1}"] = f"{value:.4f}"
+    column["deviation of a coupling between classes"] = f"{own.between_classes:.4f}"
+    column["deviation of a coupling within a class"] = f"{own.within_classes:.4f}"
+    column["votes for the winner that point towards it"] = f"{own.votes_towards[-1]:.1%}"
+    column["votes for the winner that point away"] = f"{own.votes_away[-1]:.1%}"
+    for index, value in enumerate(own.net_push, start=1):
+        column[f"net push of these votes, iteration {index}"] = f"{value:.1%}"
+    column["mean cosine of these votes"] = f"{own.mean_cosine[-1]:.3f}"
+    column[f"primary capsules that are dead (never above {EPSILON:g})"] = f"{own.dead:.1%}"
+    column[f"primary capsules that are always on (above {EPSILON:g})"] = f"{own.always_on:.1%}"
+    column["mean length of a primary capsule"] = f"{own.mean_primary_length:.3f}"
+    for name, percent in own.errors.items():
+        column[f"error in %, {name}{' couplings' if name == 'uniform' else ''}"] = f"{percent:.2f}"
+    column["answers that routing changes"] = f"{own.changed:,}"
+    for name, value in (("right", own.length_right), ("wrong", own.length_wrong)):
+        column[f"mean score of {name} answers"] = "none" if value is None else f"{value:.3f}"
+    return column | {"expected calibration error": f"{own.calibration_error:.3f}"}
+
+
+def robustness_column(rows: list[Row], index: int) -> dict[str, str]:
+    """The accuracies in % of one of the networks as text, by change and amount."""
+    return {
+        f"{row.change:<9}{row.amount:>5g} {CHANGES[row.change][1]:<9}": f"{100 * row.correct[index] / row.size:.2f}"
+        for row in rows
+    }
+
+
+def table(title: str, columns: list[dict[str, str]], names: list[str]) -> str:
+    """The measures of networks side by side; a dash where a network has no such measure."""
+    labels = list(dict.fromkeys(label for column in columns for label in column))
+    left, wide = max(map(len, (title, *labels))), [max(len(name), 8) for name in names]
+    cells = [names, *([column.get(label, "-") for column in columns] for label in labels)]
+    return "\n".join(
+        "  ".join([label.ljust(left), *(cell.rjust(width) for cell, width in zip(row, wide, strict=True))])
+        for label, row in zip((title, *labels), cells, strict=True)
+    )
+
+
+def as_csv(rows: list[Row], names: list[str]) -> str:
+    """A line for each network, change and amount."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(("network", "change", "amount", "unit", "size", "correct", "percent"))
+    for index, name in enumerate(names):
+        for row in rows:
+            percent = f"{100 * row.correct[index] / row.size:.6g}"
+            unit = CHANGES[row.change][1]
+            writer.writerow((name, row.change, row.amount, unit, row.size, row.correct[index], percent))
+    return file.getvalue()
+
+
+def plot_robustness(rows: list[Row], names: list[str], image: np.ndarray) -> Figure:
+    """Plots the accuracy by amount for each change, above an image that shows it; titles are about one network."""
+    figure = Figure(figsize=(15, 4.8), layout="constrained")
+    upper, lower = figure.subplots(2, len(CHANGES), height_ratios=(4, 1))
+    costs = {}
+    for axes, below, (change, (function, unit, amounts)) in zip(upper, lower, CHANGES.items(), strict=True):
+        own = [row for row in rows if row.change == change]
+        for index, name in enumerate(names):
+            axes.plot(amounts, [100 * row.correct[index] / row.size for row in own], "o-", markersize=4, label=name)
+        percent = {row.amount: 100 * row.correct[0] / row.size for row in own}
+        before, worst = percent[1 if change == "scale" else 0], min(own, key=lambda row: row.correct[0])
+        after = percent[worst.amount]
+        costs[before - after] = (
+            f"{change} of {worst.amount:g} ({unit}) costs most: {before:.1f} % right become {after:.1f} %"
+        )
+        axes.set(title=f"{change}: from {before:.1f} to {after:.1f} %", xlabel=unit, xticks=amounts, ylim=(0, 102))
+        strip(below, {"": np.concatenate([function(image[None], x) for x in amounts])}, [""] * len(amounts))
+    upper[0].set_ylabel(f"accuracy in % of {rows[0].size:,} images")
+    return _finished(figure, f"{names[0]}: {costs[max(costs)]}", upper, names)
+
+
+def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:
+    """Six panels, each with what it says of the first network as its title."""
+    figure = Figure(figsize=(14, 7.5), layout="constrained")
+    (entropy, votes, error), (primary, deviation, calibration) = figure.subplots(2, 3)
+    own = diagnoses[0]
+    ways = list(dict.fromkeys(way for each in diagnoses for way in each.errors))
+    for index, each in enumerate(diagnoses):
+        iterations, colour = range(1, len(each.entropy) + 1), f"C{index}"
+        entropy.plot(iterations, [1 - value for value in each.entropy], "o-", label="measured", color=colour)
+        entropy.plot(iterations[-1], each.predicted_decision, "x", label="σ²/(2 ln J)", color=colour, markersize=9)
+        parts = [values[-1] for values in (each.votes_towards, each.votes_away, each.net_push, each.mean_cosine)]
+        _bars(votes, index, len(names), ("towards", "away", "net push", "cosine"), parts)
+        _bars(error, index, len(names), ways, [each.errors.get(way, np.nan) for way in ways])
+        share = np.linspace(0, 100, len(each.primary_lengths), endpoint=False)
+        primary.plot(share, each.primary_lengths, drawstyle="steps-post")
+        kinds = ("between classes", "within a class")
+        _bars(deviation, index, len(names), kinds, [each.between_classes, each.within_classes])
+        calibration.plot(*zip(*(row[1:] for row in each.calibration if row[0]), strict=True), "o-")
+    entropy.legend(fontsize=8)
+    primary.axhline(EPSILON, color="grey", linewidth=0.8, linestyle=":")
+    calibration.plot((0, 1), (0, 1), color="grey", linewidth=0.8, linestyle=":")
+    entropy.xaxis.get_major_locator().set_params(integer=True)
+    decided, predicted = 100 - 100 * own.entropy[-1], 100 * own.predicted_decision
+    away = 100 * own.votes_away[-1]
+    push = " → ".join(f"{100 * value:.1f}" for value in own.net_push)
+    errors = f"Error {own.errors['learnt']:.2f} % as trained, {own.errors['uniform']:.2f} % with uniform couplings"
+    found = {
+        entropy: (f"Routing decides {decided:.2f} %; the spread of its logits predicts {predicted:.2f} %",
+                  "iteration", "1 − entropy of the couplings"),
+        votes: (f"{away:.1f} % of the votes for the winner point away; their net push is {push} %",
+                "votes for the winner", "share"),
+        error: (errors, "way to route", "error in %"),
+        primary: (f"{100 * own.dead:.0f} % of the primary capsules are dead; mean length {own.mean_primary_length:.2f}",
+                  "primary capsules in %", "largest length"),
+        deviation: (f"A coupling varies by {own.between_classes:.3f} between classes, {own.within_classes:.3f} within",
+                    "images of different classes, and of one", "standard deviation"),
+        calibration: (f"Scores are off by {100 * own.calibration_error:.0f} points of 100",
+                      f"score, {BINS} ranges", "share of right answers"),
+    }  # fmt: skip
+    for axes, (title, below, left) in found.items():
+        axes.set_title(fitted(title, 4, 10), fontsize=10)
+        axes.set(xlabel=below, ylabel=left)
+        if axes is not votes:
+            axes.set_ylim(bottom=0, top=1.05 if axes in (primary, calibration) else None)
+    title = f"{names[0]}: routing changes {own.changed:,} answers of {own.size:,}"
+    return _finished(figure, title, figure.axes, names)
+
+
+def _bars(axes: Axes, index: int, count: int, labels: Any, values: list[float]) -> None:
+    """Draws the bars of one of several networks."""
+    width = 0.8 / count
+    axes.bar(np.arange(len(labels)) + (index - (count - 1) / 2) * width, values, width, color=f"C{index}")
+    axes.set_xticks(range(len(labels)), labels, rotation=30 if len(labels) > 4 else 0)
+
+
+def _finished(figure: Figure, title: str, panels: Any, names: list[str]) -> Figure:
+    """Adds the title, a grid and, of several networks, a legend."""
+    figure.suptitle(title, weight="bold")
+    for axes in panels:
+        axes.grid(alpha=0.3)
+    if len(names) > 1:
+        lines = [matplotlib.lines.Line2D([], [], color=f"C{index}", marker="o") for index in range(len(names))]
+        figure.legend(lines, names, loc="outside lower center", ncols=len(names))
+    return figure
+
+
+def report(
+    kind: str,
+    networks: list[Trained],
+    split: Split,
+    size: int | None,
+    out: Path,
+    say: Callable[[str], None] = print,
+    ending: str = "png",
+    dpi: int = DPI,
+) -> None:
+    """Measures networks on `size` test images, prints the table and writes a file of numbers and a figure into `out`.
+
+    Args:
+        kind: "diagnosis", with `diagnosis.json`, or "robustness", with `robustness.csv`.
+        networks: networks for the same images and classes.
+        split: test images.
+        size: None: all, or 1,000 for the robustness.
+        out: the folder.
+        say: prints a line.
+        ending, dpi: see `sheets.write`.
+    """
+    names = network_names(networks)
+    with matplotlib.rc_context({"text.parse_math": False}):
+        if kind == "robustness":
+            rows = measure(networks, split, size or 1000)
+            title, columns = "accuracy in %", [robustness_column(rows, index) for index in range(len(names))]
+            numbers, content = "robustness.csv", as_csv(rows, names)
+            figure = plot_robustness(rows, names, next(evaluation_batches(split, 1, 1))["images"][0])
+        else:
+            diagnoses = [diagnose(each, split, size) for each in networks]
+            title, columns = "", [diagnosis_column(each) for each in diagnoses]
+            own = [{"network": name} | asdict(each) for name, each in zip(names, diagnoses, strict=True)]
+            numbers, content = "diagnosis.json", json.dumps({"data": split.info.name, "networks": own}, indent=1) + "\n"
+            figure = plot_diagnosis(diagnoses, names)
+        say(table(title, columns, names))
+        out.mkdir(parents=True, exist_ok=True)
+        with atomic_write(out / numbers) as (draft,):
+            draft.write_bytes(content.encode())
+        picture = out / f"{kind}.{ending}"
+        write(picture, figure, dpi)
+    for path in (out / numbers, picture):
+        say(str(path))
