@@ -15,7 +15,6 @@ from keras import ops
 
 from capsules.layers import Capsules
 from capsules.ops import length
-from capsules.routing import DynamicRouting
 from capsules.votes import StoredVotes
 from input_data import Split, evaluation_batches
 from input_data.progress import Progress
@@ -80,13 +79,13 @@ class _WithoutAgreement:
 
 def ways_to_route(layer: Capsules) -> dict[str, Callable]:
     """The other ways to route the votes of a layer: routings by name, with the weights of its own."""
-    ways: dict[str, Callable] = {"uniform": lambda votes: layer.routing(_WithoutAgreement(votes))}
-    if isinstance(layer.routing, DynamicRouting):
-        for count in ITERATIONS:
-            way = copy.copy(layer.routing)
-            way.iterations = count
-            ways[f"{count} iteration{'s' if count > 1 else ''}"] = way
-    return ways
+    if not hasattr(layer.routing, "iterations"):
+        return {"uniform": lambda votes: layer.routing(_WithoutAgreement(votes))}
+    ways: dict[str, Callable] = {}
+    for count in ITERATIONS:
+        way = ways[f"{count} iteration{'s' if count > 1 else ''}"] = copy.copy(layer.routing)
+        way.iterations = count
+    return {"uniform": ways["1 iteration"]} | ways  # the first iteration's coefficients are uniform
 
 
 def _look(model: Classifier) -> Callable:
@@ -129,8 +128,10 @@ def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagno
         UserError: the network has no capsules.
     """
     model = trained.model
-    if not model.has_capsules:
-        raise UserError(f"--diagnose is for networks with capsules. {model.name} has none.")
+    if not hasattr(model, "primary"):
+        raise UserError(
+            f"--diagnose is for networks that route primary capsules to the classes. {model.name} has none."
+        )
     size, look = min(limit or len(split), len(split)), _look(model)
     classes = np.zeros(model.num_classes)
     sums: dict[str, Any] = {"entropies": 0.0, "changes": 0.0, "first": 0.0, "second": 0.0}
