@@ -21,6 +21,7 @@ except ImportError as error:
         f'set the environment variable KERAS_BACKEND={installed[0]}, or "backend" in ~/.keras/keras.json.'
     ) from error
 
+from capsules.conv_capsules import ConvCapsules
 from capsules.convolution import ShortDFTConv2D, convolution_method
 from capsules.em_routing import EMRouting
 from capsules.inverted_attention import InvertedAttentionRouting
@@ -37,8 +38,9 @@ from capsules.routing import (
     UniformRouting,
     dynamic_routing,
 )
+from capsules.spread_loss import SpreadLoss, spread_loss
 
-_NETWORKS = ("Baseline", "CapsNet", "EfficientCapsNet", "PaperBaseline", "presets")
+_NETWORKS = ("Baseline", "CapsNet", "EfficientCapsNet", "MatrixCapsNet", "PaperBaseline", "presets")
 
 
 def _load_networks() -> Any:
@@ -68,6 +70,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "AllTargetsAccuracy",
     "Capsules",
+    "ConvCapsules",
     "Decoder",
     "DepthwiseCapsules",
     "DynamicRouting",
@@ -82,6 +85,7 @@ __all__ = [
     "Routing",
     "SelfAttentionRouting",
     "ShortDFTConv2D",
+    "SpreadLoss",
     "Step",
     "UniformRouting",
     "__version__",
@@ -90,5 +94,6 @@ __all__ = [
     "exponential_squash",
     "length",
     "margin_loss",
+    "spread_loss",
     "squash",
 ]

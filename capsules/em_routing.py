@@ -32,11 +32,14 @@ class EMRouting(Routing):
         iterations: number of M-steps, 1 or more.
         inverse_temperature: λ.
 
-    Weights: `beta_u`, `beta_a` [out].
+    Weights: `beta_u`, `beta_a` [out]. `beta_u` starts at 1: a capsule pays if its votes deviate by less than 1/e, and
+    poses of a size of about 1 have activations between 0 and 1, and not all 1, where nothing would learn.
 
     Raises:
         ValueError: an argument is out of range.
     """
+
+    own_activations = True
 
     def __init__(self, iterations: int = 3, inverse_temperature: float = 0.01):
         self.iterations = count("EMRouting: iterations", iterations)
@@ -45,12 +48,12 @@ class EMRouting(Routing):
         self.beta_a: Any = None
 
     def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
-        self.beta_u = add_weight(name="beta_u", shape=(shape[1],), initializer="zeros")
+        self.beta_u = add_weight(name="beta_u", shape=(shape[1],), initializer="ones")
         self.beta_a = add_weight(name="beta_a", shape=(shape[1],), initializer="zeros")
 
     def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
         inputs, outputs, atoms = votes.shape
-        size = max(1, _CHUNK // (NOMINAL_BATCH * outputs * atoms))
+        size = max(1, _CHUNK // (NOMINAL_BATCH * votes.places * outputs * atoms))
         present = 1.0 if activations is None else precise(activations)[:, :, None]  # [batch, in, 1]
         like = votes.sum()[:, None, :, 0]  # [batch, 1, out]
         assigned = ops.repeat(ops.full_like(like, 1.0 / outputs), inputs, axis=1)  # R [batch, in, out]

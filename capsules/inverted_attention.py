@@ -24,20 +24,25 @@ class InvertedAttentionRouting(Routing):
     Args:
         iterations: how many times the capsules p are computed, 1 or more; with 1, all votes have the same weight.
 
-    Weights: `gain` and `offset` [atoms] of the normalisation.
+    Weights: `gain` and `offset` [atoms] of the normalisation. All capsules have about the same length after it, so the
+    activation is the sigmoid of a product with `score` [atoms], as the paper's classifier that all classes share.
 
     Raises:
         ValueError: `iterations` is out of range.
     """
 
+    own_activations = True
+
     def __init__(self, iterations: int = 1):
         self.iterations = count("InvertedAttentionRouting: iterations", iterations)
         self.gain: Any = None
         self.offset: Any = None
+        self.score: Any = None
 
     def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
         self.gain = add_weight(name="gain", shape=shape[2:], initializer="ones")
         self.offset = add_weight(name="offset", shape=shape[2:], initializer="zeros")
+        self.score = add_weight(name="score", shape=shape[2:], initializer="glorot_normal")
 
     def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
         inputs, outputs, atoms = votes.shape
@@ -51,7 +56,10 @@ class InvertedAttentionRouting(Routing):
             )
             capsules = self._norm(total)
             steps.append(Step(shares, capsules))
-        return Routed(capsules, length(capsules), steps)
+        scored = (
+            length(capsules) if self.score is None else ops.sigmoid(ops.sum(capsules * precise(self.score), axis=-1))
+        )
+        return Routed(capsules, scored, steps)
 
     def _norm(self, vectors: Any) -> Any:
         centred = vectors - ops.mean(vectors, axis=-1, keepdims=True)

@@ -49,6 +49,17 @@ CASES = {
         (normal(3, 6, 8),),
     ),
     "self_attention": Case(lambda: capsules.Capsules(3, 4, capsules.SelfAttentionRouting()), (normal(3, 6, 8),)),
+    "matrix": Case(
+        lambda: capsules.Capsules(3, 9, capsules.DynamicRouting(2), transform="matrix"), (normal(3, 6, 12),)
+    ),
+    "conv_capsules": Case(
+        lambda: capsules.ConvCapsules(3, 4, (3, 2), (2, 1), "SAME", capsules.DynamicRouting(2)),
+        (normal(3, 6, 5, 2, 8), 1.0 + 0.0 * normal(3, 6, 5, 2)),
+    ),
+    "coordinates": Case(
+        lambda: capsules.ConvCapsules(3, 4, (3, 4), routing=2, transform="vector", coordinates=True),
+        (normal(3, 3, 4, 2, 5),),
+    ),
     "length": Case(capsules.Length, (normal(3, 4, 5),)),
     "mask_by_length": Case(capsules.Mask, (normal(3, 4, 5),)),
     "mask_by_label": Case(capsules.Mask, (normal(3, 4, 5), np.array([2, 0, 3], np.int32))),

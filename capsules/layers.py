@@ -13,9 +13,10 @@ from keras import ops
 
 from capsules.convolution import convolve
 from capsules.losses import label_rows
+from capsules.matrix_votes import make_votes, pose_rows
 from capsules.ops import choice, count, counts, exponential_squash, length, number, precise, sides, squash
 from capsules.routing import Routed, Routing, as_routing
-from capsules.votes import StoredVotes, Votes
+from capsules.votes import StoredVotes
 
 
 class CapsuleLayer(keras.layers.Layer):
@@ -237,10 +238,13 @@ class Capsules(CapsuleLayer):
         num_capsules: number of output capsules (the classes).
         atoms: length of each output capsule (16 in the paper).
         routing: a number of iterations of `DynamicRouting` (3), or a `Routing`, which the layer copies.
+        transform: "vector", or "matrix": capsules are square matrices, row after row, and û_ij = M_i W_ij, which takes
+            1/atoms of the weights (16 for a pair of 4x4 matrices).
+        return_activations: whether the layer returns (capsules, activations), see `Routed`.
         kernel_initializer, …: see `CapsuleLayer`; those of the bias are for the routing's bias.
 
     Call: `layer(capsules)` or `layer(capsules, activations)` with capsules [batch, in, atoms_in] and activations
-    [batch, in]. Output: [batch, num_capsules, atoms].
+    [batch, in]. Output: [batch, num_capsules, atoms], and float32 activations [batch, num_capsules].
 
     Raises:
         ValueError: an argument is out of range, or the input is not [batch, in, atoms_in] of the size that the layer
@@ -251,16 +255,36 @@ class Capsules(CapsuleLayer):
         (2, 10, 16)
     """
 
-    def __init__(self, num_capsules: int, atoms: int = 16, routing: int | Routing = 3, **kwargs: Any):
+    def __init__(
+        self,
+        num_capsules: int,
+        atoms: int = 16,
+        routing: int | Routing = 3,
+        transform: str = "vector",
+        return_activations: bool = False,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.num_capsules = count("Capsules: num_capsules", num_capsules)
         self.atoms = count("Capsules: atoms", atoms)
         self.routing = as_routing(routing)
+        self.transform = choice("Capsules: transform", transform, ("vector", "matrix"))
+        self.rows = pose_rows(self.transform, self.atoms)
+        self.return_activations = bool(return_activations)
 
     def build(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> None:
         _check_capsules(self, capsules_shape, "[batch, in, atoms]")
-        _, inputs, atoms_in = capsules_shape
-        self.kernel = self.add_named_weight("kernel", (inputs, atoms_in, self.num_capsules * self.atoms))
+        self.build_weights(*capsules_shape[1:])
+
+    def build_weights(self, inputs: int, atoms_in: int, shared: int = 1) -> None:
+        """Creates the weights for input capsules, of which groups of `shared` ones have the same."""
+        if atoms_in % self.rows:
+            raise ValueError(
+                f"Layer '{self.name}' transforms matrices of {self.rows} rows and needs a multiple of {self.rows} "
+                f"atoms in each input capsule. Received: {atoms_in}"
+            )
+        columns = self.num_capsules * self.atoms // self.rows
+        self.kernel = self.add_named_weight("kernel", (inputs // shared, atoms_in // self.rows, columns))
 
         def add_weight(name: str, shape: tuple[int, ...], initializer: Any) -> Any:
             if name == "bias":
@@ -271,24 +295,34 @@ class Capsules(CapsuleLayer):
         self.routing.build(add_weight, (inputs, self.num_capsules, self.atoms))
 
     def call(self, capsules: Any, activations: Any = None) -> Any:
-        return ops.cast(self.route(capsules, activations).capsules, self.compute_dtype)
+        routed = self.route(capsules, activations)
+        outputs = ops.cast(routed.capsules, self.compute_dtype)
+        return (outputs, routed.activations) if self.return_activations else outputs
 
     def votes(self, capsules: Any) -> StoredVotes:
         """The votes of input capsules [batch, in, atoms_in] for the output capsules."""
-        _, size, atoms_in = capsules.shape
-        kernel = ops.reshape(ops.cast(self.kernel, capsules.dtype), (size, atoms_in, self.num_capsules, self.atoms))
-        return Votes(capsules, kernel)
+        kernel = ops.cast(self.kernel, capsules.dtype)  # [in, columns_in, out·columns]
+        shape = (*kernel.shape[:2], self.num_capsules, self.atoms // self.rows)
+        return make_votes(capsules, ops.reshape(kernel, shape), self.rows)
 
     def route(self, capsules: Any, activations: Any = None) -> Routed:
         """The output capsules with all iterations of the routing, see `capsules.routing.Routed`."""
         return self.routing(self.votes(capsules), activations)
 
     def compute_output_shape(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> tuple:
-        return (capsules_shape[0], self.num_capsules, self.atoms)
+        shape = (capsules_shape[0], self.num_capsules, self.atoms)
+        return (shape, shape[:-1]) if self.return_activations else shape
+
+    def compute_output_spec(self, capsules: Any, activations: Any = None) -> Any:
+        shape = self.compute_output_shape(capsules.shape)
+        if not self.return_activations:
+            return keras.KerasTensor(shape, dtype=self.compute_dtype)
+        return keras.KerasTensor(shape[0], dtype=self.compute_dtype), keras.KerasTensor(shape[1], _drawn_dtype(self))
 
     def get_config(self) -> dict[str, Any]:
         routing = keras.saving.serialize_keras_object(self.routing)
-        return super().get_config() | {"num_capsules": self.num_capsules, "atoms": self.atoms, "routing": routing}
+        names = ("num_capsules", "atoms", "transform", "return_activations")
+        return super().get_config() | {name: getattr(self, name) for name in names} | {"routing": routing}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Capsules":

@@ -53,8 +53,11 @@ class Routing:
     """The base class of routings.
 
     A derived class is registered with `keras.saving.register_keras_serializable`, so that files with it load again. It
-    keeps its arguments as attributes of the same names, from which `get_config` takes them.
+    keeps its arguments as attributes of the same names, from which `get_config` takes them. If its activations are not
+    the lengths of the capsules but other numbers in [0, 1], these are a network's scores, and `own_activations` true.
     """
+
+    own_activations = False
 
     def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
         """Creates the routing's weights as attributes. The default has none.

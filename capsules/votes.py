@@ -34,6 +34,8 @@ class StoredVotes:
         ValueError: the votes have another rank.
     """
 
+    places = 1  # how many examples of the batch belong to one image, for choices that depend on the batch size
+
     def __init__(self, votes: Any):
         if len(votes.shape) != 4:
             raise ValueError(f"Votes have the shape [batch, in, out, atoms]. Received: {tuple(votes.shape)}")

@@ -151,8 +151,10 @@ def _look(model: Classifier, targets: int) -> Callable:
 def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagnosis:
     """Measures a capsule network, whatever its routing is, on `limit` test images spread over the split; None: all."""
     model, targets = trained.model, trained.num_targets
-    if not model.has_capsules:
-        raise UserError(f"--diagnose is for networks with capsules. {model.name} has none.")
+    if not hasattr(model, "primary"):
+        raise UserError(
+            f"--diagnose is for networks that route primary capsules to the classes. {model.name} has none."
+        )
     size, look = min(limit or len(split), len(split)), _look(model, targets)
     counts, first, second = np.zeros(model.num_classes), 0.0, 0.0
     means: dict[str, Any] = {}

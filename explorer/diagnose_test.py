@@ -131,6 +131,16 @@ def test_self_attention_is_diagnosed_too(split):
     assert 0 < own.entropy[0] <= 1 and own.within_classes > 0
 
 
+@pytest.mark.parametrize("routing", ["em", "inverted", "uniform"])
+def test_other_routings_are_diagnosed_as_the_network_computes_them(routing, split):
+    trained = hand_made(hparams=HParams(num_prime_capsules=2, conv_channels=8, remake=False, routing_type=routing))
+    own = diagnose(trained, split, 100)
+    iterations = 1 if routing == "uniform" else 3
+    assert own.errors["learnt"] == own.errors[f"{iterations} iteration{'s' if iterations > 1 else ''}"]
+    assert own.errors["uniform"] == own.errors["1 iteration"] and own.entropy[0] == pytest.approx(1.0, abs=1e-5)
+    assert (own.entropy[-1] < 0.9999) == (routing != "uniform")
+
+
 def test_couplings_that_differ_between_classes_alone_have_no_deviation_within():
     counts = np.array([2.0, 2.0, 0.0])
     first = np.array([[[2.0]], [[0.0]], [[0.0]]])  # coefficients 1, 1 in the first class and 0, 0 in the second
@@ -161,3 +171,5 @@ def test_two_networks_are_reported_side_by_side_and_measured_alike_each_time(net
 def test_a_network_without_capsules_is_refused(split):
     with pytest.raises(ValueError, match="baseline has none"):
         diagnose(hand_made("baseline"), split, 10)
+    with pytest.raises(ValueError, match="matrix has none"):
+        diagnose(hand_made("matrix"), split, 10)

@@ -38,7 +38,7 @@ class Format:
 
 def functional(trained: Trained) -> keras.Model:
     """The network from images to its outputs as a functional model, which shares the weights."""
-    outputs = {name: each for name, each in trained.model.output.items() if name != "lengths"}  # the same as logits
+    outputs = {name: each for name, each in trained.model.output.items() if name not in ("lengths", "activations")}
     return keras.Model(trained.model.inputs[0], outputs, name=trained.model.name)
 
 

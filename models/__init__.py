@@ -8,6 +8,7 @@ from . import pretrained
 MODELS = {
     "capsule": "capsnet.CapsNet",
     "efficient": "efficient.EfficientCapsNet",
+    "matrix": "matrix.MatrixCapsNet",
     "baseline": "baseline.Baseline",
     "baseline_paper": "baseline.PaperBaseline",
 }

@@ -6,7 +6,7 @@ import keras
 
 from capsules.layers import Capsules, Decoder, Length, PrimaryCapsules, convolved_size
 from capsules.ops import choice, count
-from capsules.routing import Routing
+from capsules.routing import Routing, as_routing
 
 from .network import CapsuleNetwork, arguments, checked_sizes
 
@@ -18,7 +18,8 @@ class CapsNet(CapsuleNetwork):
     """The capsule network of the paper, with the numerics of the code of 2017.
 
     `model(images)` gives "lengths" of the class capsules [batch, classes], float32 (also as "logits"), and "capsules"
-    [batch, classes, atoms]. 8,215,728 weights for 28x28x1 images.
+    [batch, classes, atoms]. With a routing that has its own activations, such as `EMRouting`, "activations"
+    takes the place of "lengths". 8,215,728 weights for 28x28x1 images.
 
     Args:
         image_shape: (rows, columns, depth).
@@ -62,7 +63,8 @@ class CapsNet(CapsuleNetwork):
         padding = choice("CapsNet: padding", padding, ("valid", "same"))
         config = arguments(locals())
         convolved_size("conv1", image_shape[:2], (KERNEL, KERNEL), (1, 1), padding)
-        classes = Capsules(num_classes, atoms, routing, dtype=dtype, name="capsule2")
+        own = as_routing(routing).own_activations
+        classes = Capsules(num_classes, atoms, routing, return_activations=own, dtype=dtype, name="capsule2")
         if primary_scale is None:
             primary_scale = 1.0 / (
                 count("CapsNet: primary_types", primary_types) + getattr(classes.routing, "leaky", 0)
@@ -89,9 +91,9 @@ class CapsNet(CapsuleNetwork):
         )
         images = keras.Input(image_shape, name="images")
         capsules = classes(primary(conv1(images)))
-        lengths = Length(dtype=dtype, name="lengths")(capsules)
+        capsules, scores = capsules if own else (capsules, Length(dtype=dtype, name="lengths")(capsules))
         draws = Decoder(image_shape, dtype=dtype, name="recons") if decoder else None
-        super().__init__(images, lengths, capsules, config, draws)
+        super().__init__(images, scores, capsules, config, draws, "activation" if own else "length")
         self.conv1, self.primary, self.classes = conv1, primary, classes
 
     def places(self) -> dict[str, float] | None:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from capsules import AllTargetsAccuracy, DynamicRouting, MarginLoss
+from capsules import AllTargetsAccuracy, DynamicRouting, EMRouting, MarginLoss
 from models import MODELS, CapsNet, make_model, network_class
+from models.hparams import HParams
 
 SMALL = {"num_prime_capsules": 2, "conv_channels": 8}
 SHAPES = {"baseline": (16, 16, 1), "baseline_paper": (8, 8, 1)}
@@ -145,6 +146,28 @@ def test_networks_take_keyword_arguments_and_any_routing(tmp_path):
         make_model("capsules", (20, 20, 1), 3)
     with pytest.raises(ValueError, match=r"cannot be quantised.*\.tflite"):
         model.quantize("int8")
+
+
+@pytest.mark.parametrize("routing", ["em", "inverted", "attention", "uniform"])
+def test_a_routing_named_by_hparams_is_saved_and_described(routing, tmp_path):
+    hparams = HParams(routing_type=routing, num_prime_capsules=2, conv_channels=8, remake=False)
+    model = make_model("capsule", (20, 20, 1), 3, hparams)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    outputs = loaded(IMAGES)
+    np.testing.assert_array_equal(outputs["logits"], model(IMAGES)["logits"])
+    assert ("activations" in outputs) == (routing in ("em", "inverted")) == ("lengths" not in outputs)
+    assert 0 <= np.min(outputs["logits"]) <= np.max(outputs["logits"]) <= 1
+    again = make_model("capsule", (20, 20, 1), 3, loaded.hparams)
+    assert loaded.hparams.routing_type == routing and type(again.classes.routing) is type(model.classes.routing)
+    with pytest.raises(ValueError, match=f"The routing {routing} has no hparam routing_scale"):
+        make_model("capsule", (20, 20, 1), 3, HParams(routing_type=routing, routing_scale="sqrt"))
+
+
+def test_a_routing_with_other_arguments_than_hparams_have_is_kept_as_a_file_only():
+    model = CapsNet((20, 20, 1), 3, filters=8, primary_types=2, routing=EMRouting(2, 0.5), decoder=False)
+    with pytest.raises(ValueError, match="EMRouting has no hparams"):
+        model.save_to_preset("folder")
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,16 +1,16 @@
 """Hyperparameters and their override string, `name=value,name=value`, as in 2017, and what they say of a network."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from typing import Any
 
 _CHOICES = {
-    "loss_type": ("margin", "margin_sum", "softmax", "sigmoid"),
+    "loss_type": ("margin", "margin_sum", "softmax", "sigmoid", "spread"),
     "padding": ("VALID", "SAME"),
     "preparation": ("2017", "efficient"),
     "routing_gradient": ("all", "last"),
-    "routing_type": ("dynamic", "attention", "uniform"),
+    "routing_type": ("dynamic", "em", "inverted", "attention", "uniform"),
     "schedule": ("exponential", "linear"),
 }
 _SCALES = ("sqrt", "learnt")  # what routing_scale may be besides a number
@@ -44,7 +44,7 @@ class HParams:
     decay_steps: int = 2000  # ... for this many steps, applied smoothly unless `staircase` is true
     leaky: bool = False  # an extra output takes part in the routing softmax, and its share is dropped
     learning_rate: float = 0.001
-    loss_type: str = "margin"  # margin (mean over the classes), margin_sum (the paper's sum), softmax or sigmoid
+    loss_type: str = "margin"  # margin (mean over the classes), margin_sum (the paper's), softmax, sigmoid or spread
     num_prime_capsules: int = 32  # types of primary capsules
     padding: str = "VALID"  # of the convolutions, VALID or SAME
     remake: bool = True  # reconstruct the image and add its loss
@@ -58,7 +58,7 @@ class HParams:
     staircase: bool = False  # the learning rate changes only at multiples of decay_steps
     reconstruction_weight: float = 0.0005  # weight of the sum of squared pixel differences in the loss
     preparation: str = "2017"  # how images are prepared: 2017 or efficient (see `input_data.Options`)
-    routing_type: str = "dynamic"  # dynamic, attention or uniform
+    routing_type: str = "dynamic"  # dynamic, em, inverted (attention), attention (self-attention) or uniform
     routing_scale: float | str = 1.0  # factor of the agreements: a number, sqrt for √(input capsules), or learnt
     schedule: str = "exponential"  # exponential: decay_rate for each decay_steps; linear: to 0 at step decay_steps
     warmup_steps: int = 0  # steps in which the learning rate rises from 0
@@ -146,24 +146,43 @@ def network_arguments(hparams: HParams, accepted: Mapping[str, Any]) -> dict[str
     if "routing" in accepted:
         arguments["routing"] = make_routing(hparams)
         arguments["primary_scale"] = 1.0 / (hparams.num_prime_capsules + hparams.leaky)
+    if "iterations" in accepted:
+        arguments["iterations"] = hparams.routing
     return arguments
 
 
-def refuse_unused(hparams: HParams, model: str) -> None:
+def refuse_unused(hparams: HParams, model: str, used: Collection[str] = ()) -> None:
     """Raises ValueError for hparams of a routing that differ from the defaults, for a network with its own routing."""
     default = HParams()
-    wrong = [name for name in _ROUTING if getattr(hparams, name) != getattr(default, name)]
+    wrong = [name for name in _ROUTING if name not in used and getattr(hparams, name) != getattr(default, name)]
     if wrong:
-        raise ValueError(f"The network {model} has no hparam {', '.join(wrong)}. Leave it out of --hparams_override.")
+        raise ValueError(f"{model} has no hparam {', '.join(wrong)}. Leave it out of --hparams_override.")
+
+
+def _routings() -> dict[str, tuple[Any, bool]]:
+    """The routings beside `DynamicRouting` by their names in hparams: the class, and whether it takes iterations."""
+    from capsules.em_routing import EMRouting
+    from capsules.inverted_attention import InvertedAttentionRouting
+    from capsules.routing import SelfAttentionRouting, UniformRouting
+
+    return {
+        "em": (EMRouting, True),
+        "inverted": (InvertedAttentionRouting, True),
+        "attention": (SelfAttentionRouting, False),
+        "uniform": (UniformRouting, False),
+    }
 
 
 def make_routing(hparams: HParams) -> Any:
-    """The `capsules.Routing` of the hparams."""
-    from capsules.routing import DynamicRouting, SelfAttentionRouting, UniformRouting
+    """The `capsules.Routing` of the hparams; a ValueError names hparams that belong to another routing."""
+    from capsules.routing import DynamicRouting
 
     if hparams.routing_type == "dynamic":
         return DynamicRouting(hparams.routing, hparams.leaky, hparams.routing_gradient, hparams.routing_scale)
-    return {"attention": SelfAttentionRouting, "uniform": UniformRouting}[hparams.routing_type]()
+    kind, iterates = _routings()[hparams.routing_type]
+    used = ("routing_type", "routing") if iterates else ("routing_type",)
+    refuse_unused(hparams, f"The routing {hparams.routing_type}", used)
+    return kind(hparams.routing) if iterates else kind()
 
 
 def describe_network(config: Mapping[str, Any]) -> HParams:
@@ -172,19 +191,22 @@ def describe_network(config: Mapping[str, Any]) -> HParams:
     Raises:
         ValueError: its routing has no hparams.
     """
-    from capsules.routing import DynamicRouting, SelfAttentionRouting, UniformRouting
+    from capsules.routing import DynamicRouting
 
     values = {name: config[ours] for name, ours in _ARGUMENTS.items() if ours in config}
     if "padding" in values:
         values["padding"] = values["padding"].upper()
-    routing = config.get("routing", 3)
+    routing = config.get("routing", config.get("iterations", 3))
     if isinstance(routing, int):
         values["routing"] = routing
     elif type(routing) is DynamicRouting:
         values |= {"routing": routing.iterations, "leaky": routing.leaky}
         values |= {"routing_gradient": routing.gradient, "routing_scale": routing.scale}
-    elif type(routing) in (SelfAttentionRouting, UniformRouting):
-        values["routing_type"] = "uniform" if isinstance(routing, UniformRouting) else "attention"
     else:
-        raise ValueError(f"{type(routing).__name__} has no hparams. Keep the network with model.save(….keras).")
+        for name, (kind, iterates) in _routings().items():
+            if type(routing) is kind:
+                values |= {"routing_type": name} | ({"routing": routing.iterations} if iterates else {})
+        made = make_routing(HParams(**values))
+        if type(made) is not type(routing) or made.get_config() != routing.get_config():
+            raise ValueError(f"{type(routing).__name__} has no hparams. Keep the network with model.save(….keras).")
     return HParams(**values)

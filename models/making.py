@@ -25,8 +25,8 @@ def make_model(
     network = network_class(name)
     hparams = hparams if isinstance(hparams, HParams) else HParams(**(hparams or {}))
     accepted = inspect.signature(network).parameters
-    if name == "efficient":
-        refuse_unused(hparams, name)
+    if name in ("efficient", "matrix"):
+        refuse_unused(hparams, f"The network {name}", ("routing",) if name == "matrix" else ())
     model = network(image_shape, num_classes, **network_arguments(hparams, accepted))
     model.given_hparams = hparams
     return model

@@ -29,6 +29,7 @@ SIZES = [
     ("efficient", "", (28, 28, 1), 161_824 + 1_411_344),
     ("efficient", "remake=false", (36, 36, 1), 154_656),
     ("efficient", "remake=false", (32, 32, 3), 161_824 + 2 * 5 * 5 * 32 + (5 * 5 - 9 * 9) * 128),
+    ("matrix", "", (28, 28, 1), 63_260),
     ("baseline", "", (28, 28, 1), 7_495_946),
     ("baseline_paper", "", (28, 28, 1), 35_445_522),
 ]
@@ -120,7 +121,7 @@ def test_a_network_says_whether_it_has_capsules_and_a_decoder(name):
     images, labels = batch()
     model = make_model(name, images.shape[1:], 10, TINY)
     outputs = model(images)
-    assert model.has_capsules == ("capsules" in outputs) == (model.score_name == "length")
+    assert model.has_capsules == ("capsules" in outputs) == (model.score_name != "score")
     assert (model.decoder is not None) == bool(model.remake(outputs, labels))
     assert model.has_capsules or model.places() is None
 

@@ -12,6 +12,7 @@ from capsules.layers import Decoder, check_floats
 from capsules.losses import ReconstructionLoss, label_rows, margin_loss, sigmoid_loss, softmax_loss
 from capsules.metrics import AllTargetsAccuracy
 from capsules.ops import choice, count, counts, number
+from capsules.spread_loss import spread_loss
 
 from . import pretrained
 from .hparams import HParams, describe_network
@@ -23,7 +24,13 @@ def margin_loss_2017(y_true: Any, y_pred: Any) -> Any:
     return 0.5 * margin_loss(y_true, y_pred, over_classes="mean")
 
 
-LOSSES = {"margin": margin_loss_2017, "margin_sum": margin_loss, "softmax": softmax_loss, "sigmoid": sigmoid_loss}
+LOSSES = {
+    "margin": margin_loss_2017,
+    "margin_sum": margin_loss,
+    "spread": spread_loss,
+    "softmax": softmax_loss,
+    "sigmoid": sigmoid_loss,
+}
 
 
 def checked_sizes(kind: str, image_shape: Any, num_classes: Any) -> tuple[tuple[int, ...], int]:
@@ -54,7 +61,7 @@ class Classifier(keras.Model):
     Args:
         image_shape: (rows, columns, depth).
         num_classes: number of classes.
-        loss: "margin" (as in 2017), "margin_sum" (as in the paper), "softmax" or "sigmoid".
+        loss: "margin" (as in 2017), "margin_sum" (as in the paper), "softmax", "sigmoid" or "spread", see `LOSSES`.
         reconstruction_weight: factor of the sum of squared pixel differences in the loss.
         name, dtype: see `keras.Model`; dtype is a policy for every layer.
 
@@ -94,8 +101,8 @@ class Classifier(keras.Model):
 
     def activations(self, images: Any) -> dict[str, Any]:
         """The output of each layer with weights for the images, by the layer's name, for summaries and pictures."""
-        layers = [layer for layer in self.layers if layer.weights]
-        return keras.Model(self.inputs[0], {layer.name: layer.output for layer in layers})(images)
+        outputs = {layer.name: keras.tree.flatten(layer.output)[0] for layer in self.layers if layer.weights}
+        return keras.Model(self.inputs[0], outputs)(images)
 
     def scores(self, logits: Any) -> Any:
         """Scores in [0, 1] for users, from logits [batch, classes].
@@ -284,22 +291,32 @@ class Classifier(keras.Model):
 class CapsuleNetwork(Classifier):
     """A network whose outputs have "capsules" [batch, classes, atoms] and "lengths" [batch, classes], the logits.
 
+    Where the routing has its own activations, the logits are these, and the output is called "activations".
+
     Attributes:
         primary: the layer of primary capsules.
         classes: the layer that routes them to the class capsules.
     """
 
     has_capsules = True
-    score_name = "length"
 
-    def __init__(self, inputs: Any, lengths: Any, capsules: Any, config: dict[str, Any], decoder: Any):
+    def __init__(
+        self,
+        inputs: Any,
+        scores: Any,
+        capsules: Any,
+        config: dict[str, Any],
+        decoder: Any = None,
+        score_name: str = "length",
+    ):
         if isinstance(decoder, Decoder):
             decoder.build(tuple(capsules.shape))
-        outputs = {"logits": lengths, "lengths": lengths, "capsules": capsules}
+        outputs = {"logits": scores, f"{score_name}s": scores, "capsules": capsules}
         super().__init__(inputs, outputs, config, decoder)
+        self.score_name = score_name
 
     def scores(self, logits: Any) -> Any:
-        return logits  # a capsule's length is its probability (paper, section 2), whatever the loss
+        return logits  # a capsule's length or activation is its probability (paper, section 2), whatever the loss
 
     def primary_capsules(self, images: Any) -> Any:
         """The primary capsules of images, [batch, in, atoms]."""
@@ -325,5 +342,5 @@ def replicas() -> int:
 
 
 # The classes of networks are registered as soon as this module is loaded, so that a saved one is found by its name.
-for _module in ("capsnet", "efficient", "baseline"):
+for _module in ("capsnet", "efficient", "baseline", "matrix"):
     import_module(f".{_module}", __package__)

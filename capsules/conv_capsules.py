@@ -1,0 +1,155 @@
+"""Convolutional capsules: each place of the output is routed from a window of capsules (Hinton et al. 2018)."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from capsules.layers import Capsules, convolved_size
+from capsules.matrix_votes import make_votes
+from capsules.ops import choice, sides
+from capsules.routing import Routed, Routing
+from capsules.votes import StoredVotes
+
+
+@keras.saving.register_keras_serializable("capsules")
+class ConvCapsules(Capsules):
+    """Capsules over a grid, each routed from the capsules of a window below it, with the same weights at every place.
+
+    A window is routed like the capsules of `Capsules`: its input capsules are ordered (row, column, type), and the
+    places of the output are further examples of the batch. Padding with "same" adds capsules of zeros with activation
+    0, which a routing that takes activations ignores.
+
+    Source: Hinton, Sabour, Frosst, "Matrix capsules with EM routing", ICLR 2018, sections 3 to 5.
+
+    Args:
+        types: number of capsule types at each place of the output.
+        atoms: length of each output capsule.
+        kernel_size: side of the window, or (rows, columns).
+        strides: step of the window, or (down, across).
+        padding: "valid" or "same".
+        routing, transform, return_activations, kernel_initializer, …: see `Capsules`.
+        coordinates: coordinate addition, for the last layer, whose window is the whole grid: all places of a window
+            share their weights, and the place of a capsule, (row, column) in (0, 1), is added to two numbers of its
+            votes. These are the first two atoms, or the first two of the last column of a matrix, as in the paper.
+
+    Call: `layer(capsules)` or `layer(capsules, activations)` with capsules [batch, rows, columns, types_in, atoms_in]
+    and activations [batch, rows, columns, types_in].
+    Output: capsules [batch, rows', columns', types, atoms], and activations [batch, rows', columns', types].
+
+    Raises:
+        ValueError: an argument is out of range, or the input is smaller than the window or not a grid of capsules of
+            the size that the layer was built for.
+
+    Example:
+        >>> layer = ConvCapsules(16, kernel_size=3, strides=2, routing=EMRouting(2), return_activations=True)
+        >>> poses, activations = layer(keras.random.normal((2, 12, 12, 8, 16)), keras.random.uniform((2, 12, 12, 8)))
+        >>> tuple(poses.shape), tuple(activations.shape)
+        ((2, 5, 5, 16, 16), (2, 5, 5, 16))
+    """
+
+    def __init__(
+        self,
+        types: int,
+        atoms: int = 16,
+        kernel_size: int | tuple[int, ...] = 3,
+        strides: int | tuple[int, ...] = 1,
+        padding: str = "valid",
+        routing: int | Routing = 3,
+        transform: str = "matrix",
+        coordinates: bool = False,
+        return_activations: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(types, atoms, routing, transform, return_activations, **kwargs)
+        self.kernel_size = sides("ConvCapsules: kernel_size", kernel_size)
+        self.strides = sides("ConvCapsules: strides", strides)
+        self.padding = choice("ConvCapsules: padding", padding, ("valid", "same"))
+        self.coordinates = bool(coordinates)
+        if self.coordinates and self.atoms < 2:
+            raise ValueError("ConvCapsules: coordinates need capsules of 2 atoms or more. Received: 1")
+
+    def build(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> None:
+        if len(capsules_shape) != 5 or None in capsules_shape[1:]:
+            raise ValueError(
+                f"Layer '{self.name}' expects capsules [batch, rows, columns, types, atoms] of known size. "
+                f"Received: {tuple(capsules_shape)}"
+            )
+        if activations_shape is not None and tuple(activations_shape[1:]) != tuple(capsules_shape[1:4]):
+            raise ValueError(
+                f"Layer '{self.name}' expects an activation for each capsule, [batch, rows, columns, types]. "
+                f"Received: {tuple(activations_shape)} for capsules {tuple(capsules_shape)}"
+            )
+        self.input_spec = keras.layers.InputSpec(shape=(None, *capsules_shape[1:]))
+        self.grid = convolved_size(self.name, capsules_shape[1:3], self.kernel_size, self.strides, self.padding)
+        places = self.kernel_size[0] * self.kernel_size[1]
+        self.build_weights(places * capsules_shape[3], capsules_shape[4], places if self.coordinates else 1)
+
+    def windows(self, values: Any) -> Any:
+        """The windows of values [batch, rows, columns, types, …] as [batch·rows'·columns', in, …]."""
+        padding, ends = [], []
+        for size, kernel, stride, steps in zip(
+            values.shape[1:3], self.kernel_size, self.strides, self.grid, strict=True
+        ):
+            ends.append((steps - 1) * stride + 1)
+            missing = max(ends[-1] + kernel - 1 - size, 0)
+            padding.append((missing // 2, missing - missing // 2))
+        if self.padding == "same":
+            values = ops.pad(values, ((0, 0), *padding, *[(0, 0)] * (len(values.shape) - 3)))
+        parts = [
+            values[:, row : row + ends[0] : self.strides[0], column : column + ends[1] : self.strides[1]]
+            for row, column in np.ndindex(*self.kernel_size)
+        ]
+        windows = ops.concatenate(parts, axis=3)  # [batch, rows', columns', in, …]
+        return ops.reshape(windows, (-1, *windows.shape[3:]))
+
+    def votes(self, capsules: Any) -> StoredVotes:
+        """The votes in all windows of capsules [batch, rows, columns, types_in, atoms_in]."""
+        windows, kernel = self.windows(capsules), ops.cast(self.kernel, capsules.dtype)
+        columns_in, columns = windows.shape[2] // self.rows, self.atoms // self.rows
+        kernel = ops.reshape(kernel, (-1, columns_in, self.num_capsules, columns))
+        if self.coordinates:
+            places = self.kernel_size[0] * self.kernel_size[1]
+            kernel = ops.tile(kernel, (places, 1, 1, 1))
+            windows, kernel = self._with_places(windows, kernel)
+        votes = make_votes(windows, kernel, self.rows)
+        votes.places = self.grid[0] * self.grid[1]
+        return votes
+
+    def _with_places(self, windows: Any, kernel: Any) -> tuple[Any, Any]:
+        """Windows and kernel with the places as further atoms, which have the weight 1 for what they are added to."""
+        size, _, outputs, columns = kernel.shape
+        place = (np.indices(self.kernel_size).reshape(2, -1).T + 0.5) / self.kernel_size  # [places, (row, column)]
+        place = np.repeat(place, size // len(place), axis=0)  # [in, 2]
+        if self.rows == 1:
+            atoms, to = place[:, None], np.eye(2, columns)
+        else:  # the first row of a matrix gets the row, the second one the column
+            atoms, to = np.pad(place, ((0, 0), (0, self.rows - 2)))[..., None], np.eye(1, columns)[:, ::-1]
+        rows = ops.reshape(windows, (-1, size, self.rows, windows.shape[2] // self.rows))
+        atoms = ops.broadcast_to(ops.cast(atoms, rows.dtype), (ops.shape(rows)[0], *atoms.shape))
+        rows = ops.concatenate([rows, atoms], axis=3)
+        to = np.broadcast_to(to[None, :, None], (size, len(to), outputs, columns))
+        kernel = ops.concatenate([kernel, ops.cast(to, kernel.dtype)], axis=1)
+        return ops.reshape(rows, (-1, size, rows.shape[2] * rows.shape[3])), kernel
+
+    def route(self, capsules: Any, activations: Any = None) -> Routed:
+        """The output with all iterations of the routing; in its steps, the places are further examples of the batch."""
+        if activations is None and self.padding == "same":
+            activations = ops.ones_like(capsules[..., 0])
+        present = None if activations is None else self.windows(activations)
+        routed = self.routing(self.votes(capsules), present)
+        shape = (-1, *self.grid, self.num_capsules)
+        capsules = ops.reshape(routed.capsules, (*shape, self.atoms))
+        return Routed(capsules, ops.reshape(routed.activations, shape), routed.steps)
+
+    def compute_output_shape(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> tuple:
+        grid = convolved_size(self.name, capsules_shape[1:3], self.kernel_size, self.strides, self.padding)
+        shape = (capsules_shape[0], *grid, self.num_capsules, self.atoms)
+        return (shape, shape[:-1]) if self.return_activations else shape
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config["types"] = config.pop("num_capsules")
+        names = ("kernel_size", "strides", "padding", "coordinates")
+        return config | {name: getattr(self, name) for name in names}

@@ -1,0 +1,199 @@
+"""Matrix and convolutional capsules against slow NumPy, on every backend, and the spread loss."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from capsules import (
+    Capsules,
+    ConvCapsules,
+    DynamicRouting,
+    EMRouting,
+    InvertedAttentionRouting,
+    SelfAttentionRouting,
+    SpreadLoss,
+    UniformRouting,
+    spread_loss,
+)
+from capsules.votes import StoredVotes
+
+ROUTINGS = {
+    "dynamic": lambda: DynamicRouting(2),
+    "em": lambda: EMRouting(2, 0.1),
+    "inverted": lambda: InvertedAttentionRouting(2),
+    "self_attention": SelfAttentionRouting,
+    "uniform": UniformRouting,
+}
+TWINS = [
+    *[(name, transform, "valid", (3, 2), False) for name in ROUTINGS for transform in ("matrix", "vector")],
+    *[("em", "matrix", "same", (2, 3), False), ("dynamic", "vector", "same", (3, 3), False)],
+    *[("em", transform, "valid", (5, 4), True) for transform in ("matrix", "vector")],
+]
+
+
+def numpy_vote(pose, weights, rows, place, coordinates):
+    """One vote: the pose, a vector or a matrix, times the weights, and the place added to two of its numbers."""
+    vote = pose.reshape(rows, -1) @ weights  # [rows, columns]
+    if coordinates and rows == 1:
+        vote[0, :2] += place
+    elif coordinates:
+        vote[:2, -1] += place
+    return vote.ravel()
+
+
+def numpy_windows(poses, activations, layer):
+    """Votes [places, in, out, atoms] and activations [places, in] of one example, one vote at a time."""
+    (height, width), (down, across) = layer.kernel_size, layer.strides
+    rows, columns, types, _ = poses.shape
+    top = left = 0
+    if layer.padding == "same":
+        top = max((layer.grid[0] - 1) * down + height - rows, 0) // 2
+        left = max((layer.grid[1] - 1) * across + width - columns, 0) // 2
+    kernel = ops.convert_to_numpy(layer.kernel).astype(float)
+    kernel = kernel.reshape(*kernel.shape[:2], layer.num_capsules, -1)  # [in, columns_in, out, columns]
+    votes, present = [], []
+    for row in range(layer.grid[0]):
+        for column in range(layer.grid[1]):
+            for y in range(height):
+                for x in range(width):
+                    at = row * down + y - top, column * across + x - left
+                    inside = 0 <= at[0] < rows and 0 <= at[1] < columns
+                    for kind in range(types):
+                        shared = kind if layer.coordinates else (y * width + x) * types + kind
+                        pose = poses[at][kind] if inside else np.zeros(poses.shape[-1])
+                        place = (np.array([y, x]) + 0.5) / layer.kernel_size
+                        votes.append(
+                            [
+                                numpy_vote(pose, kernel[shared, :, out], layer.rows, place, layer.coordinates)
+                                for out in range(layer.num_capsules)
+                            ]
+                        )
+                        present.append(activations[at][kind] if inside else 0.0)
+    places = layer.grid[0] * layer.grid[1]
+    return np.reshape(votes, (places, -1, layer.num_capsules, layer.atoms)), np.reshape(present, (places, -1))
+
+
+def differences():
+    """The largest difference of each layer in `TWINS` from its twin, and of `Capsules` with matrices from a product."""
+    random, found = np.random.RandomState(1), {}
+    for routing, transform, padding, kernel, coordinates in TWINS:
+        layer = ConvCapsules(3, 9, kernel, (1, 2), padding, ROUTINGS[routing](), transform, coordinates, True)
+        poses = random.standard_normal((2, 5, 4, 2, 6))
+        activations = random.uniform(size=(2, 5, 4, 2))
+        given = [ops.convert_to_tensor(each.astype("float32")) for each in (poses, activations)]
+        layer(*given)
+        for weight in layer.weights:
+            weight.assign(0.5 * random.standard_normal(weight.shape))
+        outputs = layer(*given)
+        for example in range(2):
+            votes, present = numpy_windows(poses[example], activations[example], layer)
+            votes = StoredVotes(ops.convert_to_tensor(votes.astype("float32")))
+            routed = layer.routing(votes, ops.convert_to_tensor(present.astype("float32")))
+            for ours, theirs in zip(outputs, (routed.capsules, routed.activations), strict=True):
+                ours, theirs = (ops.convert_to_numpy(each) for each in (ours[example], theirs))
+                key = f"{routing} {transform} {padding} {coordinates}"
+                found[key] = max(found.get(key, 0.0), float(np.abs(ours.reshape(theirs.shape) - theirs).max()))
+    return found
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_convolutional_capsules_are_the_windows_routed_one_by_one(backend):
+    code = "import json; from capsules.conv_capsules_test import differences; print(json.dumps(differences()))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) == len(TWINS) and max(found.values()) < 2e-5, found
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_matrix_capsules_multiply_matrices(routing):
+    layer = Capsules(3, 16, ROUTINGS[routing](), transform="matrix")
+    poses = ops.convert_to_tensor(np.random.RandomState(2).standard_normal((2, 5, 16)).astype("float32"))
+    layer(poses)
+    assert layer.kernel.shape == (5, 4, 12)  # 16 weights for each pair
+    layer.kernel.assign(np.random.RandomState(3).standard_normal(layer.kernel.shape))
+    matrices, kernel = ops.reshape(poses, (2, 5, 4, 4)), ops.reshape(layer.kernel, (5, 4, 3, 4))
+    votes = ops.reshape(ops.einsum("birc,icjd->bijrd", matrices, kernel), (2, 5, 3, 16))
+    expected = layer.routing(StoredVotes(votes))
+    routed = layer.route(poses)
+    np.testing.assert_allclose(layer(poses), expected.capsules, atol=1e-5)
+    np.testing.assert_allclose(routed.activations, expected.activations, atol=1e-5)
+    np.testing.assert_allclose(routed.steps[-1].coefficients, expected.steps[-1].coefficients, atol=1e-5)
+
+
+def test_em_routing_of_a_grid_learns_every_weight_and_loads_again(tmp_path):
+    poses, activations = keras.Input((6, 6, 2, 16)), keras.Input((6, 6, 2))
+    hidden = ConvCapsules(3, strides=2, routing=EMRouting(2, 1.0), return_activations=True)(poses, activations)
+    hidden = ConvCapsules(4, 16, (2, 2), 1, "valid", EMRouting(2, 1.0), "matrix", True, True)(*hidden)
+    model = keras.Model([poses, activations], keras.layers.Flatten()(hidden[1]))
+    model.compile(keras.optimizers.Adam(0.01), SpreadLoss(0.9))
+    random = np.random.RandomState(4)
+    data = [random.standard_normal((8, 6, 6, 2, 16)).astype("float32"), random.uniform(size=(8, 6, 6, 2))]
+    before, labels = model.get_weights(), random.randint(4, size=8)
+    losses = model.fit(data, labels, epochs=10, verbose=0).history["loss"]
+    for weight, old, new in zip(model.weights, before, model.get_weights(), strict=True):
+        assert np.isfinite(new).all() and np.any(new != old), weight.path
+    assert losses[-1] < losses[0]
+    model.save(tmp_path / "em.keras")
+    loaded = keras.models.load_model(tmp_path / "em.keras")
+    np.testing.assert_array_equal(loaded.predict(data, verbose=0), model.predict(data, verbose=0))
+    assert loaded.loss.get_config() == model.loss.get_config()
+
+
+def test_half_precision_votes_give_float32_activations():
+    layer = ConvCapsules(3, 4, 2, routing=EMRouting(2, 0.5), return_activations=True, dtype="mixed_bfloat16")
+    poses, activations = layer(np.ones((2, 3, 3, 2, 4), "float32"), np.ones((2, 3, 3, 2), "float32"))
+    assert (poses.dtype, activations.dtype) == ("bfloat16", "float32")
+    symbols = layer(keras.Input((3, 3, 2, 4)), keras.Input((3, 3, 2)))
+    assert [each.dtype for each in symbols] == ["bfloat16", "float32"]
+    assert np.isfinite(activations).all()
+
+
+def test_the_spread_loss_is_the_papers_and_its_margin_can_be_set():
+    random = np.random.RandomState(5)
+    activations, labels = random.uniform(size=(4, 6)).astype("float32"), [0, 3, 3, 5]
+    for margin in (0.2, 0.9):
+        expected = [
+            sum(max(0, margin - (row[label] - row[other])) ** 2 for other in range(6) if other != label)
+            for row, label in zip(activations, labels, strict=True)
+        ]
+        np.testing.assert_allclose(spread_loss(labels, activations, margin), expected, rtol=1e-5)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Activation("linear"), keras.layers.Dense(6)])
+    model.set_weights([np.eye(6), np.zeros(6)])
+    loss = SpreadLoss(0.2)
+    model.compile("sgd", loss)
+    low = model.evaluate(activations, np.array(labels), verbose=0)
+    loss.set_margin(0.9)  # without compiling again
+    np.testing.assert_allclose(model.evaluate(activations, np.array(labels), verbose=0), np.mean(expected), rtol=1e-5)
+    assert low < np.mean(expected)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Capsules(3, 8, transform="matrix"), "atoms must be a square.*Received: 8"),
+        (lambda: Capsules(3, transform="tensor"), "'vector', 'matrix'"),
+        (lambda: Capsules(3, transform="matrix", name="odd")(np.zeros((1, 5, 6))), "'odd'.*multiple of 4.*6"),
+        (lambda: ConvCapsules(3, name="flat")(np.zeros((1, 5, 16))), r"'flat'.*\[batch, rows, columns, types, atoms\]"),
+        (lambda: ConvCapsules(3, name="low")(np.zeros((1, 2, 5, 2, 16))), "'low'.*3x3.*Received: 2x5"),
+        (lambda: ConvCapsules(3)(np.zeros((1, 5, 5, 2, 16)), np.zeros((1, 5, 5, 3))), "an activation for each capsule"),
+        (lambda: ConvCapsules(3, 1, coordinates=True), "2 atoms or more"),
+        (lambda: SpreadLoss(-1), "margin"),
+    ],
+)
+def test_impossible_arguments_get_a_sentence(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,103 @@
+"""The network of matrix capsules with EM routing (Hinton, Sabour, Frosst 2018), in a small size."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from capsules.conv_capsules import ConvCapsules
+from capsules.em_routing import EMRouting
+from capsules.layers import convolved_size
+from capsules.ops import counts
+
+from .network import CapsuleNetwork, arguments, checked_sizes
+
+ATOMS = 16  # of a pose, a 4x4 matrix
+KERNEL = 5  # of the first convolution
+TEMPERATURE = 0.1  # the inverse temperature λ: costs of tens then give activations between 0 and 1
+
+
+@keras.saving.register_keras_serializable("capsules")
+class MatrixCapsNet(CapsuleNetwork):
+    """Matrix capsules with EM routing: two layers of convolutional capsules and the class capsules.
+
+    A 5x5 convolution with stride 2 and ReLU makes A channels. At each place, 1x1 convolutions make B poses and
+    activations from them. Two layers of `ConvCapsules` with 3x3 windows follow, with C types and stride 2, and with D
+    types and stride 1. The class capsules see the whole grid, with coordinate addition.
+
+    `model(images)` gives "activations" of the class capsules [batch, classes], float32 (also as "logits"), and
+    "capsules" [batch, classes, 16]. There is no decoder.
+
+    Source: Hinton, Sabour, Frosst, "Matrix capsules with EM routing", ICLR 2018, figure 1.
+
+    Args:
+        image_shape: (rows, columns, depth).
+        num_classes: number of classes.
+        sizes: (A, B, C, D).
+        iterations: number of EM iterations.
+        loss, reconstruction_weight, name, dtype: see `Classifier`.
+
+    Raises:
+        ValueError: the images are smaller than 17x17, or an argument is out of range.
+
+    Example:
+        >>> model = MatrixCapsNet((28, 28, 1), 10)
+        >>> model.compile("adam")
+        >>> model.fit(images, labels, batch_size=64)
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, ...],
+        num_classes: int,
+        sizes: tuple[int, ...] = (32, 8, 16, 16),
+        iterations: int = 3,
+        loss: str = "spread",
+        reconstruction_weight: float = 0.0005,
+        name: str = "matrix",
+        dtype: Any = None,
+    ):
+        image_shape, num_classes = checked_sizes("MatrixCapsNet", image_shape, num_classes)
+        config = arguments(locals())
+        filters, primary_types, first, second = counts("MatrixCapsNet: sizes", sizes, "(A, B, C, D)")
+        convolved_size("conv1", image_shape[:2], (KERNEL, KERNEL), (2, 2), "valid")
+        options = {"data_format": "channels_last", "dtype": dtype}  # whatever the user's Keras is set to
+
+        def convolution(name: str, channels: int, size: int, strides: int, activation: str | None) -> Any:
+            start = keras.initializers.HeNormal()
+            return keras.layers.Conv2D(
+                channels, size, strides, activation=activation, kernel_initializer=start, name=name, **options
+            )
+
+        named: list = [
+            convolution("conv1", filters, KERNEL, 2, "relu"),
+            convolution("primary_poses", primary_types * ATOMS, 1, 1, None),
+            convolution("primary_activations", primary_types, 1, 1, "sigmoid"),
+        ]
+        images = keras.Input(image_shape, name="images")
+        features = named[0](images)
+        poses = named[1](features)
+        poses = keras.layers.Reshape((*poses.shape[1:3], primary_types, ATOMS), dtype=dtype, name="poses")(poses)
+        activations = named[2](features)
+        for index, (out, kernel, strides) in enumerate(((first, 3, 2), (second, 3, 1), (num_classes, None, 1))):
+            routing = EMRouting(iterations, TEMPERATURE)
+            layer = ConvCapsules(
+                out,
+                ATOMS,
+                kernel or poses.shape[1:3],
+                strides,
+                routing=routing,
+                coordinates=kernel is None,
+                return_activations=True,
+                kernel_initializer=keras.initializers.RandomNormal(stddev=1.0),  # keeps the size of poses
+                name="class_capsules" if kernel is None else f"conv_capsules{index + 1}",
+                dtype=dtype,
+            )
+            named.append(layer)
+            poses, activations = layer(poses, activations)
+        capsules = ops.reshape(poses, (-1, num_classes, ATOMS))
+        super().__init__(images, ops.reshape(activations, (-1, num_classes)), capsules, config, None)
+        self.named_layers, self.classes = named, named[-1]
+
+    def named_variables(self) -> dict[str, Any]:
+        return {f"{layer.name}/{weight.name}": weight for layer in self.named_layers for weight in layer.weights}
