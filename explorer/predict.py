@@ -10,10 +10,9 @@ import numpy as np
 
 from explorer.reading import prepare, read_image
 from input_data.formats.pictures import ENDINGS, below, not_pictures
-from runner.evaluation import top_labels
+from runner.evaluation import top_labels, write_predictions
 from runner.flags import UserError
 from runner.loader import Trained
-from runner.predictions import write as write_predictions
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
         batch_size: pictures at a time.
         say: prints a line.
         predictions: a file for names, predictions and logits of the pictures that could be read, see
-            `runner.predictions`.
+            `runner.evaluation`.
 
     Raises:
         UserError: there are no pictures, the file for the predictions has another ending, or (after all answers) some
@@ -119,7 +118,6 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
     if predictions and names:
         values = np.stack(logits)
         best = top_labels(values, trained.num_targets)
-        write_predictions(Path(predictions), trained.class_names, values, best, names=names)
-        say(f"Predictions: {predictions}")
+        write_predictions(predictions, trained.class_names, values, best, names=names)
     if len(names) < len(paths):
         raise UserError(f"{len(paths) - len(names)} of {len(paths)} pictures could not be read: see above.")
