@@ -23,47 +23,31 @@ from runner.startup import use_tensorflow
 PROGRAM = "experiment.py"
 # The job when there are no flags: 8 types of primary capsules, which train four times as fast as the paper's 32.
 QUICK_JOB = ["--summary_dir=runs/quick", "--hparams_override=num_prime_capsules=8", "--max_steps=240"]
+HPARAMS = ", ".join(f"{field.name}={json.dumps(field.default)}" for field in fields(HParams))
 
 _ALL = {field.name for field in fields(RunConfig)}
 _USE = {"predict", "export"}
-# A run's command may be repeated with --train=false, so evaluation takes the flags of training, too.
-_TRAIN, _EVALUATE = _ALL - _USE - {"check_data", "eval_timeout", "averaged"}, _ALL - _USE - {"check_data"}
 _NETWORK = {field.name for field in fields(NetworkFlags)} | {"data_dir", "summary_dir", "gpus", "gpu_memory", "train"}
 JOBS = {  # the function of each job, which takes the flags and returns the exit code, and the flags that it heeds
-    "train": ("runner.train.train_once", _TRAIN),
-    "trials": ("runner.train.train_trials", _TRAIN),
-    "evaluate": ("runner.evaluate.evaluate_checkpoint", _EVALUATE - {"eval_timeout"}),
-    "ensemble": ("runner.evaluate.evaluate_ensemble", _EVALUATE - {"eval_timeout"}),
-    "watch": ("runner.evaluate.watch", _EVALUATE - {"averaged", "predictions"}),
-    "check_data": (
-        "runner.check_data.check_data",
-        _NETWORK | {"check_data", "validate", "download", "num_pairs", "seed"},
-    ),
+    "train": ("runner.train.train_all", _ALL - _USE - {"check_data", "eval_timeout", "averaged"}),
+    # A run's command may be repeated with --train=false, so evaluation takes the flags of training, too.
+    "evaluate": ("runner.evaluate.evaluate", _ALL - _USE - {"check_data", "eval_timeout"}),
+    "watch": ("runner.evaluate.watch", _ALL - _USE - {"check_data", "averaged", "predictions"}),
+    "check_data": ("runner.check_data.check_data",
+                   _NETWORK | {"check_data", "validate", "download", "num_pairs", "seed"}),
     "use": ("explorer.predict.use", _NETWORK | _USE | {"checkpoint", "averaged", "eval_batch_size", "predictions"}),
-}
+}  # fmt: skip
 
 
 def main(arguments: list[str]) -> int:
     """Runs the job that the flags describe and returns the exit code."""
     if not arguments:
         print(f"No flags given: python {PROGRAM} {shlex.join(QUICK_JOB)}")
-        arguments = QUICK_JOB
-    config = parse(
-        RunConfig,
-        arguments,
-        PROGRAM,
-        "Trains and evaluates capsule networks (Sabour, Frosst, Hinton 2017). "
-        "Without any flag, it trains for a few minutes on the embedded digits and writes to runs/.",
-        _hparams_help(),
-        JOBS,
-    )
-    return exit_code(PROGRAM, lambda: run_job(config))
-
-
-def _hparams_help() -> str:
-    defaults = ", ".join(f"{field.name}={json.dumps(field.default)}" for field in fields(HParams))
     presets = "".join(f" --preset={name} is {override}." for name, override in PRESETS.items())
-    return f"Hparams for --hparams_override, with their defaults: {defaults}.{presets}"
+    about = "Trains and evaluates capsule networks (Sabour, Frosst, Hinton 2017); without flags, the embedded digits."
+    notes = f"Hparams for --hparams_override, with their defaults: {HPARAMS}.{presets}"
+    config = parse(RunConfig, arguments or QUICK_JOB, PROGRAM, about, notes, JOBS)
+    return exit_code(PROGRAM, lambda: run_job(config))
 
 
 def run_job(config: RunConfig) -> int:

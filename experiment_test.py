@@ -97,7 +97,7 @@ def test_an_ensemble_sums_logits(tmp_path, capsys):
     assert code == 0 and out.count("Total wrong predictions") == 3
     np.testing.assert_allclose(np.load(tmp_path / "e.npz")["logits"], logits[0] + logits[1], rtol=1e-6)
     code, out = run(capsys, *flags, template, "--num_trials=3")
-    assert code == 1 and "net2/train/model.ckpt-2 does not exist" in out
+    assert code == 1 and "There is no checkpoint " in out
 
 
 def test_reconstructions_are_drawn_and_verbose_summaries_written(tmp_path, capsys):
@@ -242,7 +242,7 @@ def _not_a_folder(tmp_path):
 
 
 def _nothing_to_watch(tmp_path):
-    return ["--train=false", f"--summary_dir={tmp_path}/s", "--eval_timeout=0.0001"], "No checkpoint appeared in"
+    return ["--train=false", f"--summary_dir={tmp_path}/s", "--eval_timeout=0.0001"], "no checkpoint appeared within"
 
 
 def _download(tmp_path):
@@ -295,8 +295,8 @@ BAD = [
 BAD_FLAGS = [
     (["--dataset=letters"], "--dataset=letters: value should be one of <mnist|"),
     (["--model=vit"], "--model is capsule, efficient, baseline, baseline_paper, or FILE.py:CLASS. Received: vit"),
-    (["--num_targets=3"], "--num_targets=3: value should be one of <1|2>"),
-    (["--num_targets=0"], "--num_targets=0: value should be one of <1|2>"),
+    (["--num_targets=3"], "--num_targets=3: 3 is not an integer in the range [1, 2]"),
+    (["--num_targets=0"], "--num_targets=0: 0 is not an integer in the range [1, 2]"),
     (["--train=maybe"], "--train=maybe: expected true or false"),
     (["--max_steps=-1"], "--max_steps=-1: -1 is not an integer in the range [1, "),
     (["--max_step=1"], "Unknown command line flag 'max_step'. Did you mean: max_steps"),

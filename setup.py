@@ -8,6 +8,9 @@ from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 RUNNER = ["tensorboard>=2.20,<3", "absl-py>=2.1,<3", "rich>=13,<16", "filelock>=4.3,<5", "google-crc32c>=1.7,<2"]
+TENSORFLOW = ">=2.21,<2.22"
+HAS_CPU_BUILD = 'sys_platform == "win32" or (sys_platform == "linux" and platform_machine == "x86_64")'
+HAS_NONE = 'sys_platform != "win32" and (sys_platform != "linux" or platform_machine != "x86_64")'
 
 
 class BuildWithoutTests(build_py):
@@ -26,17 +29,7 @@ setup(
     long_description_content_type="text/markdown",
     license_expression="Apache-2.0",
     license_files=["LICENSE"],
-    classifiers=[
-        "Development Status :: 5 - Production/Stable",
-        "Intended Audience :: Science/Research",
-        "Operating System :: OS Independent",
-        "Programming Language :: Python :: 3",
-        "Programming Language :: Python :: 3.11",
-        "Programming Language :: Python :: 3.12",
-        "Programming Language :: Python :: 3.13",
-        "Topic :: Scientific/Engineering :: Artificial Intelligence",
-        "Typing :: Typed",
-    ],
+    classifiers=["Intended Audience :: Science/Research", "Topic :: Scientific/Engineering", "Typing :: Typed"],
     keywords=["capsule network", "dynamic routing", "keras", "tensorflow", "jax", "pytorch"],
     python_requires=">=3.11,<3.14",
     packages=["capsules", "capsules.models", "capsules.pretrained"],
@@ -46,14 +39,8 @@ setup(
     cmdclass={"build_py": BuildWithoutTests},
     install_requires=["keras>=3.15,<4", "numpy>=1.26,<3"],
     extras_require={
-        "cpu": [
-            'tensorflow-cpu>=2.21,<2.22; sys_platform == "win32"'
-            ' or (sys_platform == "linux" and platform_machine == "x86_64")',
-            'tensorflow>=2.21,<2.22; sys_platform != "win32"'
-            ' and (sys_platform != "linux" or platform_machine != "x86_64")',
-            *RUNNER,
-        ],
-        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", *RUNNER],
+        "cpu": [f"tensorflow-cpu{TENSORFLOW}; {HAS_CPU_BUILD}", f"tensorflow{TENSORFLOW}; {HAS_NONE}", *RUNNER],
+        "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", *RUNNER],
         "jax": ["jax>=0.6,<1"],
         "torch": ["torch>=2.6,<2.14"],
         "data": ["pillow>=11.1,<14", "scipy>=1.13,<2", "google-crc32c>=1.7,<2"],

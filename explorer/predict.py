@@ -14,10 +14,9 @@ from input_data.formats import pictures
 from input_data.formats.pictures import ENDINGS, below, not_pictures
 from input_data.progress import say
 from runner.devices import show_devices
-from runner.evaluation import top_labels
+from runner.evaluation import top_labels, write_predictions
 from runner.flags import UserError
 from runner.loader import Data, Trained, load
-from runner.predictions import write as write_predictions
 from runner.run_config import RunConfig
 
 
@@ -110,7 +109,7 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
 
     Raises:
         UserError: there are no pictures (see `locate`), the file for the predictions has another ending (see
-            `runner.predictions`), or, after all answers, some pictures could not be read.
+            `runner.evaluation`), or, after all answers, some pictures could not be read.
     """
     paths = locate(where)
     folder = Path(where).expanduser()
@@ -126,7 +125,6 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
     if predictions and names:
         values = np.stack(logits)
         best = top_labels(values, trained.num_targets)
-        write_predictions(Path(predictions), trained.class_names, values, best, names=names)
-        say(f"Predictions: {predictions}")
+        write_predictions(predictions, trained.class_names, values, best, names=names)
     if len(names) < len(paths):
         raise UserError(f"{len(paths) - len(names)} of {len(paths)} pictures could not be read: see above.")

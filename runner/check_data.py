@@ -5,41 +5,29 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data import DataError, Split, evaluation_batches, open_split, training_batches
+from input_data import DataError, Split, evaluation_batches, training_batches
 from input_data.progress import Progress, say
 from runner.config import NetworkConfig
-from runner.evaluate import download_data, make_folder
+from runner.loader import open_data
 from runner.run_config import RunConfig
 from runner.summaries import grid, write_png
 
 
-def check_data(config: RunConfig) -> int:
+def check_data(flags: RunConfig) -> int:
     """Reads the training and the test (or validation) split once, reports on them and draws a sheet of each."""
-    download_data(config)
-    make_folder(config.root)
-    wanted = NetworkConfig().with_flags(config)
-    for training, name in ((True, "train"), (False, config.part)):
-        split = open_split(
-            wanted.dataset, config.split_name(training), config.data_dir, wanted.options(config.num_pairs)
-        )
-        if split.note:
-            say(split.note)
+    flags.root.mkdir(parents=True, exist_ok=True)
+    for training, name in ((True, "train"), (False, flags.part)):
+        split = open_data(flags, training).open(NetworkConfig().with_flags(flags))
         split.verify()
         say(report(f"{split.info.name}, {name}", split, evaluation_batches(split, 500, augmented=training)))
-        shown = training_batches(split, 128, config.seed) if training else evaluation_batches(split, 128, 128)
-        draw_sheet(config.root / f"sheet-{name}.png", next(shown))
-        say(f"{config.root}/sheet-{name}.png shows {'augmented training' if training else name} images")
+        shown = training_batches(split, 128, flags.seed) if training else evaluation_batches(split, 128, 128)
+        draw_sheet(flags.root / f"sheet-{name}.png", next(shown))
+        say(f"{flags.root}/sheet-{name}.png shows {'augmented training' if training else name} images")
     return 0
 
 
 def report(name: str, split: Split, batches: Iterable[dict]) -> str:
-    """Reads a split once and reports counts, sizes and the range of values.
-
-    Args:
-        name: the split's name in the report.
-        split: the split.
-        batches: all its batches; a bad record raises an error that names the file and the position.
-    """
+    """Reads all batches of a split once and reports counts, sizes and the range of values."""
     counts, low, high, seen = np.zeros(split.info.num_classes, int), np.inf, -np.inf, 0
     with Progress(len(split), "read") as progress:
         for batch in batches:

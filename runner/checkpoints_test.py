@@ -11,6 +11,7 @@ from models.hparams import HParams
 from models.optimizer import Adam, make_optimizer
 from runner import checkpoints
 from runner.devices import Machines
+from runner.naming import last_good
 from runner.steps import make_train_step
 
 TINY = HParams(num_prime_capsules=2, conv_channels=8)
@@ -101,13 +102,13 @@ def test_a_network_without_decoder_is_told_from_one_with(tmp_path):
     plain = HParams(num_prime_capsules=2, conv_channels=8, remake=False)
     model, optimizer, _ = trainable(hparams=plain)
     path = checkpoints.save(tmp_path, 1, model, optimizer)
-    with pytest.raises(checkpoints.CheckpointError, match=r"recons/recons_1/weights \[160, 512\].*remake=false"):
+    with pytest.raises(checkpoints.CheckpointError, match=r"recons/recons_1/weights is not in it.*remake=false"):
         checkpoints.restore(path, trainable()[0])
 
 
 @pytest.mark.parametrize("ending", [".index", ".data-00000-of-00001"])
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped"])
-def test_a_damaged_newest_checkpoint_is_reported_and_passed_over(ending, damage, tmp_path):
+def test_a_damaged_newest_checkpoint_is_reported_and_passed_over(ending, damage, tmp_path, capsys):
     model, optimizer, step = trainable()
     checkpoints.save(tmp_path, 1, model, optimizer)
     first = model.get_weights()
@@ -127,9 +128,8 @@ def test_a_damaged_newest_checkpoint_is_reported_and_passed_over(ending, damage,
         )
     with pytest.raises(checkpoints.DamagedCheckpoint, match=r"model.ckpt-2 is cut short or damaged"):
         checkpoints.restore(path, model, optimizer)
-    said = []
-    assert checkpoints.restore_latest(tmp_path, model, optimizer, said.append) == 1
-    assert len(said) == 1 and "the checkpoint before it is used" in said[0]
+    assert checkpoints.restore_latest(tmp_path, model, optimizer) == 1
+    assert "the checkpoint before it is used" in capsys.readouterr().out
     for old, new in zip(first, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -177,14 +177,8 @@ def spoilt(value, number):
 
 
 ODD = {
-    "a step below 0": lambda old: {"global_step": np.int64(-2)},
-    "several steps": lambda old: {"global_step": np.array([2, 2])},
-    "a step that is no whole number": lambda old: {"global_step": np.float32(2.5)},
     "another step": lambda old: {"global_step": np.int64(3)},
     "no step": lambda old: {"global_step": None},
-    "a step in words": lambda old: {"global_step": np.array("2")},
-    "weights of another type": lambda old: {"conv1/weights": old("conv1/weights").astype(np.float64)},
-    "weights in words": lambda old: {"conv1/biases": np.array(["1"] * 8)},
     "a wrong checksum": None,
     "NaN in the weights": lambda old: {"conv1/weights": spoilt(old("conv1/weights"), np.nan)},
     "an infinite weight": lambda old: {"capsule2/weights": spoilt(old("capsule2/weights"), -np.inf)},
@@ -193,7 +187,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("what", ODD)
-def test_a_whole_checkpoint_of_odd_content_is_passed_over_set_aside_and_never_overwritten(what, network, tmp_path):
+def test_a_whole_checkpoint_of_odd_content_is_passed_over_set_aside_and_never_overwritten(
+    what, network, tmp_path, capsys
+):
     model, optimizer = network
     (tmp_path / "config.json").write_text("{}")  # a run's own folder, in which names tell steps
     checkpoints.save(tmp_path, 1, model, optimizer)
@@ -206,9 +202,8 @@ def test_a_whole_checkpoint_of_odd_content_is_passed_over_set_aside_and_never_ov
         Path(f"{path}.sha256").write_text(f"{'0' * 64}  model.ckpt-2.index\n")
     with pytest.raises(checkpoints.DamagedCheckpoint, match="model.ckpt-2"):
         checkpoints.restore(path, model, optimizer)
-    said = []
-    assert checkpoints.restore_latest(tmp_path, model, optimizer, said.append) == 1
-    assert len(said) == 1 and "the checkpoint before it is used" in said[0]
+    assert checkpoints.restore_latest(tmp_path, model, optimizer) == 1
+    assert "the checkpoint before it is used" in capsys.readouterr().out
     for old, new in zip(first, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     checkpoints.save(tmp_path, 2, model, optimizer, keep=1)
@@ -254,8 +249,8 @@ def test_weights_that_are_not_finite_are_not_saved_and_the_last_good_checkpoint_
         checkpoints.save(tmp_path, 4, model, optimizer)
     variable.assign(before)
     assert checkpoints.steps(tmp_path) == [3]
-    assert "model.ckpt-3" in checkpoints.last_good(tmp_path, 3)
-    assert "No earlier checkpoint was saved" in checkpoints.last_good(tmp_path, 2)
+    assert "model.ckpt-3" in last_good(tmp_path, 3)
+    assert "No earlier checkpoint was saved" in last_good(tmp_path, 2)
 
 
 @pytest.mark.parametrize("name", ["lr[1e-3]", "a*b?", "run@4", "two words", "ä—日本", "x" * 200, "50%{}", "new\nline"])
@@ -285,9 +280,9 @@ def test_averaged_weights_resume_bit_for_bit_and_are_those_that_are_loaded(tmp_p
         step([BATCH])
     path = checkpoints.save(tmp_path, 3, model, optimizer)
     last = model.named_variables()["conv1/weights"].numpy()
-    with checkpoints.Averaged(model, optimizer) as averaged:
+    with checkpoints.averaged(model, optimizer):
         average = model.named_variables()["conv1/weights"].numpy()
-    assert averaged.exist and (average != last).any()
+    assert checkpoints.keeps_averages(optimizer) and (average != last).any()
     np.testing.assert_array_equal(model.named_variables()["conv1/weights"].numpy(), last)
     arrays = checkpoints.read(path)
     np.testing.assert_array_equal(arrays["conv1/weights/ExponentialMovingAverage"], average)
@@ -310,7 +305,7 @@ def test_averages_begin_at_the_weights_of_a_checkpoint_that_has_none(tmp_path):
     path = checkpoints.save(tmp_path, 3, model, optimizer)
     other, other_optimizer, _ = averaging()
     assert checkpoints.restore(path, other, other_optimizer) == 3
-    with checkpoints.Averaged(other, other_optimizer):
+    with checkpoints.averaged(other, other_optimizer):
         for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
             np.testing.assert_array_equal(one, two)
 

@@ -4,7 +4,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,11 @@ from runner.run_config import NetworkFlags
 _NAME = "config.json"
 # The flags that describe a network, with their defaults.
 _NETWORK = {"model": "capsule", "dataset": "mnist", "num_targets": 1, "image_size": None, "grayscale": False}
-_HARMLESS = {"verbose"}  # hparams that may change when a run resumes
 # What may not differ, by name: between flags and a config, between a run and its continuation, between the members of
 # an ensemble, and between compared networks.
 FLAGS = (*_NETWORK,)
 RUN = (*_NETWORK, "validate", "seed", "batch_size", "precision", "images", "classes")
 ENSEMBLE = ("dataset", "num_targets", "images", "classes")
-COMPARED = ("num_targets", "images", "classes")
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,8 @@ class NetworkConfig:
 
     def options(self, num_pairs: int = 1) -> Options:
         """How to read the network's data."""
-        return Options(
-            self.num_targets, num_pairs, self.image_size, bool(self.grayscale), self.hparams.preparation,
-            self.statistics,
-        )  # fmt: skip
+        sizes = self.num_targets, num_pairs, self.image_size, bool(self.grayscale)
+        return Options(*sizes, self.hparams.preparation, self.statistics)
 
     def for_run(self, flags: Mapping[str, Any], split: Split) -> "NetworkConfig":
         """The config of a run that starts now with these flags and this training split."""
@@ -78,15 +74,15 @@ class NetworkConfig:
         import numpy
         import tensorflow
 
-        versions = {"python": platform.python_version()} | {
-            module.__name__: module.__version__ for module in (tensorflow, keras, numpy)
-        }
+        versions = {module.__name__: module.__version__ for module in (tensorflow, keras, numpy)}
         own = {name: getattr(self, name) for name in _NETWORK}
         for name in ("preset", "hparams_override"):  # what a resumed run leaves out, its first command gave
             own[name] = flags.get(name) if flags.get(name) is not None else self.flags.get(name)
-        data = {"examples": len(split), "checksum": split.checksum()}
-        return replace(self.for_data(split), flags={**flags, **own}, versions=versions, git_commit=_git_commit(),
-                       data=data, statistics=tuple(split.statistics))  # fmt: skip
+        return replace(
+            self.for_data(split), flags={**flags, **own}, versions={"python": platform.python_version()} | versions,
+            git_commit=_git_commit(), data={"examples": len(split), "checksum": split.checksum()},
+            statistics=tuple(split.statistics),
+        )  # fmt: skip
 
     def for_data(self, split: Split) -> "NetworkConfig":
         """This network for the images and classes of a split."""
@@ -97,14 +93,13 @@ class NetworkConfig:
         return (
             {**_NETWORK, **self.flags}
             | {"images": "x".join(map(str, self.image_shape)), "classes": list(self.class_names)}
-            | {name: value for name, value in asdict(self.hparams).items() if name not in _HARMLESS}
+            | {name: value for name, value in asdict(self.hparams).items() if name != "verbose"}
             | {f"data {name}": value for name, value in self.data.items()}
         )
 
     def identity(self) -> list[str]:
         """The names of the values that a run repeats when it resumes, and that all machines of a job share."""
-        named = (name for name in self.values() if hasattr(self.hparams, name) or name.startswith("data "))
-        return [*RUN, *named]
+        return [*RUN, *(name for name in self.values() if hasattr(self.hparams, name) or name.startswith("data "))]
 
 
 def conflicts(one: Mapping[str, Any], other: Mapping[str, Any], names: Collection[str]) -> list[tuple[str, Any, Any]]:
@@ -114,17 +109,17 @@ def conflicts(one: Mapping[str, Any], other: Mapping[str, Any], names: Collectio
 
 
 def in_words(differences: list[tuple[str, Any, Any]], template: str = "{0} was {1} and is now {2}") -> str:
-    """Differences as a part of a sentence; of long lists of classes only the first that differ."""
-    return "; ".join(template.format(*map(str, difference)) for difference in differences)
+    """Differences as a part of a sentence."""
+    return "; ".join(template.format(*difference) for difference in differences)
 
 
 def _git_commit() -> str | None:
-    here = Path(__file__).resolve().parent
+    command = ["git", "rev-parse", "HEAD"]
     try:
-        command = ["git", "rev-parse", "HEAD"]
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None  # not a checkout
+    return done.stdout.strip()
 
 
 def write(folder: Path, config: NetworkConfig) -> None:
@@ -140,22 +135,14 @@ def read(folder: Path) -> NetworkConfig | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_bytes().decode())
-        known = {each.name for each in fields(NetworkConfig)}
-        if unknown := set(content) - known:
-            raise ValueError(f"it has an unknown field {min(unknown)!r}")
-        for name in ("flags", "hparams", "image_shape", "class_names"):
-            if name not in content:
-                raise ValueError(f"it has no {name}")
-        shape = tuple(content["image_shape"])
-        if len(shape) != 3 or not all(type(size) is int and size > 0 for size in shape):
-            raise ValueError(f"image_shape is {shape}")
-        class_names = tuple(content["class_names"])
-        if not all(isinstance(name, str) for name in class_names) or len(set(class_names)) < len(class_names):
-            raise ValueError("class_names should be different names")
-        lists = {"image_shape": shape, "class_names": class_names, "statistics": tuple(content.get("statistics", ()))}
-        return NetworkConfig(**content | lists | {"hparams": HParams(**content["hparams"])})
-    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        content = json.loads(path.read_bytes())
+        lists = {name: tuple(content[name]) for name in ("image_shape", "class_names")}
+        if len(lists["image_shape"]) != 3:
+            raise ValueError(f"image_shape is {lists['image_shape']}")
+        lists["statistics"] = tuple(content.get("statistics", ()))
+        made = {"flags": dict(content["flags"]), "hparams": HParams(**content["hparams"])}
+        return NetworkConfig(**content | lists | made)
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} is damaged or of another version: {error}. Repair it, or move it away and describe the network "
             "with flags."

@@ -12,13 +12,13 @@ from runner.flags import UserError
     ("gpus", "count", "words"),
     [
         ("0", 0, "--gpus takes cpu: this machine has no GPU"),
-        ("1", 1, "--gpus takes cpu or 0: this machine has 1 GPU"),
-        ("0,4", 4, "--gpus takes cpu or numbers 0 to 3: this machine has 4 GPU"),
-        ("-1", 2, "cpu or numbers 0 to 1"),
+        ("1", 1, "--gpus takes cpu, or some of 0. Received: 1"),
+        ("0,4", 4, "cpu, or some of 0,1,2,3"),
+        ("-1", 2, "cpu, or some of 0,1"),
         ("first", 2, "Received: first"),
-        ("0,0", 2, "each named once"),
+        ("0,0", 2, "Received: 0,0"),
         ("²", 2, "Received: ²"),
-        ("", 2, "cpu or numbers 0 to 1"),
+        ("", 2, "cpu, or some of 0,1"),
     ],
 )
 def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(gpus, count, words, monkeypatch):
@@ -30,18 +30,18 @@ def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(gpus, count, wor
 OTHER = '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 4}}'
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": ["a:1"]}}', '{"cluster": {"worker": 3}}', OTHER])
+@pytest.mark.parametrize("text", ["{", '{"cluster": {"worker": ["a:1"]}}', '{"cluster": {"worker": 3}}', OTHER])
 def test_a_malformed_tf_config_is_one_sentence(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UserError, match="TF_CONFIG should be JSON like"):
-        connect.__wrapped__(1)
+        connect.__wrapped__(None, None, 1)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}'])
+@pytest.mark.parametrize("text", ["{}", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}'])
 def test_a_single_machine_needs_no_others(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    machines = connect.__wrapped__(1)
-    assert machines.worker == (0, 1) and machines.share(7, {}) == 7
+    machines = connect.__wrapped__(None, None, 1)
+    assert machines.names == ("this machine",) and machines.share(7, []) == 7
     machines.check_same({"a": 1})
 
 

@@ -1,33 +1,26 @@
 """Evaluates one checkpoint, an ensemble, or each checkpoint of a run that another process trains."""
 
-import os
+import math
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from input_data import Split, evaluation_batches
 from input_data.progress import say
 from models.network import Classifier
-from runner import checkpoints, config, evaluation, predictions, results
-from runner.config import NetworkConfig
+from runner import checkpoints, config, evaluation, naming, results
 from runner.devices import show_devices
+from runner.evaluation import Result
 from runner.flags import UserError
-from runner.loader import Data, describe, load_described
+from runner.loader import Data, describe, load_described, open_data
 from runner.naming import resolve, run_folder
 from runner.run_config import RunConfig
 from runner.steps import make_evaluation_step
-from runner.stopping import Lock
-from runner.summaries import write_reconstructions
-from runner.watching import new_checkpoints
-
-
-def download_data(flags: RunConfig) -> None:
-    """Downloads the data if `--download` is given."""
-    if flags.download:
-        from input_data.download import download
-
-        download(NetworkConfig().with_flags(flags).dataset, flags.data_dir)
+from runner.stopping import Lock, is_locked
+from runner.summaries import grid, write_png
 
 
 def set_precision(precision: str) -> None:
@@ -35,151 +28,113 @@ def set_precision(precision: str) -> None:
     keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
 
 
-def make_folder(folder: Path) -> None:
-    """Creates a folder for a job's output."""
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        raise UserError(
-            f"TensorFlow cannot write to a folder whose name is not UTF-8. Received: {os.fsencode(folder)!r}. "
-            "Give another --summary_dir."
-        ) from None
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise OSError(f"Cannot write to {folder}: check its permissions or give another --summary_dir.")
-
-
-def run_network(flags: RunConfig, run_batch: Callable, split: Split, what: str) -> evaluation.Result:
+def run_network(flags: RunConfig, run_batch: Callable, split: Split, what: str) -> Result:
     """Evaluates a network by its evaluation step and prints the result."""
     size = min(flags.eval_size or len(split), len(split))
     result = evaluation.evaluate(run_batch, evaluation_batches(split, flags.eval_batch_size, size), size)
-    say(f"{what}: {result.size} {flags.part} examples, loss {result.loss:.6f}")
-    say(str(result))
+    say(f"{what}: {result.size} {flags.part} examples, loss {result.loss:.6f}\n{result}")
     return result
 
 
-def write_predictions(path: str | None, result: evaluation.Result, class_names: tuple[str, ...]) -> None:
-    """Writes the file of --predictions, if the flag is given."""
-    if path:
-        answers = result.predictions
-        predictions.write(Path(path), class_names, answers["logits"], answers["predictions"], answers["labels"])
-        say(f"Predictions: {path}")
-
-
 def draw(folder: Path, model: Classifier, step: int, split: Split) -> None:
-    """Writes the picture of reconstructions into a folder if the network has a decoder."""
-    picture = folder / f"reconstructions-{step}.png"
-    if write_reconstructions(picture, model, next(evaluation_batches(split, 16, 16))):
+    """Writes a picture of test images above their reconstructions, if the network has a decoder."""
+    batch, picture = next(evaluation_batches(split, 16, 16)), folder / f"reconstructions-{step}.png"
+    if remakes := model.remake(model(batch["images"]), batch["labels"]):
+        write_png(picture, grid([batch["images"], *remakes], scale=3))
         say(f"Test images above their reconstructions: {picture}")
 
 
 def _prepare(flags: RunConfig) -> Data:
     """Prepares the process for evaluation and returns its data."""
     show_devices(flags.gpus, flags.gpu_memory)
-    download_data(flags)
     set_precision(flags.precision)
-    return Data(flags.data_dir, flags.split_name(training=False), flags.num_pairs)
+    return open_data(flags)
 
 
-def evaluate_checkpoint(flags: RunConfig) -> int:
-    """Evaluates the checkpoint that the flags name; without --summary_dir, the results go to the checkpoint's run."""
-    data = _prepare(flags)
-    prefix = resolve(str(flags.checkpoint), flags.root)
-    saved = describe(prefix, flags, data)
-    split = data.for_network(saved)
-    trained = load_described(prefix, saved, flags.averaged)
-    weights = checkpoints.weights_of(prefix, flags.averaged)
-    say(f"{prefix}: {saved.model}, {trained.model.count_weights():,} trainable weights")
-    folder = flags.test_dir if flags.summary_dir else run_folder(prefix) / "test"
-    make_folder(folder)
-    result = run_network(flags, make_evaluation_step(trained.model), split, f"Step {trained.step}")
-    results.record(folder, prefix, trained.step, flags.part, result, weights)
-    write_predictions(flags.predictions, result, saved.class_names)
-    draw(folder, trained.model, trained.step, split)
-    return 0
+def evaluate(flags: RunConfig) -> int:
+    """Evaluates the checkpoint that the flags name, or the summed logits of those that it names with {} for a number.
 
-
-def evaluate_ensemble(flags: RunConfig) -> int:
-    """Sums the logits of the members that the checkpoint template names."""
-    data, template = _prepare(flags), str(flags.checkpoint)
-    names = [template.replace("{}", str(trial)) for trial in range(flags.num_trials)]
-    prefixes = [_resolve_member(name, flags.root) for name in names]
+    Without --summary_dir, the results go to the checkpoint's run, or beside the runs of the members.
+    """
+    data, name = _prepare(flags), str(flags.checkpoint)
+    prefixes = [resolve(name.replace("{}", str(trial)), flags.root) for trial in range(flags.num_trials)]
     saved = [describe(prefix, flags, data) for prefix in prefixes]
     for each, prefix in zip(saved, prefixes, strict=True):
         if different := config.conflicts(saved[0].values(), each.values(), config.ENSEMBLE):
             words = config.in_words(different, "{} is {} and {}")
             raise UserError(f"The members {prefixes[0]} and {prefix} have different data or classes: {words}.")
-    split = data.for_network(saved[0])
-    size = min(flags.eval_size or len(split), len(split))
-
-    def member_done(index: int, result: evaluation.Result) -> None:
-        say(f"Member {index}, {prefixes[index]}: {result}")
-
-    result = evaluation.evaluate_ensemble(
-        _members(prefixes, saved, flags.averaged), lambda: evaluation_batches(split, flags.eval_batch_size, size), size,
-        member_done,
-    )  # fmt: skip
-    say(str(result))
-    folder = flags.test_dir if flags.summary_dir else Path(template[: template.index("{}")] + "_").parent / "test"
-    make_folder(folder)
-    results.record(folder, template, checkpoints.step_of(prefixes[0]), flags.part, result)
-    write_predictions(flags.predictions, result, saved[0].class_names)
+    split, found = data.for_network(saved[0]), []
+    for each, prefix in zip(saved, prefixes, strict=True):
+        trained = load_described(prefix, each, flags.averaged)
+        say(f"{prefix}: {each.model}, {trained.model.count_weights():,} trainable weights")
+        found.append(run_network(flags, make_evaluation_step(trained.model), split, f"Step {trained.step}"))
+    result, run, weights = found[0], run_folder(prefixes[0]), checkpoints.weights_of(prefixes[0], flags.averaged)
+    if len(found) > 1:
+        logits = np.sum([each.predictions["logits"] for each in found], axis=0)
+        result, run, weights = evaluation.count(logits, result.predictions["labels"], float("nan")), run.parent, ""
+        say(f"The sum of {len(found)} networks: {result}")
+    folder = flags.test_dir if flags.summary_dir else run / "test"
+    folder.mkdir(parents=True, exist_ok=True)
+    results.record(folder, name if len(found) > 1 else prefixes[0], trained.step, flags.part, result, weights)
+    evaluation.write_predictions(flags.predictions, saved[0].class_names, **result.predictions)
+    if len(found) == 1:
+        draw(folder, trained.model, trained.step, split)
     return 0
-
-
-def _resolve_member(name: str, run: Path) -> str:
-    try:
-        return resolve(name, run)
-    except checkpoints.MissingCheckpoint as error:
-        raise UserError(f"The ensemble's member {name} does not exist: {error}") from None
-
-
-def _members(prefixes: list[str], saved: list[NetworkConfig], averaged: bool) -> Iterator[Callable]:
-    """The evaluation step of each network in turn; members of one shape share a network, which is compiled once."""
-    model, built = None, saved[0]
-    for prefix, own in zip(prefixes, saved, strict=True):
-        if model is None or (own.model, own.hparams) != (built.model, built.hparams):
-            model, built = load_described(prefix, own, averaged).model, own
-            run_batch = make_evaluation_step(model)
-        else:
-            checkpoints.restore(prefix, model, averaged=averaged)
-        yield run_batch
 
 
 def watch(flags: RunConfig) -> int:
     """Evaluates each checkpoint of a training job once, in order, until the training ends."""
-    data = _prepare(flags)
-    train_dir, folder = flags.train_dir, flags.test_dir
-    make_folder(folder)
+    data, train_dir, folder = _prepare(flags), flags.train_dir, flags.test_dir
+    folder.mkdir(parents=True, exist_ok=True)
     lock = Lock(folder)
     results.keep_best(folder)
     evaluated = lambda: results.steps(folder, flags.part)  # noqa: E731
     say(f"Watching {train_dir}: {len(evaluated())} checkpoints are already evaluated")
-    watched: tuple[Classifier, Split, Callable] | None = None  # the network, which is built at the first checkpoint
+    network: tuple[Classifier, Callable, Split] | None = None  # made at the first checkpoint, which has a config
     refused = 0
     for step in new_checkpoints(train_dir, evaluated, flags.eval_timeout * 3600):
-        prefix = checkpoints.prefix(train_dir, step)
+        prefix = naming.prefix(train_dir, step)
         try:
-            if watched is None:  # the run's config exists once there is a checkpoint
+            if network is None:
                 saved = describe(prefix, flags, data)
                 split = data.for_network(saved)
                 model = load_described(prefix, saved).model
-                watched = model, split, make_evaluation_step(model)  # compiled once for all checkpoints
+                network = model, make_evaluation_step(model), split
             else:
-                checkpoints.restore(prefix, watched[0])
+                checkpoints.restore(prefix, network[0])
             weights = checkpoints.weights_of(prefix, averaged=True)
-            result = run_network(flags, watched[2], watched[1], f"Step {step}")
+            result = run_network(flags, *network[1:], f"Step {step}")
             results.record(folder, prefix, step, flags.part, result, weights)
-        except checkpoints.MissingCheckpoint as error:
-            say(f"{error} Not evaluated.")
-        except (checkpoints.DamagedCheckpoint, evaluation.NotFinite) as error:
+        except (naming.MissingCheckpoint, naming.DamagedCheckpoint, evaluation.NotFinite) as error:
             say(f"Step {step}: {error} Not evaluated.")
-            refused += 1
+            refused += not isinstance(error, naming.MissingCheckpoint)  # the training may have deleted it
     lock.release()
-    if not checkpoints.steps(train_dir):
-        raise UserError(f"No checkpoint appeared in {train_dir} within {flags.eval_timeout:g} hours.")
-    if not (total := len(evaluated())):
-        raise UserError(f"None of the checkpoints in {train_dir} could be evaluated.")
+    total = len(evaluated())
+    if not total:
+        what = "could be evaluated" if refused else f"appeared within {flags.eval_timeout:g} hours"
+        raise UserError(f"In {train_dir}, no checkpoint {what}.")
     done = f"{total} checkpoints are evaluated, {refused} could not be" if refused else "Every checkpoint is evaluated"
     say(f"{done}: {folder}/{results.TABLE}")
     return 0
+
+
+def new_checkpoints(train_dir: Path, evaluated: Callable[[], set[int]], timeout: float) -> Iterator[int]:
+    """Yields the step of each checkpoint once, in order, as it appears.
+
+    Ends after the last step of the training, or when no checkpoint has appeared for `timeout` seconds. The steps that
+    have a result are asked for each time: a new training in the folder begins without results.
+    """
+    given, since = set[int](), time.monotonic()
+    while True:
+        is_training = is_locked(train_dir)  # asked before the checkpoints are listed, so that none is missed
+        run, found = config.read(train_dir), naming.steps(train_dir)
+        is_complete = bool(run and found) and found[-1] >= run.flags.get("max_steps", math.inf)
+        fresh = next((step for step in found if step not in given | evaluated()), None)
+        if fresh is not None:
+            given.add(fresh)
+            yield fresh
+            since = time.monotonic()
+        elif (is_complete and not is_training) or time.monotonic() - since > timeout:
+            return
+        else:
+            time.sleep(1)

@@ -1,13 +1,15 @@
 """Evaluation of ensembles whose members are not alike, and of names that are not there."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from models.hparams import HParams
 from runner import results
-from runner.checkpoints import MissingCheckpoint
-from runner.evaluate import evaluate_checkpoint, evaluate_ensemble
+from runner.evaluate import evaluate, new_checkpoints
 from runner.loader_test import save
+from runner.naming import MissingCheckpoint
 from runner.run_config import RunConfig
 
 DIGITS = tuple("0123456789")
@@ -38,29 +40,28 @@ def logits(tmp_path):
 def test_members_of_an_ensemble_may_be_networks_of_different_shape(runs, tmp_path, capsys):
     alone = []
     for member in range(2):
-        assert evaluate_checkpoint(config(runs, tmp_path, f"net{member}")) == 0
+        assert evaluate(config(runs, tmp_path, f"net{member}")) == 0
         alone.append(logits(tmp_path))
-    assert evaluate_ensemble(config(runs, tmp_path, "net{}", num_trials=2)) == 0
+    assert evaluate(config(runs, tmp_path, "net{}", num_trials=2)) == 0
     np.testing.assert_allclose(logits(tmp_path), alone[0] + alone[1], rtol=1e-6)
     assert capsys.readouterr().out.count("embedded sample") == 3  # each job opens its split once
 
 
 def test_members_that_learned_other_classes_are_refused(runs, tmp_path):
     with pytest.raises(ValueError, match="have different data or classes"):
-        evaluate_ensemble(config(runs, tmp_path, "odd{}", num_trials=2))
+        evaluate(config(runs, tmp_path, "odd{}", num_trials=2))
 
 
 def test_a_member_that_is_missing_is_named(runs, tmp_path):
-    with pytest.raises(ValueError, match="member .*net2 does not exist"):
-        evaluate_ensemble(config(runs, tmp_path, "net{}", num_trials=3))
+    with pytest.raises(ValueError, match="There is no checkpoint .*net2"):
+        evaluate(config(runs, tmp_path, "net{}", num_trials=3))
     with pytest.raises(MissingCheckpoint, match="model.ckpt-7"):
-        evaluate_checkpoint(config(runs, tmp_path, "net0/train/model.ckpt-7"))
+        evaluate(config(runs, tmp_path, "net0/train/model.ckpt-7"))
 
 
 def test_every_evaluation_has_a_row_with_its_split_and_checkpoint(runs, tmp_path):
     for name, flags in (("net0", {}), ("net0", {}), ("net0", {"validate": True}), ("net{}", {"num_trials": 2})):
-        job = evaluate_ensemble if flags.get("num_trials") else evaluate_checkpoint
-        assert job(config(runs, tmp_path, name, **flags)) == 0
+        assert evaluate(config(runs, tmp_path, name, **flags)) == 0
     rows = results.read(tmp_path / "test")
     assert [(row.split, row.checkpoint, row.step) for row in rows] == [
         ("test", f"{runs}/net0/train/model.ckpt-2", 2),
@@ -72,6 +73,23 @@ def test_every_evaluation_has_a_row_with_its_split_and_checkpoint(runs, tmp_path
 
 def test_without_a_folder_the_results_go_to_the_checkpoints_run(runs, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert evaluate_checkpoint(RunConfig(train=False, checkpoint=f"{runs}/net1", eval_size=20)) == 0
+    assert evaluate(RunConfig(train=False, checkpoint=f"{runs}/net1", eval_size=20)) == 0
     (row,) = results.read(runs / "net1/test")
     assert (row.checkpoint, row.size) == ("train/model.ckpt-2", 20) and not list(tmp_path.iterdir())
+
+
+def touch(folder, step):
+    for ending in (".index", ".data-00000-of-00001"):
+        (folder / f"model.ckpt-{step}{ending}").touch()
+
+
+def test_each_checkpoint_comes_once_in_order_also_while_it_waits(tmp_path):
+    for step in (30, 10, 20):
+        touch(tmp_path, step)
+    later = threading.Timer(0.2, touch, (tmp_path, 40))
+    later.start()
+    assert list(new_checkpoints(tmp_path, lambda: {10}, timeout=1.5)) == [20, 30, 40]
+
+
+def test_a_folder_that_never_comes_is_given_up(tmp_path):
+    assert list(new_checkpoints(tmp_path / "train", set, timeout=0.01)) == []

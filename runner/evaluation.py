@@ -1,12 +1,16 @@
-"""Evaluates a network, or several as an ensemble, over a stream of batches in bounded memory."""
+"""Evaluates a network over a stream of batches in bounded memory, and writes its predictions."""
 
+import csv
+import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from input_data.progress import Progress
+from input_data.formats.files import atomic_write
+from input_data.progress import Progress, say
 from runner.flags import UserError
 
 
@@ -51,35 +55,26 @@ def hits(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return (labels[:, :, None] == predicted[:, None, :]).any(axis=2)
 
 
-def _result(logits: list, labels: list, loss: float) -> Result:
-    all_logits, all_labels = np.concatenate(logits), np.concatenate(labels)
-    broken = int((~np.isfinite(all_logits)).any(axis=1).sum())
-    if broken:
+def count(logits: np.ndarray, labels: np.ndarray, loss: float) -> Result:
+    """The result of logits [n, classes] for labels [n, num_targets]."""
+    if broken := int((~np.isfinite(logits)).any(axis=1).sum()):
         raise NotFinite(
-            f"The network's outputs are not finite for {broken} of {len(all_logits)} examples: "
+            f"The network's outputs are not finite for {broken} of {len(logits)} examples: "
             "its weights have grown too large."
         )
-    predicted = top_labels(all_logits, all_labels.shape[1])
-    right = hits(all_labels, predicted)
-    return Result(
-        size=len(all_labels),
-        wrong=int((~right.all(axis=1)).sum()),
-        almost_wrong=int((~right.any(axis=1)).sum()),
-        loss=loss / len(all_labels),
-        predictions={"logits": all_logits, "labels": all_labels, "predictions": predicted},
-    )
+    predicted = top_labels(logits, labels.shape[1])
+    right = hits(labels, predicted)
+    wrong, almost_wrong = int((~right.all(axis=1)).sum()), int((~right.any(axis=1)).sum())
+    answers = {"logits": logits, "labels": labels, "predictions": predicted}
+    return Result(len(labels), wrong, almost_wrong, loss, answers)
 
 
 def evaluate(step: Callable, batches: Iterable[dict], total: int) -> Result:
     """Runs one network over a test set.
 
-    Args:
-        step: from `make_evaluation_step`.
-        batches: from `input_data.evaluation_batches`.
-        total: number of examples, for the progress line.
+    The step is from `make_evaluation_step`, the batches are from `input_data.evaluation_batches`.
     """
-    logits, labels, loss = [], [], 0.0
-    seen = 0
+    logits, labels, loss, seen = [], [], 0.0, 0
     with Progress(total, "tested") as progress:
         for batch in batches:
             outputs, batch_loss = step(batch)
@@ -88,23 +83,42 @@ def evaluate(step: Callable, batches: Iterable[dict], total: int) -> Result:
             loss += float(batch_loss)
             seen += len(batch["labels"])
             progress.update(seen)
-    return _result(logits, labels, loss)
+    return count(np.concatenate(logits), np.concatenate(labels), loss / seen)
 
 
-def evaluate_ensemble(members: Iterable[Callable], batches: Callable[[], Iterable[dict]], total: int, say) -> Result:
-    """Sums the logits of several networks, one network in memory at a time (2017's `--num_trials`).
+def write_predictions(
+    path: str | None,
+    class_names: tuple[str, ...],
+    logits: np.ndarray,
+    predictions: np.ndarray,
+    labels: np.ndarray | None = None,
+    names: list[str] | None = None,
+) -> None:
+    """Writes the file of --predictions, if there is one: named arrays to a .npz file, or a table to any other.
 
     Args:
-        members: the step of each network in turn.
-        batches: a function that starts the test set from the beginning.
-        total: number of examples.
-        say: takes (member's index, its Result).
+        path: the file, which is written completely or not at all, or None.
+        class_names: one name for each class; a table has these names as labels and predictions.
+        logits: float32 [n, classes]; for capsules, their lengths.
+        predictions: int [n, num_targets], largest logit first.
+        labels: int [n, num_targets], or None if there are no labels.
+        names: names of the examples; None: their numbers.
     """
-    summed: Any = 0.0
-    labels: list = []
-    for index, step in enumerate(members):
-        result = evaluate(step, batches(), total)
-        say(index, result)
-        summed = summed + result.predictions["logits"]
-        labels = [result.predictions["labels"]]
-    return _result([summed], labels, float("nan"))
+    if path is None:
+        return
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(Path(path)) as (draft,), draft.open("wb") as file:
+        if path.lower().endswith(".npz"):
+            arrays: dict[str, Any] = {"logits": logits, "predictions": predictions, "class_names": class_names}
+            arrays |= {name: value for name, value in (("labels", labels), ("names", names)) if value is not None}
+            np.savez(file, **arrays)
+        else:
+            columns: dict[str, Any] = {"name": names} if names else {"example": range(len(logits))}
+            for head, numbers in (("label", labels), ("prediction", predictions)):
+                for index, column in enumerate(() if numbers is None else numbers.T):
+                    columns[f"{head} {index + 1}" if index else head] = [class_names[number] for number in column]
+            columns |= {f"logit {name}": logits[:, index] for index, name in enumerate(class_names)}
+            text = io.TextIOWrapper(file, "utf-8", "surrogateescape", "")  # a picture's name need not be UTF-8
+            csv.writer(text).writerows([columns, *zip(*columns.values(), strict=True)])
+            text.flush()
+    say(f"Predictions: {path}")

@@ -1,11 +1,11 @@
-"""Counting: what is right, for one label and for two, for a network and for an ensemble."""
+"""Counting: what is right, for one label and for two, whatever the batches."""
 
-import math
+import csv
 
 import numpy as np
 import tensorflow as tf
 
-from runner.evaluation import evaluate, evaluate_ensemble, hits, top_labels
+from runner.evaluation import evaluate, hits, top_labels, write_predictions
 
 LOGITS = np.array([[3, 2, 1], [1, 3, 2], [2, 1, 3], [3, 1, 2], [1, 2, 3]], np.float32)
 LABELS = np.array([0, 1, 1, 0, 2])[:, None]
@@ -44,12 +44,22 @@ def test_two_labels_are_right_together_and_almost_right_alone():
     assert (result.wrong, result.almost_wrong, result.percent) == (3, 0, 60)  # half a pair is no half credit
 
 
-def test_an_ensemble_sums_the_logits_of_each_example():
-    other = LOGITS[:, ::-1] * 4
-    said = []
-    members = iter([network(LOGITS), network(other)])
-    result = evaluate_ensemble(members, lambda: batches(), 5, lambda index, own: said.append((index, own.wrong)))
-    np.testing.assert_array_equal(result.predictions["logits"], LOGITS + other)
-    expected = (LOGITS + other).argmax(axis=1)
-    assert result.wrong == int((expected != LABELS[:, 0]).sum()) and math.isnan(result.loss)
-    assert [index for index, _ in said] == [0, 1] and said[0][1] == 1
+SCORES = np.array([[0.25, 0.5, 0.75], [1.0, 0.0, 0.5]], np.float32)
+BEST = np.array([[2, 1], [0, 2]])
+PAIRS = np.array([[2, 1], [0, 1]])
+
+
+def test_a_table_names_classes(tmp_path):
+    write_predictions(str(tmp_path / "new" / "out.CSV"), ("a", "b,", "c"), SCORES, BEST, PAIRS)
+    rows = list(csv.reader((tmp_path / "new" / "out.CSV").open(newline="")))
+    heads = ["example", "label", "label 2", "prediction", "prediction 2", "logit a", "logit b,", "logit c"]
+    assert rows == [heads, ["0", "c", "b,", "c", "b,", "0.25", "0.5", "0.75"],
+                    ["1", "a", "b,", "a", "c", "1.0", "0.0", "0.5"]]  # fmt: skip
+
+
+def test_arrays_have_names(tmp_path):
+    write_predictions(str(tmp_path / "out.npz"), ("a", "b", "c"), SCORES, BEST, names=["x.png", "y.png"])
+    with np.load(tmp_path / "out.npz") as arrays:
+        assert set(arrays) == {"logits", "predictions", "class_names", "names"}
+        np.testing.assert_array_equal(arrays["logits"], SCORES)
+        assert arrays["names"].tolist() == ["x.png", "y.png"] and arrays["class_names"].tolist() == ["a", "b", "c"]

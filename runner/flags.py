@@ -7,16 +7,15 @@
 `--train=false`, `--train=False`, `--notrain`, `-train=false` and `--flagfile=FILE` work as in absl.
 """
 
-import math
 import os
 import re
 import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,52 +37,33 @@ def user_errors() -> Iterator[None]:
         raise UserError(str(error)) from None
 
 
-@dataclass(frozen=True)
-class Rule:
-    """The values that a flag takes, besides its type.
+def flag(
+    default: Any, help: str, group: str = "flags", *, choices: tuple[str, ...] = (), low: float = 1,
+    high: float = 10**12, path: bool = False, endings: tuple[str, ...] | None = None,
+) -> Any:  # fmt: skip
+    """A field of the dataclass, whose type is that of the flag.
 
-    Attributes:
-        help: its text in --help.
-        group: its heading in --help.
+    Args:
+        default: its default; None where the type has it.
+        help, group: its text in --help, and the heading there.
         choices: all allowed values; empty: any value.
-        low, high: bounds of a number.
+        low, high: bounds of a number; the default is no limit to anybody and keeps it within 64 bits.
         path: whether it is a path on this machine, in which ~ is the home folder.
         endings: allowed endings of the file name, where "" is a name without an ending; None: any ending.
     """
-
-    help: str
-    group: str = "flags"
-    choices: tuple = ()
-    low: float | None = None
-    high: float | None = None
-    path: bool = False
-    endings: tuple[str, ...] | None = None
-
-
-def flag(default: Any, help: str, group: str = "flags", **rule: Any) -> Any:
-    """A field of the dataclass, see `Rule`."""
-    return field(default=default, metadata={"rule": Rule(help, group, **rule)})
-
-
-def _kind(declared: Field) -> type:
-    """The type of a flag's value: `int` for a field of type `int` or `int | None`."""
-    if isinstance(declared.type, types.UnionType):
-        return next(each for each in typing.get_args(declared.type) if each is not type(None))
-    return typing.cast(type, declared.type)
+    rule = {"help": help, "group": group, "choices": choices, "low": low, "high": high, "path": path}
+    return field(default=default, metadata=rule | {"endings": endings})
 
 
 class _Path(absl_flags.ArgumentParser):
-    """A path; one that a flagfile cannot repeat, because absl strips its lines, is refused."""
+    """A path; one that a flagfile cannot repeat, because absl strips its lines, or that is not UTF-8 is refused."""
 
     def __init__(self, endings: tuple[str, ...] | None):
         self.endings = endings
 
     def parse(self, argument: str) -> str:
-        if not argument or argument != argument.strip() or re.search(r"[\0\r\n]|://", argument):
-            raise ValueError(
-                "expected a path on this machine, without line breaks and without spaces at its ends "
-                "(a folder's name may be followed by /)"
-            )
+        if not argument or argument != argument.strip() or re.search("[\0\r\n\ud800-\udfff]|://", argument):
+            raise ValueError("expected a path on this machine in UTF-8, without line breaks and spaces at its ends")
         if self.endings is not None and Path(argument).suffix.lower() not in self.endings:
             raise ValueError(f"expected a name that ends in {' or '.join(end or 'nothing' for end in self.endings)}")
         return os.path.expanduser(argument)
@@ -97,32 +77,20 @@ class _Boolean(absl_flags.BooleanParser):
             raise ValueError("expected true or false") from None
 
 
-class _Finite(absl_flags.FloatParser):
-    def convert(self, argument: Any) -> float:
-        value = super().convert(argument)
-        if not math.isfinite(value):
-            raise ValueError("expected a finite number")
-        return value
-
-
 def _define(values: absl_flags.FlagValues, declared: Field) -> None:
-    rule, kind, name = declared.metadata["rule"], _kind(declared), declared.name
-    parser: Any
-    if kind is bool:
+    rule, kind = declared.metadata, typing.cast(Any, declared.type)
+    if isinstance(kind, types.UnionType):  # `int | None` is `int`
+        kind = next(each for each in typing.get_args(kind) if each is not type(None))
+    parser: Any = _Path(rule["endings"]) if rule["path"] else absl_flags.ArgumentParser()
+    if rule["choices"]:
+        parser = absl_flags.EnumParser(rule["choices"])
+    elif kind is bool:
         parser = _Boolean()
-    elif kind is int and not rule.choices:
-        parser = absl_flags.IntegerParser(rule.low, rule.high)
-    elif kind is float:
-        parser = _Finite(rule.low, rule.high)
-    elif rule.choices:
-        parser = absl_flags.EnumParser([str(choice) for choice in rule.choices])
-    else:
-        parser = _Path(rule.endings) if rule.path else absl_flags.ArgumentParser()
-    default = declared.default if not rule.choices or declared.default is None else str(declared.default)
-    choices = f" <{'|'.join(map(str, rule.choices))}>" if rule.choices else ""
-    absl_flags.DEFINE(
-        parser, name, default, rule.help + choices, flag_values=values, module_name=rule.group, boolean=kind is bool
-    )
+    elif kind in (int, float):
+        parser = {int: absl_flags.IntegerParser, float: absl_flags.FloatParser}[kind](rule["low"], rule["high"])
+    help = rule["help"] + (f" <{'|'.join(rule['choices'])}>" if rule["choices"] else "")
+    options = {"flag_values": values, "module_name": rule["group"], "boolean": kind is bool}
+    absl_flags.DEFINE(parser, declared.name, declared.default, help, **options)
 
 
 def parse(
@@ -132,10 +100,8 @@ def parse(
 
     Args:
         kind: a dataclass whose fields are made by `flag`; a ValueError from it counts as an error in the flags.
-        arguments: the arguments without the program's name.
-        program: the program's name, for messages.
-        description: what the program does, for --help.
-        epilog: the last paragraph of --help.
+        arguments, program: the arguments, and the program's name for messages.
+        description, epilog: the first and the last paragraph of --help.
         jobs: for each name that the dataclass' `job` may have, (a function, the names of the flags that it takes).
     """
     declared = fields(typing.cast(Any, kind))
@@ -152,21 +118,17 @@ def parse(
             print(f"usage: python {program} [flags]\n\n{textwrap.fill(description, 100)}\n{flags_by_group}\n{epilog}")
             sys.exit(0)
         given = {each.name: values[each.name].value for each in declared}
-        numbers = {each.name for each in declared if _kind(each) is int and each.metadata["rule"].choices}
-        config: Any = kind(**{name: int(v) if v is not None and name in numbers else v for name, v in given.items()})
-        if jobs:
-            _check_job(config, jobs[config.job][1])
+        for name, value in given.items():
+            if value != value:
+                raise ValueError(f"--{name}={value}: expected a number")
+        config: Any = kind(**given)
+        for each in declared if jobs else ():
+            if each.name not in jobs[config.job][1] and given[each.name] != each.default:
+                raise ValueError(f"--{each.name} has no effect on this job ({config.job}). Leave it out.")
         return config
     except (absl_flags.Error, OSError, ValueError) as error:
         print(f"{program}: error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
-
-
-def _check_job(config: Any, takes: Collection[str]) -> None:
-    """Raises UserError if a flag has another value than its default and the job does not take it."""
-    for each in fields(config):
-        if each.name not in takes and getattr(config, each.name) != each.default:
-            raise UserError(f"--{each.name} has no effect on this job ({config.job}). Leave it out.")
 
 
 def one_line(message: str) -> str:
@@ -182,20 +144,17 @@ def exit_code(program: str, job: Callable[[], int]) -> int:
     from input_data import DataError
 
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a path need not be UTF-8
+        if hasattr(stream, "reconfigure"):  # a picture's name need not be UTF-8
             stream.reconfigure(errors="backslashreplace")
     try:
         return job()
-    except (UserError, DataError, OSError) as error:
-        print(f"{program}: error: {one_line(str(error))}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
     except Exception as error:
         # TensorFlow's words for what is no bug: too little memory or disk, no permission, a machine that has stopped.
         names = ("ResourceExhaustedError", "PermissionDeniedError", "UnavailableError", "AbortedError")
-        if type(error).__name__ not in names:
+        if not isinstance(error, UserError | DataError | OSError) and type(error).__name__ not in names:
             raise
         print(f"{program}: error: {one_line(getattr(error, 'message', str(error)))}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ class Config:
     steps: int = flag(10, "steps", low=1, high=100)
     hours: float = flag(6.0, "hours", low=0)
     kind: str | None = flag(None, "kind", choices=("a", "b"))
-    digits: int | None = flag(None, "digits", choices=(1, 2))
+    digits: int | None = flag(None, "digits", low=1, high=2)
     folder: str | None = flag(None, "folder", path=True)
     file: str | None = flag(None, "file", path=True, endings=(".csv", ""))
 

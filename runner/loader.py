@@ -11,7 +11,7 @@ from runner import checkpoints, config, own_model
 from runner.config import NetworkConfig
 from runner.flags import UserError, user_errors
 from runner.naming import resolve
-from runner.run_config import NetworkFlags
+from runner.run_config import NetworkFlags, RunConfig
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class Trained:
 
 
 class Data:
-    """The split that a network is evaluated on. It is opened once, when it is first needed.
+    """A split for networks. It is opened once, when it is first needed.
 
     Args:
         data_dir: its files; None: the data set's default.
-        split_name: "test" or "valid_test".
+        split_name: train, test, valid_train or valid_test.
         num_pairs: MultiMNIST: number of test pairs for each digit.
     """
 
@@ -66,29 +66,32 @@ class Data:
     def for_network(self, saved: NetworkConfig) -> Split:
         """The split for a network; UserError if its images or its classes are not the network's."""
         split = self.open(saved)
-        data = saved.for_data(split)
-        where = f"those of {split.info.name} in {self.data_dir or 'the embedded sample'}"
-        again = "Give the --data_dir that it was trained on."
-        if saved.image_shape != data.image_shape:
-            sizes = (saved.values()["images"], data.values()["images"])
-            raise UserError(f"The network takes images of {sizes[0]}, but {where} are {sizes[1]}. {again}")
-        if saved.class_names != data.class_names:
-            pairs = zip(saved.class_names, data.class_names, strict=False)
-            words = (
-                f"class {i} is {a!r} in the network and {b!r} in the data" for i, (a, b) in enumerate(pairs) if a != b
+        there = saved.for_data(split)
+        if different := config.conflicts(saved.values(), there.values(), ("images", "classes")):
+            name, network, data = different[0]
+            if name == "classes" and len(network) == len(data):  # of many classes the first that differs
+                pairs = enumerate(zip(network, data, strict=True))
+                name, network, data = next((f"class {i}", *both) for i, both in pairs if both[0] != both[1])
+            raise UserError(
+                f"The network was trained on other data: {name} is {network} there and {data} in {split.info.name} in "
+                f"{self.data_dir or 'the embedded sample'}. Give the --data_dir that it was trained on."
             )
-            counts = f"{len(saved.class_names)} classes in the network and {len(data.class_names)} in the data"
-            raise UserError(f"The network learned other classes than {where}: {next(words, counts)}. {again}")
         return split
 
 
-def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
-    """Describes the network of a checkpoint from the `config.json` beside it, or else from the flags and the data.
+def open_data(flags: RunConfig, training: bool = False) -> Data:
+    """The training split of the flags, or the one that they evaluate on; `--download` fetches their files first."""
+    if flags.download:
+        from input_data.download import download
 
-    Args:
-        checkpoint: its prefix, `…/model.ckpt-STEP`.
-        flags: hparams to change; without a config, the whole network.
-        data: the source of image size and class names if there is no config.
+        download(NetworkConfig().with_flags(flags).dataset, flags.data_dir)
+    return Data(flags.data_dir, flags.split_name(training), flags.num_pairs)
+
+
+def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
+    """Describes the network of a checkpoint from the `config.json` in its folder, or else from the flags and the data.
+
+    The checkpoint is given by its prefix, `…/model.ckpt-STEP`. With a config, flags may change hparams alone.
     """
     folder = Path(checkpoint).parent
     saved = config.read(folder)
@@ -108,11 +111,11 @@ def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
 
 def build(saved: NetworkConfig) -> Classifier:
     """A network with fresh weights."""
+    (rows, columns, depth), num_classes = saved.image_shape, len(saved.class_names)
     if own_model.is_own(saved.model):
-        return own_model.make(saved.model, saved.image_shape, len(saved.class_names), saved.hparams)
-    rows, columns, depth = saved.image_shape
+        return own_model.make(saved.model, (rows, columns, depth), num_classes, saved.hparams)
     with user_errors():
-        return make_model(saved.model, (rows, columns, depth), len(saved.class_names), saved.hparams)
+        return make_model(saved.model, (rows, columns, depth), num_classes, saved.hparams)
 
 
 def load(
@@ -121,12 +124,8 @@ def load(
 ) -> Trained:  # fmt: skip
     """The network of a checkpoint.
 
-    Args:
-        checkpoint: any of its names, see `runner.naming`.
-        flags: see `describe`.
-        data: see `describe`.
-        run: the run that the names `latest` and `best` refer to.
-        averaged: see `checkpoints.restore`.
+    See `naming.resolve` for the checkpoint's name and the run, `describe` for flags and data, and `checkpoints.restore`
+    for averaged.
     """
     prefix = resolve(checkpoint, run)
     return load_described(prefix, describe(prefix, flags, data or Data(None)), averaged)

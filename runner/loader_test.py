@@ -65,9 +65,9 @@ def test_resizing_and_grey_come_from_the_config(tmp_path):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["cat", "fox"], "class 1 is 'dog' in the network and 'fox' in the data"),
-        (["ant", "cat", "dog"], "class 0 is 'cat' in the network and 'ant' in the data"),
-        (["cat", "dog", "fox"], "2 classes in the network and 3 in the data"),
+        (["cat", "fox"], "class 1 is dog there and fox in own images"),
+        (["ant", "cat", "dog"], "classes is .* there and .*ant"),
+        (["cat", "dog", "fox"], "classes is .* there and .*fox"),
     ],
 )
 def test_other_classes_are_refused(names, words, own, tmp_path):
@@ -80,7 +80,7 @@ def test_other_classes_are_refused(names, words, own, tmp_path):
 def test_images_of_another_size_are_refused(own, tmp_path):
     write_pictures(tmp_path / "data", ["cat", "dog"], (24, 22, 3))
     data = Data(str(tmp_path / "data"))
-    with pytest.raises(ValueError, match="takes images of 20x22x3, but those of own images in .* are 24x22x3"):
+    with pytest.raises(ValueError, match="images is 20x22x3 there and 24x22x3 in own images in"):
         data.for_network(describe(own, NetworkFlags(), data))
 
 

@@ -3,8 +3,7 @@
 import pytest
 
 from models import pretrained
-from runner.checkpoints import MissingCheckpoint
-from runner.naming import resolve
+from runner.naming import MissingCheckpoint, resolve
 
 
 @pytest.fixture
@@ -48,9 +47,9 @@ def test_latest_and_best_alone_are_of_the_run(run, monkeypatch):
     [
         ("none/model.ckpt-1", "There is no checkpoint"),
         ("train/model.ckpt-7", "has the steps 9 to 10"),
-        ("empty", "There is no checkpoint in"),
-        ("other/best", "has no best checkpoint"),
-        ("other/latest", "has no latest checkpoint"),
+        ("empty", "There is no checkpoint"),
+        ("other/best", "Evaluations with --validate keep the best"),
+        ("other/latest", "There is no checkpoint"),
     ],
 )
 def test_what_is_missing_is_named(name, words, run):

@@ -5,25 +5,24 @@ error too low. It is linked into `test/best`, where pruning does not delete it.
 """
 
 import csv
+import itertools
 import json
-import math
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
 
 from input_data.formats.files import atomic_write
 from input_data.progress import say
-from runner import checkpoints
+from runner import checkpoints, naming
 from runner import config as saved_config
 from runner.evaluation import Result
 from runner.flags import UserError
 from runner.summaries import write_test_summaries
 
 TABLE = "results.csv"
-_HELD_OUT = "validation"
-_LAST = "last"
 
 
 @dataclass(frozen=True)
@@ -46,29 +45,28 @@ class Row:
     weights: str = ""
     minutes: float = 0.0
 
-    def is_like(self, other: "Row") -> bool:
-        """Whether both are the result of the same evaluation."""
-        names = ("split", "size", "checkpoint", "weights")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
+    @property
+    def counts(self) -> bool:
+        """Whether it is of the run's own checkpoint, with the weights that are used."""
+        return self.checkpoint == f"train/model.ckpt-{self.step}" and self.weights != "last"
 
-
-_TYPES: dict[str, type] = get_type_hints(Row)
+    @property
+    def evaluation(self) -> tuple:
+        """What tells an evaluation from others."""
+        return self.split, self.size, self.checkpoint, self.weights
 
 
 def read(folder: Path, table: str = TABLE) -> list[Row]:
     """The rows of a folder's table; empty if there is no table. Older tables lack the last columns."""
-    path, rows = Path(folder) / table, []
+    path, rows, types = Path(folder) / table, [], get_type_hints(Row)
     if not path.is_file():
         return []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets add a byte order mark
             for line in csv.DictReader(file):
-                values = {name: _TYPES[name](line[name]) for name in _TYPES if line.get(name) is not None}
-                row = Row(**{"checkpoint": f"train/model.ckpt-{values.get('step')}"} | values)
-                if not math.isclose(row.percent, 100 * row.wrong / row.size, rel_tol=1e-4, abs_tol=1e-4):
-                    raise ValueError(f"{row.wrong} of {row.size} wrong are not {row.percent} percent")
-                rows.append(row)
-    except (csv.Error, TypeError, ValueError, ZeroDivisionError) as error:
+                values = {name: kind(line[name]) for name, kind in types.items() if line.get(name) is not None}
+                rows.append(Row(**{"checkpoint": f"train/model.ckpt-{values.get('step')}"} | values))
+    except (csv.Error, TypeError, ValueError) as error:
         raise UserError(
             f"{path} is not a table of results as this program writes it: line {len(rows) + 2}: {error}. "
             "Move it away or repair it."
@@ -76,16 +74,17 @@ def read(folder: Path, table: str = TABLE) -> list[Row]:
     return rows
 
 
-def append(folder: Path, row: Row, table: str = TABLE) -> None:
-    """Adds a row to a folder's table, unless it has one of the same evaluation."""
+def append(folder: Path, row: Row, table: str = TABLE) -> bool:
+    """Adds a row to a folder's table, unless it has one of the same evaluation; returns whether it was added."""
     rows = read(folder, table)
-    if any(row.is_like(each) for each in rows):
-        return
+    if any(row.evaluation == each.evaluation for each in rows):
+        return False
     with atomic_write(Path(folder) / table) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [each.name for each in fields(Row)])
         writer.writeheader()
         for each in (*rows, row):
             writer.writerow(asdict(each) | {"percent": f"{each.percent:.6g}", "loss": f"{each.loss:.8g}"})
+    return True
 
 
 def make_row(run: Path, checkpoint: str, step: int, split: str, result: Result, weights: str = "") -> Row:
@@ -98,59 +97,41 @@ def make_row(run: Path, checkpoint: str, step: int, split: str, result: Result, 
 
 def steps(folder: Path, split: str) -> set[int]:
     """The steps of a run's own checkpoints that have a result."""
-    return {row.step for row in read(folder) if row.split == split and _is_own(row) and row.weights != _LAST}
-
-
-def _is_own(row: Row) -> bool:
-    return row.checkpoint == f"train/model.ckpt-{row.step}"
+    return {row.step for row in read(folder) if row.split == split and row.counts}
 
 
 def record(folder: Path, checkpoint: str, step: int, split: str, result: Result, weights: str = "") -> None:
     """Adds a checkpoint's result to the table and to TensorBoard, and keeps the checkpoint if it is the best.
 
-    The checkpoint is kept before its row is written: if the program is killed in between, the step is evaluated again.
-
-    Args:
-        folder: `summary_dir/test`.
-        checkpoint: the checkpoint's prefix.
-        step: its step.
-        split: "test" or "validation"; the best is chosen on the latter.
-        result: the result of the evaluation.
-        weights: see `Row`.
+    The folder is `summary_dir/test`, the checkpoint its prefix, the split "test" or "validation", weights as in `Row`.
     """
     row = make_row(Path(folder).parent, checkpoint, step, split, result, weights)
-    if any(row.is_like(each) for each in read(folder)):
-        return
-    if (best := _best([*read(folder), row], folder)) == row:
-        _link(best, folder)
-    append(folder, row)
-    if _is_own(row) and weights != _LAST:
-        write_test_summaries(Path(folder).parent / split, step, result)
-    keep_best(folder)
-
-
-def _best(rows: list[Row], folder: Path) -> Row | None:
-    """The lowest row on held-out data whose checkpoint exists."""
-    held_out = [row for row in rows if row.split == _HELD_OUT and _is_own(row) and row.weights != _LAST]
-    for row in sorted(held_out, key=lambda row: (row.percent, row.step)):
-        folders = Path(folder).parent / "train", Path(folder) / "best"
-        if any(row.step in checkpoints.steps(each) for each in folders):
-            return row
-    return None
+    if append(folder, row):
+        if row.counts:
+            write_test_summaries(Path(folder).parent / split, step, result)
+        keep_best(folder)
 
 
 def keep_best(folder: Path) -> None:
-    """Makes `test/best` hold the best checkpoint and no other, also after a kill; `folder` is `summary_dir/test`."""
-    best, kept = _best(read(folder), folder), Path(folder) / "best"
-    if best is None:
+    """Makes `test/best` hold the best checkpoint and no other, also after a kill; `folder` is `summary_dir/test`.
+
+    The best is the lowest row on held-out data whose checkpoint exists.
+    """
+    train, kept = Path(folder).parent / "train", Path(folder) / "best"
+    there = {*naming.steps(train), *naming.steps(kept)}
+    rows = [row for row in read(folder) if row.split == "validation" and row.counts and row.step in there]
+    if not rows:
         return
-    try:
-        if best.step not in checkpoints.steps(kept):
-            _link(best, folder)
-        if (config := saved_config.read(Path(folder).parent / "train")) is not None:
-            saved_config.write(kept, config)
-    except FileNotFoundError:  # pruned since it was read
-        return
+    best = min(rows, key=lambda row: (row.percent, row.step))
+    kept.mkdir(exist_ok=True)
+    if best.step not in naming.steps(kept):
+        for source in naming.files(naming.prefix(train, best.step)):  # the index last, as in a save
+            with suppress(FileNotFoundError):
+                _link(source, kept / source.name)
+        if best.step not in naming.steps(kept):
+            return  # pruned since it was read
+    if (config := saved_config.read(train)) is not None:
+        saved_config.write(kept, config)
     with atomic_write(kept / "best.json") as (draft,):  # for people and scripts; this program reads the table
         draft.write_text(json.dumps({"step": best.step, "percent": best.percent}) + "\n")
     for path in kept.glob("model.ckpt-*"):
@@ -158,31 +139,22 @@ def keep_best(folder: Path) -> None:
             path.unlink()
 
 
-def _link(row: Row, folder: Path) -> None:
-    """Links a checkpoint's files into `test/best`, or copies them where the file system has no links."""
-    target = Path(folder) / "best"
-    target.mkdir(parents=True, exist_ok=True)
-    for source in checkpoints.files(str(Path(folder).parent / row.checkpoint)):
-        path = target / source.name
-        path.unlink(missing_ok=True)
-        try:
-            os.link(source, path)
-        except FileNotFoundError:
-            if source.suffix != ".sha256":  # an older version did not write it
-                raise
-        except OSError:
-            with atomic_write(path) as (draft,):
-                shutil.copyfile(source, draft)
+def _link(source: Path, target: Path) -> None:
+    """Links a file, or copies it where the file system has no links."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        with atomic_write(target) as (draft,):
+            shutil.copyfile(source, draft)
 
 
 def begin(folder: Path) -> None:
     """Moves the results of an earlier run, whose checkpoints were removed, out of the way of a new one."""
     folder = Path(folder)
-    if not (folder / "best").exists() and not any(_is_own(row) for row in read(folder)):
+    if not (folder / "best").exists() and not any(row.counts for row in read(folder)):
         return
-    count = 1
-    while (earlier := folder / f"earlier-{count}").exists():
-        count += 1
+    earlier = next(path for count in itertools.count(1) if not (path := folder / f"earlier-{count}").exists())
     earlier.mkdir()
     for name in (TABLE, "best"):
         if (folder / name).exists():

@@ -136,7 +136,6 @@ def test_a_table_of_an_older_version_or_from_a_spreadsheet_is_read(tmp_path):
 @pytest.mark.parametrize("lines", [
     "1;validation;50;20;0;40;0.5\n", '1,validation,50,1,0,"2,0",0.5\n', "2,validation\n",
     "x,validation,50,20,0,40,0.5\n",
-    "1,validation,50,20,0,41,0.5\n", "1,validation,0,0,0,0,0.5\n",
 ])  # fmt: skip
 def test_a_table_that_is_not_ours_is_refused_with_its_name(lines, tmp_path):
     (tmp_path / "results.csv").write_text(OLD + lines)

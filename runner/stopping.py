@@ -23,46 +23,37 @@ class Stop:
         signal: the signal's number; 0 if there was none.
     """
 
-    _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-
     def __enter__(self):
         self.signal = 0
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
         # A signal that the process was started to ignore, such as SIGHUP under nohup, stays ignored.
-        self._before = {
-            number: signal.signal(number, self._note)
-            for number in self._SIGNALS
-            if signal.getsignal(number) != signal.SIG_IGN
-        }
+        heeded = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._note) for number in heeded}
         return self
 
     def _note(self, number, frame):
         self.signal = number
-        self._restore()
-
-    def _restore(self):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self.__exit__()
 
     def __exit__(self, *error):
-        self._restore()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 class Lock:
     """A lock on a folder in which a process trains or watches; the system releases it however the process ends.
 
-    If the file system has no locks, a line says so and the job continues.
-
-    Args:
-        folder: `summary_dir/train`, or `summary_dir/test` for a process that watches.
+    The folder is `summary_dir/train`, or `summary_dir/test` for a process that watches. If the file system has no
+    locks, a line says so and the job continues.
     """
 
     def __init__(self, folder: Path):
-        self.path = Path(folder) / "lock"
-        self._lock = _file_lock(self.path)
+        path = Path(folder) / "lock"
+        self._lock = _file_lock(path)
         try:
             self._lock.acquire(timeout=1.0)  # `is_locked` of another process holds it for a moment
         except Timeout:
-            holder = self.path.read_text(errors="replace").strip() or "unknown"
+            holder = path.read_text(errors="replace").strip() or "unknown"
             raise UserError(
                 f"Another job ({holder}) is running in {folder}. Wait for it, stop it, or give another --summary_dir."
             ) from None
@@ -72,7 +63,7 @@ class Lock:
             say(f"The file system of {folder} has no locks: make sure that no other job runs in this folder.")
             return
         with suppress(OSError):  # on a full disk the lock holds without a name
-            self.path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
 
     def release(self) -> None:
         """Releases the lock."""
@@ -82,16 +73,15 @@ class Lock:
 def is_locked(folder: Path) -> bool:
     """Whether a process holds the folder's lock now; False if this cannot be determined."""
     path = Path(folder) / "lock"
-    if not path.exists():
-        return False
     lock = _file_lock(path)
     try:
-        lock.acquire(timeout=0)
+        if path.exists():
+            lock.acquire(timeout=0)
+            lock.release()
     except Timeout:
         return True
     except (NotImplementedError, OSError):
-        return False
-    lock.release()
+        pass
     return False
 
 

@@ -18,48 +18,52 @@ from runner.config import NetworkConfig
 from runner.evaluation import Result
 
 
-class TrainSummaries:
-    """Writes a training run's scalars and, when verbose, its reconstructions and histograms.
+@contextmanager
+def events_may_fail() -> Iterator[None]:
+    """Says in a line that TensorBoard's events cannot be written, for example on a full disk; the job goes on."""
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        reason = getattr(error, "message", error)
+        say(f"TensorBoard's events cannot be written: {reason}. The job goes on without them.")
 
-    Args:
-        folder: `summary_dir/train`.
-        model: the network.
-        batch_size: images per step, over all machines.
-        start: the step at which training begins.
+
+class TrainSummaries:
+    """Writes a training run's scalars to `summary_dir/train` and, when verbose, its reconstructions and histograms.
+
+    `batch_size` is over all machines; training begins at the step `start`.
     """
 
     def __init__(self, folder: Path, model: Classifier, batch_size: int, start: int = 0):
         self.writer: Any = None
         with events_may_fail():
             self.writer = tf.summary.create_file_writer(str(folder))
-        self.model = model
-        self.batch_size = batch_size
-        self.schedule = make_schedule(model.hparams)
+        self.model, self.batch_size, self.schedule = model, batch_size, make_schedule(model.hparams)
         self.last = (start, time.monotonic())
 
     def write(self, step: int, metrics: dict[str, float], batch: dict) -> None:
         """Writes the summaries after `step` steps, from the metrics of the train step and its input `batch`."""
         writer, self.writer = self.writer, None  # gives up after the first failure
-        if writer is not None:
-            with events_may_fail():
-                self._write(writer, step, metrics, batch)
-                self.writer = writer
-
-    def _write(self, writer, step: int, metrics: dict[str, float], batch: dict) -> None:
-        last_step, last_time = self.last
-        self.last = (step, time.monotonic())
-        with writer.as_default(step):
-            tf.summary.scalar("batch_classification_cost", metrics["classification"])
-            tf.summary.scalar("reconstruction_error", metrics["reconstruction"])
-            tf.summary.scalar("total_loss", metrics["total"])
-            tf.summary.scalar("accuracy", metrics["correct"] / self.batch_size)
-            tf.summary.scalar("correct_prediction_batch", metrics["correct"])
-            tf.summary.scalar("almost_correct_batch", metrics["almost"])
-            tf.summary.scalar("learning_rate", self.schedule(step))
-            seconds = max(self.last[1] - last_time, 1e-9)
-            tf.summary.scalar("images_per_second", (step - last_step) * self.batch_size / seconds)
+        if writer is None:
+            return
+        (last_step, last_time), now = self.last, time.monotonic()
+        self.last = (step, now)
+        values = {
+            "batch_classification_cost": metrics["classification"],
+            "reconstruction_error": metrics["reconstruction"],
+            "total_loss": metrics["total"],
+            "accuracy": metrics["correct"] / self.batch_size,
+            "correct_prediction_batch": metrics["correct"],
+            "almost_correct_batch": metrics["almost"],
+            "learning_rate": self.schedule(step),
+            "images_per_second": (step - last_step) * self.batch_size / max(now - last_time, 1e-9),
+        }
+        with events_may_fail(), writer.as_default(step):
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
             if self.model.hparams.verbose:
                 self._write_verbose(batch)
+            self.writer = writer
 
     def _write_verbose(self, batch: dict) -> None:
         images, labels = batch["images"][:16], batch["labels"][:16]
@@ -67,8 +71,7 @@ class TrainSummaries:
             tf.summary.histogram(name, variable.value)
         for name, values in self.model.activations(images).items():
             tf.summary.histogram(f"{name}/activation", values)
-        remakes = self.model.remake(self.model(images), labels)
-        if remakes:
+        if remakes := self.model.remake(self.model(images), labels):
             tf.summary.image("reconstruction", grid([images, *remakes])[None])
 
     def close(self) -> None:
@@ -78,48 +81,38 @@ class TrainSummaries:
                 self.writer.close()
 
 
-@contextmanager
-def events_may_fail() -> Iterator[None]:
-    """Says in a line that TensorBoard's events cannot be written, for example on a full disk; the job goes on."""
-    try:
-        yield
-    except (tf.errors.OpError, OSError) as error:
-        say(
-            f"TensorBoard's events cannot be written: {getattr(error, 'message', error)}. The job goes on without them."
-        )
-
-
 def write_test_summaries(folder: Path, step: int, result: Result) -> None:
     """Writes an evaluation's counts at its checkpoint's step; the folder is called like the split."""
+    values = {
+        "correct_prediction": result.size - result.wrong,
+        "wrong_prediction": result.wrong,
+        "almost_wrong_prediction": result.almost_wrong,
+        # Tags of training too, so that TensorBoard draws both in one chart.
+        "accuracy": 1 - result.wrong / result.size,
+        "total_loss": result.loss,
+    }
     with events_may_fail():
         writer = tf.summary.create_file_writer(str(folder))
         with writer.as_default(step):
-            tf.summary.scalar("correct_prediction", result.size - result.wrong)
-            tf.summary.scalar("wrong_prediction", result.wrong)
-            tf.summary.scalar("almost_wrong_prediction", result.almost_wrong)
-            # Tags of training too, so that TensorBoard draws both in one chart.
-            tf.summary.scalar("accuracy", 1 - result.wrong / result.size)
-            tf.summary.scalar("total_loss", result.loss)
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
         writer.close()
 
 
 def write_hparams(root: Path, config: NetworkConfig) -> None:
     """Writes the hparams of a run for TensorBoard's HPARAMS tab, once.
 
-    Args:
-        root: `summary_dir`, so that the scalars of `train`, `validation` and `test` are the run's metrics.
-        config: the config of the run.
+    The folder is `summary_dir`, so that the scalars of `train`, `validation` and `test` are the run's metrics.
     """
     if any(root.glob("events.*")):
         return
     from tensorboard.plugins.hparams import api
 
     names = ("model", "dataset", "num_targets", "seed", "batch_size", "precision")
-    values = asdict(config.hparams) | {name: config.flags[name] for name in names}
     with events_may_fail():
         writer = tf.summary.create_file_writer(str(root))
         with writer.as_default(0):
-            api.hparams(values, trial_id=str(root))
+            api.hparams(asdict(config.hparams) | {name: config.flags[name] for name in names}, trial_id=str(root))
         writer.close()
 
 
@@ -144,20 +137,6 @@ def grid(rows: list, scale: int = 1) -> np.ndarray:
         lines.append(np.concatenate(list(images), axis=1))
     picture = np.concatenate(lines, axis=0)
     return (picture.repeat(scale, axis=0).repeat(scale, axis=1) * 255).astype(np.uint8)
-
-
-def write_reconstructions(path: Path, model: Classifier, batch: dict, count: int = 16) -> bool:
-    """Writes a PNG of test images above their reconstructions from the capsule of each label.
-
-    Returns:
-        Whether a file was written; False if the network has no decoder.
-    """
-    images, labels = batch["images"][:count], batch["labels"][:count]
-    remakes = model.remake(model(images), labels)
-    if not remakes:
-        return False
-    write_png(path, grid([images, *remakes], scale=3))
-    return True
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from runner import checkpoints, config, results
 from runner.flags import UserError
 from runner.naming import resolve
 from runner.run_config import RunConfig
-from runner.train import _evaluation_is_due, _to_next_checkpoint, train, train_trials
+from runner.train import _evaluation_is_due, _to_next_checkpoint, train, train_all
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_full_disk_for_events_ends_no_training(tmp_path, monkeypatch, capsys):
 
 
 def test_trials_have_a_table(tmp_path):
-    assert train_trials(tiny(tmp_path, max_steps=1, num_trials=2)) == 0
+    assert train_all(tiny(tmp_path, max_steps=1, num_trials=2)) == 0
     assert [row.checkpoint for row in results.read(tmp_path, "trials.csv")] == [
         f"trial{number}/train/model.ckpt-1" for number in range(2)
     ]
