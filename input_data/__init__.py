@@ -28,16 +28,10 @@ __all__ += ["open_split", "prepare", "training_batches"]
 
 
 def open_split(dataset: str, split: str, data_dir: str | None, options: Options = Options()) -> Split:
-    """Opens one part of a data set.
+    """Opens a split, `train`, `test`, `valid_train` or `valid_test`, of a data set in `DATASETS`.
 
-    Args:
-        dataset: a name in `DATASETS`.
-        split: train, test, valid_train or valid_test.
-        data_dir: the folder with its files; the data set's module defines what None means.
-        options: further options of the user.
-
-    Raises:
-        DataError: files are missing or damaged, the data set does not support the options, or the split is empty.
+    `data_dir` is the folder with its files; None is MNIST's embedded sample. DataError: files are missing or damaged,
+    the data set does not support the options, or the split is empty.
     """
     opened = import_module(DATASETS[dataset]).open_split(data_dir, split, options)
     if not len(opened):

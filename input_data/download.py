@@ -16,23 +16,31 @@ class Remote(NamedTuple):
     """A file to fetch."""
 
     url: str
-    kept: str  # where it is kept in the user's folder; for a `.tar.gz`, the folder that it unpacks to
     sha256: str | None  # None: Keras has none, and the IDX file is read instead
+    inside: str = ""  # the folder below the user's in which it is kept; a `.tar.gz` unpacks to it
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def kept(self) -> str:
+        """Where it is kept in the user's folder."""
+        return self.inside if self.name.endswith(".tar.gz") else str(Path(self.inside, self.name))
 
 
 REMOTES = {
-    "mnist": (
-        Remote(f"{_STORE}mnist.npz", "mnist.npz", "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"),
-    ),
+    "mnist": (Remote(f"{_STORE}mnist.npz", "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"),),
     "fashion_mnist": tuple(  # in a folder as Keras has it, since MNIST's files have the same names
-        Remote(f"{_STORE}{part}-ubyte.gz", f"fashion-mnist/{part}-ubyte.gz", None)
+        Remote(f"{_STORE}{part}-ubyte.gz", None, "fashion-mnist")
         for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     ),
     "cifar10": (
         Remote(
             "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-            "cifar-10-batches-py",
             "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+            "cifar-10-batches-py",
         ),
     ),
 }
@@ -100,11 +108,10 @@ def _fetch(remote: Remote, drafts: Path) -> Path:
     """Downloads a file to a folder and unpacks it there; returns the path to keep."""
     from keras.utils import get_file  # only here, so that data are read without Keras
 
-    name = remote.url.rpartition("/")[2]
-    file = Path(get_file(name, remote.url, file_hash=remote.sha256, cache_dir=str(drafts), cache_subdir="."))
+    file = Path(get_file(remote.name, remote.url, file_hash=remote.sha256, cache_dir=str(drafts), cache_subdir="."))
     if not _is_whole(remote, file):
         raise ValueError("what arrived is another file, perhaps a page on which to log in")
-    if not name.endswith(".tar.gz"):
+    if not remote.name.endswith(".tar.gz"):
         return file
     with tarfile.open(file) as archive:
         archive.extractall(drafts, filter="data")

@@ -25,14 +25,24 @@ def fit(picture: np.ndarray, image_shape: Shape, num_targets: int = 1) -> Fitted
     Raises:
         DataError: nothing is readable.
     """
+    from input_data.mnist import paper  # only here: it takes SciPy, which reading the data does not need
+
     grey, notes = with_depth(picture, 1)
     if picture.shape[:2] == image_shape[:2]:
         difference, dark = _difference(grey)
         if np.ptp(grey) < _FAINT:
             raise DataError(_NOTHING)
         return np.maximum(-difference if dark else difference, 0), [*notes, *_INVERTED[:dark]]
-    written, inverted = _written(grey, num_targets)
-    notes += inverted
+    scale = min(1.0, paper.SIDE / max(grey.shape))
+    small, _ = resized(grey, *(max(1, round(side * scale)) for side in grey.shape[:2]))
+    _, dark = _difference(small)
+    written = paper.separate(small[..., 0], dark, num_targets)
+    if written is None:
+        dark = not dark
+        written = paper.separate(small[..., 0], dark, num_targets)
+    if written is None:
+        raise DataError(_NOTHING)
+    notes += _INVERTED[:dark]
     if written.shadow:
         notes.append("a shadow or an edge removed")
     if written.count > num_targets:
@@ -47,20 +57,6 @@ def _difference(grey: np.ndarray) -> tuple[np.ndarray, bool]:
     grey = grey.astype(np.float32)
     difference = grey - np.median(border(grey))
     return difference, bool(-difference.min() > difference.max())
-
-
-def _written(grey: np.ndarray, most: int):
-    """The ink of up to `most` figures in a picture [rows, columns, 1], whether dark on light or light on dark."""
-    from input_data.mnist import paper  # only here: it takes SciPy, which reading the data does not need
-
-    scale = min(1.0, paper.SIDE / max(grey.shape))
-    small, _ = resized(grey, *(max(1, round(side * scale)) for side in grey.shape[:2]))
-    _, dark_first = _difference(small)
-    for dark in (dark_first, not dark_first):
-        written = paper.separate(small[..., 0], dark, most)
-        if written is not None:
-            return written, _INVERTED[:dark]
-    raise DataError(_NOTHING)
 
 
 def border(grey: np.ndarray) -> np.ndarray:

@@ -53,16 +53,12 @@ class RecordDigits(Records):
         return scaled(images)
 
 
-def _record_names(split: str, train_shift: int = TRAIN_SHIFT) -> list[str]:
-    base = f"train_{train_shift}shifted_mnist" if split in ("train", "valid_train") else "test_0shifted_mnist"
-    if split in ("train", "test"):
-        return [f"{base}.tfrecords"]
-    return [f"{base}_valid.tfrecords", f"valid_{base}.tfrecords"]  # what 2017 read, and what it wrote
-
-
 def find_records(folder: Path, split: str, train_shift: int = TRAIN_SHIFT) -> Path | None:
     """A split's TFRecords in a folder."""
-    return next(filter(None, (find(folder, name) for name in _record_names(split, train_shift))), None)
+    base = f"train_{train_shift}shifted_mnist" if split in ("train", "valid_train") else "test_0shifted_mnist"
+    names = [f"{base}_valid.tfrecords", f"valid_{base}.tfrecords"]  # what 2017 read, and what it wrote
+    names = [f"{base}.tfrecords"] if split in ("train", "test") else names
+    return next(filter(None, (find(folder, name) for name in names)), None)
 
 
 def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray, np.ndarray, sources.Source]:
@@ -80,9 +76,9 @@ def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray
         name = other.relative.name
         raise DataError(f"{folder} has {name}, not {wanted.name}: give another --data_dir, or add --download.")
     raise DataError(
-        f"{folder} has no files of {wanted.name}{' or its relatives' if wanted is MNIST else ''}. Looked for: 2017's "
-        f"{' or '.join(_record_names(split))}; {sources.LOOKED_FOR}. Give another --data_dir, add --download to fetch "
-        f"{wanted.name} into it, or leave it out to use MNIST's embedded sample. (docs/data.md: TensorFlow Datasets.)"
+        f"{folder} has no files of {wanted.name}{' or its relatives' if wanted is MNIST else ''}. Looked for: "
+        f"{sources.LOOKED_FOR}. Give another --data_dir, add --download to fetch {wanted.name} into it, or leave it "
+        "out to use MNIST's embedded sample. (docs/data.md: TensorFlow Datasets.)"
     )
 
 

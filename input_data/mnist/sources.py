@@ -81,6 +81,7 @@ FORMS = (
     *(Form(name, name, relative) for name, relative in _FILES.items()),
 )
 LOOKED_FOR = (
+    "2017's train_2shifted_mnist.tfrecords and test_0shifted_mnist.tfrecords; "
     "IDX files (train-images-idx3-ubyte[.gz], its labels, and those of t10k), also in raw, MNIST/raw, "
     "FashionMNIST/raw, fashion-mnist or KMNIST/raw; EMNIST's (emnist-letters-train-images-idx3-ubyte[.gz] …) and "
     "QMNIST's (qmnist-train-images-idx3-ubyte[.gz] …); mnist.npz or fashion_mnist.npz of Keras; kmnist-train-imgs.npz "

@@ -1,7 +1,5 @@
 """MNIST and its relatives in every form in which people have them: the same images and labels, named as they are."""
 
-import zipfile
-
 import numpy as np
 import pytest
 
@@ -167,37 +165,11 @@ def test_the_label_is_found_in_the_first_and_in_the_last_column(names, place, tm
     assert split.labels.tolist() == LABELS.tolist()
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda text: text.replace("3,", "3.5,", 1), "not a table of whole numbers"),
-        (lambda text: text.replace(",3", ",256", 1), "784 pixels from 0 to 255"),
-        (lambda text: text.replace("0,", "12,", 1), "from 0 to 9. Received 12 at index 0"),
-        (lambda text: "", "Received 0 lines"),
-        (lambda text: ",".join(["id", "label", *map(str, range(783))]) + "\n" + text, "2 names .*: id, label"),
-    ],
-)
-def test_wrong_tables_are_refused(change, words, tmp_path):
+def test_a_missing_table_is_named(tmp_path):
     write_csv(tmp_path / "csv", "mnist", heading=False)
-    path = tmp_path / "csv/mnist_test.csv"
-    path.write_text(change(path.read_text()), encoding="utf-8")
-    with pytest.raises(DataError, match=words):
-        open_split("mnist", "test", str(tmp_path / "csv"))
-    path.unlink()
+    (tmp_path / "csv/mnist_test.csv").unlink()
     with pytest.raises(DataError, match="mnist_test.csv does not exist"):
         open_split("mnist", "test", str(tmp_path / "csv"))
-
-
-@pytest.mark.parametrize("change", [(b"}", b"y"), (b")", b"("), (b"(20,", b"(99,"), (b"{'descr'", b"{[]:1}'")])
-def test_npz_files_with_a_damaged_header_are_refused(change, tmp_path):
-    write_keras(tmp_path / "mnist.npz")
-    with zipfile.ZipFile(tmp_path / "mnist.npz") as archive:
-        contents = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(tmp_path / "mnist.npz", "w") as archive:  # its checksums fit
-        for name, content in contents.items():
-            archive.writestr(name, content.replace(*change, 1) if name == "x_test.npy" else content)
-    with pytest.raises(DataError, match="mnist.npz is not a .npz file of numbers or is damaged"):
-        open_split("mnist", "test", str(tmp_path))
 
 
 def test_a_folder_with_nothing_known_gets_the_list(tmp_path):

@@ -156,17 +156,15 @@ class EfficientNorb(SmallNorb):
     info = replace(INFO, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2))
 
     def __init__(self, examples: Any, split_name: str, statistics: tuple[float, ...] = ()):
-        self.statistics = statistics or _statistics(examples)
-        super().__init__(examples, split_name, Options(preparation="efficient", statistics=self.statistics))
-
-
-def _statistics(examples: Any) -> tuple[float, ...]:
-    sums = np.zeros((2, 2))  # of pixels and of their squares, for each eye
-    for block in np.array_split(np.arange(len(examples)), -(-len(examples) // 500)):
-        images = examples.read(block)[0].astype(np.float64)
-        sums += images.sum(axis=(0, 1, 2)), (images**2).sum(axis=(0, 1, 2))
-    mean, square = sums / (len(examples) * RAW * RAW)
-    return (*mean.tolist(), *np.sqrt(square - mean**2).tolist())
+        if not statistics:
+            sums = np.zeros((2, 2))  # of pixels and of their squares, for each eye
+            for block in np.array_split(np.arange(len(examples)), -(-len(examples) // 500)):
+                images = examples.read(block)[0].astype(np.float64)
+                sums += images.sum(axis=(0, 1, 2)), (images**2).sum(axis=(0, 1, 2))
+            mean, square = sums / (len(examples) * RAW * RAW)
+            statistics = (*mean.tolist(), *np.sqrt(square - mean**2).tolist())
+        self.statistics = statistics
+        super().__init__(examples, split_name, Options(preparation="efficient", statistics=statistics))
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
