@@ -67,8 +67,6 @@ class ConvCapsules(Capsules):
         self.strides = sides("ConvCapsules: strides", strides)
         self.padding = choice("ConvCapsules: padding", padding, ("valid", "same"))
         self.coordinates = bool(coordinates)
-        if self.coordinates and self.atoms < 2:
-            raise ValueError("ConvCapsules: coordinates need capsules of 2 atoms or more. Received: 1")
 
     def build(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> None:
         if len(capsules_shape) != 5 or None in capsules_shape[1:]:

@@ -184,13 +184,12 @@ def test_the_spread_loss_is_the_papers_and_its_margin_can_be_set():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Capsules(3, 8, transform="matrix"), "atoms must be a square.*Received: 8"),
+        (lambda: Capsules(3, 8, transform="matrix"), "must be a square number.*Received: 8"),
         (lambda: Capsules(3, transform="tensor"), "'vector', 'matrix'"),
         (lambda: Capsules(3, transform="matrix", name="odd")(np.zeros((1, 5, 6))), "'odd'.*multiple of 4.*6"),
         (lambda: ConvCapsules(3, name="flat")(np.zeros((1, 5, 16))), r"'flat'.*\[batch, rows, columns, types, atoms\]"),
         (lambda: ConvCapsules(3, name="low")(np.zeros((1, 2, 5, 2, 16))), "'low'.*3x3.*Received: 2x5"),
         (lambda: ConvCapsules(3)(np.zeros((1, 5, 5, 2, 16)), np.zeros((1, 5, 5, 3))), "an activation for each capsule"),
-        (lambda: ConvCapsules(3, 1, coordinates=True), "2 atoms or more"),
         (lambda: SpreadLoss(-1), "margin"),
     ],
 )

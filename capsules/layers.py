@@ -6,6 +6,7 @@ parts in float32) and save to `.keras` files that load again without custom obje
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
 
+import math
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ from keras import ops
 
 from capsules.convolution import convolve
 from capsules.losses import label_rows
-from capsules.matrix_votes import make_votes, pose_rows
+from capsules.matrix_votes import make_votes
 from capsules.ops import choice, count, counts, exponential_squash, length, number, precise, sides, squash
 from capsules.routing import Routed, Routing, as_routing
 from capsules.votes import StoredVotes
@@ -269,7 +270,9 @@ class Capsules(CapsuleLayer):
         self.atoms = count("Capsules: atoms", atoms)
         self.routing = as_routing(routing)
         self.transform = choice("Capsules: transform", transform, ("vector", "matrix"))
-        self.rows = pose_rows(self.transform, self.atoms)
+        self.rows = 1 if self.transform == "vector" else math.isqrt(self.atoms)  # of a pose
+        if self.transform == "matrix" and self.rows**2 != self.atoms:
+            raise ValueError(f"Capsules: atoms of a matrix must be a square number, such as 16. Received: {atoms}")
         self.return_activations = bool(return_activations)
 
     def build(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> None:
@@ -290,7 +293,9 @@ class Capsules(CapsuleLayer):
             if name == "bias":
                 self.bias = self.add_named_weight("bias", shape, keras.initializers.get(initializer))
                 return self.bias
-            return self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False)
+            weight = self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False)
+            setattr(self, f"routing_{name}", weight)  # tf.train.Checkpoint finds weights among a layer's attributes
+            return weight
 
         self.routing.build(add_weight, (inputs, self.num_capsules, self.atoms))
 

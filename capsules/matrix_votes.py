@@ -5,7 +5,6 @@ from typing import Any
 
 from keras import ops
 
-from capsules.ops import count
 from capsules.votes import StoredVotes, Votes
 
 
@@ -57,15 +56,3 @@ class MatrixVotes(StoredVotes):
 def make_votes(inputs: Any, kernel: Any, rows: int) -> StoredVotes:
     """The votes of input capsules for a kernel, whose poses are vectors (`rows` is 1) or matrices."""
     return Votes(inputs, kernel) if rows == 1 else MatrixVotes(inputs, kernel, rows)
-
-
-def pose_rows(transform: str, atoms: int) -> int:
-    """The number of rows of a pose of `atoms` numbers: 1 for a "vector", √atoms for a "matrix".
-
-    Raises:
-        ValueError: `atoms` is not a square.
-    """
-    rows = 1 if transform == "vector" else round(count("Capsules: atoms", atoms) ** 0.5)
-    if transform == "matrix" and rows * rows != atoms:
-        raise ValueError(f"Capsules: atoms must be a square, such as 16, for the transform 'matrix'. Received: {atoms}")
-    return rows

@@ -13,16 +13,8 @@ from capsules.ops import number
 def spread_loss(y_true: Any, y_pred: Any, margin: Any = 0.9) -> Any:
     """Spread loss of activations, one number for each example: Σ_t T_t Σ_i (1 − T_i)·max(0, m − (a_t − a_i))².
 
-    Args:
-        y_true: labels T, in any form of `capsules.losses.label_rows`.
-        y_pred: activations a of the class capsules [batch, classes].
-        margin: m, by how much the activation of the target must exceed every other one.
-
-    Returns:
-        float32 [batch].
-
-    Raises:
-        ValueError: the predictions are not [batch, classes], or labels are refused.
+    Arguments, result and errors as `margin_loss`, with activations a in place of lengths, and with the margin m, by
+    which the activation of a target must exceed every other one.
 
     Example:
         >>> loss = spread_loss([0, 1], keras.ops.convert_to_tensor([[0.9, 0.1], [0.9, 0.1]]), margin=0.2)

@@ -54,7 +54,7 @@ def test_the_readmes_lines_reach_the_same_accuracy_on_three_backends(tmp_path):
 def test_every_block_of_the_librarys_page_runs(tmp_path):
     text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     few = "x_train, y_train, x_test = x_train[:256].astype('float32'), y_train[:256], x_test[:10]\n"
     done = subprocess.run(
         [sys.executable, "-c", SETUP.format(root=str(ROOT)) + few + "\n".join(blocks)],
