@@ -142,7 +142,7 @@ def _look(model: Classifier, targets: int) -> Callable:
             "means": means,
             "last": steps[-1].coefficients,
             "lengths": length(primary),
-            "ways": {name: length(way(votes).capsules) for name, way in ways.items()},  # the network's scores, too
+            "ways": {name: way(votes).activations for name, way in ways.items()},
         }
 
     return look
@@ -151,8 +151,10 @@ def _look(model: Classifier, targets: int) -> Callable:
 def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagnosis:
     """Measures a capsule network, whatever its routing is, on `limit` test images spread over the split; None: all."""
     model, targets = trained.model, trained.num_targets
-    if not model.has_capsules:
-        raise UserError(f"--diagnose is for networks with capsules. {model.name} has none.")
+    if not hasattr(model, "primary"):
+        raise UserError(
+            f"--diagnose is for networks that route primary capsules to the classes. {model.name} has none."
+        )
     size, look = min(limit or len(split), len(split)), _look(model, targets)
     counts, first, second = np.zeros(model.num_classes), 0.0, 0.0
     means: dict[str, Any] = {}
@@ -224,10 +226,6 @@ def deviations(counts: np.ndarray, first: np.ndarray, second: np.ndarray) -> tup
 def calibrate(scores: np.ndarray, right: np.ndarray) -> list[tuple[int, float, float]]:
     """The number of answers, their mean score and the share of right ones for each of `BINS` ranges of the score."""
     places = np.clip((scores * BINS).astype(int), 0, BINS - 1)
-    rows = []
-    for index in range(BINS):
-        inside = places == index
-        count = int(inside.sum())
-        mean, share = (float(values[inside].mean()) if count else 0.0 for values in (scores, right))
-        rows.append((count, mean, share))
-    return rows
+    counts = np.bincount(places, minlength=BINS)
+    score, share = (np.bincount(places, each, BINS) / np.maximum(counts, 1) for each in (scores, right))
+    return list(zip(counts.tolist(), score.tolist(), share.tolist(), strict=True))
