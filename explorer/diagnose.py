@@ -142,7 +142,7 @@ def _look(model: Classifier, targets: int) -> Callable:
             "means": means,
             "last": steps[-1].coefficients,
             "lengths": length(primary),
-            "ways": {name: length(way(votes).capsules) for name, way in ways.items()},  # the network's scores, too
+            "ways": {name: way(votes).activations for name, way in ways.items()},
         }
 
     return look
@@ -226,10 +226,6 @@ def deviations(counts: np.ndarray, first: np.ndarray, second: np.ndarray) -> tup
 def calibrate(scores: np.ndarray, right: np.ndarray) -> list[tuple[int, float, float]]:
     """The number of answers, their mean score and the share of right ones for each of `BINS` ranges of the score."""
     places = np.clip((scores * BINS).astype(int), 0, BINS - 1)
-    rows = []
-    for index in range(BINS):
-        inside = places == index
-        count = int(inside.sum())
-        mean, share = (float(values[inside].mean()) if count else 0.0 for values in (scores, right))
-        rows.append((count, mean, share))
-    return rows
+    counts = np.bincount(places, minlength=BINS)
+    score, share = (np.bincount(places, each, BINS) / np.maximum(counts, 1) for each in (scores, right))
+    return list(zip(counts.tolist(), score.tolist(), share.tolist(), strict=True))

@@ -87,10 +87,8 @@ def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
     capsules = np.asarray(model(image[None])["capsules"])  # [1, classes, atoms]
     _, classes, atoms = capsules.shape
     changed = np.tile(capsules, (atoms, len(SWEEP), 1, 1))  # [atoms, sweep, classes, atoms]
-    for dimension in range(atoms):
-        changed[dimension, :, label, dimension] += SWEEP
-    mask = np.zeros((atoms * len(SWEEP), classes), np.float32)
-    mask[:, label] = 1
+    changed[np.arange(atoms), :, label, np.arange(atoms)] += SWEEP
+    mask = np.tile(np.eye(classes, dtype=np.float32)[label], (atoms * len(SWEEP), 1))
     drawn = np.asarray(model.draw(changed.reshape(-1, classes, atoms), mask))
     return drawn.reshape(atoms, len(SWEEP), *drawn.shape[1:])
 
@@ -129,8 +127,7 @@ def without_routing(examined: Examined) -> np.ndarray:
     model, size = examined.trained.model, len(examined.labels)
     uniform = ways_to_route(model.classes)["uniform"]
     answer = tf.function(
-        lambda images: length(uniform(model.classes.votes(model.primary_capsules(images))).capsules),
-        reduce_retracing=True,
+        lambda images: uniform(model.classes.votes(model.primary_capsules(images))).activations, reduce_retracing=True
     )
     batches = evaluation_batches(examined.split, 100, size)
     logits = [np.asarray(answer(tf.constant(batch["images"]))) for batch in batches]
