@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-RUNNER = ["tensorboard>=2.20,<3", "absl-py>=2.1,<3", "rich>=13,<16", "filelock>=4.3,<5", "google-crc32c>=1.7,<2"]
+RUNNER = ["tensorboard>=2.20,<3", "absl-py>=2.1,<3", "filelock>=4.3,<5", "google-crc32c>=1.7,<2"]
 TENSORFLOW = ">=2.21,<2.22"
 HAS_CPU_BUILD = 'sys_platform == "win32" or (sys_platform == "linux" and platform_machine == "x86_64")'
 HAS_NONE = 'sys_platform != "win32" and (sys_platform != "linux" or platform_machine != "x86_64")'

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from input_data import Info
-from runner.check_data import draw_sheet, report
+from runner.check_data import report
 
 
 class Two:
@@ -22,18 +22,7 @@ def batches(value):
     return [{"images": images[:2], "labels": labels[:2]}, {"images": images[2:], "labels": labels[2:]}]
 
 
-def test_counts_sizes_and_ranges_are_reported():
-    assert report("things, train", Two(), batches(0.75)) == (
-        "things, train: 3 images 2x2x1, values 0.25 to 0.75\n  cat 1, dog 2"
-    )
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_an_image_that_is_not_finite_is_named(value):
     with pytest.raises(ValueError, match="an image among 2 to 3 is not finite"):
         report("things", Two(), batches(value))
-
-
-def test_a_sheet_is_filled_up_with_blanks(tmp_path):
-    draw_sheet(tmp_path / "sheet.png", batches(1.0)[0], rows=2, columns=4)
-    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")

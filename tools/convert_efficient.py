@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
                      for kind in groups}  # fmt: skip
             return {kind: [(name.split(":")[0], np.asarray(root[layer][name], np.float32)) for layer, name in weights]
                     for kind, weights in found.items()}  # fmt: skip
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a file of weights of Keras 2: {error}") from None
 
 
