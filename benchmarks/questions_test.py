@@ -2,7 +2,6 @@
 
 import subprocess
 
-import numpy as np
 import pytest
 
 from benchmarks import questions, trained
@@ -49,8 +48,3 @@ def test_without_a_bias_the_sign_cannot_be_told(ask):
     assert "100.0%" in zero
     right = [float(line.split(": ")[1].split()[0]) for line in (with_bias, without)]
     assert right[0] > right[1] and right[1] == 50
-
-
-def test_the_interval_holds_the_mean():
-    low, high = questions.interval(np.array([1.0, 2.0, 3.0]))
-    assert 1 <= low < 2 < high <= 3
