@@ -1,6 +1,5 @@
 """`explore.py` as a user runs it: files, lines, exit codes and messages."""
 
-import csv
 import shutil
 import subprocess
 import sys
@@ -13,13 +12,12 @@ import tensorflow as tf
 
 import explore
 from conftest import run_program
-from input_data import evaluation_batches, open_split
+from input_data import open_split
 from input_data.formats import idx
 from models import make_model, pretrained
 from models.hparams import HParams
 from models.optimizer import make_optimizer
 from runner import checkpoints, config
-from runner.loader import load
 
 HERE = Path(__file__).parent
 LIMIT = 700_000  # bytes of a picture; those of untrained networks are noise, which hardly compresses
@@ -85,23 +83,6 @@ def test_pictures_that_do_not_fit_are_left_out(runs, capsys, tmp_path):
     assert all(f"No {name}.png: this capsnet has no decoder." in out for name in ("reconstructions", "dimensions"))
 
 
-def test_robustness_at_nothing_is_the_plain_accuracy(runs, capsys):
-    one, other = runs / "single", runs / "plain"
-    flags = [f"--checkpoint={one}/train/model.ckpt-2", f"--compare={other}/train/model.ckpt-2", "--eval_size=50"]
-    code, out = run(capsys, "--robustness", *flags)
-    assert code == 0 and "rotation" in out, out
-    with (one / "pictures/robustness.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert (one / "pictures/robustness.png").stat().st_size < LIMIT
-    batch = next(evaluation_batches(open_split("mnist", "test", None), 50, 50))  # spread over the whole split
-    for folder, name in ((one, "capsnet, 2 steps (1)"), (other, "capsnet, 2 steps (2)")):
-        logits = np.asarray(load(f"{folder}/train/model.ckpt-2").model(batch["images"])["logits"])
-        correct = (logits.argmax(axis=1) == batch["labels"][:, 0]).sum()
-        plain = [row for row in rows if row["network"] == name and float(row["amount"]) == (row["change"] == "scale")]
-        assert [row["change"] for row in plain] == ["rotation", "shift", "scale", "shear", "noise"]
-        assert {int(row["correct"]) for row in plain} == {correct}
-
-
 def test_a_diagnosis_has_its_table_and_files(runs, capsys, tmp_path):
     checkpoint = f"--checkpoint={runs}/plain/train/model.ckpt-2"
     code, out = run(capsys, checkpoint, "--diagnose", "--eval_size=50", f"--out={tmp_path}")
@@ -122,8 +103,6 @@ def test_pictures_are_classified_and_the_network_is_exported(runs, capsys, tmp_p
     assert code == 0 and f"{tmp_path}/digit.png: " in out and "runner-up" in out
     code, out = run(capsys, checkpoint, f"--export={tmp_path}/net.keras")
     assert code == 0 and out.splitlines()[-1].startswith("Keras: ") and (tmp_path / "net.keras").is_file()
-    code, out = run(capsys, checkpoint, "--predict=x", "--dpi=200")
-    assert code == 2 and "--dpi" in out
 
 
 def test_the_page_is_written_into_the_runs_folder_and_served(runs, capsys, monkeypatch):

@@ -16,7 +16,6 @@ from input_data import Options, evaluation_indices, open_split
 from models import make_model
 from models.hparams import HParams
 from runner.loader import Trained
-from runner.naming import run_folder
 
 NAMES = tuple("0123456789")
 TINY = HParams(num_prime_capsules=3, conv_channels=4)
@@ -138,14 +137,6 @@ def test_curves_come_from_the_table_and_the_event_files(tmp_path):
     table.write_text("step,wrong\n1,2\n")
     with pytest.raises(ValueError, match=r"results.csv is not a table of results"):
         findings.errors(tmp_path)
-
-
-def test_the_run_of_a_checkpoint(tmp_path):
-    (tmp_path / "s/train").mkdir(parents=True)
-    assert run_folder(f"{tmp_path}/s/train/model.ckpt-3") == tmp_path / "s"
-    assert run_folder(f"{tmp_path}/s/test/best/model.ckpt-3") == tmp_path / "s"
-    assert run_folder(f"{tmp_path}/other/model.ckpt-3") == tmp_path / "other"
-    assert findings.errors(tmp_path) == findings.scalars(tmp_path) == {}
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,6 @@ def test_nothing_changes_at_the_amount_of_nothing():
         np.testing.assert_allclose(change(IMAGES, none), IMAGES, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("pixels", [-6, -2, 4])
-def test_shifts_of_images_on_black_are_rolls_with_zeros(pixels):
-    images = framed(IMAGES, np.zeros((4, 1)))
-    expected = np.roll(images, pixels, axis=2)
-    expected[:, :, slice(pixels) if pixels > 0 else slice(28 + pixels, None)] = 0
-    np.testing.assert_allclose(robustness.shifted(images, pixels), expected, atol=1e-6)
-
-
 def framed(images, colours):
     """The images within a frame, a pixel wide, of a colour for each."""
     framed = np.empty_like(images)
@@ -112,26 +104,6 @@ def test_the_report_is_what_a_count_by_hand_gives(tmp_path):
     assert float(table[1].split()[-1]) == pytest.approx(float(rows[29]["percent"]), abs=0.01)
     assert 1e4 < (tmp_path / "robustness.png").stat().st_size < 3e5
     assert said[1:] == [f"{tmp_path}/robustness.csv", f"{tmp_path}/robustness.png"]
-
-
-def test_both_networks_see_the_same_images():
-    class Watching:
-        def __init__(self):
-            self.seen = []
-
-        def predict_on_batch(self, images):
-            self.seen.append(images)
-            return {"logits": np.eye(10)[[7] * len(images)]}
-
-    models = Watching(), Watching()
-    split = open_split("mnist", "test", None, Options())
-    rows = robustness.measure([Trained(model, 1, "mnist", 1, NAMES) for model in models], split, 20)
-    for one, other in zip(models[0].seen, models[1].seen, strict=True):
-        np.testing.assert_array_equal(one, other)
-    batch = next(evaluation_batches(split, 20, 20))
-    sevens = (batch["labels"] == 7).sum()
-    assert {row.correct for row in rows} == {(sevens, sevens)} and sevens > 0
-    np.testing.assert_array_equal(models[0].seen[3], batch["images"])
 
 
 def test_the_plot_draws_each_network_against_the_amounts():

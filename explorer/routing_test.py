@@ -37,24 +37,3 @@ def test_coupling_is_a_mean_over_types_weighted_by_length(network, images):
         lengths = [np.sqrt((primary[image, cell] ** 2).sum()) for cell in cells]
         expected = sum(w * last[image, cell, label] for w, cell in zip(lengths, cells, strict=True)) / sum(lengths)
         np.testing.assert_allclose(coupling[image, 2, label, row, column], expected, rtol=1e-4)
-
-
-def test_lengths_and_agreement_follow_from_the_coefficients(network, images):
-    steps = {name: np.asarray(values) for name, values in routing_steps(network, images).items()}
-    outputs = network(images)
-    np.testing.assert_allclose(steps["capsules"], outputs["capsules"], atol=1e-5)
-    np.testing.assert_allclose(steps["lengths"][:, -1], outputs["logits"], atol=1e-5)
-    primary = np.asarray(network.activations(images)["conv_capsule1"])[1]
-    kernel = np.asarray(network.classes.kernel).reshape(18, 8, 10, 16)
-    coefficients = np.asarray(network.classes.route(ops.convert_to_tensor(primary[None])).steps[1].coefficients)[0].T
-    label, votes = 4, [primary[i] @ kernel[i, :, 4] for i in range(18)]
-    total = (
-        sum(c * v for c, v in zip(coefficients[label], votes, strict=True)) + np.asarray(network.classes.bias)[label]
-    )
-    norm = np.linalg.norm(total)
-    capsule = total / norm * norm**2 / (1 + norm**2)
-    np.testing.assert_allclose(steps["lengths"][1, 1, label], np.linalg.norm(capsule), rtol=1e-4)
-    cells = [kind * 6 + 1 * 3 + 2 for kind in range(3)]  # row 1, column 2
-    weights = [np.linalg.norm(primary[cell]) for cell in cells]
-    expected = np.average([votes[cell] @ capsule for cell in cells], weights=weights)
-    np.testing.assert_allclose(steps["agreement"][1, 1, label, 1, 2], expected, rtol=1e-3)
