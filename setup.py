@@ -44,7 +44,7 @@ setup(
     package_dir={"capsules.models": "models", "capsules.pretrained": "pretrained"},
     package_data={"capsules": ["py.typed"], "capsules.pretrained": ["*/*"]},
     cmdclass={"build_py": BuildWithoutTests},
-    install_requires=["keras>=3.15,<4", "numpy>=1.26,<3"],
+    install_requires=["keras>=3.12,<4", "numpy>=1.26,<3"],
     extras_require={
         "cpu": [
             'tensorflow-cpu>=2.21,<2.22; sys_platform == "win32"'

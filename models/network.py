@@ -70,14 +70,20 @@ class Classifier(keras.Model):
 
     def __init__(self, inputs: Any, outputs: dict[str, Any], config: dict[str, Any], decoder: Any = None):
         """A derived class calls this with its graph and with its own arguments, by name."""
+        vars(self)["decoder"] = decoder  # Keras' constructor asks for `layers`, whose weights it trains, in this order
         super().__init__(inputs=inputs, outputs=outputs, name=config["name"])
+        self.decoder = vars(self).pop("decoder")  # as a new attribute, which tf.train.Checkpoint follows
         self.config = config
         self.image_shape, self.num_classes = checked_sizes("", config["image_shape"], config["num_classes"])
         self.loss_type = choice("loss", config["loss"], tuple(LOSSES))
-        self.decoder = decoder
         self.reconstruction_loss = ReconstructionLoss(number("reconstruction_weight", config["reconstruction_weight"]))
         self.reconstruction_mean: Any = None  # a metric of `fit`
         self.given_hparams: HParams | None = None
+
+    @property
+    def layers(self) -> list:
+        """The layers of the graph, and the decoder, which lies outside it."""
+        return [*super().layers, *([self.decoder] if self.decoder is not None else [])]
 
     @property
     def hparams(self) -> HParams:
@@ -94,7 +100,7 @@ class Classifier(keras.Model):
 
     def activations(self, images: Any) -> dict[str, Any]:
         """The output of each layer with weights for the images, by the layer's name, for summaries and pictures."""
-        layers = [layer for layer in self.layers if layer.weights]
+        layers = [layer for layer in self.layers if layer.weights and layer is not self.decoder]
         return keras.Model(self.inputs[0], {layer.name: layer.output for layer in layers})(images)
 
     def scores(self, logits: Any) -> Any:
@@ -179,7 +185,9 @@ class Classifier(keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         labels = y["labels"] if isinstance(y, dict) else y
-        return super().compute_metrics(x, self._for_keras(labels), y_pred["logits"], sample_weight)
+        # As dicts of one output, whose name Keras leaves out of the names of metrics.
+        labels, logits = {"logits": self._for_keras(labels)}, {"logits": y_pred["logits"]}
+        return super().compute_metrics(x, labels, logits, sample_weight)
 
     def _several(self, labels: Any) -> bool:
         """Whether labels are several classes of each image, [batch, k]; refuses the form that could be both."""
