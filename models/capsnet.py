@@ -4,11 +4,12 @@ from typing import Any
 
 import keras
 
-from capsules.layers import Capsules, Decoder, Length, PrimaryCapsules, convolved_size
-from capsules.ops import choice, count
+from capsules.decoder import Decoder, Length
+from capsules.layers import Capsules, PrimaryCapsules
+from capsules.ops import convolved_size, count
 from capsules.routing import Routing
 
-from .network import CapsuleNetwork, arguments, checked_sizes
+from .network import CapsuleNetwork, arguments
 
 KERNEL = 9
 
@@ -58,15 +59,9 @@ class CapsNet(CapsuleNetwork):
         name: str = "capsnet",
         dtype: Any = None,
     ):
-        image_shape, num_classes = checked_sizes("CapsNet", image_shape, num_classes)
-        padding = choice("CapsNet: padding", padding, ("valid", "same"))
         config = arguments(locals())
+        image_shape, num_classes, padding = config["image_shape"], config["num_classes"], config["padding"]
         convolved_size("conv1", image_shape[:2], (KERNEL, KERNEL), (1, 1), padding)
-        classes = Capsules(num_classes, atoms, routing, dtype=dtype, name="capsule2")
-        if primary_scale is None:
-            primary_scale = 1.0 / (
-                count("CapsNet: primary_types", primary_types) + getattr(classes.routing, "leaky", 0)
-            )
         conv1 = keras.layers.Conv2D(
             count("CapsNet: filters", filters),
             KERNEL,
@@ -78,21 +73,17 @@ class CapsNet(CapsuleNetwork):
             dtype=dtype,
             name="conv1",
         )
-        primary = PrimaryCapsules(
-            primary_types,
-            primary_atoms,
-            KERNEL,
-            padding=padding,
-            scale=primary_scale,
-            dtype=dtype,
-            name="conv_capsule1",
-        )
+        classes = Capsules(num_classes, atoms, config["routing"], dtype=dtype, name="capsule2")
+        types = count("CapsNet: primary_types", primary_types)
+        scale = 1.0 / (types + getattr(classes.routing, "leaky", 0)) if primary_scale is None else primary_scale
+        options = {"padding": padding, "scale": scale, "dtype": dtype, "name": "conv_capsule1"}
+        primary = PrimaryCapsules(types, primary_atoms, KERNEL, **options)
         images = keras.Input(image_shape, name="images")
         capsules = classes(primary(conv1(images)))
         lengths = Length(dtype=dtype, name="lengths")(capsules)
         draws = Decoder(image_shape, dtype=dtype, name="recons") if decoder else None
-        super().__init__(images, lengths, capsules, config, draws)
-        self.conv1, self.primary, self.classes = conv1, primary, classes
+        super().__init__(images, lengths, capsules, config, draws, (primary, classes))
+        self.conv1 = conv1
 
     def places(self) -> dict[str, float] | None:
         layer = self.primary
@@ -102,15 +93,3 @@ class CapsNet(CapsuleNetwork):
             covered = (layer.grid[0] - 1) * layer.strides[0] + layer.kernel_size[0]
             before = KERNEL // 2 + max(covered - self.image_shape[0], 0) // 2
         return {"first": sees // 2 - before, "step": layer.strides[0], "sees": sees}
-
-    def named_variables(self) -> dict[str, Any]:
-        named = {
-            "conv1/weights": self.conv1.kernel,
-            "conv1/biases": self.conv1.bias,
-            "conv_capsule1/weights": self.primary.kernel,
-            "conv_capsule1/biases": self.primary.bias,
-            "capsule2/weights": self.classes.kernel,
-        }
-        for weight in self.classes.weights[1:]:  # the routing's: the bias, and others of other routings
-            named[f"capsule2/{'biases' if weight.name == 'bias' else weight.name}"] = weight
-        return named | self.named_decoder_variables()
