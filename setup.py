@@ -37,7 +37,7 @@ setup(
     package_dir={"capsules.models": "models", "capsules.pretrained": "pretrained"},
     package_data={"capsules": ["py.typed"], "capsules.pretrained": ["*/*"]},
     cmdclass={"build_py": BuildWithoutTests},
-    install_requires=["keras>=3.15,<4", "numpy>=1.26,<3"],
+    install_requires=["keras>=3.12,<4", "numpy>=1.26,<3"],
     extras_require={
         "cpu": [f"tensorflow-cpu{TENSORFLOW}; {HAS_CPU_BUILD}", f"tensorflow{TENSORFLOW}; {HAS_NONE}", *RUNNER],
         "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", *RUNNER],

@@ -23,9 +23,10 @@ except ImportError as error:
 
 from capsules.conv_capsules import ConvCapsules
 from capsules.convolution import ShortDFTConv2D, convolution_method
+from capsules.decoder import Decoder, Length, Mask
 from capsules.em_routing import EMRouting
 from capsules.inverted_attention import InvertedAttentionRouting
-from capsules.layers import Capsules, Decoder, DepthwiseCapsules, Length, Mask, PrimaryCapsules
+from capsules.layers import Capsules, DepthwiseCapsules, PrimaryCapsules
 from capsules.losses import MarginLoss, ReconstructionLoss, margin_loss
 from capsules.metrics import AllTargetsAccuracy
 from capsules.ops import exponential_squash, length, squash
@@ -48,12 +49,10 @@ def _load_networks() -> Any:
 
     It is loaded at once, so that a saved network can be found by its registered name after `import capsules`.
     """
-    name = "capsules.models"
-    if not find_spec(name):
-        name, beside = "models", find_spec("models")
-        here = Path(__file__).resolve().parents[1] / "models"
-        if not (beside and beside.origin and Path(beside.origin).parent == here):
-            return None  # the folder capsules/ alone, without networks
+    name = "capsules.models" if find_spec("capsules.models") else "models"
+    found, folder = find_spec(name), Path(__file__).resolve().parent
+    if not (found and found.origin and Path(found.origin).parent in (folder / "models", folder.parent / "models")):
+        return None  # the folder capsules/ alone, without networks
     importlib.import_module(f"{name}.network")
     return importlib.import_module(name)
 

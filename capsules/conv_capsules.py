@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from capsules.layers import Capsules, convolved_size
+from capsules.layers import Capsules
 from capsules.matrix_votes import make_votes
-from capsules.ops import choice, sides
+from capsules.ops import choice, convolved_size, sides
 from capsules.routing import Routed, Routing
 from capsules.votes import StoredVotes
 

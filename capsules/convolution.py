@@ -1,8 +1,8 @@
 """2-D convolutions with large kernels by short Fourier transforms, some points of which are moved to the real axis.
 
-A convolution with a large kernel repeats work, since neighbouring outputs share most of their inputs. Under a Fourier
-transform a convolution becomes one product for each frequency, which shares that work. The maps of a capsule network
-are so small that plain matrix products compute the transform, and those run at the full speed of a processor.
+Neighbouring outputs of a large kernel share most of their inputs. Under a Fourier transform, a convolution becomes one
+product for each frequency, which shares that work. The maps of a capsule network are so small that plain matrix
+products compute the transform, at the full speed of a processor.
 
 1. **Phases.** A convolution of stride s is a sum of s² convolutions of stride 1, one for each remainder (r, q) of the
    positions: y[p] = Σ_r Σ_i x[s·(p + i) + r] · w[s·i + r]. So the s² phases become channels, and the kernel has
@@ -17,14 +17,10 @@ are so small that plain matrix products compute the transform, and those run at 
    Re Z = P1 − P3 and Im Z = P1 + P2. A real point takes a single product. A Fourier transform has one or two real
    points in each direction, and here there are up to six, see `_points`.
 
-Everything except the products is linear, so with three small constant matrices the whole algorithm is
-
-    y = A · [(G · w) ⊙ (B · x)],
-
-where ⊙ is one matrix product for each of the R real numbers that stand for the points. For the primary capsules of
-the paper (9×9 kernel, stride 2, 20×20 inputs, 6×6 outputs) N is 10 and R is 132: 5.5 times fewer multiplications than
-in the direct convolution. Larger maps are cut into tiles of M×M outputs each. The result differs from the direct
-convolution by rounding only, about 1e-6 of the largest value in float32.
+The rest is linear: y = A · [(G · w) ⊙ (B · x)], with three small constant matrices, where ⊙ is one matrix product for
+each of the R real numbers that stand for the points. For the primary capsules of the paper (9×9 kernel, stride 2, 20×20
+inputs, 6×6 outputs) N is 10 and R is 132: 5.5 times fewer multiplications than in the direct convolution. Larger maps
+are cut into tiles of M×M outputs. The result differs by rounding only, about 1e-6 of the largest value in float32.
 
 Sources: Mathieu, Henaff, LeCun, "Fast Training of Convolutional Networks through FFTs", ICLR 2014 (arXiv:1312.5851),
 for the products of frequencies; Winograd, "Arithmetic Complexity of Computations", SIAM 1980, for short transforms as
@@ -59,12 +55,8 @@ _DIRECT, _NUMBER, _KERNEL_NUMBER = 1.25, 40.0, 60.0
 def convolution_method(method: str) -> Iterator[None]:
     """Sets how every `convolve` that is traced or run inside the block computes its convolution.
 
-    Args:
-        method: "auto" follows `minimum_batch`; "direct" and "short_dft" are used whatever the shapes are. Exported
-            networks are traced with "direct", so that other runtimes see an ordinary convolution.
-
-    Raises:
-        ValueError: the method is unknown.
+    "auto" follows `minimum_batch`; "direct" and "short_dft" are used whatever the shapes are. Exported networks are
+    traced with "direct", so that other runtimes see an ordinary convolution.
     """
     global _method
     before, _method = _method, choice("convolution_method: method", method, _METHODS)
@@ -95,14 +87,8 @@ class ShortDFTConv2D(keras.layers.Conv2D):
 def convolve(inputs: Any, kernel: Any, strides: int | Pair = 1, padding: str = "valid") -> Any:
     """The 2-D convolution (cross-correlation) of Keras, channels last, by whichever method is faster.
 
-    Args:
-        inputs: [batch, rows, columns, channels].
-        kernel: [kernel rows, kernel columns, channels, filters], in the dtype of `inputs`.
-        strides: step of the kernel, one number or (rows, columns).
-        padding: "valid" or "same".
-
-    Returns:
-        [batch, output rows, output columns, filters].
+    From inputs [batch, rows, columns, channels] and a kernel [kernel rows, kernel columns, channels, filters] of the
+    same dtype it makes [batch, output rows, output columns, filters]. `strides` is one number or (rows, columns).
     """
     strides, size = sides("strides", strides), tuple(inputs.shape[1:3])
 
@@ -128,12 +114,7 @@ def minimum_batch(size: Pair, kernel_shape: tuple[int, ...], strides: int | Pair
     """The batch size from which the short transforms are faster than the direct convolution; infinity if never.
 
     The transforms need fewer multiplications per image, but the kernel must be transformed at each step, which costs
-    the same for one image as for a thousand.
-
-    Args:
-        size: (rows, columns) of the inputs.
-        kernel_shape: [kernel rows, kernel columns, channels, filters].
-        strides, padding: see `convolve`.
+    the same for one image as for a thousand. `size` is (rows, columns) of the inputs; for the rest see `convolve`.
     """
     if None in size:
         return math.inf
@@ -165,12 +146,7 @@ class Layout:
 def layout_of(
     size: Pair, kernel_shape: tuple[int, ...], strides: Pair, padding: str, tile: Pair | None = None
 ) -> Layout:
-    """The layout for a convolution; the tile is the largest equal part of the outputs whose transform is short enough.
-
-    Args:
-        size, kernel_shape, strides, padding: see `minimum_batch`.
-        tile: another tile.
-    """
+    """The layout for a convolution, see `minimum_batch`; the tile is the largest of equal ones, if none is given."""
     directions = []
     for n, k, s, m in zip(size, kernel_shape[:2], strides, tile or (None, None), strict=True):
         outputs = -(-n // s) if padding.lower() == "same" else (n - k) // s + 1
@@ -190,14 +166,18 @@ def _convolve(inputs: Any, kernel: Any, layout: Layout) -> Any:
         ops.convert_to_tensor(matrix, inputs.dtype) for matrix in matrices(layout.length, layout.taps, layout.tile)
     )
     count, width = to_inputs.shape[0], math.prod(layout.strides) * channels
-    inputs_at = ops.matmul(to_inputs, _tiles(_phases_of_inputs(inputs, layout), layout))
+    inputs_at = ops.matmul(to_inputs, _tiles_of_phases(inputs, layout))
     inputs_at = ops.reshape(inputs_at, (count, -1, width))  # [R, tiles·batch, phases·channels]
     if keras.backend.backend() == "tensorflow":  # what the inputs needed is free again before the kernel is transformed
         import tensorflow as tf
 
         with tf.control_dependencies([inputs_at]):
             kernel = tf.identity(kernel)
-    kernel_at = ops.matmul(to_kernel, _phases_of_kernel(kernel, layout))
+    (rows, columns), (row_step, column_step) = layout.taps, layout.strides
+    kernel = _fit(kernel, (0, 0), (rows * row_step, columns * column_step), first=0)
+    kernel = ops.reshape(kernel, (rows, row_step, columns, column_step, channels * filters))
+    kernel = ops.transpose(kernel, (0, 2, 1, 3, 4))  # [rows, columns, row phases, column phases, channels·filters]
+    kernel_at = ops.matmul(to_kernel, ops.reshape(kernel, (rows * columns, -1)))
     kernel_at = ops.reshape(kernel_at, (count, width, filters))
     products = ops.matmul(inputs_at, kernel_at)  # [R, tiles·batch, filters]
     outputs = ops.matmul(to_outputs, ops.reshape(products, (count, -1)))
@@ -208,31 +188,16 @@ def _convolve(inputs: Any, kernel: Any, layout: Layout) -> Any:
     return _fit(outputs, (0, 0), layout.outputs)
 
 
-def _phases_of_inputs(inputs: Any, layout: Layout) -> Any:
-    """The phases of the inputs, [rows, columns, batch, row phases, column phases·channels]."""
-    (rows, columns), (row_step, column_step) = layout.points, layout.strides
-    inputs = _fit(inputs, layout.before, (rows * row_step, columns * column_step))
-    phases = ops.reshape(inputs, (-1, rows, row_step, columns, column_step * inputs.shape[3]))
-    return ops.transpose(phases, (1, 3, 0, 2, 4))
-
-
-def _phases_of_kernel(kernel: Any, layout: Layout) -> Any:
-    """The kernel with its phases as channels, [taps, phases·channels·filters]."""
-    (rows, columns), (row_step, column_step) = layout.taps, layout.strides
-    kernel = _fit(kernel, (0, 0), (rows * row_step, columns * column_step), first=0)
-    kernel = ops.reshape(kernel, (rows, row_step, columns, column_step, kernel.shape[2] * kernel.shape[3]))
-    kernel = ops.transpose(kernel, (0, 2, 1, 3, 4))  # [rows, columns, row phases, column phases, channels·filters]
-    return ops.reshape(kernel, (rows * columns, -1))
-
-
-def _tiles(points: Any, layout: Layout) -> Any:
+def _tiles_of_phases(inputs: Any, layout: Layout) -> Any:
     """The points of each tile, [points of a tile, tiles·batch·phases·channels]."""
+    (rows, columns), (row_step, column_step), (down, across) = layout.points, layout.strides, layout.tiles
+    inputs = _fit(inputs, layout.before, (rows * row_step, columns * column_step))
+    points = ops.reshape(inputs, (-1, rows, row_step, columns, column_step * inputs.shape[3]))
+    points = ops.transpose(points, (1, 3, 0, 2, 4))  # [rows, columns, batch, row phases, column phases·channels]
     if layout.tiles != (1, 1):
-        (rows, columns), (down, across), (tile_rows, tile_columns) = layout.points, layout.tiles, layout.tile
-        length, width = layout.length
+        (tile_rows, tile_columns), (length, width) = layout.tile, layout.length
         points = _overlapping(ops.reshape(points, (rows, -1)), down, tile_rows, length)  # [down, length, rest]
-        points = ops.reshape(points, (down * length, columns, -1))
-        points = ops.transpose(points, (1, 0, 2))  # [columns, down·length, batch·phases·channels]
+        points = ops.transpose(ops.reshape(points, (down * length, columns, -1)), (1, 0, 2))
         points = _overlapping(ops.reshape(points, (columns, -1)), across, tile_columns, width)
         points = ops.reshape(points, (across, width, down, length, -1))
         points = ops.transpose(points, (3, 1, 2, 0, 4))  # [length, width, down, across, batch·phases·channels]
@@ -242,8 +207,8 @@ def _tiles(points: Any, layout: Layout) -> Any:
 def _overlapping(points: Any, tiles: int, tile: int, length: int) -> Any:
     """Overlapping tiles of `length` points that start `tile` points apart: [points, rest] to [tiles, length, rest].
 
-    The points are split at each start and each end of a tile and the pieces put together, so that a gradient copies
-    pieces too. The gradient of a slice would fill the rest of its array with zeros, which takes several times as long.
+    They are put together from pieces, so that a gradient copies pieces too. That of a slice would fill the rest of its
+    array with zeros, which takes several times as long.
     """
     starts = range(0, tiles * tile, tile)
     bounds = sorted({start + end for start in starts for end in (0, length)})
@@ -281,7 +246,7 @@ def _points(length: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def real_numbers(length: Pair) -> int:
-    """Number of products of a transform: one for each real point, three for each pair of conjugates."""
+    """R: one product for each real point, three for each pair of conjugates."""
     alone = math.prod(len(_points(n)[0]) for n in length)
     return alone + 3 * (math.prod(length) - alone) // 2
 

@@ -3,10 +3,9 @@
 Each can be given to `compile`: Keras averages it over the batch, applies sample weights, divides it among devices and
 finds it again when it loads a saved model. Everything is float32 (float64 for float64) on any backend.
 
-**Labels.** Losses, metrics, `Mask` and the networks' `fit` take labels in the same forms, see `label_rows`. Where the
-values of the labels are available, a wrong one raises a ValueError that names it. Inside a compiled function, such as
-the training step of `fit`, not every backend can raise an error. There the example's row becomes NaN, and so do the
-loss and the metrics, as in Keras' sparse losses on an accelerator.
+Losses, metrics, `Mask` and the networks' `fit` take labels in the same forms, see `label_rows`. Where values can be
+seen, a wrong label raises a ValueError that names it. Inside a compiled function, such as the training step of `fit`,
+not every backend can raise an error. There the loss becomes NaN, as in Keras' sparse losses on an accelerator.
 """
 
 from typing import Any
@@ -22,8 +21,7 @@ def label_rows(labels: Any, num_classes: int, batch: int | None = None) -> Any:
     """Labels in any form as one row for each example, with a number in [0, 1] for each class.
 
     Args:
-        labels: one of
-            integers [batch] or [batch, 1] from 0 to `num_classes` − 1, which may be floats, as Keras passes them;
+        labels: integers [batch] or [batch, 1] from 0 to `num_classes` − 1, which may be floats, as Keras passes them;
             integers [batch, k], 2 ≤ k < `num_classes`: the k different labels of each image;
             rows [batch, num_classes] of numbers in [0, 1]: one-hot, multi-hot, or soft as MixUp and label smoothing
             make them. With one class, a label is 1 if the class is present and 0 if not.
@@ -34,8 +32,7 @@ def label_rows(labels: Any, num_classes: int, batch: int | None = None) -> Any:
         float32 [batch, num_classes]; a row is NaN if a compiled function received a wrong label.
 
     Raises:
-        ValueError: the labels have another shape or, where values are available, a label is outside the classes, twice
-            in an image, or a number outside [0, 1]. The message names it.
+        ValueError: the labels have another shape or, where values are available, one of them is wrong, which is named.
 
     Example:
         >>> print(keras.ops.convert_to_numpy(label_rows([2, 0], 3)))
@@ -68,15 +65,9 @@ def label_rows(labels: Any, num_classes: int, batch: int | None = None) -> Any:
 
 
 def _refuse(labels: Any, valid: Any, rule: str) -> None:
-    """Raises a ValueError with the rule and the first wrong label, if values are available without a copy to the host.
-
-    Args:
-        labels: [batch, …].
-        valid: bool [batch], whether the example's labels follow the rule.
-        rule: a sentence without its full stop.
-    """
+    """Raises a ValueError with the rule and the first label that is not valid, bool [batch], if values can be seen."""
     if isinstance(valid, keras.KerasTensor) or getattr(getattr(valid, "device", None), "type", "cpu") != "cpu":
-        return
+        return  # a copy from an accelerator in every step would take too long
     try:
         seen = np.asarray(ops.convert_to_numpy(valid))
     except (NotImplementedError, RuntimeError, TypeError):  # from the tracers of TensorFlow, PyTorch and JAX
@@ -96,10 +87,9 @@ def margin_loss(
     absent_weight: float = 0.5,
     over_classes: str = "sum",
 ) -> Any:
-    """Margin loss of capsule lengths (paper, eq. 4), one number for each example.
+    """Margin loss of capsule lengths (paper, eq. 4): float32 [batch].
 
-    L_k = T_k·max(0, m⁺ − l_k)² + λ·(1 − T_k)·max(0, l_k − m⁻)², summed over the classes k. It is linear in the labels
-    T, so soft labels have a meaning.
+    L_k = T_k·max(0, m⁺ − l_k)² + λ·(1 − T_k)·max(0, l_k − m⁻)², summed over the classes k and linear in the labels T.
 
     Args:
         y_true: labels, in any form of `label_rows`.
@@ -107,9 +97,6 @@ def margin_loss(
         present, absent: the margins m⁺ and m⁻.
         absent_weight: λ.
         over_classes: "sum", as in the paper, or "mean". The code of 2017 had half the mean.
-
-    Returns:
-        float32 [batch].
 
     Raises:
         ValueError: the predictions are not [batch, classes], labels are refused, or `over_classes` is another word.
@@ -128,9 +115,9 @@ def margin_loss(
 
 @keras.saving.register_keras_serializable("capsules")
 def softmax_loss(y_true: Any, y_pred: Any) -> Any:
-    """Softmax cross-entropy of logits, summed over the targets of an example: float32 [batch].
+    """Softmax cross-entropy, summed over the targets of an example: float32 [batch].
 
-    Arguments and errors as `margin_loss`, with logits [batch, classes] in place of lengths.
+    `y_true` and errors are those of `margin_loss`, and `y_pred` logits [batch, classes].
 
     Example:
         >>> print(keras.ops.convert_to_numpy(softmax_loss([0], keras.ops.zeros((1, 4)))).round(3))
@@ -142,9 +129,9 @@ def softmax_loss(y_true: Any, y_pred: Any) -> Any:
 
 @keras.saving.register_keras_serializable("capsules")
 def sigmoid_loss(y_true: Any, y_pred: Any) -> Any:
-    """Sigmoid cross-entropy of logits with targets/2, as in 2017, mean over the classes: float32 [batch].
+    """Sigmoid cross-entropy with targets/2, as in 2017, mean over the classes: float32 [batch].
 
-    Arguments and errors as `margin_loss`, with logits [batch, classes] in place of lengths.
+    `y_true` and errors are those of `margin_loss`, and `y_pred` logits [batch, classes].
 
     Example:
         >>> print(keras.ops.convert_to_numpy(sigmoid_loss([0], keras.ops.zeros((1, 4)))).round(3))
@@ -160,11 +147,8 @@ def reconstruction_loss(y_true: Any, y_pred: Any, weight: float = 0.0005) -> Any
 
     Args:
         y_true: the images to reconstruct [batch, rows, columns, depth].
-        y_pred: the reconstructions, same shape.
+        y_pred: the reconstructions, same shape; another one is a ValueError.
         weight: factor of the sum.
-
-    Raises:
-        ValueError: the shapes differ.
 
     Example:
         >>> loss = reconstruction_loss(keras.ops.zeros((1, 28, 28, 1)), keras.ops.ones((1, 28, 28, 1)))
@@ -221,15 +205,10 @@ class MarginLoss(_Loss):
         name: str = "margin_loss",
         dtype: Any = None,
     ):
-        super().__init__(
-            reduction,
-            name,
-            dtype,
-            present=number("MarginLoss: present", present),
-            absent=number("MarginLoss: absent", absent),
-            absent_weight=number("MarginLoss: absent_weight", absent_weight),
-            over_classes=choice("MarginLoss: over_classes", over_classes, ("sum", "mean")),
-        )
+        constants = {"present": present, "absent": absent, "absent_weight": absent_weight}
+        checked: dict[str, Any] = {name: number(f"MarginLoss: {name}", value) for name, value in constants.items()}
+        checked["over_classes"] = choice("MarginLoss: over_classes", over_classes, ("sum", "mean"))
+        super().__init__(reduction, name, dtype, **checked)
 
 
 @keras.saving.register_keras_serializable("capsules")

@@ -1,7 +1,6 @@
 """The accuracy for images with one digit or several, in Keras' form, metric(y_true, y_pred).
 
-`y_true` has any form of `capsules.losses.label_rows`. The targets of an example are its labels, or the largest number
-of a soft row. The metric has Keras' direction of an accuracy, so callbacks maximise it.
+The targets of an example are its labels, in any form of `label_rows`, or the largest number of a soft row.
 """
 
 from typing import Any
@@ -26,14 +25,9 @@ def _hits(rows: Any, predictions: Any) -> tuple[Any, Any]:
 
 
 def score(labels: Any, logits: Any) -> tuple[Any, Any]:
-    """Which examples are right, with all labels among the top logits, and almost right, with at least one of them.
+    """Which examples have all labels among their top logits, and which at least one of them: two bools [batch].
 
-    Args:
-        labels: int [batch, num_targets], valid labels that differ within a row.
-        logits: [batch, classes].
-
-    Returns:
-        (correct, almost): two bool tensors [batch].
+    `labels` are int [batch, num_targets], valid and different within a row, and `logits` [batch, classes].
     """
     rows = ops.sum(ops.one_hot(labels, logits.shape[1], dtype="float32"), axis=1)
     hits, count = _hits(rows, logits)
@@ -45,11 +39,8 @@ def all_targets_right(y_true: Any, y_pred: Any) -> Any:
     """1 for each example whose k targets have the k highest predictions, 0 for the others: float32 [batch].
 
     Args:
-        y_true: labels, in any form of `label_rows`. An example without targets counts as wrong.
+        y_true: labels, in any form of `label_rows`, whose errors it has. An example without targets counts as wrong.
         y_pred: lengths or logits [batch, classes].
-
-    Raises:
-        ValueError: labels are refused, see `label_rows`.
 
     Example:
         >>> lengths = keras.ops.convert_to_tensor([[0.9, 0.8, 0.1], [0.9, 0.1, 0.8]])
@@ -66,9 +57,7 @@ def all_targets_right(y_true: Any, y_pred: Any) -> Any:
 class AllTargetsAccuracy(keras.metrics.Accuracy):
     """Share of examples whose targets are all right (see `all_targets_right`), the paper's measure for MultiMNIST.
 
-    Args:
-        name: name in the logs.
-        dtype: see `keras.metrics.Metric`.
+    As an accuracy of Keras, it is maximised by callbacks. Its arguments are those of `keras.metrics.Metric`.
 
     Example:
         >>> accuracy = AllTargetsAccuracy()

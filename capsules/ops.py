@@ -35,11 +35,8 @@ def squash(vectors: Any, axis: int = -1) -> Any:
     squash(s) = |s|² / (1 + |s|²) · s / |s|, and 0 with gradient 0 at s = 0.
 
     Args:
-        vectors: tensor of any shape and floating dtype; the atoms lie along `axis`.
+        vectors: tensor of any shape and floating dtype, which the result has too.
         axis: the axis of the atoms.
-
-    Returns:
-        A tensor of the shape and dtype of `vectors`.
     """
     values = precise(vectors)
     norm = _safe_norm(values, axis)
@@ -67,12 +64,8 @@ def exponential_squash(vectors: Any, axis: int = -1) -> Any:
 def length(capsules: Any, axis: int = -1) -> Any:
     """Length of each capsule: the probability that its entity is present (paper, section 2).
 
-    Args:
-        capsules: tensor whose atoms lie along `axis`, the axis that the result does not have.
-        axis: the axis of the atoms.
-
-    Returns:
-        float32 (float64 for float64) lengths; the gradient at a zero vector is 0.
+    The atoms lie along `axis`, which the result does not have. It is float32 (float64 for float64), and its gradient at
+    a zero vector is 0.
     """
     return ops.squeeze(_safe_norm(precise(capsules), axis), axis=axis)
 
@@ -90,18 +83,19 @@ def runs_on_cpu() -> bool:
     return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
 
 
-# Checks of arguments. Each returns the value in one form, or raises a ValueError that names the argument.
+# Checks of arguments. Each returns the value in one form, or raises a ValueError that names the argument. NumPy's
+# numbers are accepted, booleans are not.
 
 
 def count(name: str, value: Any) -> int:
-    """A whole number of 1 or more; NumPy's are accepted, booleans are not."""
+    """A whole number of 1 or more."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number of 1 or more. Received: {value!r}")
     return int(value)
 
 
 def number(name: str, value: Any) -> float:
-    """A finite number of 0 or more; NumPy's are accepted, booleans are not."""
+    """A finite number of 0 or more."""
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):
         raise ValueError(f"{name} must be a finite number of 0 or more. Received: {value!r}")
     return float(value)
@@ -128,3 +122,29 @@ def choice(name: str, value: Any, choices: Sequence[str]) -> str:
     if word not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Received: {value!r}")
     return word
+
+
+def check_floats(layer: Any, images: Any) -> Any:
+    """Images of floats; whole numbers, such as bytes, are refused."""
+    dtype = keras.backend.standardize_dtype(images.dtype)
+    if "float" in dtype:
+        return images
+    words = "expects images of floats in [0, 1]. Received:"
+    raise ValueError(f"'{layer.name}' {words} {dtype}. Divide by 255: images / 255.0")
+
+
+def convolved_size(
+    layer: str, size: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], padding: str
+) -> tuple[int, int]:
+    """(rows, columns) of a convolution's output; a ValueError names the layer if the kernel is larger than `size`.
+
+    `size`, `kernel` and `strides` are (rows, columns); `padding` is "valid" or "same".
+    """
+    if padding.lower() == "same":
+        return -(-size[0] // strides[0]), -(-size[1] // strides[1])
+    if size[0] < kernel[0] or size[1] < kernel[1]:
+        raise ValueError(
+            f"Layer '{layer}' applies a {kernel[0]}x{kernel[1]} kernel without padding and needs an input of at least "
+            f"that size. Received: {size[0]}x{size[1]}. Use larger images or the padding 'same'."
+        )
+    return (size[0] - kernel[0]) // strides[0] + 1, (size[1] - kernel[1]) // strides[1] + 1

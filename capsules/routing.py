@@ -3,8 +3,7 @@
 A routing is an object: `Capsules(10, routing=DynamicRouting(3, scale="sqrt"))`. A routing of one's own is a class
 derived from `Routing` with `__call__`; `examples/new_routing.py` shows one.
 
-Agreements and the softmax are computed in float32 whatever the dtype of the votes is: the smallest step of float16 is
-too coarse for logits that grow by small agreements.
+Agreements and the softmax are float32 whatever the votes are: float16 is too coarse for logits that grow slowly.
 
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
@@ -23,30 +22,19 @@ from capsules.votes import StoredVotes
 
 @dataclass(frozen=True)
 class Step:
-    """One iteration of a routing.
+    """One iteration of a routing."""
 
-    Attributes:
-        coefficients: c_ij, the weight of each vote, float32 [batch, in, out].
-        capsules: v_j that they lead to, float32 [batch, out, atoms].
-    """
-
-    coefficients: Any
-    capsules: Any
+    coefficients: Any  # c_ij, the weight of each vote, float32 [batch, in, out]
+    capsules: Any  # v_j that they lead to, float32 [batch, out, atoms]
 
 
 @dataclass(frozen=True)
 class Routed:
-    """What a routing returns.
+    """What a routing returns."""
 
-    Attributes:
-        capsules: the output capsules [batch, out, atoms].
-        activations: how sure the routing is of each output capsule, [batch, out]: its length, or the routing's own.
-        steps: the iterations in order; the last one led to `capsules`.
-    """
-
-    capsules: Any
-    activations: Any
-    steps: list[Step]
+    capsules: Any  # the output capsules [batch, out, atoms]
+    activations: Any  # how sure the routing is of each, [batch, out]: its length, or the routing's own
+    steps: list[Step]  # the iterations in order; the last one led to `capsules`
 
 
 class Routing:
@@ -60,19 +48,15 @@ class Routing:
     own_activations = False
 
     def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
-        """Creates the routing's weights as attributes. The default has none.
+        """Creates the routing's weights as attributes; the default has none.
 
-        Args:
-            add_weight: as `keras.layers.Layer.add_weight`, of the layer that routes.
-            shape: (in, out, atoms) of the votes.
+        `add_weight` is that of the layer that routes, and `shape` is (in, out, atoms) of the votes.
         """
 
     def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
         """Routes votes to the output capsules.
 
-        Args:
-            votes: the votes û_ij, see `capsules.votes`.
-            activations: None, or how sure each input capsule is of being present, [batch, in].
+        `activations` are None, or how sure each input capsule is of being present, [batch, in].
         """
         raise NotImplementedError
 
@@ -88,16 +72,10 @@ class Routing:
 
 
 def coupling_coefficients(logits: Any, leaky: bool = False, axis: int = -1) -> Any:
-    """Softmax of the routing logits over the output capsules (paper, eq. 3).
+    """Softmax of the routing logits over the output capsules, which lie along `axis` (paper, eq. 3).
 
-    Args:
-        logits: float tensor; the output capsules lie along `axis`.
-        leaky: whether an extra output with logit 0 takes part in the softmax. Its share is dropped, so an input
-            capsule may belong to none of the outputs.
-        axis: the axis of the output capsules.
-
-    Returns:
-        Coefficients of the shape of `logits`, which sum to 1 over `axis` (to less when leaky).
+    With `leaky`, an extra output with logit 0 takes part. Its share is dropped, so the coefficients sum to less than 1,
+    and an input capsule may belong to none of the outputs.
     """
     peak = ops.stop_gradient(ops.max(logits, axis=axis, keepdims=True))
     if leaky:
@@ -113,8 +91,8 @@ def coupling_coefficients(logits: Any, leaky: bool = False, axis: int = -1) -> A
 class DynamicRouting(Routing):
     """Routing by agreement (paper, procedure 1).
 
-    The logit of a vote is the sum of its agreements with the capsules of the iterations before. That is its agreement
-    with the sum of these capsules, b_ij = û_ij · Σ v_j, so logits are not kept from one iteration to the next.
+    The logit of a vote is its agreement with the sum of the capsules of the iterations before, b_ij = û_ij · Σ v_j, so
+    logits are not kept from one iteration to the next.
 
     Args:
         iterations: number of routing iterations, 1 or more. With 1, all votes have the same weight.
@@ -169,10 +147,7 @@ class DynamicRouting(Routing):
 
 @keras.saving.register_keras_serializable("capsules")
 class UniformRouting(DynamicRouting):
-    """All votes have the same weight: the control for every comparison of routings. It is one iteration without logits.
-
-    Weights: `bias` as `DynamicRouting`.
-    """
+    """All votes have the same weight: the control for comparisons. It is `DynamicRouting` with one iteration."""
 
     def __init__(self):
         super().__init__(iterations=1)
@@ -209,11 +184,7 @@ class SelfAttentionRouting(Routing):
 
 
 def as_routing(routing: Any) -> Routing:
-    """A routing from the argument of a layer: a copy of the routing, or `DynamicRouting` of a number of iterations.
-
-    Raises:
-        ValueError: the argument is neither.
-    """
+    """A copy of a routing, or `DynamicRouting` of a number of iterations; a ValueError for anything else."""
     if isinstance(routing, Routing):
         return type(routing).from_config(routing.get_config())  # each layer has weights of its own
     return DynamicRouting(routing)
@@ -227,20 +198,14 @@ def dynamic_routing(
     gradient: str = "all",
     scale: float | str = 1.0,
 ) -> Any:
-    """Routes votes that are already stored to the output capsules (paper, procedure 1).
+    """The output capsules [batch, out, atoms] of votes that are already stored (paper, procedure 1).
 
     `Capsules` does the same from the input capsules without ever storing the votes.
 
     Args:
         votes: û [batch, in, out, atoms], the prediction of input capsule i for output capsule j.
-        iterations, leaky, gradient, scale: see `DynamicRouting`.
+        iterations, leaky, gradient, scale: see `DynamicRouting`, whose errors it has.
         bias: None, or [out, atoms], added to the weighted sum inside every iteration.
-
-    Returns:
-        The output capsules [batch, out, atoms], in the dtype of `votes`.
-
-    Raises:
-        ValueError: the votes have another rank, or `DynamicRouting` refuses the arguments.
 
     Example:
         >>> votes = keras.random.normal((2, 1152, 10, 16))

@@ -22,16 +22,10 @@ NOMINAL_BATCH = 128  # for choices that depend on the batch size, while it is no
 
 
 class StoredVotes:
-    """Votes that exist as an array.
-
-    Args:
-        votes: û [batch, in, out, atoms].
+    """Votes that exist as an array û [batch, in, out, atoms]; another rank is a ValueError.
 
     Attributes:
         shape: (in, out, atoms).
-
-    Raises:
-        ValueError: the votes have another rank.
     """
 
     places = 1  # how many examples of the batch belong to one image, for choices that depend on the batch size
@@ -58,14 +52,10 @@ class StoredVotes:
         return ops.sum(precise(self.array * capsules), axis=3)
 
     def attend(self, capsules: Any, couple: Callable) -> tuple[Any, Any]:
-        """The sum of the votes weighted by their agreement with capsules.
+        """The sum [batch, out, atoms] of the votes weighted by coefficients [batch, in, out], and these; float32.
 
-        Args:
-            capsules: v [batch, out, atoms].
-            couple: makes coefficients from agreements; it gets `axis`, the axis of the output capsules, by name.
-
-        Returns:
-            (sums [batch, out, atoms], coefficients [batch, in, out]), both float32.
+        `couple` makes the coefficients from the agreements of the votes with capsules v [batch, out, atoms]; it gets
+        `axis`, the axis of the output capsules, by name.
         """
         coefficients = couple(self.agreement(capsules), axis=2)
         return self.weighted_sum(coefficients), coefficients

@@ -1,5 +1,6 @@
 """Networks by the names that `--model` takes, and pretrained ones. Keras is loaded when one is first asked for."""
 
+import inspect
 from importlib import import_module
 from typing import Any
 
@@ -12,14 +13,14 @@ MODELS = {
     "baseline": "baseline.Baseline",
     "baseline_paper": "baseline.PaperBaseline",
 }
-_LAZY = (*MODELS.values(), "network.Classifier", "making.make_model", "making.load_pretrained")
-_PATHS = {path.rpartition(".")[2]: path for path in _LAZY}
+_MODULES = {name: module for module, name in (path.split(".") for path in (*MODELS.values(), "network.Classifier"))}
+presets = pretrained.names  # the names of the pretrained networks, which `from_preset` takes
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PATHS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_PATHS[name].partition('.')[0]}", __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
 
 
 def network_class(name: str) -> Any:
@@ -29,6 +30,27 @@ def network_class(name: str) -> Any:
     return __getattr__(MODELS[name].rpartition(".")[2])
 
 
-def presets() -> list[str]:
-    """The names of the pretrained networks, which `from_preset` takes."""
-    return pretrained.names()
+def make_model(name: str, image_shape: tuple[int, ...], num_classes: int, hparams: Any = None) -> Any:
+    """A network with fresh weights.
+
+    Args:
+        name: a name in `MODELS`.
+        image_shape: (rows, columns, depth).
+        num_classes: number of classes.
+        hparams: an `HParams`, or a dict of its fields; None: the defaults.
+
+    Raises:
+        ValueError: there is no such network, or it cannot have this image shape, number of classes or routing.
+    """
+    from .hparams import HParams, network_arguments
+
+    network = network_class(name)
+    hparams = hparams if isinstance(hparams, HParams) else HParams(**(hparams or {}))
+    model = network(image_shape, num_classes, **network_arguments(hparams, inspect.signature(network).parameters))
+    model.given_hparams = hparams
+    return model
+
+
+def load_pretrained(name: str) -> Any:
+    """`Classifier.from_preset(name)`: a pretrained network of any class."""
+    return __getattr__("Classifier").from_preset(name)

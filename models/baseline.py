@@ -6,10 +6,9 @@ import keras
 from keras import ops
 
 from capsules.convolution import ShortDFTConv2D
-from capsules.layers import convolved_size
-from capsules.ops import choice
+from capsules.ops import convolved_size
 
-from .network import Classifier, arguments, checked_sizes
+from .network import Classifier, arguments, named_weights
 
 
 class _ConvolutionalNetwork(Classifier):
@@ -21,37 +20,27 @@ class _ConvolutionalNetwork(Classifier):
     def __init__(
         self, config: dict[str, Any], channels: tuple[int, ...], pool: bool, units: tuple[int, ...], dropout: float
     ):
-        config["image_shape"], classes = checked_sizes(
-            type(self).__name__, config["image_shape"], config["num_classes"]
-        )
-        dtype, padding = config["dtype"], "same" if dropout else choice("padding", config["padding"], ("valid", "same"))
+        dtype, padding = config["dtype"], config.get("padding", "same")
         hidden = images = keras.Input(config["image_shape"], name="images")
-        named: list = []
+        options: dict[str, Any] = {"data_format": "channels_last", "dtype": dtype}  # whatever Keras is set to
         for index, width in enumerate(channels, start=1):
-            name = f"conv{index}"
-            convolved_size(name, hidden.shape[1:3], (5, 5), (1, 1), padding)
-            options = {"data_format": "channels_last", "dtype": dtype}  # whatever the user's Keras is set to
-            named.append(ShortDFTConv2D(width, 5, padding=padding, name=name, **_initial(0.05), **options))
-            hidden = named[-1](hidden)
+            convolved_size(f"conv{index}", hidden.shape[1:3], (5, 5), (1, 1), padding)
+            convolution = ShortDFTConv2D(width, 5, padding=padding, name=f"conv{index}", **_initial(0.05), **options)
+            hidden = convolution(hidden)
             if pool:
                 hidden = keras.layers.MaxPooling2D(2, padding="same", name=f"pool{index}", **options)(hidden)
             hidden = keras.layers.ReLU(dtype=dtype, name=f"relu{index}")(hidden)
         hidden = keras.layers.Permute((3, 1, 2), dtype=dtype, name="by_channel")(hidden)
         hidden = keras.layers.Flatten(data_format="channels_last", dtype=dtype, name="flat")(hidden)
         for index, width in enumerate(units, start=1):
-            named.append(keras.layers.Dense(width, "relu", name=f"fc{index}", dtype=dtype, **_initial(0.1)))
-            hidden = named[-1](hidden)
+            hidden = keras.layers.Dense(width, "relu", name=f"fc{index}", dtype=dtype, **_initial(0.1))(hidden)
         if dropout:
             hidden = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(hidden)
-        named.append(keras.layers.Dense(classes, name="softmax_layer", dtype=dtype, **_initial(0.1)))
-        super().__init__(images, {"logits": ops.cast(named[-1](hidden), "float32")}, config)
-        self.named_layers = named
+        top = keras.layers.Dense(config["num_classes"], name="softmax_layer", dtype=dtype, **_initial(0.1))
+        super().__init__(images, {"logits": ops.cast(top(hidden), "float32")}, config)
 
     def named_variables(self) -> dict[str, Any]:
-        named = {}
-        for layer in self.named_layers:
-            named[f"{layer.name}/weights"], named[f"{layer.name}/biases"] = layer.kernel, layer.bias
-        return named
+        return named_weights(self)
 
 
 def _initial(deviation: float) -> dict[str, Any]:
@@ -78,8 +67,7 @@ class Baseline(_ConvolutionalNetwork):
         name: str = "baseline",
         dtype: Any = None,
     ):
-        config = arguments(locals())
-        super().__init__(config, channels=(512, 256), pool=True, units=(1024,), dropout=0.0)
+        super().__init__(arguments(locals()), channels=(512, 256), pool=True, units=(1024,), dropout=0.0)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -99,5 +87,4 @@ class PaperBaseline(_ConvolutionalNetwork):
         name: str = "baseline_paper",
         dtype: Any = None,
     ):
-        config = arguments(locals())
-        super().__init__(config, channels=(256, 256, 128), pool=False, units=(328, 192), dropout=0.5)
+        super().__init__(arguments(locals()), channels=(256, 256, 128), pool=False, units=(328, 192), dropout=0.5)

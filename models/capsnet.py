@@ -4,11 +4,12 @@ from typing import Any
 
 import keras
 
-from capsules.layers import Capsules, Decoder, Length, PrimaryCapsules, convolved_size
-from capsules.ops import choice, count
+from capsules.decoder import Decoder, Length
+from capsules.layers import Capsules, PrimaryCapsules
+from capsules.ops import convolved_size, count
 from capsules.routing import Routing, as_routing
 
-from .network import CapsuleNetwork, arguments, checked_sizes
+from .network import CapsuleNetwork, arguments
 
 KERNEL = 9
 
@@ -59,16 +60,10 @@ class CapsNet(CapsuleNetwork):
         name: str = "capsnet",
         dtype: Any = None,
     ):
-        image_shape, num_classes = checked_sizes("CapsNet", image_shape, num_classes)
-        padding = choice("CapsNet: padding", padding, ("valid", "same"))
         config = arguments(locals())
+        image_shape, num_classes, padding = config["image_shape"], config["num_classes"], config["padding"]
         convolved_size("conv1", image_shape[:2], (KERNEL, KERNEL), (1, 1), padding)
-        own = as_routing(routing).own_activations
-        classes = Capsules(num_classes, atoms, routing, return_activations=own, dtype=dtype, name="capsule2")
-        if primary_scale is None:
-            primary_scale = 1.0 / (
-                count("CapsNet: primary_types", primary_types) + getattr(classes.routing, "leaky", 0)
-            )
+        own = as_routing(config["routing"]).own_activations
         conv1 = keras.layers.Conv2D(
             count("CapsNet: filters", filters),
             KERNEL,
@@ -80,21 +75,19 @@ class CapsNet(CapsuleNetwork):
             dtype=dtype,
             name="conv1",
         )
-        primary = PrimaryCapsules(
-            primary_types,
-            primary_atoms,
-            KERNEL,
-            padding=padding,
-            scale=primary_scale,
-            dtype=dtype,
-            name="conv_capsule1",
-        )
+        routing = config["routing"]
+        classes = Capsules(num_classes, atoms, routing, return_activations=own, dtype=dtype, name="capsule2")
+        types = count("CapsNet: primary_types", primary_types)
+        scale = 1.0 / (types + getattr(classes.routing, "leaky", 0)) if primary_scale is None else primary_scale
+        options = {"padding": padding, "scale": scale, "dtype": dtype, "name": "conv_capsule1"}
+        primary = PrimaryCapsules(types, primary_atoms, KERNEL, **options)
         images = keras.Input(image_shape, name="images")
         capsules = classes(primary(conv1(images)))
         capsules, scores = capsules if own else (capsules, Length(dtype=dtype, name="lengths")(capsules))
         draws = Decoder(image_shape, dtype=dtype, name="recons") if decoder else None
-        super().__init__(images, scores, capsules, config, draws, "activation" if own else "length")
-        self.conv1, self.primary, self.classes = conv1, primary, classes
+        score = "activation" if own else "length"
+        super().__init__(images, scores, capsules, config, draws, (primary, classes), score)
+        self.conv1 = conv1
 
     def places(self) -> dict[str, float] | None:
         layer = self.primary
@@ -104,15 +97,3 @@ class CapsNet(CapsuleNetwork):
             covered = (layer.grid[0] - 1) * layer.strides[0] + layer.kernel_size[0]
             before = KERNEL // 2 + max(covered - self.image_shape[0], 0) // 2
         return {"first": sees // 2 - before, "step": layer.strides[0], "sees": sees}
-
-    def named_variables(self) -> dict[str, Any]:
-        named = {
-            "conv1/weights": self.conv1.kernel,
-            "conv1/biases": self.conv1.bias,
-            "conv_capsule1/weights": self.primary.kernel,
-            "conv_capsule1/biases": self.primary.bias,
-            "capsule2/weights": self.classes.kernel,
-        }
-        for weight in self.classes.weights[1:]:  # the routing's: the bias, and others of other routings
-            named[f"capsule2/{'biases' if weight.name == 'bias' else weight.name}"] = weight
-        return named | self.named_decoder_variables()

@@ -6,10 +6,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from capsules.layers import Capsules, Decoder, DepthwiseCapsules, convolved_size
+from capsules.decoder import Decoder
+from capsules.layers import Capsules, DepthwiseCapsules
+from capsules.ops import convolved_size
 from capsules.routing import SelfAttentionRouting
 
-from .network import CapsuleNetwork, arguments, checked_sizes, replicas
+from .network import CapsuleNetwork, arguments, replicas
 
 CHANNELS = (32, 64, 64, 128)
 ATOMS = 8  # of a primary capsule
@@ -40,7 +42,7 @@ def architecture(image_shape: tuple[int, ...]) -> Architecture:
 
     A derived network has MNIST's kernels. The last convolution has stride 2. While both sides of the last feature map
     are larger than 9, the third, the second and the first convolution get stride 2 too, in this order. The primary
-    capsules' kernel covers the last map, whatever its size is.
+    capsules' kernel covers the last map.
 
     Raises:
         ValueError: the images are smaller than 11x11.
@@ -53,8 +55,8 @@ def architecture(image_shape: tuple[int, ...]) -> Architecture:
     kernels = (5, 3, 3, 3)
     for halved in (1, 2, 3, 4):
         strides, size = (1,) * (4 - halved) + (2,) * halved, image_shape[:2]
-        for index, (kernel, stride) in enumerate(zip(kernels, strides, strict=True), start=1):
-            size = convolved_size(f"conv{index}", size, (kernel, kernel), (stride, stride), "valid")
+        for kernel, stride in zip(kernels, strides, strict=True):
+            size = convolved_size("conv", size, (kernel, kernel), (stride, stride), "valid")
         if min(size) <= LARGEST_MAP:
             break
     return Architecture(kernels, strides, size)
@@ -98,65 +100,36 @@ class EfficientCapsNet(CapsuleNetwork):
         name: str = "efficient",
         dtype: Any = None,
     ):
-        image_shape, num_classes = checked_sizes("EfficientCapsNet", image_shape, num_classes)
         config = arguments(locals())
+        image_shape, num_classes = config["image_shape"], config["num_classes"]
         sizes = architecture(image_shape)
         hidden = images = keras.Input(image_shape, name="images")
-        named: list = []
+        options: dict[str, Any] = {"kernel_initializer": "he_normal", "data_format": "channels_last", "dtype": dtype}
         for index, (channels, kernel, stride) in enumerate(zip(CHANNELS, sizes.kernels, sizes.strides, strict=True), 1):
-            options = {"kernel_initializer": "he_normal", "data_format": "channels_last", "dtype": dtype}
-            named.append(keras.layers.Conv2D(channels, kernel, stride, name=f"conv{index}", **options))
-            hidden = named[-1](hidden)
+            hidden = keras.layers.Conv2D(channels, kernel, stride, name=f"conv{index}", **options)(hidden)
             hidden = _leaky_relu(hidden, 0.3) if sizes.norb else ops.relu(hidden)
-            named.append(_normalisation(f"norm{index}", sizes.norb, dtype))
-            hidden = named[-1](hidden)
+            hidden = _normalisation(f"norm{index}", sizes.norb, dtype)(hidden)
         primary = DepthwiseCapsules(sizes.primary_kernel, ATOMS, sizes.primary_stride, dtype=dtype, name="primary")
-        classes = Capsules(
-            num_classes,
-            atoms,
-            SelfAttentionRouting(),
-            # The paper's he_normal of a kernel [out, in, atoms_in, atoms], whose fan-in is out·in·atoms_in.
-            kernel_initializer=keras.initializers.VarianceScaling(2.0 / num_classes, "fan_in", "truncated_normal"),
-            dtype=dtype,
-            name="classes",
-        )
+        # The paper's he_normal of a kernel [out, in, atoms_in, atoms], whose fan-in is out·in·atoms_in.
+        initial = keras.initializers.VarianceScaling(2.0 / num_classes, "fan_in", "truncated_normal")
+        options = {"kernel_initializer": initial, "dtype": dtype, "name": "classes"}
+        classes = Capsules(num_classes, atoms, SelfAttentionRouting(), **options)
         capsules = classes(primary(hidden))
         lengths = ops.sqrt(ops.sum(ops.square(ops.cast(capsules, "float32")), axis=-1) + 1e-7)
         draws = None
         if decoder and sizes.norb:
             draws = upsampling_decoder((num_classes, atoms), image_shape[2], dtype)
         elif decoder:
-            initial: dict[str, Any] = {"kernel_initializer": "he_normal", "bias_initializer": "zeros"}
-            draws = Decoder(image_shape, **initial, dtype=dtype, name="recons")
-        super().__init__(images, lengths, capsules, config, draws)
-        self.primary, self.classes = primary, classes
-        self.named_layers = [*named, primary, classes]
-
-    def named_variables(self) -> dict[str, Any]:
-        named = {}
-        for layer in self.named_layers:
-            for name in ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"):
-                if getattr(layer, name, None) is not None:
-                    named[f"{layer.name}/{_NAMES.get(name, name)}"] = getattr(layer, name)
-        return named | self.named_decoder_variables()
-
-
-_NAMES = {"kernel": "weights", "bias": "biases"}  # their names in 2017
+            options = {"kernel_initializer": "he_normal", "bias_initializer": "zeros", "dtype": dtype}
+            draws = Decoder(image_shape, **options, name="recons")
+        super().__init__(images, lengths, capsules, config, draws, (primary, classes))
 
 
 def _normalisation(name: str, instance: bool, dtype: Any) -> keras.layers.Layer:
     if not instance:
-        return keras.layers.BatchNormalization(
-            momentum=0.99, epsilon=1e-3, synchronized=replicas() > 1, dtype=dtype, name=name
-        )
-    return keras.layers.GroupNormalization(
-        groups=-1,  # one group per channel
-        epsilon=1e-3,
-        gamma_initializer="random_uniform",
-        beta_initializer="random_uniform",
-        dtype=dtype,
-        name=name,
-    )
+        return keras.layers.BatchNormalization(synchronized=replicas() > 1, dtype=dtype, name=name)
+    random: dict[str, Any] = {"gamma_initializer": "random_uniform", "beta_initializer": "random_uniform"}
+    return keras.layers.GroupNormalization(-1, **random, dtype=dtype, name=name)  # one group per channel
 
 
 def _leaky_relu(values: Any, slope: float) -> Any:
@@ -174,7 +147,7 @@ def upsampling_decoder(capsules_shape: tuple[int, int], depth: int, dtype: Any) 
     A fully connected layer makes an image of 8x8 with one channel. Three times, the image is doubled (bilinear) and
     convolved (3x3, no padding, 64, 128 and 128 channels, LeakyReLU 0.2). A last 3x3 convolution and a sigmoid follow.
 
-    Source: code of Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet", Scientific Reports 11:14634, 2021.
+    Source: the authors' code.
     """
     capsules = keras.Input(capsules_shape, dtype=dtype and keras.dtype_policies.get(dtype).compute_dtype)
     hidden = keras.layers.Dense(64, dtype=dtype, name="dense")(keras.layers.Flatten(dtype=dtype)(capsules))

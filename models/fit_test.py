@@ -193,7 +193,7 @@ def test_images_of_another_size_are_refused(name):
         (((20, 20, 1.0), 10), r"1 or more. Received: 1\.0"),
         (((20, 20, 1), 0), "num_classes must be a whole number of 1 or more. Received: 0"),
         (((20, 20, 1), "10"), "Received: '10'"),
-        (((20, 20, 1), 10, {"padding": "full"}), "padding is one of VALID, SAME"),
+        (((20, 20, 1), 10, {"padding": "full"}), "padding must be one of VALID, SAME"),
     ],
 )
 def test_impossible_arguments_get_a_sentence(arguments, words):

@@ -14,11 +14,18 @@ _CHOICES = {
     "schedule": ("exponential", "linear"),
 }
 _SCALES = ("sqrt", "learnt")  # what routing_scale may be besides a number
-_POSITIVE = (
-    *("decay_rate", "decay_steps", "learning_rate", "routing", "num_prime_capsules", "conv_channels"),
-    *("primary_atoms", "class_atoms", "learning_rate_floor", "reconstruction_weight"),
-)
 _TOO_LARGE = 1e39  # for a float32
+_POSITIVE = "decay_rate decay_steps learning_rate routing num_prime_capsules conv_channels primary_atoms class_atoms "
+_POSITIVE += "learning_rate_floor reconstruction_weight"
+_LIMITS = {
+    **dict.fromkeys(_POSITIVE.split(), (lambda x: 0 < x < _TOO_LARGE, f"greater than 0, less than {_TOO_LARGE:g}")),
+    "average": (lambda x: 0 <= x < 1, "at least 0 and less than 1"),
+    "warmup_steps": (lambda x: 0 <= x < _TOO_LARGE, f"0 or more, less than {_TOO_LARGE:g}"),
+    "routing_scale": (
+        lambda x: x in _SCALES if isinstance(x, str) else 0 <= x < _TOO_LARGE,
+        "a number of 0 or more, sqrt or learnt",
+    ),
+} | {name: (choices.__contains__, f"one of {', '.join(choices)}") for name, choices in _CHOICES.items()}
 
 # The recipe of Efficient-CapsNet (Mazzia et al. 2021), for --batch_size=16: an epoch of MNIST has 3750 steps.
 _EFFICIENT = "loss_type=margin_sum,learning_rate=0.0005,learning_rate_floor=0.00005,decay_rate=0.97,staircase=true,"
@@ -69,26 +76,14 @@ class HParams:
             value = getattr(self, each.name)
             if isinstance(value, Real) and not isinstance(value, bool) and each.type is not bool:
                 object.__setattr__(self, each.name, int(value) if isinstance(value, Integral) else float(value))
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"hparam {name} is one of {', '.join(choices)}. Received: {getattr(self, name)!r}")
-        for name in _POSITIVE:
-            value = getattr(self, name)
-            if not 0 < value < _TOO_LARGE:
-                raise ValueError(f"hparam {name} must be greater than 0, less than {_TOO_LARGE:g}. Received: {value}")
-        scale = self.routing_scale
-        if scale not in _SCALES if isinstance(scale, str) else not 0 <= scale < _TOO_LARGE:
-            raise ValueError(f"hparam routing_scale is a number of 0 or more, sqrt or learnt. Received: {scale!r}")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"hparam average must be at least 0 and less than 1. Received: {self.average}")
-        if not 0 <= self.warmup_steps < _TOO_LARGE:
-            raise ValueError(f"hparam warmup_steps must be 0 or more. Received: {self.warmup_steps}")
+        for name, (valid, words) in _LIMITS.items():
+            if not valid(getattr(self, name)):
+                raise ValueError(f"hparam {name} must be {words}. Received: {getattr(self, name)!r}")
 
     def override(self, text: str | None) -> "HParams":
-        """These hparams with the changes in an override string.
+        """These hparams with the changes in an override string, `name=value,name=value`; None or "" changes nothing.
 
-        Args:
-            text: `name=value,name=value`; booleans are true or false in any case; None or "" changes nothing.
+        Booleans are true or false in any case.
 
         Raises:
             ValueError: a pair is malformed, a name is unknown or repeated, or a value has the wrong type.
@@ -111,15 +106,13 @@ def _parse(name: str, value: str, kind: Any) -> Any:
     if kind == float | str:
         return value if value in _SCALES else _parse(name, value, float)
     try:
-        if kind is bool:
-            return {"true": True, "false": False}[value.lower()]
-        return kind(value)
+        return {"true": True, "false": False}[value.lower()] if kind is bool else kind(value)
     except (KeyError, ValueError):
         expected = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise ValueError(f"hparam {name} takes {expected}. Received: {value!r}") from None
 
 
-# The arguments of networks by the names of their hparams. Padding is in capitals in 2017.
+# The arguments of networks, and of `DynamicRouting`, by the names of their hparams. Padding is in capitals in 2017.
 _ARGUMENTS = {
     "conv_channels": "filters",
     "num_prime_capsules": "primary_types",
@@ -130,83 +123,70 @@ _ARGUMENTS = {
     "loss_type": "loss",
     "reconstruction_weight": "reconstruction_weight",
 }
-_ROUTING = ("routing", "leaky", "routing_gradient", "routing_type", "routing_scale")
+_DYNAMIC = {"routing": "iterations", "leaky": "leaky", "routing_gradient": "gradient", "routing_scale": "scale"}
+_OTHER_ROUTINGS = {  # the class of each, and whether it has iterations
+    "em": ("EMRouting", True),
+    "inverted": ("InvertedAttentionRouting", True),
+    "attention": ("SelfAttentionRouting", False),
+    "uniform": ("UniformRouting", False),
+}
 
 
 def network_arguments(hparams: HParams, accepted: Mapping[str, Any]) -> dict[str, Any]:
-    """The keyword arguments of a network that hparams stand for.
+    """The keyword arguments that hparams stand for, of a network whose constructor has the parameters `accepted`.
 
-    Args:
-        hparams: those of 2017 and ours.
-        accepted: the arguments of the network by name; hparams of others are left out.
+    Raises:
+        ValueError: an hparam of the routing is not the default, and the network has a routing of its own.
     """
     arguments = {ours: getattr(hparams, name) for name, ours in _ARGUMENTS.items() if ours in accepted}
     if "padding" in arguments:
         arguments["padding"] = arguments["padding"].lower()
     if "routing" in accepted:
-        arguments["routing"] = make_routing(hparams)
-        arguments["primary_scale"] = 1.0 / (hparams.num_prime_capsules + hparams.leaky)
+        scale = 1.0 / (hparams.num_prime_capsules + hparams.leaky)
+        return arguments | {"routing": make_routing(hparams), "primary_scale": scale}
     if "iterations" in accepted:
         arguments["iterations"] = hparams.routing
+    if "iterations" in accepted or "atoms" in accepted:  # capsules with a routing of their own
+        used = ("routing",) if "iterations" in accepted else ()
+        _refuse_unused(hparams, f"The network {accepted['name'].default}", used)
     return arguments
 
 
-def refuse_unused(hparams: HParams, model: str, used: Collection[str] = ()) -> None:
-    """Raises ValueError for hparams of a routing that differ from the defaults, for a network with its own routing."""
-    default = HParams()
-    wrong = [name for name in _ROUTING if name not in used and getattr(hparams, name) != getattr(default, name)]
+def _refuse_unused(hparams: HParams, owner: str, used: Collection[str]) -> None:
+    """Raises ValueError for hparams of a routing that are not `used` and differ from the defaults."""
+    names = (*_DYNAMIC, "routing_type")
+    wrong = [name for name in names if name not in used and getattr(hparams, name) != getattr(HParams, name)]
     if wrong:
-        raise ValueError(f"{model} has no hparam {', '.join(wrong)}. Leave it out of --hparams_override.")
-
-
-def _routings() -> dict[str, tuple[Any, bool]]:
-    """The routings beside `DynamicRouting` by their names in hparams: the class, and whether it takes iterations."""
-    from capsules.em_routing import EMRouting
-    from capsules.inverted_attention import InvertedAttentionRouting
-    from capsules.routing import SelfAttentionRouting, UniformRouting
-
-    return {
-        "em": (EMRouting, True),
-        "inverted": (InvertedAttentionRouting, True),
-        "attention": (SelfAttentionRouting, False),
-        "uniform": (UniformRouting, False),
-    }
+        raise ValueError(f"{owner} has no hparam {', '.join(wrong)}. Leave it out of --hparams_override.")
 
 
 def make_routing(hparams: HParams) -> Any:
     """The `capsules.Routing` of the hparams; a ValueError names hparams that belong to another routing."""
-    from capsules.routing import DynamicRouting
+    import capsules
 
     if hparams.routing_type == "dynamic":
-        return DynamicRouting(hparams.routing, hparams.leaky, hparams.routing_gradient, hparams.routing_scale)
-    kind, iterates = _routings()[hparams.routing_type]
+        return capsules.DynamicRouting(**{ours: getattr(hparams, name) for name, ours in _DYNAMIC.items()})
+    kind, iterates = _OTHER_ROUTINGS[hparams.routing_type]
     used = ("routing_type", "routing") if iterates else ("routing_type",)
-    refuse_unused(hparams, f"The routing {hparams.routing_type}", used)
-    return kind(hparams.routing) if iterates else kind()
+    _refuse_unused(hparams, f"The routing {hparams.routing_type}", used)
+    return getattr(capsules, kind)(*[hparams.routing] * iterates)
 
 
 def describe_network(config: Mapping[str, Any]) -> HParams:
-    """The hparams that make the network of a config with the arguments of `CapsNet` or another network.
-
-    Raises:
-        ValueError: its routing has no hparams.
-    """
-    from capsules.routing import DynamicRouting
-
+    """The hparams that make a network with these arguments; a ValueError if its routing has none."""
     values = {name: config[ours] for name, ours in _ARGUMENTS.items() if ours in config}
     if "padding" in values:
         values["padding"] = values["padding"].upper()
     routing = config.get("routing", config.get("iterations", 3))
     if isinstance(routing, int):
-        values["routing"] = routing
-    elif type(routing) is DynamicRouting:
-        values |= {"routing": routing.iterations, "leaky": routing.leaky}
-        values |= {"routing_gradient": routing.gradient, "routing_scale": routing.scale}
-    else:
-        for name, (kind, iterates) in _routings().items():
-            if type(routing) is kind:
-                values |= {"routing_type": name} | ({"routing": routing.iterations} if iterates else {})
-        made = make_routing(HParams(**values))
-        if type(made) is not type(routing) or made.get_config() != routing.get_config():
-            raise ValueError(f"{type(routing).__name__} has no hparams. Keep the network with model.save(….keras).")
+        return HParams(**values, routing=routing)
+    kind = type(routing).__name__
+    if kind == "DynamicRouting":
+        values |= {name: getattr(routing, ours) for name, ours in _DYNAMIC.items()}
+    for name, (other, iterates) in _OTHER_ROUTINGS.items():
+        if kind == other:
+            values |= {"routing_type": name} | ({"routing": routing.iterations} if iterates else {})
+    made = make_routing(HParams(**values))
+    if type(made) is not type(routing) or made.get_config() != routing.get_config():
+        raise ValueError(f"{kind} has no hparams. Keep the network with model.save(….keras).")
     return HParams(**values)

@@ -7,10 +7,9 @@ from keras import ops
 
 from capsules.conv_capsules import ConvCapsules
 from capsules.em_routing import EMRouting
-from capsules.layers import convolved_size
-from capsules.ops import counts
+from capsules.ops import convolved_size, counts
 
-from .network import CapsuleNetwork, arguments, checked_sizes
+from .network import CapsuleNetwork, arguments
 
 ATOMS = 16  # of a pose, a 4x4 matrix
 KERNEL = 5  # of the first convolution
@@ -57,8 +56,8 @@ class MatrixCapsNet(CapsuleNetwork):
         name: str = "matrix",
         dtype: Any = None,
     ):
-        image_shape, num_classes = checked_sizes("MatrixCapsNet", image_shape, num_classes)
         config = arguments(locals())
+        image_shape, num_classes = config["image_shape"], config["num_classes"]
         filters, primary_types, first, second = counts("MatrixCapsNet: sizes", sizes, "(A, B, C, D)")
         convolved_size("conv1", image_shape[:2], (KERNEL, KERNEL), (2, 2), "valid")
         options = {"data_format": "channels_last", "dtype": dtype}  # whatever the user's Keras is set to

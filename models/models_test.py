@@ -157,11 +157,11 @@ def test_the_override_takes_its_types_from_the_defaults():
         ("routing", "name=value"),
         ("routing=1,", "name=value"),
         ("routing=1=2", "name=value"),
-        ("padding=FULL", "padding is one of VALID, SAME"),
+        ("padding=FULL", "padding must be one of VALID, SAME"),
         ("routing=0", "greater than 0"),
         ("learning_rate=nan", "greater than 0"),
         ("routing_scale=much", "routing_scale takes a number"),
-        ("routing_scale=-1", "routing_scale is a number of 0 or more, sqrt or learnt"),
+        ("routing_scale=-1", "routing_scale must be a number of 0 or more, sqrt or learnt"),
         ("average=1", "average must be at least 0 and less than 1"),
     ],
 )

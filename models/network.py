@@ -8,10 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from capsules.layers import Decoder, check_floats
 from capsules.losses import ReconstructionLoss, label_rows, margin_loss, sigmoid_loss, softmax_loss
 from capsules.metrics import AllTargetsAccuracy
-from capsules.ops import choice, count, counts, number
+from capsules.ops import check_floats, choice, count, counts, number
 from capsules.spread_loss import spread_loss
 
 from . import pretrained
@@ -33,30 +32,41 @@ LOSSES = {
 }
 
 
-def checked_sizes(kind: str, image_shape: Any, num_classes: Any) -> tuple[tuple[int, ...], int]:
-    """(image_shape, num_classes) as Python's numbers; ValueError if one is no whole number of 1 or more."""
-    shape = counts(f"{kind}: image_shape", image_shape, "(rows, columns, depth)")
-    return shape, count(f"{kind}: num_classes", num_classes)
-
-
 def arguments(values: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a network's constructor from its `locals()`; with the dtype policy, they are its config."""
-    policy = keras.dtype_policies.get(values["dtype"] or keras.config.dtype_policy()).name
-    return {name: value for name, value in values.items() if name not in ("self", "__class__")} | {"dtype": policy}
+    """The config of a network: the arguments of its constructor, from its `locals()`, checked, and the dtype policy."""
+    config = {name: value for name, value in values.items() if name not in ("self", "__class__")}
+    kind = type(values["self"]).__name__
+    config["image_shape"] = counts(f"{kind}: image_shape", config["image_shape"], "(rows, columns, depth)")
+    config["num_classes"] = count(f"{kind}: num_classes", config["num_classes"])
+    if "padding" in config:
+        config["padding"] = choice(f"{kind}: padding", config["padding"], ("valid", "same"))
+    if isinstance(config.get("routing"), dict):  # from a file
+        config["routing"] = keras.saving.deserialize_keras_object(config["routing"])
+    config["dtype"] = keras.dtype_policies.get(config["dtype"] or keras.config.dtype_policy()).name
+    return config
+
+
+def named_weights(model: "Classifier") -> dict[str, Any]:
+    """The variables of a network by the names that 2017's checkpoints have for them, in order."""
+    decoder = getattr(model.decoder, "stack", None) or getattr(model.decoder, "layers", ())
+    layers = [("", layer) for layer in model.layers if layer is not model.decoder]
+    named = {}
+    for prefix, layer in [*layers, *(("recons/", layer) for layer in decoder)]:
+        for weight in layer.weights:
+            kind = {"kernel": "weights", "bias": "biases"}.get(weight.name, weight.name)
+            named[f"{prefix}{layer.name}/{kind}"] = weight
+    return named
 
 
 class Classifier(keras.Model):
     """A functional Keras model from images to class logits that has its own losses.
 
     `model(images)` takes float images [batch, rows, columns, depth] in [0, 1] and returns a dict with at least
-    "logits" [batch, classes]. It never sees a label.
+    "logits" [batch, classes]. `compile("adam")` trains with the network's own loss. A `loss` in `compile` replaces the
+    classification loss; it gets the labels and the logits, as `metrics` do. The reconstruction loss stays.
 
-    `compile("adam")` trains with the network's own loss. A `loss` in `compile` replaces the classification loss; it
-    gets the labels and the logits, as `metrics` do. The reconstruction loss stays.
-
-    `fit` takes `x=images` and `y=labels` in any form of `capsules.losses.label_rows`. If the images to reconstruct are
-    not the input, use `y={"labels": …, "reconstruction_targets": …}` with images
-    [batch, num_targets, rows, columns, depth].
+    `fit` takes `x=images` and `y=labels` in any form of `capsules.losses.label_rows`. If other images are to be
+    reconstructed, it takes `y={"labels": …, "reconstruction_targets": …}`, see `costs`.
 
     Args:
         image_shape: (rows, columns, depth).
@@ -74,17 +84,23 @@ class Classifier(keras.Model):
 
     has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`
     score_name = "score"  # the name of what `scores` returns, for users
+    reconstruction_mean: Any = None  # a metric of `fit`
+    given_hparams: HParams | None = None
 
     def __init__(self, inputs: Any, outputs: dict[str, Any], config: dict[str, Any], decoder: Any = None):
         """A derived class calls this with its graph and with its own arguments, by name."""
+        vars(self)["decoder"] = decoder  # Keras' constructor asks for `layers`, whose weights it trains, in this order
         super().__init__(inputs=inputs, outputs=outputs, name=config["name"])
+        self.decoder = vars(self).pop("decoder")  # as a new attribute, which tf.train.Checkpoint follows
         self.config = config
-        self.image_shape, self.num_classes = checked_sizes("", config["image_shape"], config["num_classes"])
+        self.image_shape, self.num_classes = tuple(config["image_shape"]), config["num_classes"]
         self.loss_type = choice("loss", config["loss"], tuple(LOSSES))
-        self.decoder = decoder
         self.reconstruction_loss = ReconstructionLoss(number("reconstruction_weight", config["reconstruction_weight"]))
-        self.reconstruction_mean: Any = None  # a metric of `fit`
-        self.given_hparams: HParams | None = None
+
+    @property
+    def layers(self) -> list:
+        """The layers of the graph, and the decoder, which lies outside it."""
+        return [*super().layers, *([self.decoder] if self.decoder is not None else [])]
 
     @property
     def hparams(self) -> HParams:
@@ -101,33 +117,28 @@ class Classifier(keras.Model):
 
     def activations(self, images: Any) -> dict[str, Any]:
         """The output of each layer with weights for the images, by the layer's name, for summaries and pictures."""
-        outputs = {layer.name: keras.tree.flatten(layer.output)[0] for layer in self.layers if layer.weights}
+        layers = [layer for layer in self.layers if layer.weights and layer is not self.decoder]
+        outputs = {layer.name: keras.tree.flatten(layer.output)[0] for layer in layers}
         return keras.Model(self.inputs[0], outputs)(images)
 
     def scores(self, logits: Any) -> Any:
-        """Scores in [0, 1] for users, from logits [batch, classes].
-
-        They are the softmax or the sigmoid if the network was trained with it. With the margin loss, the logits are
-        probabilities already and are clipped to [0, 1].
-        """
-        if self.loss_type == "softmax":
-            return ops.softmax(logits)
-        return ops.sigmoid(logits) if self.loss_type == "sigmoid" else ops.clip(logits, 0.0, 1.0)
+        """Scores in [0, 1] for users, from logits [batch, classes]; with a margin loss, logits are probabilities."""
+        of_loss = {"softmax": ops.softmax, "sigmoid": ops.sigmoid}
+        return of_loss.get(self.loss_type, lambda lengths: ops.clip(lengths, 0.0, 1.0))(logits)
 
     def places(self) -> dict[str, float] | None:
-        """The position over the image of the grid of primary capsules that are routed to the classes; None: no grid.
+        """Where the grid of primary capsules lies over the image, in pixels; None: no grid.
 
-        "first" is the centre of the first capsule's receptive field, in pixels from the centre of the first pixel,
-        "step" the distance to the next one, and "sees" the side of the field.
+        "first" is the centre of the first capsule's field, counted from that of the first pixel, "step" the distance
+        to the next one, and "sees" the side of the field.
         """
         return None
 
     def remake(self, outputs: dict, labels: Any) -> list:
         """One reconstruction of the images for each label [batch, num_targets]; empty if there is no decoder."""
-        if self.decoder is None:
-            return []
         masks = ops.one_hot(labels, self.num_classes)  # [batch, num_targets, classes]
-        return [self.draw(outputs["capsules"], masks[:, index]) for index in range(labels.shape[1])]
+        count = labels.shape[1] if self.decoder is not None else 0
+        return [self.draw(outputs["capsules"], masks[:, index]) for index in range(count)]
 
     def draw(self, capsules: Any, shown: Any) -> Any:
         """Images [batch, rows, columns, depth] of capsules [batch, classes, atoms], weighted by [batch, classes]."""
@@ -136,12 +147,8 @@ class Classifier(keras.Model):
     def costs(self, outputs: dict, images: Any, labels: Any, reconstruction_targets: Any = None) -> dict[str, Any]:
         """The losses of a batch as float32 scalars: "classification", "reconstruction" and their sum, "total".
 
-        Args:
-            outputs: the outputs of `model(images)`.
-            images: the batch [batch, rows, columns, depth].
-            labels: int [batch, num_targets].
-            reconstruction_targets: images to reconstruct for each label [batch, num_targets, rows, columns, depth];
-                None: `images`.
+        `outputs` are those of `model(images)`, `labels` int [batch, num_targets], and `reconstruction_targets` None or
+        what to reconstruct instead of `images`, [batch, num_targets, rows, columns, depth].
         """
         rows = ops.sum(ops.one_hot(labels, self.num_classes, dtype="float32"), axis=1)
         classification = ops.mean(LOSSES[self.loss_type](rows, outputs["logits"]))
@@ -149,14 +156,14 @@ class Classifier(keras.Model):
         for index, drawn in enumerate(self.remake(outputs, labels)):
             expected = images if reconstruction_targets is None else reconstruction_targets[:, index]
             reconstruction += ops.mean(self.reconstruction_loss.call(expected, drawn))
-        total = classification + reconstruction
-        return {"classification": classification, "reconstruction": reconstruction, "total": total}
+        both = {"classification": classification, "reconstruction": reconstruction}
+        return both | {"total": classification + reconstruction}
 
     # Keras' hooks, with which compile() and fit() work on every backend.
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         if tuple(inputs.shape)[1:] != self.image_shape:  # Keras would add or drop a last axis
-            expected = ", ".join(map(str, self.image_shape))
+            expected = str(self.image_shape)[1:-1]
             raise ValueError(f"{self.name} expects images [batch, {expected}]. Received: {tuple(inputs.shape)}")
         return super().call(check_floats(self, inputs), training=training, mask=mask)
 
@@ -172,67 +179,49 @@ class Classifier(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        labels, targets = (y["labels"], y.get("reconstruction_targets")) if isinstance(y, dict) else (y, None)
-        loss = super().compute_loss(x, self._for_keras(labels), y_pred["logits"], sample_weight, training)
+        for_keras, shown = self._labels(y)
+        loss = super().compute_loss(x, for_keras, y_pred["logits"], sample_weight, training)
         if self.decoder is None:
             return loss
+        targets = y.get("reconstruction_targets") if isinstance(y, dict) else None
         drawn = ops.zeros((), "float32")
-        for index, shown in enumerate(self._shown(labels)):
-            image = self.draw(y_pred["capsules"], shown)
+        for index, labels in enumerate(shown):
+            image = self.draw(y_pred["capsules"], label_rows(labels, self.num_classes))
             drawn += self.reconstruction_loss(x if targets is None else targets[:, index], image, sample_weight)
-        if self.reconstruction_mean is not None:
-            self.reconstruction_mean.update_state(drawn * replicas(), sample_weight=ops.shape(x)[0])
+        self.reconstruction_mean.update_state(drawn * replicas(), sample_weight=ops.shape(x)[0])
         return loss + drawn
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        labels = y["labels"] if isinstance(y, dict) else y
-        return super().compute_metrics(x, self._for_keras(labels), y_pred["logits"], sample_weight)
+        # As dicts of one output, whose name Keras leaves out of the names of metrics.
+        labels, logits = {"logits": self._labels(y)[0]}, {"logits": y_pred["logits"]}
+        return super().compute_metrics(x, labels, logits, sample_weight)
 
-    def _several(self, labels: Any) -> bool:
-        """Whether labels are several classes of each image, [batch, k]; refuses the form that could be both."""
+    def _labels(self, y: Any) -> tuple[Any, list]:
+        """Labels for a loss or a metric of `compile`, as rows if an image has several, and those of each drawing."""
+        labels = ops.convert_to_tensor(y["labels"] if isinstance(y, dict) else y)
         shape, kind = labels.shape, keras.backend.standardize_dtype(labels.dtype)
         if len(shape) == 2 and shape[1] == self.num_classes == 2 and "int" in kind:
-            raise ValueError(
-                "Whole numbers [batch, 2] as labels of 2 classes could be one-hot rows or two labels of an image. "
-                "Give rows as floats, labels.astype('float32'), or one label for each image."
-            )
-        return len(shape) == 2 and shape[1] not in (1, self.num_classes)
-
-    def _for_keras(self, labels: Any) -> Any:
-        """Labels for a loss or a metric of `compile`: unchanged, or rows if an image has several."""
-        labels = ops.convert_to_tensor(labels)
-        return label_rows(labels, self.num_classes) if self._several(labels) else labels
-
-    def _shown(self, labels: Any) -> list:
-        """Which capsules each drawing shows, [batch, classes]: one label each, or all that a row has."""
-        labels = ops.convert_to_tensor(labels)
-        if not self._several(labels):
-            return [label_rows(labels, self.num_classes)]
-        return [label_rows(labels[:, index], self.num_classes) for index in range(labels.shape[1])]
+            words = "Whole numbers [batch, 2] as labels of 2 classes could be one-hot rows or two labels of an image."
+            raise ValueError(f"{words} Give rows as floats, labels.astype('float32'), or one label for each image.")
+        if len(shape) != 2 or shape[1] in (1, self.num_classes):
+            return labels, [labels]
+        return label_rows(labels, self.num_classes), [labels[:, index] for index in range(shape[1])]
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
         raise ValueError(f"{type(self).__name__} cannot be quantised. Export it as .tflite and quantise that file.")
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
-        if input_signature is None:
-            shape = (None, *self.image_shape)
-            input_signature = [keras.layers.InputSpec(shape=shape, dtype="float32", name="images")]
-        super().export(filepath, format, verbose, input_signature, **kwargs)
-
     def get_config(self) -> dict[str, Any]:
-        config = dict(self.config)
-        if "routing" in config and not isinstance(config["routing"], int):
-            config["routing"] = keras.saving.serialize_keras_object(config["routing"])
-        return config
+        routing = self.config.get("routing", 0)
+        own = {} if isinstance(routing, int) else {"routing": keras.saving.serialize_keras_object(routing)}
+        return dict(self.config) | own
 
     @classmethod
     def from_preset(cls, name: str, num_classes: int | None = None) -> "Classifier":
-        """A trained network; one of this class if it is called on a derived class.
+        """A trained network, of any class if it is called on `Classifier`.
 
         Args:
             name: a name of `presets()`, a folder that `save_to_preset` wrote, or a run's folder.
-            num_classes: None: the network's own. Another number gives the weights that depend on it new values, for
-                training on other classes.
+            num_classes: None, or another number of classes, for which the weights that depend on it get new values.
 
         Raises:
             ValueError: there is no such network, its files are damaged, or it is of another class.
@@ -248,28 +237,25 @@ class Classifier(keras.Model):
         model = make_model(config["flags"]["model"], tuple(config["image_shape"]), classes, config["hparams"])
         if not isinstance(model, cls):
             raise ValueError(f"{name} is a network of {type(model).__name__}. Use {type(model).__name__}.from_preset.")
-        for own, variable in model.named_variables().items():
-            if own not in weights or (weights[own].shape != tuple(variable.shape) and num_classes is None):
-                raise ValueError(f"{name} is damaged: it has no {own} of the shape {tuple(variable.shape)}.")
-            if weights[own].shape == tuple(variable.shape):
-                variable.assign(weights[own])
+        for weight, variable in model.named_variables().items():
+            if weight in weights and weights[weight].shape == tuple(variable.shape):
+                variable.assign(weights[weight])
+            elif weight not in weights or num_classes is None:
+                raise ValueError(f"{name} is damaged: it has no {weight} of the shape {tuple(variable.shape)}.")
         return model
 
     def save_to_preset(self, folder: str, class_names: Any = None, dataset: str = "mnist", step: int = 0) -> None:
         """Writes the network as `pretrained/` holds it: config.json, weights.npz and their checksums.
 
         Args:
-            folder: a folder that is created, or an earlier preset.
+            folder: a new folder, or an earlier preset; one that holds something else is a ValueError.
             class_names: one name for each class; None: the numbers from 0.
             dataset: the data set that it was trained on, a name that `--dataset` takes.
             step: number of training steps.
-
-        Raises:
-            ValueError: the folder holds something else, or the network's routing has no hparams.
         """
         from . import MODELS
 
-        kind = next((name for name, path in MODELS.items() if path.endswith(f".{type(self).__name__}")), None)
+        kind = {path.rpartition(".")[2]: name for name, path in MODELS.items()}.get(type(self).__name__)
         if kind is None:
             raise ValueError(f"{type(self).__name__} is no network of MODELS. Keep it with model.save(….keras).")
         config = {
@@ -281,24 +267,15 @@ class Classifier(keras.Model):
         weights = {name: ops.convert_to_numpy(variable) for name, variable in self.named_variables().items()}
         pretrained.write(folder, config, weights, step)
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Classifier":
-        if isinstance(config.get("routing"), dict):
-            config = config | {"routing": keras.saving.deserialize_keras_object(config["routing"], custom_objects)}
-        return cls(**config)
-
 
 class CapsuleNetwork(Classifier):
     """A network whose outputs have "capsules" [batch, classes, atoms] and "lengths" [batch, classes], the logits.
 
-    Where the routing has its own activations, the logits are these, and the output is called "activations".
-
-    Attributes:
-        primary: the layer of primary capsules.
-        classes: the layer that routes them to the class capsules.
+    Where the routing has its own activations, the logits are these, and the output is called "activations". The layer
+    `primary` makes the primary capsules, and `classes` routes them to the class capsules.
     """
 
-    has_capsules = True
+    has_capsules, score_name = True, "length"
 
     def __init__(
         self,
@@ -307,13 +284,19 @@ class CapsuleNetwork(Classifier):
         capsules: Any,
         config: dict[str, Any],
         decoder: Any = None,
+        routed: tuple = (),
         score_name: str = "length",
     ):
-        if isinstance(decoder, Decoder):
+        if decoder is not None and not decoder.built:
             decoder.build(tuple(capsules.shape))
         outputs = {"logits": scores, f"{score_name}s": scores, "capsules": capsules}
         super().__init__(inputs, outputs, config, decoder)
         self.score_name = score_name
+        if routed:
+            self.primary, self.classes = routed
+
+    def named_variables(self) -> dict[str, Any]:
+        return named_weights(self)
 
     def scores(self, logits: Any) -> Any:
         return logits  # a capsule's length or activation is its probability (paper, section 2), whatever the loss
@@ -321,15 +304,6 @@ class CapsuleNetwork(Classifier):
     def primary_capsules(self, images: Any) -> Any:
         """The primary capsules of images, [batch, in, atoms]."""
         return keras.Model(self.inputs[0], self.primary.output)(images)
-
-    def named_decoder_variables(self) -> dict[str, Any]:
-        """The decoder's weights by their names in a checkpoint, in order."""
-        named: dict[str, Any] = {}
-        stack = self.decoder.stack if isinstance(self.decoder, Decoder) else getattr(self.decoder, "layers", ())
-        for layer in (each for each in stack if each.weights):
-            named[f"recons/{layer.name}/weights"] = layer.kernel
-            named[f"recons/{layer.name}/biases"] = layer.bias
-        return named
 
 
 def replicas() -> int:

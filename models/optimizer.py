@@ -35,13 +35,10 @@ class DecayToFloor(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         step = ops.cast(step, "float32")
-        exponent = step / self.decay_steps
-        if self.linear:
-            rate = self.learning_rate * (1.0 - exponent)
-        else:
-            exponent = ops.floor(exponent) if self.staircase else exponent
-            rate = self.learning_rate * ops.power(ops.cast(self.decay_rate, "float32"), exponent)
-        rate = ops.maximum(self.floor, rate)
+        part = step / self.decay_steps
+        exponent = ops.floor(part) if self.staircase else part
+        decay = 1.0 - part if self.linear else ops.power(ops.cast(self.decay_rate, "float32"), exponent)
+        rate = ops.maximum(self.floor, self.learning_rate * decay)
         return rate * ops.minimum(1.0, (step + 1.0) / self.warmup_steps) if self.warmup_steps else rate
 
     def get_config(self):
@@ -61,19 +58,12 @@ class Adam(keras.optimizers.Adam):
         import tensorflow as tf
 
         index = self._get_variable_index(variable)
+        slots = {"m": _handle(self._momentums[index]), "v": _handle(self._velocities[index])}
+        numbers = {"beta1": self.beta_1, "beta2": self.beta_2, "epsilon": self.epsilon, "lr": learning_rate}
+        cast = {name: ops.cast(value, variable.dtype) for name, value in (numbers | {"grad": gradient}).items()}
         step = ops.cast(self.iterations + 1, variable.dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=_handle(variable),
-            m=_handle(self._momentums[index]),
-            v=_handle(self._velocities[index]),
-            beta1_power=ops.power(ops.cast(self.beta_1, variable.dtype), step),
-            beta2_power=ops.power(ops.cast(self.beta_2, variable.dtype), step),
-            lr=ops.cast(learning_rate, variable.dtype),
-            beta1=ops.cast(self.beta_1, variable.dtype),
-            beta2=ops.cast(self.beta_2, variable.dtype),
-            epsilon=ops.cast(self.epsilon, variable.dtype),
-            grad=ops.cast(gradient, variable.dtype),
-        )
+        powers = {f"{name}_power": ops.power(cast[name], step) for name in ("beta1", "beta2")}
+        tf.raw_ops.ResourceApplyAdam(var=_handle(variable), **slots, **powers, **cast)
 
 
 def _handle(variable):
@@ -83,15 +73,9 @@ def _handle(variable):
 
 def make_schedule(hparams: HParams) -> DecayToFloor:
     """The learning rate schedule of the hparams."""
-    return DecayToFloor(
-        hparams.learning_rate,
-        hparams.decay_rate,
-        hparams.decay_steps,
-        hparams.learning_rate_floor,
-        hparams.staircase,
-        hparams.schedule == "linear",
-        hparams.warmup_steps,
-    )
+    names = ("learning_rate", "decay_rate", "decay_steps", "staircase", "warmup_steps")
+    same = {name: getattr(hparams, name) for name in names}
+    return DecayToFloor(floor=hparams.learning_rate_floor, linear=hparams.schedule == "linear", **same)
 
 
 def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimizers.Optimizer:

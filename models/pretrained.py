@@ -21,6 +21,7 @@ import numpy as np
 
 FOLDER = Path(__file__).resolve().parents[1] / "pretrained"  # in a checkout and in the installed package alike
 CONFIG, WEIGHTS, SUMS = "config.json", "weights.npz", "SHA256SUMS"
+_COPY = "Copy the folder again from a checkout of the code."
 _AVERAGE = "/ExponentialMovingAverage"  # after a weight's name: its moving average, as TF 1 named it
 
 
@@ -39,12 +40,8 @@ def find(name: str | Path) -> Path:
         return FOLDER / name
     if os.sep in str(name) and (Path(name) / WEIGHTS).is_file():
         return Path(name)
-    if not names():
-        raise ValueError(
-            f"There is no pretrained network {name!r}: {FOLDER} is missing or empty. "
-            "Copy it from a checkout of the code."
-        )
-    raise ValueError(f"There is no pretrained network {str(name)!r}. The networks are: {', '.join(names())}.")
+    known = f"The networks are: {', '.join(names())}." if names() else f"{FOLDER} is missing or empty. {_COPY}"
+    raise ValueError(f"There is no pretrained network {str(name)!r}. {known}")
 
 
 def read(name: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -54,20 +51,18 @@ def read(name: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         ValueError: there is no such network, or its files are missing or damaged.
     """
     train = Path(name) / "train"
-    steps = [path.stem.rpartition("-")[2] for path in train.glob("model.ckpt-*.index")]
-    if name in names() or not any(map(str.isdigit, steps)):
+    numbers = [path.stem.removeprefix("model.ckpt-") for path in train.glob("model.ckpt-*.index")]
+    steps = [int(number) for number in numbers if number.isdigit()]
+    if name in names() or not steps:
         folder = find(name)
         return read_config(folder), read_weights(folder)
-    newest = train / f"model.ckpt-{max(int(step) for step in steps if step.isdigit())}"
-    try:
-        import tensorflow as tf
+    import tensorflow as tf
 
-        reader = tf.train.load_checkpoint(str(newest))
+    try:
+        reader = tf.train.load_checkpoint(str(train / f"model.ckpt-{max(steps)}"))
         weights = {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map() if "/Adam" not in key}
         averaged = {key.removesuffix(_AVERAGE): value for key, value in weights.items() if key.endswith(_AVERAGE)}
         return json.loads((train / CONFIG).read_text(encoding="utf-8")), weights | averaged
-    except ImportError as error:
-        raise ValueError(f"The checkpoints of {name} need TensorFlow to be read ({error}).") from None
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ValueError(f"The run in {name} cannot be read: {error}") from None
 
@@ -76,13 +71,9 @@ def write(folder: str | Path, config: Mapping[str, Any], weights: Mapping[str, n
     """Writes a network's three files into a folder, each completely or not at all.
 
     Args:
-        folder: a new or empty folder, or one that holds a network of this form.
+        folder: a new or empty folder, or one that holds a network of this form; another one is a ValueError.
         config: the content of config.json: flags, hparams, image_shape and class_names.
-        weights: float16 or float32 arrays by the names of a checkpoint.
-        step: number of training steps.
-
-    Raises:
-        ValueError: the folder holds something else.
+        weights, step: see `write_weights`.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / WEIGHTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -103,22 +94,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:
-    """The weights of a network by name, float32, and its number of training steps, "global_step", int64.
-
-    Errors as `read_file`.
-    """
+    """The float32 weights of a network by name, and its "global_step", the number of steps. Errors as `read_file`."""
     with np.load(io.BytesIO(read_file(folder, WEIGHTS)), allow_pickle=False) as archive:
         return {name: _from_planes(archive[name]) for name in archive.files}
 
 
 def write_weights(path: Path, weights: Mapping[str, np.ndarray], step: int) -> None:
-    """Writes `weights.npz`.
-
-    Args:
-        path: the file.
-        weights: float16 or float32 arrays by name.
-        step: number of training steps.
-    """
+    """Writes `weights.npz`: float16 or float32 arrays by the names of a checkpoint, and the number of steps."""
     planes: dict[str, Any] = {name: _to_planes(values) for name, values in weights.items()}
     np.savez_compressed(path, **planes, global_step=np.int64(step))
 
@@ -134,15 +116,14 @@ def read_file(folder: Path, name: str) -> bytes:
     Raises:
         ValueError: the file is missing, cannot be read or does not match its checksum.
     """
-    again = f"Copy {folder} again from a checkout of the code."
     try:
         content = (folder / name).read_bytes()
         sums = (folder / SUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"The pretrained network {folder.name} cannot be read ({error}). {again}") from None
+        raise ValueError(f"The pretrained network {folder.name} cannot be read ({error}). {_COPY}") from None
     if f"{hashlib.sha256(content).hexdigest()}  {name}" not in sums:
         raise ValueError(
-            f"The pretrained network {folder.name} is damaged: {name} does not match its checksum in {SUMS}. {again}"
+            f"The pretrained network {folder.name} is damaged: {name} does not match its checksum. {_COPY}"
         )
     return content
 
