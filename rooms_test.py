@@ -25,17 +25,17 @@ ROOMS = {
 # Lines of Python outside tests that a room may have, "top" being the root. They may fall; a line that moves from one
 # room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
 LINES = {
-    "capsules": 1930,
-    "models": 1260,
-    "input_data": 3220,
-    "runner": 2950,
-    "explorer": 1940,
-    "benchmarks": 1450,
-    "examples": 640,
-    "tools": 320,
-    "top": 340,
+    "capsules": 2125,
+    "models": 1250,
+    "input_data": 2765,
+    "runner": 2395,
+    "explorer": 1855,
+    "benchmarks": 1330,
+    "examples": 565,
+    "tools": 245,
+    "top": 315,
 }
-TEST_LINES = 9900
+TEST_LINES = 9800
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 

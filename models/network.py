@@ -48,7 +48,7 @@ def arguments(values: dict[str, Any]) -> dict[str, Any]:
 
 def named_weights(model: "Classifier") -> dict[str, Any]:
     """The variables of a network by the names that 2017's checkpoints have for them, in order."""
-    decoder = getattr(model.decoder, "stack", None) or getattr(model.decoder, "layers", ())
+    decoder: Any = getattr(model.decoder, "stack", None) or getattr(model.decoder, "layers", ())
     layers = [("", layer) for layer in model.layers if layer is not model.decoder]
     named = {}
     for prefix, layer in [*layers, *(("recons/", layer) for layer in decoder)]:
@@ -89,9 +89,11 @@ class Classifier(keras.Model):
 
     def __init__(self, inputs: Any, outputs: dict[str, Any], config: dict[str, Any], decoder: Any = None):
         """A derived class calls this with its graph and with its own arguments, by name."""
-        vars(self)["decoder"] = decoder  # Keras' constructor asks for `layers`, whose weights it trains, in this order
+        self.__dict__["decoder"] = (
+            decoder  # Keras' constructor asks for `layers`, whose weights it trains, in this order
+        )
         super().__init__(inputs=inputs, outputs=outputs, name=config["name"])
-        self.decoder = vars(self).pop("decoder")  # as a new attribute, which tf.train.Checkpoint follows
+        self.decoder = self.__dict__.pop("decoder")  # as a new attribute, which tf.train.Checkpoint follows
         self.config = config
         self.image_shape, self.num_classes = tuple(config["image_shape"]), config["num_classes"]
         self.loss_type = choice("loss", config["loss"], tuple(LOSSES))

@@ -128,7 +128,7 @@ def new_checkpoints(train_dir: Path, evaluated: Callable[[], set[int]], timeout:
     while True:
         is_training = is_locked(train_dir)  # asked before the checkpoints are listed, so that none is missed
         run, found = config.read(train_dir), naming.steps(train_dir)
-        is_complete = bool(run and found) and found[-1] >= run.flags.get("max_steps", math.inf)
+        is_complete = run is not None and bool(found) and found[-1] >= run.flags.get("max_steps", math.inf)
         fresh = next((step for step in found if step not in given | evaluated()), None)
         if fresh is not None:
             given.add(fresh)

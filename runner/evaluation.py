@@ -34,7 +34,7 @@ class Result:
     wrong: int
     almost_wrong: int
     loss: float
-    predictions: dict[str, np.ndarray] = field(repr=False)
+    predictions: dict[str, Any] = field(repr=False)
 
     @property
     def percent(self) -> float:
