@@ -26,7 +26,7 @@ ROOMS = {
 # room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
 LINES = {
     "capsules": 2125,
-    "models": 1250,
+    "models": 1252,
     "input_data": 2765,
     "runner": 2395,
     "explorer": 1855,

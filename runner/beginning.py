@@ -39,6 +39,12 @@ def begin(flags: RunConfig) -> tuple[NetworkConfig, str | None]:
     # A new run may have other data than the checkpoint, so a flag does not contradict its config here.
     folder = flags.train_dir if found else first and first.parent
     begun = replace((folder and config.read(folder)) or NetworkConfig(), statistics=()).with_flags(flags)
+    end = begun.hparams.decay_steps
+    if begun.hparams.schedule == "linear" and end < flags.max_steps:  # the steps beyond would teach nothing
+        raise UserError(
+            f"With schedule=linear, the learning rate has fallen to nothing at step {end}, and --max_steps="
+            f"{flags.max_steps} goes on after it. Give --hparams_override=decay_steps={flags.max_steps} too."
+        )
     if own_model.is_own(begun.model):
         model, checksum = own_model.locate(begun.model)
         begun = replace(begun, flags={**begun.flags, "model": model}, model_sha256=checksum)

@@ -94,6 +94,8 @@ def test_a_run_goes_on_without_what_only_its_beginning_needs(tmp_path, capsys):
         train(replace(begun, max_steps=9, checkpoint=f"{run}/train/model.ckpt-3"))
     with pytest.raises(UserError, match=r"has 5 steps already, and --max_steps=4 .* give --max_steps=1005"):
         train(tiny(tmp_path / "new", max_steps=4, checkpoint=str(run)))
+    with pytest.raises(UserError, match=r"nothing at step 4, and --max_steps=6 .* --hparams_override=decay_steps=6"):
+        train(tiny(tmp_path / "new", max_steps=6, hparams_override=f"{TINY},schedule=linear,decay_steps=4"))
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError, match="conv_channels was 2 and is now 3"):
         train(replace(begun, max_steps=6, hparams_override="conv_channels=3"))
