@@ -199,7 +199,7 @@ draw.shares(images[index], {f"to {k}, iteration {number}": coupling[number - 1, 
 # section 4, figures 1 and 2). The paper has 256 channels and 32 types of capsules; this network has 64 and 8.
 #
 # The last picture shows the primary capsules of a five. One might expect that they are long where a part of the digit
-# lies. They are long nearly everywhere, over the empty background too; what differs is their direction.
+# lies. Those of most types are long nearly everywhere, over the empty background too; what differs is their direction.
 
 # %%
 activations = model.activations(images[[index]])
@@ -313,8 +313,8 @@ for name, way in ways_to_route(model.classes).items():
 # %% [markdown]
 # The shares stay almost even: nothing like a tree of parts and wholes is carved out for each image. Nor do the answers
 # need the routing. Even shares, which are no routing at all, get no more digits wrong than the three iterations that
-# the network was trained with, and five iterations get more wrong. What each iteration changes is the lengths: it makes
-# the label's capsule much longer and the others a little, which is what the margin loss asks for.
+# the network was trained with. What each iteration changes is the lengths: it makes the label's capsule much longer and
+# the others a little, which is what the margin loss asks for.
 #
 # This does not say that a network *trained* without routing is as good: `docs/what-routing-does.md` takes that up.
 #
