@@ -28,7 +28,7 @@ LINES = {
     "capsules": 2125,
     "models": 1252,
     "input_data": 2765,
-    "runner": 2395,
+    "runner": 2400,
     "explorer": 1855,
     "benchmarks": 1330,
     "examples": 565,
