@@ -21,8 +21,10 @@ from runner.run_config import NetworkFlags, RunConfig
 from runner.startup import use_tensorflow
 
 PROGRAM = "experiment.py"
-# The job when there are no flags: 8 types of primary capsules, which train four times as fast as the paper's 32.
-QUICK_JOB = ["--summary_dir=runs/quick", "--hparams_override=num_prime_capsules=8", "--max_steps=240"]
+# The job when there are no flags: 8 types of primary capsules, which train four times as fast as the paper's 32, at the
+# rate of --preset=mnist.
+QUICK_HPARAMS = "num_prime_capsules=8,learning_rate=0.003,schedule=linear,decay_steps=240,warmup_steps=24"
+QUICK_JOB = ["--summary_dir=runs/quick", f"--hparams_override={QUICK_HPARAMS}", "--max_steps=240"]
 HPARAMS = ", ".join(f"{field.name}={json.dumps(field.default)}" for field in fields(HParams))
 
 _ALL = {field.name for field in fields(RunConfig)}
