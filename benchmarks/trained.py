@@ -154,11 +154,11 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
         validation = [", ".join(run.validation_error for run in group)] * held_out
         length = f"{steps:,}" if batch_size == _USUAL_BATCH else f"{steps:,} × {batch_size}"
         lines.append(_line([network, length, f"{minutes:.2g}", *validation, wrong, error]))
-    theirs = [figure for figure in published if figure.table == name]
-    lines += ["", "Published, in %:", ""] if theirs else []
-    for figure in theirs:
+    theirs: dict[str, str] = {}
+    for figure in (each for each in published if each.table == name):
         source = "; ".join(filter(None, (figure.source, figure.chosen)))
-        lines.append(f"- {figure.network}: {figure.error} ({source})")
+        theirs[source] = (theirs[source] + ";\n  " if source in theirs else "- ") + f"{figure.network}: {figure.error}"
+    lines += ["\nPublished, in %:\n"] * bool(theirs) + [f"{figures} ({source})" for source, figures in theirs.items()]
     ours = (run.command.removeprefix(_COMMAND) for group in own.values() for run in group)
     commands = sorted({re.sub(r" --(seed|save_step|eval_every)=\d+", "", flags) for flags in ours})
     return "\n".join(lines + (["", "```", *commands, "```", ""] if commands else [""]))
