@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TRAINED, PUBLISHED = (ROOT / "benchmarks" / "results" / f"{name}.csv" for name in ("trained", "published"))
 PAGE = ROOT / "docs" / "results.md"
 CURVES = ROOT / "docs" / "curves.png"
-_USUAL_SIZE = 10_000  # examples of a test set; others are shown
+_USUAL_SIZE, _USUAL_BATCH = 10_000, 128  # examples of a test set and of a step; others are shown
 _HELD_OUT = ", held out"  # ends the name of a test set for which the held-out part stands in
 _COMMAND = "python experiment.py --data_dir=D --summary_dir=S "  # begins each; the page has what follows
 # The block of the page that a table fills.
@@ -142,7 +142,7 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
         if run.table == name:
             own.setdefault((run.network, run.steps, run.batch_size), []).append(run)
     held_out = any(_has_both_errors(run) for group in own.values() for run in group)
-    columns = ["Network", "Steps × batch", "Minutes", *["Held out, in %"] * held_out, "Wrong, each seed", "Error in %"]
+    columns = ["Network", "Steps", "Minutes", *["Held out, in %"] * held_out, "Wrong, each seed", "Error in %"]
     lines = [_line(columns), _line(["---"] * len(columns))]
     for (network, steps, batch_size), group in own.items():
         errors = [run.test_error for run in group]
@@ -152,13 +152,13 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
         wrong = ", ".join(f"{run.test_wrong:,}" for run in group) + examples
         error = f"{statistics.mean(errors):.2f}{spread}"
         validation = [", ".join(run.validation_error for run in group)] * held_out
-        length = f"{steps:,} × {batch_size}"
+        length = f"{steps:,}" if batch_size == _USUAL_BATCH else f"{steps:,} × {batch_size}"
         lines.append(_line([network, length, f"{minutes:.2g}", *validation, wrong, error]))
-    for figure in published:
-        if figure.table == name:
-            empty = [""] * (len(columns) - 2)
-            source = "; ".join(filter(None, (figure.source, figure.chosen)))
-            lines.append(_line([f"*{figure.network}* ({source})", *empty, f"*{figure.error}*"]))
+    theirs: dict[str, str] = {}
+    for figure in (each for each in published if each.table == name):
+        source = "; ".join(filter(None, (figure.source, figure.chosen)))
+        theirs[source] = (theirs[source] + ";\n  " if source in theirs else "- ") + f"{figure.network}: {figure.error}"
+    lines += ["\nPublished, in %:\n"] * bool(theirs) + [f"{figures} ({source})" for source, figures in theirs.items()]
     ours = (run.command.removeprefix(_COMMAND) for group in own.values() for run in group)
     commands = sorted({re.sub(r" --(seed|save_step|eval_every)=\d+", "", flags) for flags in ours})
     return "\n".join(lines + (["", "```", *commands, "```", ""] if commands else [""]))
