@@ -294,7 +294,10 @@ BAD = [
 ]  # fmt: skip
 BAD_FLAGS = [
     (["--dataset=letters"], "--dataset=letters: value should be one of <mnist|"),
-    (["--model=vit"], "--model is capsule, efficient, baseline, baseline_paper, or FILE.py:CLASS. Received: vit"),
+    (
+        ["--model=vit"],
+        "--model is capsule, efficient, matrix, baseline, baseline_paper, or FILE.py:CLASS. Received: vit",
+    ),
     (["--num_targets=3"], "--num_targets=3: 3 is not an integer in the range [1, 2]"),
     (["--num_targets=0"], "--num_targets=0: 0 is not an integer in the range [1, 2]"),
     (["--train=maybe"], "--train=maybe: expected true or false"),
@@ -303,7 +306,7 @@ BAD_FLAGS = [
     (["dev"], "unrecognized arguments: dev"),
     (["--seed=--"], "--seed=--: "),
     (["--predict=a.png", "--max_steps=5"], "--max_steps has no effect on this job (use)"),
-    (["--data_dir=D "], "without spaces at its ends"),
+    (["--data_dir=D "], "spaces at its ends"),
     (["--train=false", "--checkpoint=a{}"], "if, and only if, --train=false"),
     (["--train=false", "--num_trials=2", "--checkpoint=a"], "must contain {} for the trial's number"),
 ]

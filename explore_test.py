@@ -191,7 +191,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
         ([f"--checkpoint={runs}/single/train/model.ckpt-3"], "There is no checkpoint"),
         ([f"--checkpoint={tmp_path}/model.ckpt-3"], "There is no checkpoint"),
         ([checkpoint, "--data_dir=/not/there"], "/not/there does not exist"),
-        ([checkpoint, f"--data_dir={tmp_path}"], f"takes images of 28x28x1, but those of MNIST in {tmp_path} are 20x"),
+        ([checkpoint, f"--data_dir={tmp_path}"], f"images is 28x28x1 there and 20x20x1 in MNIST in {tmp_path}"),
         ([checkpoint, "--eval_size=2", f"--out={tmp_path}/file"], "File exists"),
         ([checkpoint, "--robustness", f"--compare={runs}/double/train/model.ckpt-2"], "for the same images and"),
     ]
