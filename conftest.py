@@ -1,6 +1,10 @@
 """Each test starts from the same random state, so that a failure repeats, and hears the end of a terminal."""
 
+import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +41,20 @@ def run_program(main, capsys, arguments):
         code = leave.code
     printed = capsys.readouterr()
     return code, printed.out, printed.err
+
+
+@pytest.fixture
+def on_backend():
+    """A function that runs code in a new process on another backend of Keras, and returns what it prints."""
+
+    def run(backend, code, *arguments):
+        environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        done = subprocess.run(command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,6 @@
 """Matrix and convolutional capsules against slow NumPy, on every backend, and the spread loss."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -104,17 +100,9 @@ def differences():
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_convolutional_capsules_are_the_windows_routed_one_by_one(backend):
+def test_convolutional_capsules_are_the_windows_routed_one_by_one(backend, on_backend):
     code = "import json; from capsules.conv_capsules_test import differences; print(json.dumps(differences()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[1],
-        env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(on_backend(backend, code).splitlines()[-1])
     assert len(found) == len(TWINS) and max(found.values()) < 2e-5, found
 
 

@@ -1,9 +1,6 @@
 """The convolution by short DFTs against a slow NumPy twin, on every backend, and the rule that chooses it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -158,13 +155,10 @@ print(json.dumps(results))
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_gradients_are_alike_on_other_backends(backend):
+def test_gradients_are_alike_on_other_backends(backend, on_backend):
     pytest.importorskip(backend)
-    environment = os.environ | {"KERAS_BACKEND": backend}
-    command = [sys.executable, "-c", OTHER_BACKENDS]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for case, gradients in zip(CASES, json.loads(done.stdout.splitlines()[-1]), strict=True):
+    printed = on_backend(backend, OTHER_BACKENDS)
+    for case, gradients in zip(CASES, json.loads(printed.splitlines()[-1]), strict=True):
         inputs_shape, kernel_shape, strides, padding, _ = case
         variables = [tf.constant(array) for array in _arrays(inputs_shape, kernel_shape)]
         with tf.GradientTape() as tape, convolution_method("direct"):

@@ -1,9 +1,6 @@
 """Every routing against values that were computed in float64 from its paper's formulas, on every backend."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -43,17 +40,9 @@ def worst_differences() -> dict[str, float]:
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_poses_activations_and_coefficients_are_those_of_the_formulas(backend):
+def test_poses_activations_and_coefficients_are_those_of_the_formulas(backend, on_backend):
     code = "import json; from capsules.routings_test import worst_differences; print(json.dumps(worst_differences()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=HERE.parent,
-        env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    differences = json.loads(done.stdout.splitlines()[-1])
+    differences = json.loads(on_backend(backend, code).splitlines()[-1])
     assert differences.keys() == ROUTINGS.keys() and max(differences.values()) < 1e-4, differences
 
 

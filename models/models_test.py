@@ -1,10 +1,5 @@
 """The networks: their sizes, gradients, saving, hparams, and the same losses on every backend."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -244,18 +239,10 @@ def losses(folder):
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_another_backend_computes_the_losses_that_tensorflow_computes(backend, tmp_path):
+def test_another_backend_computes_the_losses_that_tensorflow_computes(backend, tmp_path, on_backend):
     pytest.importorskip(backend)
     make_model("capsule", batch()[0].shape[1:], 10, TINY).save_weights(tmp_path / "start.weights.h5")
-    done = subprocess.run(
-        [sys.executable, "-c", ON_ANOTHER_BACKEND, str(tmp_path)],
-        env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    name, *received = done.stdout.split()
+    name, *received = on_backend(backend, ON_ANOTHER_BACKEND, tmp_path).split()
     expected = losses(tmp_path)
     assert name == backend and expected[3] < expected[0]
     np.testing.assert_allclose(np.array(received, float), expected, rtol=1e-5)
