@@ -137,15 +137,15 @@ def ask_law(flags) -> None:
 
 
 def uniformity(flags, folder: Path | None, types: int, seed: int) -> dict[str, float]:
-    """1 − entropy of the last of three iterations, the deviation of its logits over the classes, and the net push.
+    """1 − entropy of the last of three iterations, the deviation of its logits, and the net push of the winner's votes.
 
-    The net push is what the votes for the winning class add along its capsule, as a share of their lengths.
-
-    They are those of a run's network, or without a folder, of one that is not trained.
+    They are those of a run's network, or without a folder, of one that is not trained. `explorer.diagnose` measures
+    them too, but in float32, which is too coarse for the entropy of a network that is not trained.
     """
     use_tensorflow()
     import keras
 
+    from explorer.diagnose import agreement_of_winners
     from models import load_pretrained, make_model
 
     keras.utils.set_random_seed(seed)
@@ -156,12 +156,9 @@ def uniformity(flags, folder: Path | None, types: int, seed: int) -> dict[str, f
     for part in np.split(images, max(1, len(images) // 100)):
         votes = model.classes.votes(model.primary_capsules(part))
         step = model.classes.routing(votes).steps[-1]
-        capsules, winner = np.asarray(step.capsules), np.argmax(np.linalg.norm(step.capsules, axis=2), axis=1)
-        every, own = np.asarray(next(votes.chunks(votes.shape[0])).array), np.arange(len(part))
+        winner = np.argmax(np.linalg.norm(step.capsules, axis=2), axis=1)
         shares.append(np.asarray(step.coefficients))
-        for vote, share, v in zip(every.swapaxes(1, 2)[own, winner], shares[-1][own, :, winner],
-                                  capsules[own, winner], strict=True):  # fmt: skip
-            pushes.append(share @ vote @ v / np.linalg.norm(v) / (share @ np.linalg.norm(vote, axis=1)))
+        pushes.append(float(agreement_of_winners(votes, step, winner[:, None])["net_push"]))
     shares = np.concatenate(shares)
     shares = np.float64(shares) / shares.sum(axis=2, keepdims=True, dtype=np.float64)
     logs = np.log(np.maximum(shares, 1e-30))  # [n, in, classes]: the logits, but for a constant of each input capsule

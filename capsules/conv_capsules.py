@@ -8,7 +8,7 @@ from keras import ops
 
 from capsules.layers import Capsules
 from capsules.matrix_votes import make_votes
-from capsules.ops import choice, convolved_size, sides
+from capsules.ops import check_capsules, choice, convolved_size, sides
 from capsules.routing import Routed, Routing
 from capsules.votes import StoredVotes
 
@@ -69,17 +69,12 @@ class ConvCapsules(Capsules):
         self.coordinates = bool(coordinates)
 
     def build(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> None:
-        if len(capsules_shape) != 5 or None in capsules_shape[1:]:
-            raise ValueError(
-                f"Layer '{self.name}' expects capsules [batch, rows, columns, types, atoms] of known size. "
-                f"Received: {tuple(capsules_shape)}"
-            )
+        check_capsules(self, capsules_shape, "[batch, rows, columns, types, atoms]")
         if activations_shape is not None and tuple(activations_shape[1:]) != tuple(capsules_shape[1:4]):
             raise ValueError(
                 f"Layer '{self.name}' expects an activation for each capsule, [batch, rows, columns, types]. "
                 f"Received: {tuple(activations_shape)} for capsules {tuple(capsules_shape)}"
             )
-        self.input_spec = keras.layers.InputSpec(shape=(None, *capsules_shape[1:]))
         self.grid = convolved_size(self.name, capsules_shape[1:3], self.kernel_size, self.strides, self.padding)
         places = self.kernel_size[0] * self.kernel_size[1]
         self.build_weights(places * capsules_shape[3], capsules_shape[4], places if self.coordinates else 1)
@@ -149,5 +144,4 @@ class ConvCapsules(Capsules):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["types"] = config.pop("num_capsules")
-        names = ("kernel_size", "strides", "padding", "coordinates")
-        return config | {name: getattr(self, name) for name in names}
+        return config

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from capsules.layers import CapsuleLayer, _check_capsules, _drawn_dtype
+from capsules.layers import CapsuleLayer
 from capsules.losses import label_rows
-from capsules.ops import counts, length, precise
+from capsules.ops import check_capsules, counts, drawn_dtype, length, precise
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -32,7 +32,7 @@ class Length(keras.layers.Layer):
         return tuple(input_shape[:-1])
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
-        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=_drawn_dtype(self))
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=drawn_dtype(self))
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -118,7 +118,7 @@ class Decoder(CapsuleLayer):
         return self.recons_1, self.recons_2, self.recons_3
 
     def build(self, capsules_shape: tuple, shown_shape: tuple | None = None) -> None:
-        _check_capsules(self, capsules_shape, "[batch, classes, atoms]")
+        check_capsules(self, capsules_shape, "[batch, classes, atoms]")
         width = capsules_shape[1] * capsules_shape[2]
         for layer in self.stack:
             layer.build((None, width))
@@ -141,7 +141,7 @@ class Decoder(CapsuleLayer):
         return (capsules_shape[0], *self.image_shape)
 
     def compute_output_spec(self, capsules: Any, shown: Any = None) -> keras.KerasTensor:
-        return keras.KerasTensor(self.compute_output_shape(capsules.shape), dtype=_drawn_dtype(self))
+        return keras.KerasTensor(self.compute_output_shape(capsules.shape), dtype=drawn_dtype(self))
 
     def get_config(self) -> dict[str, Any]:
         dtypes = [layer.dtype_policy for layer in self.stack]

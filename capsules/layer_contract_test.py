@@ -71,6 +71,22 @@ CASES = {
 }
 
 
+class Own(capsules.PrimaryCapsules):
+    """A layer of a user that passes its further arguments on."""
+
+    def __init__(self, extra=1, **kwargs):
+        super().__init__(**kwargs)
+        self.extra = extra
+
+
+def test_a_derived_layer_keeps_what_it_passes_on():
+    config = Own(extra=2, types=3, padding="same", scale=0.5).get_config()
+    again = Own.from_config(config)
+    assert (again.extra, again.types, again.padding, again.scale) == (2, 3, "same", 0.5)
+    with pytest.raises(ValueError, match="padding"):
+        capsules.DepthwiseCapsules(3, padding="same")
+
+
 def check_layer(case: Case, path: Path) -> Iterator[str]:
     """Checks a layer, naming each check before it runs, and saves it as a model with its inputs and outputs."""
     layer, inputs = case.make(), case.inputs

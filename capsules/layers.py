@@ -17,10 +17,12 @@ from keras import ops
 from capsules.convolution import convolve
 from capsules.matrix_votes import make_votes
 from capsules.ops import (
+    check_capsules,
     check_floats,
     choice,
     convolved_size,
     count,
+    drawn_dtype,
     exponential_squash,
     number,
     precise,
@@ -68,24 +70,26 @@ class CapsuleLayer(keras.layers.Layer):
         return self.add_weight(name=weight, shape=shape, autocast=weight == "kernel", **options)
 
     def get_config(self) -> dict[str, Any]:
-        arguments = inspect.signature(type(self)).parameters
+        # The arguments of every class between, since a derived class may pass some on as **kwargs.
+        kinds = [kind for kind in type(self).__mro__ if issubclass(kind, CapsuleLayer)]
+        arguments = [name for kind in kinds for name in inspect.signature(kind.__init__).parameters]
         config = {name: getattr(self, name) for name in arguments if hasattr(self, name)}
         options = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _OPTIONS}
-        return super().get_config() | config | options
+        return config | super().get_config() | options
 
 
 class _ConvolutionalCapsules(CapsuleLayer):
     """What both layers of primary capsules share: their arguments, checks and output, and `grid`, (rows', columns')."""
 
     types: int
+    padding = "valid"
 
-    def __init__(self, atoms: int, kernel_size: Any, strides: Any, padding: str = "valid", **kwargs: Any):
+    def __init__(self, atoms: int, kernel_size: Any, strides: Any, **kwargs: Any):
         super().__init__(**kwargs)
         kind = type(self).__name__
         self.atoms = count(f"{kind}: atoms", atoms)
         self.kernel_size = sides(f"{kind}: kernel_size", kernel_size)
         self.strides = sides(f"{kind}: strides", strides)
-        self.padding = choice(f"{kind}: padding", padding, ("valid", "same"))
 
     def build(self, input_shape: tuple) -> None:
         if len(input_shape) != 4 or None in input_shape[1:]:
@@ -148,8 +152,9 @@ class PrimaryCapsules(_ConvolutionalCapsules):
         scale: float = 1.0,
         **kwargs: Any,
     ):
-        super().__init__(atoms, kernel_size, strides, padding, **kwargs)
+        super().__init__(atoms, kernel_size, strides, **kwargs)
         self.types = count("PrimaryCapsules: types", types)
+        self.padding = choice("PrimaryCapsules: padding", padding, ("valid", "same"))
         self.scale = number("PrimaryCapsules: scale", scale)
 
     def build(self, input_shape: tuple) -> None:
@@ -256,7 +261,7 @@ class Capsules(CapsuleLayer):
         self.return_activations = bool(return_activations)
 
     def build(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> None:
-        _check_capsules(self, capsules_shape, "[batch, in, atoms]")
+        check_capsules(self, capsules_shape, "[batch, in, atoms]")
         self.build_weights(*capsules_shape[1:])
 
     def build_weights(self, inputs: int, atoms_in: int, shared: int = 1) -> None:
@@ -302,24 +307,11 @@ class Capsules(CapsuleLayer):
         shape = self.compute_output_shape(capsules.shape)
         if not self.return_activations:
             return keras.KerasTensor(shape, dtype=self.compute_dtype)
-        return keras.KerasTensor(shape[0], dtype=self.compute_dtype), keras.KerasTensor(shape[1], _drawn_dtype(self))
+        return keras.KerasTensor(shape[0], dtype=self.compute_dtype), keras.KerasTensor(shape[1], drawn_dtype(self))
 
     def get_config(self) -> dict[str, Any]:
-        routing = keras.saving.serialize_keras_object(self.routing)
-        names = ("num_capsules", "atoms", "transform", "return_activations")
-        return super().get_config() | {name: getattr(self, name) for name in names} | {"routing": routing}
+        return super().get_config() | {"routing": keras.saving.serialize_keras_object(self.routing)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Capsules":
         return cls(**config | {"routing": keras.saving.deserialize_keras_object(config["routing"])})
-
-
-def _check_capsules(layer: keras.layers.Layer, shape: tuple, meaning: str) -> None:
-    """Refuses capsules of unknown number or length; later inputs of the layer must match them."""
-    if len(shape) != 3 or None in shape[1:]:
-        raise ValueError(f"Layer '{layer.name}' expects capsules {meaning} of known size. Received: {tuple(shape)}")
-    layer.input_spec = keras.layers.InputSpec(shape=(None, *shape[1:]))
-
-
-def _drawn_dtype(layer: keras.layers.Layer) -> str:
-    return "float64" if layer.compute_dtype == "float64" else "float32"

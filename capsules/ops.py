@@ -133,6 +133,21 @@ def check_floats(layer: Any, images: Any) -> Any:
     raise ValueError(f"'{layer.name}' {words} {dtype}. Divide by 255: images / 255.0")
 
 
+def check_capsules(layer: Any, shape: tuple, meaning: str) -> None:
+    """Refuses capsules of unknown number or length; later inputs of the layer must match them.
+
+    `shape` has as many sizes as there are names in `meaning`, such as "[batch, in, atoms]".
+    """
+    if len(shape) != meaning.count(",") + 1 or None in shape[1:]:
+        raise ValueError(f"Layer '{layer.name}' expects capsules {meaning} of known size. Received: {tuple(shape)}")
+    layer.input_spec = keras.layers.InputSpec(shape=(None, *shape[1:]))
+
+
+def drawn_dtype(layer: Any) -> str:
+    """The dtype of lengths, activations and images: float32 under every dtype policy but float64."""
+    return "float64" if layer.compute_dtype == "float64" else "float32"
+
+
 def convolved_size(
     layer: str, size: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], padding: str
 ) -> tuple[int, int]:

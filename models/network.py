@@ -89,9 +89,8 @@ class Classifier(keras.Model):
 
     def __init__(self, inputs: Any, outputs: dict[str, Any], config: dict[str, Any], decoder: Any = None):
         """A derived class calls this with its graph and with its own arguments, by name."""
-        self.__dict__["decoder"] = (
-            decoder  # Keras' constructor asks for `layers`, whose weights it trains, in this order
-        )
+        # Keras' constructor asks for `layers`, whose weights it trains, in this order.
+        self.__dict__["decoder"] = decoder
         super().__init__(inputs=inputs, outputs=outputs, name=config["name"])
         self.decoder = self.__dict__.pop("decoder")  # as a new attribute, which tf.train.Checkpoint follows
         self.config = config
