@@ -3,12 +3,13 @@
     python benchmarks/questions.py law --data_dir=D
     python benchmarks/questions.py scale --data_dir=D --steps=4690 --seeds=5
     python benchmarks/questions.py scale --data_dir=D --steps=4690 --seeds=5 --equal=time     # after the command above
+    python benchmarks/questions.py routings --data_dir=D --dataset=fashion_mnist
     python benchmarks/questions.py sign --data_dir=D
 
 `law`: how uniform are the coupling coefficients with N input capsules, at the start, as trained with three iterations,
 and as trained with one? `scale`: do sharper coefficients help, or only the larger gradients that come with them, for
-which the learning rate is the control? `sign`: can capsules tell u from −u, with and without a bias?
-docs/what-routing-does.md explains them.
+which the learning rate is the control? `routings`: what does each routing reach? `sign`: can capsules tell u from −u,
+with and without a bias? docs/what-routing-does.md explains them.
 
 Each run is a row of `questions.csv`, and each other figure one of `measured.csv`, written as soon as it is there. What
 is there is not run again, and a run that was interrupted resumes. Errors are those of the last step on the test set.
@@ -29,15 +30,25 @@ from benchmarks import trained
 from runner.startup import use_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
-SCALE = {  # hparams of each variant; the first is what the others are compared with
-    "3 iterations": "",
-    "scale 4": "routing_scale=4",
-    "scale sqrt": "routing_scale=sqrt",
-    "scale learnt": "routing_scale=learnt",
-    "scale sqrt, gradient of the last": "routing_scale=sqrt,routing_gradient=last",
-    "1 iteration": "routing=1",
-    "2 iterations": "routing=2",
-    "2 iterations, scale sqrt": "routing=2,routing_scale=sqrt",
+VARIANTS = {  # hparams of each variant; the first is what the others are compared with
+    "scale": {
+        "3 iterations": "",
+        "scale 4": "routing_scale=4",
+        "scale sqrt": "routing_scale=sqrt",
+        "scale learnt": "routing_scale=learnt",
+        "scale sqrt, gradient of the last": "routing_scale=sqrt,routing_gradient=last",
+        "1 iteration": "routing=1",
+        "2 iterations": "routing=2",
+        "2 iterations, scale sqrt": "routing=2,routing_scale=sqrt",
+    },
+    "routings": {
+        "dynamic": "",
+        "dynamic, scale sqrt": "routing_scale=sqrt",
+        "uniform": "routing_type=uniform",
+        "self-attention": "routing_type=attention",
+        "inverted attention": "routing_type=inverted",
+        "EM": "routing_type=em,loss_type=spread",
+    },
 }
 
 LAW = {"at the start": 0, "as trained": 3, "trained uniform": 1}  # iterations in training
@@ -48,55 +59,86 @@ def train(flags, variant: str, steps: int, seed: int, rate: str, types: int, ove
 
     The learning rate rises to `rate` in a twentieth of the steps and then falls to 0.
     """
-    folder = flags.folder / flags.question / variant.replace(" ", "_").replace(",", "") / f"{steps}_{seed}"
-    done = any((row.network, row.seed, row.steps) == (variant, seed, steps) for row in rows_of(flags))
-    if not done or (flags.question == "law" and not folder.exists()):
-        hparams = f"conv_channels=64,num_prime_capsules={types},learning_rate={rate},schedule=linear"
-        hparams += f",decay_steps={steps},warmup_steps={max(1, steps // 20)}" + f",{override}" * bool(override)
-        command = [sys.executable, str(ROOT / "experiment.py"), f"--hparams_override={hparams}", f"--seed={seed}"]
-        command += [f"--summary_dir={folder}", f"--max_steps={steps}"]
-        if code := subprocess.run(command + [f"--data_dir={flags.data_dir}"] * bool(flags.data_dir)).returncode:
-            sys.exit(code)
-        trained.add(folder, flags.question, variant, flags.csv)
-        if flags.question != "law":  # which looks into its networks
-            shutil.rmtree(folder)
+    folder = folder_of(flags, variant, steps, seed)
+    hparams = f"conv_channels=64,num_prime_capsules={types},learning_rate={rate},schedule=linear"
+    hparams += f",decay_steps={steps},warmup_steps={max(1, steps // 20)}" + f",{override}" * bool(override)
+    command = [sys.executable, str(ROOT / "experiment.py"), f"--hparams_override={hparams}", f"--seed={seed}"]
+    command += [f"--summary_dir={folder}", f"--max_steps={steps}", f"--dataset={flags.dataset}"]
+    if code := subprocess.run(command + [f"--data_dir={flags.data_dir}"] * bool(flags.data_dir)).returncode:
+        sys.exit(code)
+    trained.add(folder, flags.table, variant, flags.csv)
     return folder
 
 
-def rows_of(flags) -> list[trained.Run]:
-    """The rows of the question."""
+def folder_of(flags, variant: str, steps: int, seed: int) -> Path:
+    """Where a run is kept."""
+    return flags.folder / flags.table / variant.replace(" ", "_").replace(",", "") / f"{steps}_{seed}"
+
+
+def rows_of(flags, variant: str, steps: int) -> list[trained.Run]:
+    """The rows of a variant that has been trained for some steps, in the order of the seeds."""
     rows = trained.read(flags.csv, trained.Run) if flags.csv.exists() else []
-    return [row for row in rows if row.table == flags.question]
+    rows = [row for row in rows if (row.table, row.network, row.steps) == (flags.table, variant, steps)]
+    return sorted((row for row in rows if row.seed < flags.seeds), key=lambda row: row.seed)
 
 
-def ask_scale(flags) -> None:
+def ask_variants(flags) -> None:
     """Trains each variant at each learning rate; with --equal=time, for the time that the first one takes."""
-    names = [f"{name}, rate {rate}" for rate in flags.rates.split(",") for name in SCALE]
+    chosen = flags.variants or list(VARIANTS[flags.question])
+    variants = {name: VARIANTS[flags.question][name] for name in chosen}
+    names = [f"{name}, rate {rate}" for rate in flags.rates.split(",") for name in variants]
+    first = {name: names[number - number % len(variants)] for number, name in enumerate(names)}
     steps = dict.fromkeys(names, flags.steps)
-    for number, name in enumerate(names) if flags.equal == "time" else ():
-        first = names[number - number % len(SCALE)]
-        minutes = [[row.minutes for row in rows_of(flags) if (row.network, row.steps) == (each, flags.steps)]
-                   for each in (first, name)]  # fmt: skip
+    for name in names if flags.equal == "time" else ():
+        minutes = [[row.minutes for row in rows_of(flags, each, flags.steps)] for each in (first[name], name)]
         if not all(minutes):
             sys.exit("--equal=time needs the times of the same command without it. Run that first.")
         steps[name] = round(flags.steps * np.median(minutes[0]) / np.median(minutes[1]))
     for seed in range(flags.seeds):
         for name in names:
-            variant, rate = name.rsplit(", rate ", 1)
-            train(flags, name, steps[name], seed, rate, 8, SCALE[variant])
-    errors = {
-        name: np.array([row.test_error for row in rows_of(flags) if (row.network, row.steps) == (name, steps[name])
-                        and row.seed < flags.seeds]) for name in names
-    }  # fmt: skip
+            if seed not in [row.seed for row in rows_of(flags, name, steps[name])]:
+                variant, rate = name.rsplit(", rate ", 1)
+                folder = train(flags, name, steps[name], seed, rate, 8, variants[variant])
+                keep(flags, name, seed, uniformity(flags, folder, 8, seed), steps[name])
+                if seed or flags.question != "routings":  # whose picture shows the networks of seed 0
+                    shutil.rmtree(folder)
+    errors = {name: np.array([row.test_error for row in rows_of(flags, name, steps[name])]) for name in names}
     figure, axes = new_figure(0.3 * len(names))
     for number, (name, own) in enumerate(errors.items()):
-        difference, (low, high) = own - errors[names[number - number % len(SCALE)]], interval(own)
+        difference, (low, high) = own - errors[first[name]], interval(own)
+        gaps = [measured(flags, name, seed, steps[name]).get("gap", np.nan) for seed in range(flags.seeds)]
         print(f"{name:45} {steps[name]} steps: {own.mean():.2f} % ({low:.2f} to {high:.2f}), compared with the first "
-              f"{difference.mean():+.2f} ({', '.join(f'{bound:+.2f}' for bound in interval(difference))})")  # fmt: skip
+              f"{difference.mean():+.2f} ({', '.join(f'{bound:+.2f}' for bound in interval(difference))}); "
+              f"1 - entropy {np.mean(gaps):.3g}")  # fmt: skip
         axes.errorbar(own.mean(), number, xerr=[[own.mean() - low], [high - own.mean()]], fmt="o", color="C0")
     axes.set(yticks=range(len(names)), yticklabels=names, title=f"Test error in %, {flags.seeds} seeds")
     axes.invert_yaxis()
     save(flags, figure, axes)
+    if flags.question == "routings":
+        draw_couplings(flags, {name: steps[name] for name in names})
+
+
+def draw_couplings(flags, steps: dict[str, int]) -> None:
+    """Draws where the coefficients of each routing's last iteration lie, for a test image and each class."""
+    use_tensorflow()
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import TwoSlopeNorm
+
+    from explorer.findings import routing_steps
+    from explorer.pictures import DIVERGING, over
+    from explorer.sheets import Block, sheet, write
+    from models import load_pretrained
+
+    image, blocks = test_images(flags)[:1], []
+    for name, count in steps.items():
+        model = load_pretrained(folder_of(flags, name, count, 0))
+        maps = np.asarray(routing_steps(model, image)["coupling"])[0, -1]  # [classes, rows, columns]
+        reach = max(float(np.quantile(np.abs(maps - maps.mean()), 0.95)), 1e-3)
+        norm = TwoSlopeNorm(maps.mean(), maps.mean() - min(reach, maps.mean()), maps.mean() + reach)
+        rows = {"": over(image[0], maps, model.places(), norm)}
+        blocks.append(Block(name, rows, [f"to {each}" for each in range(len(maps))], ScalarMappable(norm, DIVERGING)))
+    title = "Where each routing sends the parts of an image: orange is more than the mean share"
+    write(flags.folder / f"{flags.table}_couplings.png", sheet(title, blocks, tile=0.72))
 
 
 def ask_law(flags) -> None:
@@ -106,16 +148,16 @@ def ask_law(flags) -> None:
         for kind in types:
             for name, iterations in LAW.items():
                 variant, folder = f"{name}, {kind} types", None
-                if not measured(flags, variant, seed):
+                if not measured(flags, variant, seed, flags.steps):
                     if iterations:
                         folder = train(flags, variant, flags.steps, seed, "0.003", kind, f"routing={iterations}")
-                    keep(flags, variant, seed, uniformity(flags, folder, kind, seed))
+                    keep(flags, variant, seed, uniformity(flags, folder, kind, seed, iterations=3), flags.steps)
                     if folder:
                         shutil.rmtree(folder)
     lines, curves = ["network, N, 1 - entropy, sigma, sigma^2 / (2 ln J), N (1 - entropy), net push"], {}
     for name in LAW:
         for kind in types:
-            rows = [measured(flags, f"{name}, {kind} types", seed) for seed in range(flags.seeds)]
+            rows = [measured(flags, f"{name}, {kind} types", seed, flags.steps) for seed in range(flags.seeds)]
             names = ("gap", "sigma", "law", "push")
             gap, sigma, law, push = (np.array([row.get(key, np.nan) for row in rows]) for key in names)
             low, high = interval(gap)
@@ -136,8 +178,8 @@ def ask_law(flags) -> None:
     save(flags, figure, axes)
 
 
-def uniformity(flags, folder: Path | None, types: int, seed: int) -> dict[str, float]:
-    """1 − entropy of the last of three iterations, the deviation of its logits, and the net push of the winner's votes.
+def uniformity(flags, folder: Path | None, types: int, seed: int, iterations: int | None = None) -> dict[str, float]:
+    """1 − entropy of the last iteration, the deviation of its logits, and the net push of the winner's votes.
 
     They are those of a run's network, or without a folder, of one that is not trained. `explorer.diagnose` measures
     them too, but in float32, which is too coarse for the entropy of a network that is not trained.
@@ -151,15 +193,17 @@ def uniformity(flags, folder: Path | None, types: int, seed: int) -> dict[str, f
     keras.utils.set_random_seed(seed)
     hparams = {"conv_channels": 64, "num_prime_capsules": types}
     model = load_pretrained(folder) if folder else make_model("capsule", (28, 28, 1), 10, hparams)
-    model.classes.routing.iterations, images = 3, test_images(flags)
+    if iterations:
+        model.classes.routing.iterations = iterations
+    images = test_images(flags)
     shares, pushes = [], []
     for part in np.split(images, max(1, len(images) // 100)):
         votes = model.classes.votes(model.primary_capsules(part))
-        step = model.classes.routing(votes).steps[-1]
-        winner = np.argmax(np.linalg.norm(step.capsules, axis=2), axis=1)
+        routed = model.classes.routing(votes)
+        step, winner = routed.steps[-1], np.argmax(routed.activations, axis=1)
         shares.append(np.asarray(step.coefficients))
         pushes.append(float(agreement_of_winners(votes, step, winner[:, None])["net_push"]))
-    shares = np.concatenate(shares)
+    shares = np.maximum(np.concatenate(shares), 0)  # self-attention's bias may lead below 0
     shares = np.float64(shares) / shares.sum(axis=2, keepdims=True, dtype=np.float64)
     logs = np.log(np.maximum(shares, 1e-30))  # [n, in, classes]: the logits, but for a constant of each input capsule
     classes, sigma = shares.shape[2], float(np.sqrt(logs.var(axis=2).mean()))
@@ -190,7 +234,7 @@ def ask_sign(flags) -> None:
     held_out = np.arange(len(both)) % len(capsules) >= 0.8 * len(capsules)
     for name, trainable in (("with a bias", True), ("without", False)):
         for seed in range(flags.seeds):
-            if measured(flags, name, seed):
+            if measured(flags, name, seed, flags.steps):
                 continue
             keras.utils.set_random_seed(seed)
             inputs = keras.Input(capsules.shape[1:])
@@ -202,8 +246,8 @@ def ask_sign(flags) -> None:
             network.compile(keras.optimizers.Adam(3e-3), MarginLoss(), metrics=["accuracy"])
             network.fit(both[~held_out], labels[~held_out], batch_size=50, epochs=flags.epochs, verbose=0)
             accuracy = network.evaluate(both[held_out], labels[held_out], verbose=0)[1]
-            keep(flags, name, seed, {"percent right": 100 * accuracy})
-        right = np.array([measured(flags, name, seed)["percent right"] for seed in range(flags.seeds)])
+            keep(flags, name, seed, {"percent right": 100 * accuracy}, flags.steps)
+        right = np.array([measured(flags, name, seed, flags.steps)["percent right"] for seed in range(flags.seeds)])
         print(f"A layer {name}: {right.mean():.1f} % right, {interval(right)} over {flags.seeds} seeds")
 
 
@@ -211,20 +255,20 @@ def test_images(flags) -> np.ndarray:
     """The first 1,000 test digits, in [0, 1]: [n, 28, 28, 1]."""
     from input_data import evaluation_batches, open_split
 
-    return next(evaluation_batches(open_split("mnist", "test", flags.data_dir), 1000, 1000))["images"]
+    return next(evaluation_batches(open_split(flags.dataset, "test", flags.data_dir), 1000, 1000))["images"]
 
 
-def measured(flags, variant: str, seed: int) -> dict[str, float]:
+def measured(flags, variant: str, seed: int, steps: int) -> dict[str, float]:
     """The figures of a variant and a seed, by name; empty if they are not there."""
     with flags.measured.open(newline="", encoding="utf-8") as file:
-        what = (flags.question, variant, str(seed), str(flags.steps))
+        what = (flags.table, variant, str(seed), str(steps))
         return {name: float(value) for *key, name, value in csv.reader(file) if tuple(key) == what}
 
 
-def keep(flags, variant: str, seed: int, numbers: dict[str, float]) -> None:
+def keep(flags, variant: str, seed: int, numbers: dict[str, float], steps: int) -> None:
     """Appends figures."""
     with flags.measured.open("a", newline="", encoding="utf-8") as file:
-        rows = ([flags.question, variant, seed, flags.steps, name, f"{value:.6g}"] for name, value in numbers.items())
+        rows = ([flags.table, variant, seed, steps, name, f"{value:.6g}"] for name, value in numbers.items())
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
@@ -247,29 +291,38 @@ def save(flags, figure, axes) -> None:
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[1]:
         axes.legend()
-    figure.savefig(flags.folder / f"{flags.question}.png", dpi=120)
-    print(flags.folder / f"{flags.question}.png")
+    figure.savefig(flags.folder / f"{flags.table}.png", dpi=120)
+    print(flags.folder / f"{flags.table}.png")
 
 
 def main(arguments: list[str]) -> None:
     """Answers a question."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    questions = {"law": ask_law, "scale": ask_scale, "sign": ask_sign}
+    questions = {"law": ask_law, "scale": ask_variants, "routings": ask_variants, "sign": ask_sign}
     parser.add_argument("question", choices=questions)
     parser.add_argument("--data_dir", help="MNIST's files (default: the embedded digits, results in --folder)")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=1000, help="of 128 digits")
-    parser.add_argument("--rates", default="0.001,0.002,0.003", help="scale: learning rates")
-    parser.add_argument("--equal", choices=("steps", "time"), default="steps", help="scale: what runs have in common")
+    parser.add_argument("--dataset", choices=("mnist", "fashion_mnist"), default="mnist")
+    parser.add_argument(
+        "--variants", nargs="+", help="scale, routings: some of the variants, the first to compare with"
+    )
+    parser.add_argument("--rates", default="0.003", help="scale, routings: learning rates")
+    parser.add_argument("--equal", choices=("steps", "time"), default="steps", help="what variants have in common")
     parser.add_argument("--types", default="1,4,8,32", help="law: types of primary capsules, 36 capsules each")
     parser.add_argument("--epochs", type=int, default=5, help="sign: of its layer")
     parser.add_argument("--folder", type=Path, default=Path("runs/questions"), help="of runs and pictures")
     flags = parser.parse_args(arguments)
+    flags.table = flags.question + "_fashion" * (flags.dataset == "fashion_mnist")
     flags.folder.mkdir(parents=True, exist_ok=True)
     results = ROOT / "benchmarks" / "results" if flags.data_dir else flags.folder
     flags.csv, flags.measured = results / "questions.csv", results / "measured.csv"
     if not flags.measured.exists():
         flags.measured.write_text("question,variant,seed,steps,name,value\n", encoding="utf-8")
+    if unknown := set(flags.variants or ()) - set(VARIANTS.get(flags.question, ())):
+        parser.error(
+            f"{flags.question} has no variants {sorted(unknown)}. It has {[*VARIANTS.get(flags.question, ())]}"
+        )
     questions[flags.question](flags)
 
 

@@ -8,10 +8,8 @@ from benchmarks import questions, trained
 
 
 @pytest.fixture
-def ask(tmp_path, monkeypatch, capsys):
+def ask(tmp_path, capsys):
     """Answers a question on the embedded digits; returns what it printed."""
-    variants = {name: questions.SCALE[name] for name in ("3 iterations", "1 iteration")}
-    monkeypatch.setattr(questions, "SCALE", variants)
 
     def answer(*arguments: str) -> str:
         questions.main([*arguments, f"--folder={tmp_path}", "--steps=4", "--types=1"])
@@ -30,17 +28,19 @@ def test_the_law_is_measured_at_the_start_and_as_trained(ask, tmp_path, monkeypa
     ask("law", "--seeds=1")  # trains nothing
 
 
-def test_the_scale_is_compared_with_the_first_variant(ask, tmp_path, monkeypatch):
-    printed = ask("scale", "--seeds=1", "--rates=0.003")
-    rows = trained.read(tmp_path / "questions.csv", trained.Run)
-    assert [row.network for row in rows] == ["1 iteration, rate 0.003", "3 iterations, rate 0.003"]
-    assert "routing=1" in rows[0].command and "decay_steps=4" in rows[0].hparams
-    (line,) = [line for line in printed.splitlines() if line.startswith("1 iteration, rate 0.003")]
-    assert f"{rows[0].test_error:.2f} %" in line and f"{rows[0].test_error - rows[1].test_error:+.2f}" in line
+def test_routings_are_compared_with_the_first_and_drawn(ask, tmp_path, monkeypatch):
+    few = ("routings", "--seeds=1", "--variants", "dynamic", "uniform")
+    printed = ask(*few)
+    dynamic, uniform = trained.read(tmp_path / "questions.csv", trained.Run)  # sorted by their names
+    assert dynamic.network == "dynamic, rate 0.003" and uniform.network == "uniform, rate 0.003"
+    assert "routing_type=uniform" in uniform.command and "decay_steps=4" in uniform.hparams
+    (line,) = [line for line in printed.splitlines() if line.startswith("uniform")]
+    assert f"{uniform.test_error:.2f} %" in line and f"{uniform.test_error - dynamic.test_error:+.2f}" in line
+    assert (tmp_path / "routings_couplings.png").stat().st_size > 5000
     monkeypatch.setattr(subprocess, "run", None)
-    ask("scale", "--seeds=1", "--rates=0.003")
+    ask(*few)  # trains nothing
     with pytest.raises(SystemExit, match="Run that first"):
-        ask("scale", "--seeds=1", "--rates=0.001", "--equal=time")
+        ask(*few, "--rates=0.001", "--equal=time")
 
 
 def test_without_a_bias_the_sign_cannot_be_told(ask):

@@ -46,8 +46,8 @@ _method = "auto"
 
 _LENGTH = 14  # points of a transform, for kernels of up to 11 taps: a longer one has a larger transformed kernel
 _LONGEST = 18  # points of any transform: longer ones lose accuracy
-# Costs in multiplications of the products, measured by `benchmarks/convolution.py` on two cores with AVX-512: a direct
-# multiplication, a transformed number of an image, and one of the kernel, which is made anew in each step.
+# Costs in multiplications of the products, fitted to benchmarks/results/convolution_cpu.txt: a direct multiplication, a
+# transformed number of an image, and one of the kernel, which is made anew in each step.
 _DIRECT, _NUMBER, _KERNEL_NUMBER = 1.25, 40.0, 60.0
 
 
