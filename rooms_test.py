@@ -30,7 +30,7 @@ LINES = {
     "input_data": 2765,
     "runner": 2400,
     "explorer": 1855,
-    "benchmarks": 1290,
+    "benchmarks": 1385,
     "examples": 565,
     "tools": 245,
     "top": 313,
