@@ -102,14 +102,19 @@ def ask_variants(flags) -> None:
                 keep(flags, name, seed, uniformity(flags, folder, 8, seed), steps[name])
                 if seed or flags.question != "routings":  # whose picture shows the networks of seed 0
                     shutil.rmtree(folder)
-    errors = {name: np.array([row.test_error for row in rows_of(flags, name, steps[name])]) for name in names}
     figure, axes = new_figure(0.3 * len(names))
-    for number, (name, own) in enumerate(errors.items()):
-        difference, (low, high) = own - errors[first[name]], interval(own)
-        gaps = [measured(flags, name, seed, steps[name]).get("gap", np.nan) for seed in range(flags.seeds)]
-        print(f"{name:45} {steps[name]} steps: {own.mean():.2f} % ({low:.2f} to {high:.2f}), compared with the first "
-              f"{difference.mean():+.2f} ({', '.join(f'{bound:+.2f}' for bound in interval(difference))}); "
-              f"1 - entropy {np.mean(gaps):.3g}")  # fmt: skip
+    errors: dict[str, np.ndarray] = {}
+    print("| | Steps | Wrong, each seed | Error in %, 95 % interval | Compared with the first | 1 − H/ln J |")
+    print("|---|---|---|---|---|---|")
+    for number, name in enumerate(names):
+        rows = rows_of(flags, name, steps[name])
+        errors[name] = own = np.array([row.test_error for row in rows])
+        low, high = interval(own)
+        other = own - errors[first[name]]
+        gap = np.mean([measured(flags, name, seed, steps[name])["gap"] for seed in range(flags.seeds)])
+        print(f"| {name} | {steps[name]:,} | {', '.join(str(row.test_wrong) for row in rows)} | {own.mean():.2f} "
+              f"({low:.2f} to {high:.2f}) | {other.mean():+.2f} ({' to '.join(f'{x:+.2f}' for x in interval(other))}) "
+              f"| {gap:.2g} |")  # fmt: skip
         axes.errorbar(own.mean(), number, xerr=[[own.mean() - low], [high - own.mean()]], fmt="o", color="C0")
     axes.set(yticks=range(len(names)), yticklabels=names, title=f"Test error in %, {flags.seeds} seeds")
     axes.invert_yaxis()

@@ -11,8 +11,8 @@ from benchmarks import questions, trained
 @pytest.fixture
 def ask(tmp_path, capsys, monkeypatch):
     """Answers a question on the embedded digits, whose networks this process trains; returns what it printed."""
-    here = lambda command: SimpleNamespace(returncode=experiment.main(command[2:]))  # noqa: E731
-    monkeypatch.setattr(questions, "subprocess", SimpleNamespace(run=here))
+    here = SimpleNamespace(run=lambda command: SimpleNamespace(returncode=experiment.main(command[2:])))
+    monkeypatch.setattr(questions, "subprocess", here)
 
     def answer(*arguments: str) -> str:
         questions.main([*arguments, f"--folder={tmp_path}", "--steps=4", "--types=1"])
@@ -22,10 +22,9 @@ def ask(tmp_path, capsys, monkeypatch):
 
 
 def test_the_law_is_measured_at_the_start_and_as_trained(ask, tmp_path, monkeypatch):
-    printed = ask("law", "--seeds=1")
-    table = printed[printed.index("network, N") :].splitlines()[:-1]
-    header, start, *others = [line.split(", ") for line in table]
-    assert header[1] == "N" and start[0] == "at the start" and start[1] == "36" and len(others) == 2
+    table = ask("law", "--seeds=1").partition("network, N")[2].splitlines()[1:-1]
+    start, *others = [line.split(", ") for line in table]
+    assert start[0] == "at the start" and start[1] == "36" and len(others) == 2
     gap, law = float(start[2].split()[0]), float(start[4])
     assert 0 < gap < 0.1 and law == pytest.approx(gap, rel=0.1)  # the logits are small
     assert (tmp_path / "law.png").stat().st_size > 5000
@@ -36,14 +35,14 @@ def test_the_law_is_measured_at_the_start_and_as_trained(ask, tmp_path, monkeypa
 def test_routings_are_compared_with_the_first_and_drawn(ask, tmp_path, monkeypatch):
     few = ("routings", "--seeds=1", "--variants", "dynamic", "uniform")
     printed = ask(*few)
-    dynamic, uniform = trained.read(tmp_path / "questions.csv", trained.Run)  # sorted by their names
-    assert dynamic.network == "dynamic, rate 0.003" and uniform.network == "uniform, rate 0.003"
+    dynamic, uniform = trained.read(tmp_path / "questions.csv", trained.Run)
+    assert [dynamic.network, uniform.network] == ["dynamic, rate 0.003", "uniform, rate 0.003"]
     assert "routing_type=uniform" in uniform.command and "decay_steps=4" in uniform.hparams
-    (line,) = [line for line in printed.splitlines() if line.startswith("uniform")]
-    assert f"{uniform.test_error:.2f} %" in line and f"{uniform.test_error - dynamic.test_error:+.2f}" in line
+    (line,) = [line for line in printed.splitlines() if line.startswith("| uniform")]
+    assert f" {uniform.test_error:.2f} (" in line and f"{uniform.test_error - dynamic.test_error:+.2f}" in line
     assert (tmp_path / "routings_couplings.png").stat().st_size > 5000
     monkeypatch.setattr(questions, "subprocess", None)
-    ask(*few)  # trains nothing
+    ask(*few)
     with pytest.raises(SystemExit, match="Run that first"):
         ask(*few, "--rates=0.001", "--equal=time")
 
