@@ -1,42 +1,79 @@
-"""Several processes and devices: watching, locking, killing, and sharing a batch."""
+"""Several processes and devices: watching, locking, ending, killing, and sharing a batch."""
 
 import csv
 import json
+import multiprocessing
 import os
 import random
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-HERE = Path(__file__).parent
+import experiment
+from conftest import run_program
+from models import make_model
+from models.hparams import HParams
+from models.optimizer import make_optimizer
+from runner.devices import Machines
+from runner.evaluate import watch  # noqa: F401  (the forked processes need not import it)
+from runner.steps import make_train_step
+from runner.train import train_all  # noqa: F401
+
 TINY = "--hparams_override=num_prime_capsules=1,conv_channels=4,remake=false"
+# Processes are forked from one that has loaded TensorFlow, and used no device: each starts seconds sooner.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([__name__])
 
 
-def start(*arguments, before="", **environment):
-    """A process that runs experiment.py; `before` is code to run first."""
-    code = f"import sys, experiment\n{before}\nsys.exit(experiment.main(sys.argv[1:]))"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=HERE,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def program(arguments, before, environment, output):
+    """Runs experiment.py in a forked process; `before` is code to run first."""
+    os.environ |= environment
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for number in (1, 2):
+        os.dup2(file, number)
+    os.close(file)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    exec(before, {})
+    sys.exit(experiment.main(arguments))
+
+
+def start(*arguments, before="", output=None, **environment):
+    """A process that runs experiment.py, which prints to the file `process.output`."""
+    output = output or tempfile.mkstemp(suffix=".txt")[1]
+    process = FORKS.Process(target=program, args=([*map(str, arguments)], before, environment, output), daemon=True)
+    process.output = output
+    process.start()
+    return process
 
 
 def finish(process, code=0):
     """What a process printed; its exit code is checked."""
-    out, _ = process.communicate(timeout=240)
-    assert process.returncode == code, out
+    process.join(240)
+    out = Path(process.output).read_text()
+    assert process.exitcode == code, out
+    Path(process.output).unlink()
     return out
+
+
+def wait(condition, *processes):
+    """Waits until a condition holds while the processes run."""
+    while not condition():
+        for process in processes:
+            assert process.exitcode is None, Path(process.output).read_text()
+        time.sleep(0.02)
+
+
+def saved(folder, step):
+    """Whether a run has the checkpoint of a step."""
+    return (folder / f"train/model.ckpt-{step}.index").exists()
 
 
 def tensors(prefix):
@@ -53,45 +90,59 @@ def assert_same(one, other, **tolerance):
             np.testing.assert_array_equal(value, other[name], err_msg=name)
 
 
-def test_a_watcher_evaluates_each_checkpoint_once_and_keeps_the_best(tmp_path):
-    flags = [f"--summary_dir={tmp_path}", "--eval_size=100", "--validate"]
-    training = start(*flags, TINY, "--max_steps=2000", "--save_step=250", "--max_to_keep=2")
-    while not list(tmp_path.glob("train/model.ckpt-*.index")):
+# After its fourth checkpoint, the training waits until another process has evaluated that.
+PAUSE = """
+import time, pathlib
+from runner import checkpoints
+save = checkpoints.save
+def save_and_wait(folder, step, *rest):
+    save(folder, step, *rest)
+    table = pathlib.Path(folder).parent / "test/results.csv"
+    while step == 4 and not (table.exists() and "model.ckpt-4" in table.read_text()):
         time.sleep(0.05)
-        assert training.poll() is None
-    assert "is running in" in finish(start(*flags, TINY, "--max_steps=2000"), code=1)
+checkpoints.save = save_and_wait
+"""
+
+
+def test_a_watcher_evaluates_each_checkpoint_once_and_keeps_the_best(tmp_path, capsys):
+    flags = [f"--summary_dir={tmp_path}", "--eval_size=100", "--validate"]
+    training = start(*flags, TINY, "--max_steps=12", "--save_step=1", "--max_to_keep=2", before=PAUSE)
+    wait(lambda: saved(tmp_path, 4), training)
+    code, _, errors = run_program(experiment.main, capsys, [*flags, TINY, "--max_steps=12"])
+    assert code == 1 and "is running in" in errors
     watcher = start(*flags, "--train=false")
     finish(training)
     out = finish(watcher)
-    assert "Every checkpoint is evaluated" in out
+    assert "Every checkpoint is evaluated" in out and "Step 4: 100 validation examples" in out
     with (tmp_path / "test/results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     steps = [int(row["step"]) for row in rows]
-    assert steps == sorted(set(steps)) and 2000 in steps and all(row["size"] == "100" for row in rows)
+    assert steps == sorted(set(steps)) and 12 in steps and all(row["size"] == "100" for row in rows)
     kept = {path.name for path in tmp_path.glob("train/*.index")}
-    assert kept == {"model.ckpt-1750.index", "model.ckpt-2000.index"}
+    assert kept == {"model.ckpt-11.index", "model.ckpt-12.index"}
     best = json.loads((tmp_path / "test/best/best.json").read_text())
     assert best["percent"] == min(float(row["percent"]) for row in rows)
-    again = finish(start(*flags, "--train=false"))  # nothing is evaluated twice, also after a restart
-    assert "Total wrong" not in again
+    code, out, _ = run_program(experiment.main, capsys, [*flags, "--train=false"])
+    assert code == 0 and "Total wrong" not in out  # nothing is evaluated twice, also after a restart
     with (tmp_path / "test/results.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == rows
     kept = f"--checkpoint={tmp_path}/test/best/model.ckpt-{best['step']}"
-    assert f"wrong percent: {best['percent']:.6g}%" in finish(start(*flags, "--train=false", kept))
+    out = run_program(experiment.main, capsys, [*flags, "--train=false", kept])[1]
+    assert f"wrong percent: {best['percent']:.6g}%" in out
 
 
 def test_a_run_killed_at_any_moment_ends_with_the_same_weights(tmp_path):
     flags = [TINY, "--max_steps=40", "--save_step=1", "--batch_size=8", "--eval_size=10"]
     finish(start(*flags, f"--summary_dir={tmp_path}/whole"))
     moments = random.Random(5)
-    for _ in range(6):
+    for _ in range(5):
+        events = len(list(tmp_path.glob("killed/train/events.*")))
         process = start(*flags, f"--summary_dir={tmp_path}/killed")
-        begun = len(list(tmp_path.glob("killed/train/events.*")))
-        while process.poll() is None and len(list(tmp_path.glob("killed/train/events.*"))) == begun:
+        while process.exitcode is None and len(list(tmp_path.glob("killed/train/events.*"))) == events:
             time.sleep(0.01)
         time.sleep(moments.uniform(0.3, 1.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     finish(start(*flags, f"--summary_dir={tmp_path}/killed"))
     assert_same(tensors(tmp_path / "whole/train/model.ckpt-40"), tensors(tmp_path / "killed/train/model.ckpt-40"))
     assert not list(tmp_path.glob("killed/train/.saving-*"))
@@ -99,13 +150,29 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_weights(tmp_path):
 
 def test_a_run_whose_output_nobody_reads_any_more_saves_and_ends(tmp_path):
     often = "import input_data.progress; input_data.progress.INTERVAL = 0"
-    process = start(f"--summary_dir={tmp_path}", TINY, "--max_steps=100000", before=often)
-    for line in process.stdout:
-        if line.startswith("step "):
-            break
-    process.stdout.close()  # as `| head` does
-    assert process.wait(timeout=60) == 128 + signal.SIGHUP
+    os.mkfifo(tmp_path / "pipe")
+    process = start(
+        f"--summary_dir={tmp_path}", TINY, "--max_steps=100000", before=often, output=str(tmp_path / "pipe")
+    )
+    with open(tmp_path / "pipe") as pipe:  # and closes it, as `| head` does
+        assert any(line.startswith("step ") for line in pipe)
+    process.join(60)
+    assert process.exitcode == 128 + signal.SIGHUP
     assert len(list(tmp_path.glob("train/model.ckpt-*.index"))) == 1
+
+
+def test_an_interrupted_run_saves_and_says_how_to_go_on(tmp_path):
+    runs = {number: tmp_path / str(int(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    processes = {
+        number: start(f"--summary_dir={folder}", TINY, "--max_steps=100000") for number, folder in runs.items()
+    }
+    for number, process in processes.items():
+        wait(lambda number=number: any(runs[number].glob("train/events.*")), process)  # the loop is about to begin
+        os.kill(process.pid, number)
+    for number, process in processes.items():
+        out = finish(process, 128 + number)
+        assert "Interrupted: saved" in out and "Traceback" not in out
+        assert len(list(runs[number].glob("train/model.ckpt-*.index"))) == 1
 
 
 DEVICES = "import tensorflow as tf; tf.config.set_logical_device_configuration(\
@@ -171,25 +238,7 @@ def test_two_machines_train_as_one(tmp_path, alone):
     assert_same(tensors(tmp_path / "train/model.ckpt-5"), alone, **CLOSE)
 
 
-def test_a_machine_that_dies_stops_the_others_and_the_job_resumes(tmp_path, alone):
-    flags = [*SHARED, f"--summary_dir={tmp_path}", "--save_step=2"]
-    long = ["--max_steps=100000" if flag.startswith("--max_steps") else flag for flag in flags]
-    chief, other = _workers(*long)
-    while not (tmp_path / "train/model.ckpt-2.index").exists():
-        time.sleep(0.05)
-        assert chief.poll() is None
-    other.send_signal(signal.SIGKILL)
-    other.wait()
-    assert "Another machine of the job stopped answering" in finish(chief, code=1)
-    for path in tmp_path.glob("train/model.ckpt-*"):
-        if not path.name.startswith("model.ckpt-2."):
-            path.unlink()
-    for process in _workers(*flags):
-        assert "Resuming at step 2 of 5" in finish(process)
-    assert_same(tensors(tmp_path / "train/model.ckpt-5"), alone, **CLOSE)
-
-
-def test_machines_with_own_disks_leave_together_save_and_go_on_from_the_chiefs_checkpoint(tmp_path, alone):
+def test_machines_with_own_disks_end_together_and_go_on_from_the_chiefs_checkpoint(tmp_path, alone):
     def machines(*flags):
         first, second = (f"127.0.0.1:{port}" for port in _ports(2))
         cluster = {"chief": [first], "worker": [second]}
@@ -202,13 +251,19 @@ def test_machines_with_own_disks_leave_together_save_and_go_on_from_the_chiefs_c
         ]  # fmt: skip
 
     chief, other = machines("--max_steps=100000")
-    while not (tmp_path / "chief/train/model.ckpt-2.index").exists():
-        time.sleep(0.05)
-        assert chief.poll() is None
-    other.send_signal(signal.SIGTERM)  # one machine alone is asked to end
+    wait(lambda: saved(tmp_path / "chief", 2), chief, other)
+    os.kill(other.pid, signal.SIGTERM)  # one machine alone is asked to end
     assert "Interrupted: saved step" in finish(other, code=143)
-    saved = finish(chief, code=143).partition("Interrupted: saved ")[2].partition(". ")[0]
-    assert Path(f"{saved}.index").exists() and not list(tmp_path.glob("worker/train/model*"))
+    last = finish(chief, code=143).partition("Interrupted: saved ")[2].partition(". ")[0]
+    assert Path(f"{last}.index").exists() and not list(tmp_path.glob("worker/train/model*"))
+    step = int(last.rpartition("-")[2])
+
+    chief, other = machines("--max_steps=100000")
+    wait(lambda: saved(tmp_path / "chief", step // 2 * 2 + 2), chief, other)
+    other.kill()
+    assert "Another machine of the job stopped answering" in finish(chief, code=1)
+    assert f"Resuming at step {step} of" in finish(other, code=-signal.SIGKILL)
+
     for path in tmp_path.glob("chief/train/model.ckpt-*"):
         if not path.name.startswith("model.ckpt-2."):
             path.unlink()
@@ -234,8 +289,30 @@ def test_machines_that_would_train_differently_do_not_begin(tmp_path):
     assert not list(tmp_path.glob("*/train/model*"))
 
 
-def test_trials_train_in_their_own_folders_and_report_mean_and_spread(tmp_path):
-    out = finish(start(TINY, f"--summary_dir={tmp_path}", "--num_trials=2", "--max_steps=2", "--eval_size=50"))
-    assert "Error of 2 trials" in out and "±" in out
-    seeds = [json.loads((tmp_path / f"trial{i}/train/config.json").read_text())["flags"]["seed"] for i in range(2)]
-    assert seeds == [0, 1]
+def train_on_one_and_two_devices():
+    """The statistics of batch normalisation are averaged over all devices, which XLA cannot compile."""
+    exec(DEVICES, {})
+    random = np.random.RandomState(0)
+    images, labels = random.uniform(size=(8, 14, 14, 1)).astype("float32"), random.randint(0, 10, (8, 1), np.int32)
+    results = []
+    for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+        keras.utils.set_random_seed(1)
+        with strategy.scope():
+            model = make_model("efficient", (14, 14, 1), 10, HParams(remake=False))
+            optimizer = make_optimizer(model.hparams)
+            optimizer.build(model.trainable_variables)
+        step = make_train_step(model, optimizer, Machines(strategy))
+        for _ in range(2):
+            step([{"images": images, "labels": labels}])
+        results.append([model.get_layer("norm1").moving_mean.numpy(), model.get_layer("norm4").moving_variance.numpy()])
+    with pytest.raises(ValueError, match="Leave --xla out"):
+        make_train_step(model, optimizer, Machines(strategy), jit=True)
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_statistics_of_normalisation_are_those_of_the_whole_batch():
+    process = FORKS.Process(target=train_on_one_and_two_devices, daemon=True)
+    process.start()
+    process.join(240)
+    assert process.exitcode == 0

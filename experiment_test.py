@@ -1,9 +1,7 @@
 """The program as a user runs it: jobs, files, messages and exit codes."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -181,23 +179,6 @@ def test_every_job_takes_a_network_that_ships(shipped, tmp_path, capsys):
     assert code == 0 and "using --checkpoint=more\n" in out and answer not in out, out
     code, out = run(capsys, "--checkpoint=pretrained:other", f"--predict={picture}")
     assert code == 1 and out.endswith("The networks are: capsnet_mnist_small.\n")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_run_saves_and_says_how_to_go_on(number, tmp_path):
-    command = [sys.executable, "experiment.py", f"--summary_dir={tmp_path}", TINY, "--max_steps=100000"]
-    process = subprocess.Popen(
-        command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
-    )
-    while "trainable weights" not in process.stdout.readline():
-        assert process.poll() is None
-    while not list(tmp_path.glob("train/events.*")):
-        pass  # the loop is about to begin
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, err
-    assert "Interrupted: saved" in out and "Traceback" not in err
-    assert len(list(tmp_path.glob("train/model.ckpt-*.index"))) == 1
 
 
 @pytest.mark.parametrize(("save_step", "steps_per_call"), [(1, 1), (10, 1), (10, 10)])

@@ -44,36 +44,42 @@ def file(tmp_path):
     return tmp_path / "my_net.py"
 
 
-@pytest.mark.parametrize("kind", ["Small", "stacked", "Twice"])
-def test_an_own_network_trains_resumes_and_is_evaluated(kind, file, tmp_path, capsys):
-    flags = ["--batch_size=8", "--eval_size=30", "--hparams_override=num_prime_capsules=1,conv_channels=2"]
+FLAGS = ["--batch_size=8", "--eval_size=30", "--hparams_override=num_prime_capsules=1,conv_channels=2"]
 
-    def run(*arguments):
-        code, out, errors = run_program(experiment.main, capsys, arguments)
-        assert code == 0, out + errors
-        return out
 
-    own = f"--model={file}:{kind}"
-    whole = run(*flags, own, f"--summary_dir={tmp_path}/whole", "--max_steps=4")
-    assert f"{'capsnet' if kind == 'Twice' else kind.lower()}: " in whole
+def run(capsys, *arguments):
+    code, out, errors = run_program(experiment.main, capsys, arguments)
+    assert code == 0, out + errors
+    return out
+
+
+def test_an_own_network_resumes_bit_for_bit_with_dropout_and_moving_statistics(file, tmp_path, capsys):
+    own = f"--model={file}:Small"
+    run(capsys, *FLAGS, own, f"--summary_dir={tmp_path}/whole", "--max_steps=4", "--steps_per_call=4")
     for steps in (2, 4):
-        out = run(*flags, own, f"--summary_dir={tmp_path}/parts", f"--max_steps={steps}")
+        out = run(capsys, *FLAGS, own, f"--summary_dir={tmp_path}/parts", f"--max_steps={steps}")
     assert "Resuming at step 2 of 4" in out
     one, two = (checkpoints.read(str(tmp_path / name / "train/model.ckpt-4")) for name in ("whole", "parts"))
     assert one.keys() == two.keys()
     for name, value in one.items():
         np.testing.assert_array_equal(value, two[name], err_msg=name)
-    if kind == "Small":
-        assert {"small/dense/kernel", "small/batch_normalization/moving_mean", "small/dense_1/bias"} <= one.keys()
-    content = json.loads((tmp_path / "whole/train/config.json").read_text())
-    assert content["flags"]["model"] == f"{file}:{kind}" and len(content["model_sha256"]) == 64
-    out = run("--train=false", f"--checkpoint={tmp_path}/whole", "--eval_size=30")
-    assert re.search(r"Total wrong.*", out)[0] == re.search(r"Total wrong.*", whole)[0]
+    assert {"small/dense/kernel", "small/batch_normalization/moving_mean", "small/dense_1/bias"} <= one.keys()
     first, second = (load(str(tmp_path / "whole")).model for _ in range(2))  # names count within a network
     images = np.zeros((2, 28, 28, 1), np.float32)
     np.testing.assert_array_equal(first(images)["logits"], second(images)["logits"])
     file.write_text(CODE + "# a comment")
-    assert "has changed since this run began" in run(*flags, f"--summary_dir={tmp_path}/parts", "--max_steps=5")
+    out = run(capsys, *FLAGS, f"--summary_dir={tmp_path}/parts", "--max_steps=5")
+    assert "has changed since this run began" in out
+
+
+@pytest.mark.parametrize(("kind", "name"), [("stacked", "stacked"), ("Twice", "capsnet")])
+def test_an_own_network_is_trained_and_evaluated_under_its_name(kind, name, file, tmp_path, capsys):
+    out = run(capsys, *FLAGS, f"--model={file}:{kind}", f"--summary_dir={tmp_path}/s", "--max_steps=1")
+    assert f"{name}: " in out
+    content = json.loads((tmp_path / "s/train/config.json").read_text())
+    assert content["flags"]["model"] == f"{file}:{kind}" and len(content["model_sha256"]) == 64
+    again = run(capsys, "--train=false", f"--checkpoint={tmp_path}/s", "--eval_size=30")
+    assert re.search(r"Total wrong.*", out)[0] == re.search(r"Total wrong.*", again)[0]
 
 
 def test_what_is_no_network_is_one_sentence(file, tmp_path, capsys):
