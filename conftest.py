@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.startup import keep_memory
+
+keep_memory()  # as the programs do
 # Shells have a process ignore SIGINT behind `&` and SIGHUP under nohup, and its children too; the tests send both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):

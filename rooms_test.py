@@ -26,16 +26,16 @@ ROOMS = {
 # room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
 LINES = {
     "capsules": 2125,
-    "models": 1252,
-    "input_data": 2765,
-    "runner": 2400,
-    "explorer": 1855,
-    "benchmarks": 1385,
-    "examples": 565,
-    "tools": 245,
+    "models": 1251,
+    "input_data": 2764,
+    "runner": 2414,
+    "explorer": 1851,
+    "benchmarks": 1308,
+    "examples": 563,
+    "tools": 241,
     "top": 313,
 }
-TEST_LINES = 9800
+TEST_LINES = 9810
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 

@@ -1,14 +1,31 @@
 """Loads TensorFlow, and makes it Keras' backend, when a program starts, whatever the user's settings are."""
 
+import ctypes
 import os
 import sys
 
 from input_data.startup import stderr_held_back
 from runner.flags import UserError
 
+# glibc's mallopt: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX and M_ARENA_MAX (man 3 mallopt)
+_KEEP_MEMORY = {-1: -1, -2: 1 << 26, -4: 0, -8: 1}
+
+
+def keep_memory() -> None:
+    """Makes glibc keep the memory that is freed, instead of returning it to the system.
+
+    TensorFlow allocates the large arrays of a step anew each time. By default glibc gets them from the system and
+    gives them back, and the system clears 200,000 pages in each step of CapsNet, which takes a third of its time on a
+    virtual machine (docs/performance.md). Other C libraries have no `mallopt`, and are left as they are.
+    """
+    if mallopt := sys.platform == "linux" and getattr(ctypes.CDLL(None), "mallopt", None):
+        for parameter, value in _KEEP_MEMORY.items():
+            mallopt(parameter, value)
+
 
 def use_tensorflow() -> None:
     """Makes TensorFlow Keras' backend in this process and overrides what the user's environment and files say."""
+    keep_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # A notebook's kernel hands its backend to every program it starts, and Keras imports Matplotlib.
     os.environ["MPLBACKEND"] = "Agg"

@@ -1,7 +1,9 @@
 """The start of a program: quiet, and on TensorFlow whatever the user's settings are."""
 
+import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from input_data.startup import stderr_held_back
+from runner.startup import keep_memory
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,6 +32,24 @@ def test_the_users_settings_do_not_matter_and_nothing_is_printed(tmp_path):
 @pytest.mark.parametrize("program", ["layers_test", "tools.ship"])
 def test_a_program_that_needs_keras_at_once_starts_without_the_lines_of_tensorflow(program):
     assert _run(f"import {program}", os.environ) == (0, "", "")
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library has no mallopt")
+def test_freed_memory_is_kept():
+    keep_memory()
+    library = ctypes.CDLL(None)
+    library.malloc.restype = ctypes.c_void_p
+    size = 50 << 20  # 12,800 pages
+
+    def new_pages():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        block = ctypes.c_void_p(library.malloc(ctypes.c_size_t(size)))
+        library.memset(block, 1, ctypes.c_size_t(size))
+        library.free(block)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    new_pages()
+    assert new_pages() < 1000
 
 
 def _run(code, environment):
