@@ -141,8 +141,9 @@ def draw_couplings(flags, steps: dict[str, int]) -> None:
         reach = max(float(np.quantile(np.abs(maps - maps.mean()), 0.95)), 1e-3)
         norm = TwoSlopeNorm(maps.mean(), maps.mean() - min(reach, maps.mean()), maps.mean() + reach)
         rows = {"": over(image[0], maps, model.places(), norm)}
-        blocks.append(Block(name, rows, [f"to {each}" for each in range(len(maps))], ScalarMappable(norm, DIVERGING)))
-    title = "Where each routing sends the parts of an image: orange is more than the mean share"
+        note = f"{name.partition(', rate')[0]}: the largest mean share of a place is {maps.max():.2f}"
+        blocks.append(Block(note, rows, [f"to {each}" for each in range(len(maps))], ScalarMappable(norm, DIVERGING)))
+    title = "Where each routing sends the parts of an image: orange is more than the mean share, blue is less"
     write(flags.folder / f"{flags.table}_couplings.png", sheet(title, blocks, tile=0.72))
 
 
