@@ -12,7 +12,7 @@ import pytest
 
 import experiment
 from explorer import export as exporting
-from explorer.export import FORMATS, SAVED_MODEL, export
+from explorer.export import FORMATS, export
 from models import make_model
 from models.hparams import HParams
 from runner.loader import Trained
@@ -45,7 +45,7 @@ def fresh(network, scale=1.0):
 def test_an_export_gives_the_networks_numbers(network, name, tmp_path):
     trained = fresh(network, 1.0 if network == "baseline" else 2.0)
     said = export(trained, tmp_path / "new" / name)
-    form = FORMATS.get(Path(name).suffix, SAVED_MODEL)
+    form = FORMATS[Path(name).suffix]
     assert said.startswith(form.name) and name in said
     assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
     batches = [np.random.RandomState(size).rand(size, *trained.model.image_shape) for size in (1, 2, 5)]
