@@ -21,7 +21,7 @@ from typing import Any
 
 from input_data.progress import say
 from runner.flags import UserError, exit_code, flag, parse
-from runner.run_config import DEFAULT_NETWORK, NetworkFlags
+from runner.run_config import DEFAULT_NETWORK, EXPORT_ENDINGS, NetworkFlags
 from runner.startup import use_tensorflow
 
 PROGRAM = "explore.py"
@@ -30,44 +30,30 @@ _NAMES = ("robustness", "diagnose", "serve", "export_page", "predict", "export")
 
 @dataclass(frozen=True, kw_only=True)
 class ExploreConfig(NetworkFlags):
-    """The flags of `explore.py`.
-
-    Raises:
-        UserError: flags that contradict one another.
-    """
+    """The flags of `explore.py`; UserError: they contradict one another."""
 
     checkpoint: str | None = flag(
-        None,
-        "the network: a run's folder, S/best, S/train/model.ckpt-STEP, or pretrained:NAME for a folder in pretrained/ "
-        f"(default: {DEFAULT_NETWORK})",
-        path=True,
-    )
+        None, "a run's folder, S/best, S/train/model.ckpt-STEP, or pretrained:NAME for a folder in pretrained/ "
+        f"(default: {DEFAULT_NETWORK})", path=True,
+    )  # fmt: skip
     data_dir: str | None = flag(None, "files of its data set (default: the embedded sample of MNIST)", path=True)
     out: str | None = flag(
-        None,
-        "folder for pictures (default: pictures/ beside train/; for pretrained:NAME runs/pretrained/NAME/pictures)",
-        path=True,
+        None, "folder for pictures (default: pictures/ beside train/; runs/pretrained/NAME/pictures)", path=True
     )
     format: str = flag("png", "file format of the pictures", choices=("png", "svg", "pdf"))
     dpi: int = flag(100, "pixels per inch of the pictures", low=50, high=1200)
-    eval_size: int | None = flag(
-        None, "number of test examples to use (default: all; 1000 with --robustness)", low=1, high=10**9
-    )
+    eval_size: int | None = flag(None, "number of test images to use (default: all; 1000 with --robustness)")
     serve: bool = flag(False, "serve a page to try the network on, at 127.0.0.1")
     port: int = flag(8000, "port of the page; 0 picks a free one", low=0, high=65535)
-    export_page: str | None = flag(
-        None,
-        "write that page to a file, or a folder of files, that holds the network and needs no server",
-        path=True,
-    )
+    export_page: str | None = flag(None, "write that page, which needs no server, to a file or a folder", path=True)
     robustness: bool = flag(False, "measure accuracy under rotation, shift, scale, shear and noise")
     diagnose: bool = flag(False, "measure whether the routing does anything, and which capsules do")
     predict: str | None = flag(None, "classify this picture, or the pictures of this folder or pattern", path=True)
-    export: str | None = flag(None, "write the network to F.keras, F.onnx, F.tflite or a SavedModel folder", path=True)
+    export: str | None = flag(
+        None, "write the network to F.keras, F.onnx, F.tflite or a SavedModel folder", path=True, endings=EXPORT_ENDINGS
+    )
     compare: str | None = flag(
-        None,
-        "with --robustness, --diagnose, --serve or --export_page: another network for the same images, as a baseline",
-        path=True,
+        None, "another network for the same images, for --robustness, --diagnose, --serve and --export_page", path=True
     )
 
     def __post_init__(self):
@@ -75,8 +61,6 @@ class ExploreConfig(NetworkFlags):
         given = [name for name in _NAMES if getattr(self, name)]
         if len(given) > 1:
             raise UserError(f"--{given[0]} is not allowed with --{given[1]}. Give one of them.")
-        if self.compare and not given:
-            raise UserError("--compare needs --robustness, --diagnose, --serve or --export_page")
 
     @property
     def job(self) -> str:
@@ -94,28 +78,27 @@ class Loaded:
     split: Any
     compared: Any
 
-    @property
-    def out(self) -> Path:
-        """The folder for pictures and tables."""
+    def path(self, given: str | None, default: str) -> Path:
+        """The path that a flag gives, or else a name in the run's folder."""
         from runner.naming import run_folder
 
-        return Path(self.config.out) if self.config.out else run_folder(self.checkpoint) / "pictures"
+        return Path(given) if given else run_folder(self.checkpoint) / default
 
 
 def _draw(job: Loaded) -> None:
     from explorer.findings import examine
     from explorer.pictures import draw_all
 
-    found = examine(job.trained, job.split, job.config.eval_size)
-    draw_all(found, job.checkpoint, job.out, say, job.config.format, job.config.dpi)
+    config, found = job.config, examine(job.trained, job.split, job.config.eval_size)
+    draw_all(found, job.checkpoint, job.path(config.out, "pictures"), say, config.format, config.dpi)
 
 
 def _measure(job: Loaded) -> None:
     from explorer.report import report
 
     config, networks = job.config, [each for each in (job.trained, job.compared) if each is not None]
-    kind = "diagnosis" if config.diagnose else "robustness"
-    report(kind, networks, job.split, config.eval_size, job.out, say, config.format, config.dpi)
+    kind, out = "diagnosis" if config.diagnose else "robustness", job.path(config.out, "pictures")
+    report(kind, networks, job.split, config.eval_size, out, say, config.format, config.dpi)
 
 
 def _predict(job: Loaded) -> None:
@@ -133,15 +116,12 @@ def _export(job: Loaded) -> None:
 def _page(job: Loaded) -> None:
     from explorer.page.exported import export_page
     from explorer.page.serve import serve
-    from runner.naming import run_folder
 
-    config = job.config
-    page = Path(config.export_page) if config.export_page else run_folder(job.checkpoint) / "page.html"
-    page = export_page(job.trained, job.split, page, job.compared)
+    page = export_page(job.trained, job.split, job.path(job.config.export_page, "page.html"), job.compared)
     size = page.stat().st_size / 2**20
     say(f"{page} ({size:.1f} MB) shows the network in any browser, without a server: open it with a double click.")
-    if config.serve:
-        serve(page, config.port)
+    if job.config.serve:
+        serve(page, job.config.port)
 
 
 _COMMON = {field.name for field in fields(NetworkFlags)} | {"checkpoint", "data_dir"}
@@ -159,10 +139,7 @@ JOBS: dict[str, tuple[Callable[[Loaded], None], set[str]]] = {
 
 def main(arguments: list[str]) -> int:
     """Runs the job that the flags describe and returns the exit code."""
-    text = (
-        "Uses a trained network. Without a flag that names a job, it draws what is inside: "
-        "reconstructions, the dimensions of a capsule, routing, confusion and training curves."
-    )
+    text = "Uses a trained network. Without a flag that names a job, it draws pictures of what is inside."
     config = parse(ExploreConfig, arguments, PROGRAM, text, jobs=JOBS)
     return exit_code(PROGRAM, lambda: explore(config))
 

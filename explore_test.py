@@ -208,7 +208,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
     ("arguments", "words"),
     [
         (["--checkpoint="], "--checkpoint=: expected a path"),
-        (["--checkpoint=x", "--compare=y"], "--compare needs --robustness, --diagnose, --serve or --export_page"),
+        (["--checkpoint=x", "--compare=y"], "--compare has no effect on this job (draw)"),
         (["--checkpoint=x", "--serve", "--robustness"], "not allowed with"),
         (["--checkpoint=x", "--eval_size=0"], "--eval_size=0: 0 is not an integer in the range [1, "),
     ],

@@ -129,7 +129,7 @@ def draw_couplings(flags, steps: dict[str, int]) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import TwoSlopeNorm
 
-    from explorer.findings import routing_steps
+    from explorer.findings import coupling_maps
     from explorer.pictures import DIVERGING, over
     from explorer.sheets import Block, sheet, write
     from models import load_pretrained
@@ -137,7 +137,7 @@ def draw_couplings(flags, steps: dict[str, int]) -> None:
     image, blocks = test_images(flags)[:1], []
     for name, count in steps.items():
         model = load_pretrained(folder_of(flags, name, count, 0))
-        maps = np.asarray(routing_steps(model, image)["coupling"])[0, -1]  # [classes, rows, columns]
+        maps = np.asarray(coupling_maps(model, image))[0, -1]  # [classes, rows, columns]
         reach = max(float(np.quantile(np.abs(maps - maps.mean()), 0.95)), 1e-3)
         norm = TwoSlopeNorm(maps.mean(), maps.mean() - min(reach, maps.mean()), maps.mean() + reach)
         rows = {"": over(image[0], maps, model.places(), norm)}
@@ -208,7 +208,7 @@ def uniformity(flags, folder: Path | None, types: int, seed: int, iterations: in
         routed = model.classes.routing(votes)
         step, winner = routed.steps[-1], np.argmax(routed.activations, axis=1)
         shares.append(np.asarray(step.coefficients))
-        pushes.append(float(agreement_of_winners(votes, step, winner[:, None])["net_push"]))
+        pushes.append(float(agreement_of_winners(votes, [step], winner[:, None])["net_push"][0]))
     shares = np.maximum(np.concatenate(shares), 0)  # self-attention's bias may lead below 0
     shares = np.float64(shares) / shares.sum(axis=2, keepdims=True, dtype=np.float64)
     logs = np.log(np.maximum(shares, 1e-30))  # [n, in, classes]: the logits, but for a constant of each input capsule

@@ -184,7 +184,7 @@ assert np.allclose(steps[-1][1], outputs["capsules"][index], atol=1e-4)
 for number, (_, v) in enumerate(steps, start=1):
     print(f"Iteration {number}: capsule 5 is {np.linalg.norm(v[5]):.2f} long, ", end="")
     print(f"capsule {second} {np.linalg.norm(v[second]):.2f}")
-coupling = np.asarray(findings.routing_steps(model, images[[index]])["coupling"])[0]  # [iterations, classes, 6, 6]
+coupling = np.asarray(findings.coupling_maps(model, images[[index]]))[0]  # [iterations, classes, 6, 6]
 shown = [(1, 5), (3, 5), (3, second)]
 draw.shares(images[index], {f"to {k}, iteration {number}": coupling[number - 1, k] for number, k in shown})
 

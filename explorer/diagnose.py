@@ -4,9 +4,9 @@ docs/diagnosis.md explains the measures. Everything is added up batch by batch, 
 """
 
 import copy
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from keras import ops
 
 from capsules.layers import Capsules
 from capsules.ops import length
+from capsules.routing import Step
 from capsules.votes import StoredVotes
 from input_data import Split, evaluation_batches
 from input_data.progress import Progress
@@ -57,7 +58,7 @@ class Diagnosis:
     always_on: float
     mean_primary_length: float
     primary_lengths: list[float]
-    errors: dict[str, float]  # wrong images for each way to route: "learnt", "uniform" coefficients, "1 iteration", …
+    errors: dict[str, float]  # wrong images for each way to route: "learnt", "uniform" coefficients, "2 iterations", …
     changed: int  # images whose answer is another one with uniform coefficients
     length_right: float | None  # mean score of right answers; None if there are none
     length_wrong: float | None
@@ -92,28 +93,30 @@ def ways_to_route(layer: Capsules) -> dict[str, Callable]:
         return {"uniform": lambda votes: layer.routing(_WithoutAgreement(votes))}
     ways: dict[str, Callable] = {}
     for count in ITERATIONS:
-        way = ways[f"{count} iteration{'s' if count > 1 else ''}"] = copy.copy(layer.routing)
+        way = ways["uniform" if count == 1 else f"{count} iterations"] = copy.copy(layer.routing)
         way.iterations = count
-    return {"uniform": ways["1 iteration"]} | ways
+    return ways
 
 
-def agreement_of_winners(votes: StoredVotes, step: Any, winners: Any) -> dict[str, Any]:
-    """How the votes for the winners, int [n, targets], lie to the capsules of a step: measures of `Diagnosis`."""
+def agreement_of_winners(votes: StoredVotes, steps: list[Step], winners: Any) -> dict[str, Any]:
+    """How the votes for the winners, int [n, targets], lie to the capsules of each step: measures of `Diagnosis`."""
     chosen = ops.one_hot(winners, votes.shape[1])  # [n, targets, out]
-    parts = [length(part.array) for part in votes.chunks(_CHUNK)]  # each [n, in, out]
 
     def of_winners(values):  # [n, in, out] to [n, in, targets]
         return ops.einsum("nio,nto->nit", values, chosen)
 
-    lengths, couplings = of_winners(ops.concatenate(parts, axis=1)), of_winners(step.coefficients)
-    along = of_winners(votes.agreement(step.capsules) / ops.maximum(length(step.capsules)[:, None], _TINY))
-    push = ops.sum(couplings * along, axis=1) / ops.maximum(ops.sum(ops.abs(couplings) * lengths, axis=1), _TINY)
-    return {
-        "votes_towards": ops.mean(ops.cast(along > 0, "float32")),
-        "votes_away": ops.mean(ops.cast(along < 0, "float32")),
-        "net_push": ops.mean(push),
-        "mean_cosine": ops.mean(along / ops.maximum(lengths, _TINY)),
-    }
+    lengths = of_winners(ops.concatenate([length(part.array) for part in votes.chunks(_CHUNK)], axis=1))
+    towards, away, pushes, cosines = [], [], [], []
+    for step in steps:
+        couplings = of_winners(step.coefficients)
+        along = of_winners(votes.agreement(step.capsules) / ops.maximum(length(step.capsules)[:, None], _TINY))
+        push = ops.sum(couplings * along, axis=1) / ops.maximum(ops.sum(ops.abs(couplings) * lengths, axis=1), _TINY)
+        towards.append(ops.mean(ops.cast(along > 0, "float32")))
+        away.append(ops.mean(ops.cast(along < 0, "float32")))
+        pushes.append(ops.mean(push))
+        cosines.append(ops.mean(along / ops.maximum(lengths, _TINY)))
+    found = {"votes_towards": towards, "votes_away": away, "net_push": pushes, "mean_cosine": cosines}
+    return {name: ops.stack(values) for name, values in found.items()}
 
 
 def _look(model: Classifier, targets: int) -> Callable:
@@ -125,24 +128,21 @@ def _look(model: Classifier, targets: int) -> Callable:
         logits = model(images, training=False)["logits"]
         primary = model.primary_capsules(images)  # [n, in, atoms]
         votes, steps = layer.votes(primary), layer.route(primary).steps
-        shares = [ops.abs(step.coefficients) for step in steps]  # [n, in, classes] each
-        shares = [each / ops.maximum(ops.sum(each, axis=2, keepdims=True), _TINY) for each in shares]
-        logs = [ops.log(ops.maximum(each, _TINY)) for each in shares]
-        centred = [log - ops.mean(log, axis=2, keepdims=True) for log in logs]  # the routing logits, but for a constant
-        entropies = [-ops.mean(ops.sum(p * log, axis=2)) for p, log in zip(shares, logs, strict=True)]
-        changes = [ops.mean(ops.abs(b - a)) for a, b in pairwise(centred)]
-        means = {"entropies": ops.stack(entropies), "changes": ops.stack(changes) if changes else ops.zeros((0,))}
-        means["variances"] = ops.stack([ops.mean(ops.square(each)) for each in centred])
-        means["mean_primary_length"] = ops.mean(length(primary))
-        winners = ops.top_k(logits, targets)[1]
-        agreements = [agreement_of_winners(votes, step, winners) for step in steps]
-        means |= {name: ops.stack([each[name] for each in agreements]) for name in agreements[0]}
+        shares = ops.abs(ops.stack([step.coefficients for step in steps]))  # [steps, n, in, classes]
+        shares = shares / ops.maximum(ops.sum(shares, axis=3, keepdims=True), _TINY)
+        logs = ops.log(ops.maximum(shares, _TINY))
+        centred = logs - ops.mean(logs, axis=3, keepdims=True)  # the routing logits, but for a constant
+        means = {
+            "entropy": -ops.mean(ops.sum(shares * logs, axis=3), axis=(1, 2)),
+            "logit_change": ops.mean(ops.abs(centred[1:] - centred[:-1]), axis=(1, 2, 3)),
+            "variance": ops.mean(ops.square(centred), axis=(1, 2, 3)),
+            "mean_primary_length": ops.mean(length(primary)),
+        }
         return {
-            "scores": model.scores(logits),
-            "means": means,
+            "means": means | agreement_of_winners(votes, steps, ops.top_k(logits, targets)[1]),
             "last": steps[-1].coefficients,
             "lengths": length(primary),
-            "ways": {name: way(votes).activations for name, way in ways.items()},
+            "scores": {"learnt": model.scores(logits)} | {name: way(votes).activations for name, way in ways.items()},
         }
 
     return look
@@ -157,16 +157,15 @@ def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagno
         )
     size, look = min(limit or len(split), len(split)), _look(model, targets)
     counts, first, second = np.zeros(model.num_classes), 0.0, 0.0
-    means: dict[str, Any] = {}
+    means, wrong = defaultdict[str, Any](float), defaultdict[str, int](int)
     lowest, highest, changed = np.inf, 0.0, 0
-    wrong: dict[str, int] = {}
     answers: list[tuple[np.ndarray, np.ndarray]] = []
     with Progress(-(-size // BATCH), "batch", BATCH) as progress:
         for done, batch in enumerate(evaluation_batches(split, BATCH, size), start=1):
             seen = tf.nest.map_structure(np.asarray, look(tf.constant(batch["images"])))
-            labels, share = batch["labels"], len(batch["labels"]) / size
+            labels = batch["labels"]
             for name, values in seen["means"].items():
-                means[name] = means.get(name, 0.0) + share * values.astype(float)
+                means[name] += len(labels) / size * values.astype(float)
             own = np.eye(model.num_classes)[labels[:, 0]]  # [n, classes]; with two digits, the first one counts
             last = seen["last"].astype(float)  # [n, in, out]
             counts += own.sum(axis=0)
@@ -174,30 +173,28 @@ def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagno
             second += (last**2).sum(axis=0).T
             lowest = np.minimum(lowest, seen["lengths"].min(axis=0))
             highest = np.maximum(highest, seen["lengths"].max(axis=0))
-            given = {name: top_labels(scores, targets) for name, scores in seen["ways"].items()}
-            given["learnt"] = top_labels(seen["scores"], targets)
+            given = {name: top_labels(scores, targets) for name, scores in seen["scores"].items()}
             for name, predicted in given.items():
-                wrong[name] = wrong.get(name, 0) + int((~hits(labels, predicted).all(axis=1)).sum())
+                wrong[name] += int((~hits(labels, predicted).all(axis=1)).sum())
             changed += int((~hits(given["learnt"], given["uniform"]).all(axis=1)).sum())
-            scores = np.take_along_axis(seen["scores"], given["learnt"], axis=1)
+            scores = np.take_along_axis(seen["scores"]["learnt"], given["learnt"], axis=1)
             answers.append((scores.ravel(), hits(given["learnt"], labels).ravel()))
             progress.update(done)
     scores, right = (np.concatenate(each) for each in zip(*answers, strict=True))
     between, within = deviations(counts, first, second)
     calibration = calibrate(scores, right)
-    variances, uniform = means.pop("variances"), np.log(model.num_classes)
+    variance, uniform = means.pop("variance"), np.log(model.num_classes)
+    means["entropy"] /= uniform
     return Diagnosis(
         size=size,
-        entropy=(means.pop("entropies") / uniform).tolist(),
-        logit_spread=np.sqrt(variances).tolist(),
-        predicted_decision=float(variances[-1] / 2 / uniform),
-        logit_change=means.pop("changes").tolist(),
+        logit_spread=np.sqrt(variance).tolist(),
+        predicted_decision=float(variance[-1] / 2 / uniform),
         between_classes=between,
         within_classes=within,
         dead=float((highest <= EPSILON).mean()),
         always_on=float((lowest > EPSILON).mean()),
         primary_lengths=np.sort(highest).astype(float).tolist(),
-        errors={name: 100 * wrong[name] / size for name in ("learnt", *seen["ways"])},
+        errors={name: 100 * count / size for name, count in wrong.items()},
         changed=changed,
         length_right=float(scores[right].mean()) if right.any() else None,
         length_wrong=float(scores[~right].mean()) if not right.all() else None,

@@ -92,12 +92,12 @@ FORMATS = {
     ".keras": Format("Keras", lambda model, path, facts: model.save(path), _run_keras),
     ".onnx": Format("ONNX", _write_onnx, _run_onnx, "onnx", ("onnx", "tf2onnx", "onnxruntime")),
     ".tflite": Format("LiteRT", _keras_writer("litert"), _run_litert, "litert", ("ai_edge_litert",)),
+    "": Format("TensorFlow SavedModel", _keras_writer("tf_saved_model"), _run_saved_model),
 }
-SAVED_MODEL = Format("TensorFlow SavedModel", _keras_writer("tf_saved_model"), _run_saved_model)
 
 
 def export(trained: Trained, path: Path) -> str:
-    """Writes a network to a file `.keras`, `.onnx` or `.tflite`, or else to a folder with a TensorFlow SavedModel.
+    """Writes a network to a file `.keras`, `.onnx` or `.tflite`, or without an ending to a TensorFlow SavedModel.
 
     The export is written and checked under a temporary name. If it fails, `path` stays as it was.
 
@@ -108,20 +108,17 @@ def export(trained: Trained, path: Path) -> str:
         UserError: packages are missing, `path` is a folder that holds something else, or the outputs differ from the
             live network's by more than `TOLERANCE`.
     """
-    ending = path.suffix.lower()
-    if ending and ending not in FORMATS:
+    form = FORMATS[path.suffix.lower()]
+    try:
+        for module in form.modules:
+            import_module(module)
+    except ImportError as error:
         raise UserError(
-            f"--export takes a name that ends in {', '.join(FORMATS)}, or a name without an ending for a SavedModel. "
-            f"Received: {path}"
-        )
-    form = FORMATS.get(ending, SAVED_MODEL)
-    _check_installed(form)
+            f"Export to {form.name} needs {', '.join(form.modules)}: pip install '.[{form.extra}]' ({error})."
+        ) from None
     ours = path.is_dir() and ((path / "saved_model.pb").exists() or not any(path.iterdir()))
-    if form is SAVED_MODEL and path.exists() and not ours:
-        raise UserError(
-            f"{path} exists and is not a SavedModel. Give the name of a new folder, or of a file with the ending "
-            f"{', '.join(FORMATS)}."
-        )
+    if not path.suffix and path.exists() and not ours:
+        raise UserError(f"{path} exists and is not a SavedModel. Give the name of a new folder.")
     facts = {"class_names": json.dumps(trained.class_names), "dataset": trained.dataset}
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
@@ -134,31 +131,20 @@ def export(trained: Trained, path: Path) -> str:
                 f"The {form.name} export differs from the network by {difference:.2g}, where {TOLERANCE:g} is allowed. "
                 "It was deleted."
             )
-        if form is SAVED_MODEL and path.exists():
+        if ours:
             path.rename(Path(folder) / "old")
         os.replace(draft, path)
     return f"{form.name}: {path}. Largest difference from the network: {difference:.2g}"
-
-
-def _check_installed(form: Format) -> None:
-    try:
-        for module in form.modules:
-            import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"Export to {form.name} needs {', '.join(form.modules)}: pip install '.[{form.extra}]' ({error})."
-        ) from None
 
 
 def _difference(form: Format, path: Path, trained: Trained) -> float:
     """The largest difference between the outputs of an export and of the network, over batches of random images."""
     random = np.random.default_rng(0)
     batches = [random.random((size, *trained.model.image_shape), np.float32) for size in _BATCHES]
-    worst = 0.0
+    differences = []
     for images, outputs in zip(batches, form.run(path, batches), strict=True):
         live = trained.model(images)
-        for name in ("logits", *(["capsules"] if "capsules" in live else [])):
+        for name in {"logits", "capsules"} & live.keys():
             expected = np.asarray(live[name])
-            difference = np.abs(np.asarray(outputs[name]) - expected).max() / max(1, np.abs(expected).max())
-            worst = float(np.maximum(worst, difference))  # keeps a NaN
-    return worst
+            differences.append(np.abs(np.asarray(outputs[name]) - expected).max() / max(1, np.abs(expected).max()))
+    return float(np.max(differences))  # keeps a NaN

@@ -12,7 +12,7 @@ import pytest
 
 import experiment
 from explorer import export as exporting
-from explorer.export import FORMATS, SAVED_MODEL, export
+from explorer.export import FORMATS, export
 from models import make_model
 from models.hparams import HParams
 from runner.loader import Trained
@@ -25,10 +25,12 @@ NETWORKS = {
     "efficient": ("efficient", (20, 20, 1), "remake=false"),
     "em": ("capsule", (20, 20, 1), f"{SMALL},routing_type=em,routing=2,remake=false"),
     "inverted": ("capsule", (20, 20, 1), f"{SMALL},routing_type=inverted,routing=2,remake=false"),
-    "matrix": ("matrix", (19, 19, 1), "routing=2"),
+    "matrix": ("matrix", (17, 17, 1), "routing=1"),
     "baseline": ("baseline", (16, 16, 1), ""),
 }
-NAMES = ("net.keras", "net.onnx", "net.tflite", "net")
+# Converters have a rule for each operation, and thus meet every network; Keras and TensorFlow keep what they have.
+EXPORTS = [(network, name) for network in NETWORKS for name in ("net.onnx", "net.tflite")]
+EXPORTS += [(network, name) for network in ("routed", "baseline", "matrix") for name in ("net.keras", "net")]
 
 
 def fresh(network, scale=1.0):
@@ -40,12 +42,11 @@ def fresh(network, scale=1.0):
     return Trained(model, 7, "folder", 1, ("cat", "dog", "ä"))
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize(("network", "name"), EXPORTS)
 def test_an_export_gives_the_networks_numbers(network, name, tmp_path):
     trained = fresh(network, 1.0 if network == "baseline" else 2.0)
     said = export(trained, tmp_path / "new" / name)
-    form = FORMATS.get(Path(name).suffix, SAVED_MODEL)
+    form = FORMATS[Path(name).suffix]
     assert said.startswith(form.name) and name in said
     assert [path.name for path in (tmp_path / "new").iterdir()] == [name]
     batches = [np.random.RandomState(size).rand(size, *trained.model.image_shape) for size in (1, 2, 5)]

@@ -1,7 +1,8 @@
 """Computes what is inside a trained network, as arrays that `pictures` draws."""
 
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,7 @@ def examine(trained: Trained, split: Split, limit: int | None = None) -> Examine
 
 
 def reconstructions(model: Classifier, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What the decoder draws from the capsule of each label: [n, targets, rows, columns, depth].
-
-    Args:
-        model: a network with a decoder.
-        images: [n, rows, columns, depth].
-        labels: int [n, targets], any number for each image.
-    """
+    """What the decoder draws from the capsules of labels, int [n, targets]: [n, targets, rows, columns, depth]."""
     return np.stack(model.remake(model(images), labels), axis=1)
 
 
@@ -93,44 +88,32 @@ def dimensions(model: Classifier, image: np.ndarray, label: int) -> np.ndarray:
     return drawn.reshape(atoms, len(SWEEP), *drawn.shape[1:])
 
 
-def routing_steps(model: Classifier, images: Any) -> dict[str, Any]:
-    """Each iteration of the routing on images, of a network that has `places()`.
+def coupling_maps(model: Classifier, images: Any) -> Any:
+    """The coupling coefficients of each iteration on the grid of primary capsules, of a network that has `places()`.
 
-    Maps have the mean over the capsule types at each place of the grid, weighted by the lengths of the primary
-    capsules, because those of almost zero length have coefficients but no influence. They still sum to 1 over the
-    classes (to less with leaky routing).
-
-    Returns:
-        A dict with "capsules" [n, classes, atoms], and for each iteration "coupling" and "agreement" with the capsules
-        [n, iterations, classes, grid rows, grid columns], and "lengths" of the capsules [n, iterations, classes].
+    A place has the mean over the capsule types, weighted by the lengths of the primary capsules, because those of
+    almost zero length have coefficients but no influence. The shares still sum to 1 over the classes (to less with
+    leaky routing): [n, iterations, classes, grid rows, grid columns].
     """
     primary = model.primary_capsules(images)  # [n, in, atoms]
-    votes, routed = model.classes.votes(primary), model.classes.route(primary)
     grid = (model.primary.types, *model.primary.grid)
     weights = ops.reshape(length(primary), (-1, *grid))
     weights = weights / ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1e-9)  # [n, types, rows, columns]
-
-    def on_grid(values):  # [n, in, classes]
-        values = ops.reshape(values, (-1, *grid, values.shape[2]))  # [n, types, rows, columns, classes]
-        return ops.einsum("ntyxk,ntyx->nkyx", values, weights)
-
-    found = {
-        "coupling": [on_grid(step.coefficients) for step in routed.steps],
-        "lengths": [length(step.capsules) for step in routed.steps],
-        "agreement": [on_grid(votes.agreement(step.capsules)) for step in routed.steps],
-    }
-    return {"capsules": routed.capsules} | {name: ops.stack(values, axis=1) for name, values in found.items()}
+    maps = []
+    for step in model.classes.route(primary).steps:
+        # [n, in, classes] to [n, types, rows, columns, classes]
+        shares = ops.reshape(step.coefficients, (-1, *grid, step.coefficients.shape[2]))
+        maps.append(ops.einsum("ntyxk,ntyx->nkyx", shares, weights))
+    return ops.stack(maps, axis=1)
 
 
 def without_routing(examined: Examined) -> np.ndarray:
     """The predictions int [n, num_targets] with uniform coefficients in place of the routing's."""
-    model, size = examined.trained.model, len(examined.labels)
+    model, logits = examined.trained.model, []
     uniform = ways_to_route(model.classes)["uniform"]
-    answer = tf.function(
-        lambda images: uniform(model.classes.votes(model.primary_capsules(images))).activations, reduce_retracing=True
-    )
-    batches = evaluation_batches(examined.split, 100, size)
-    logits = [np.asarray(answer(tf.constant(batch["images"]))) for batch in batches]
+    answer = tf.function(lambda images: uniform(model.classes.votes(model.primary_capsules(images))).activations)
+    for batch in evaluation_batches(examined.split, 100, len(examined.labels)):
+        logits.append(answer(tf.constant(batch["images"])).numpy())
     return top_labels(np.concatenate(logits), examined.labels.shape[1])
 
 
@@ -153,22 +136,11 @@ def aligned(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     return np.where(swap[:, None], predictions[:, ::-1], predictions)
 
 
-def absent(examined: Examined, indices: np.ndarray) -> np.ndarray:
-    """For correctly predicted pairs [n]: the likeliest digit that is not in the image, int [n]."""
-    return top_labels(examined.logits[indices], 3)[:, 2]
-
-
 def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Two reconstructions in orange and blue over the dimmed input, white where both draw (paper, figure 5).
 
-    One man in twelve cannot tell the paper's red from its green.
-
-    Args:
-        images: [n, rows, columns, 1].
-        pairs: [n, 2, rows, columns, 1].
-
-    Returns:
-        [n, rows, columns, 3].
+    One man in twelve cannot tell the paper's red from its green. Of images [n, rows, columns, 1] and pairs
+    [n, 2, rows, columns, 1], it is [n, rows, columns, 3].
     """
     coloured = np.einsum("npyxd,pc->nyxc", pairs, PAIR_COLOURS)
     return np.minimum(coloured + 0.35 * images, 1)
@@ -177,26 +149,17 @@ def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 def errors(run: Path) -> dict[str, np.ndarray]:
     """The error in percent by step from `test/results.csv`: float [2, evaluations] for each split in it."""
     rows = sorted((row.split, row.step, row.percent) for row in results.read(run / "test"))
-    splits = sorted({row[0] for row in rows})
-    return {split: np.array([row[1:] for row in rows if row[0] == split]).T for split in splits}
+    return {split: np.array([row[1:] for row in each]).T for split, each in groupby(rows, lambda row: row[0])}
 
 
-def scalars(run: Path, tags: tuple[str, ...] = LOSSES) -> dict[str, np.ndarray]:
-    """The scalars that training wrote for TensorBoard into `train/`: steps and values [2, steps] by tag."""
-    values_by_tag: dict[str, dict[int, float]] = {}
-    for event in events(run):
-        for value in event.summary.value:
-            if value.tag in tags:
-                values_by_tag.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
-    return {tag: np.array(sorted(values_by_tag[tag].items())).T for tag in tags if tag in values_by_tag}
-
-
-def events(run: Path) -> Iterator[tf.compat.v1.Event]:
-    """TensorBoard's events in `train/` of a run's folder, in the order in which they were written."""
+def losses(run: Path) -> dict[str, np.ndarray]:
+    """The losses that training wrote for TensorBoard into `train/`: steps and values [2, steps] by tag."""
+    found: dict[str, dict[int, float]] = {tag: {} for tag in LOSSES}
     for path in sorted((run / "train").glob("events.*")):  # later files overwrite steps that were trained again
-        records = iter(tf.data.TFRecordDataset(str(path)))
-        while True:
-            try:
-                yield tf.compat.v1.Event.FromString(next(records).numpy())
-            except (StopIteration, tf.errors.DataLossError):  # the end, or a record that is being written
-                break
+        with suppress(tf.errors.DataLossError):  # a record that is being written
+            for record in tf.data.TFRecordDataset(str(path)):
+                event = tf.compat.v1.Event.FromString(record.numpy())
+                for value in event.summary.value:
+                    if value.tag in found:
+                        found[value.tag][event.step] = float(tf.make_ndarray(value.tensor))
+    return {tag: np.array(sorted(values.items())).T for tag, values in found.items() if values}

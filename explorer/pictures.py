@@ -3,7 +3,8 @@
 The title of each picture says what was found, computed from the network's outputs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -39,45 +40,37 @@ def draw_all(
     The curves are those of the checkpoint's run. For `file_format` and `dpi` see `sheets.write`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    run = run_folder(checkpoint)
-    without = left_out(examined, run)
     with matplotlib.rc_context({"text.parse_math": False}):  # a name of a class may have dollar signs
-        for name, figure in _figures(examined, run, without):
+        for name, draw in planned(examined, run_folder(checkpoint)).items():
             path = out / f"{name}.{file_format}"
-            write(path, figure, dpi)
-            say(str(path))
-    for name, reason in without.items():
-        say(f"No {name}.{file_format}: {reason}.")
+            if isinstance(draw, str):
+                say(f"No {path.name}: {draw}.")
+            else:
+                write(path, draw(), dpi)
+                say(str(path))
 
 
-def left_out(examined: Examined, run: Path) -> dict[str, str]:
-    """The pictures that do not fit a network or its run, with the reasons."""
-    model, without = examined.trained.model, {}
-    if model.decoder is None:
-        names = ("reconstructions", "dimensions", "multimnist")
-        without |= dict.fromkeys(names, f"this {model.name} has no decoder")
-    elif examined.trained.num_targets == 2:
-        without["reconstructions"] = "the picture multimnist has the reconstructions of two digits"
-    else:
-        without["multimnist"] = "an image of this network has one label"
-    if model.places() is None:
-        without["routing"] = f"{model.name} does not route a grid of primary capsules"
-    if not findings.errors(run) and not findings.scalars(run):
-        without["curves"] = f"{run} has neither test/results.csv nor losses for TensorBoard in train/"
-    return without
-
-
-def _figures(examined: Examined, run: Path, without: dict[str, str]) -> Iterator[tuple[str, Figure]]:
-    for picture in (reconstructions, multimnist, routing):
-        if picture.__name__ not in without:
-            yield picture.__name__, picture(examined)
-    if "dimensions" not in without:
-        for label in range(min(SHOWN, len(examined.trained.class_names))):
-            if (index := examined.example(label)) is not None:
-                yield f"dimensions-{label}", dimensions(examined, index, label)
-    yield "confusion", confusion(examined)
-    if "curves" not in without:
-        yield "curves", curves(findings.errors(run), findings.scalars(run))
+def planned(examined: Examined, run: Path) -> dict[str, Callable[[], Figure] | str]:
+    """For each picture of a network and its run, what draws it, or the reason why it is left out."""
+    model, pairs = examined.trained.model, examined.trained.num_targets == 2
+    without = f"this {model.name} has no decoder" if model.decoder is None else ""
+    of_pairs = "the picture multimnist has the reconstructions of two digits" if pairs else ""
+    single = "" if pairs else "an image of this network has one label"
+    unrouted = "" if model.places() else f"{model.name} does not route a grid of primary capsules"
+    found = findings.errors(run), findings.losses(run)
+    unmeasured = "" if any(found) else f"{run} has neither test/results.csv nor losses for TensorBoard in train/"
+    plan: dict[str, Callable[[], Figure] | str] = {
+        "reconstructions": without or of_pairs or partial(reconstructions, examined),
+        "multimnist": without or single or partial(multimnist, examined),
+        "routing": unrouted or partial(routing, examined),
+        "confusion": partial(confusion, examined),
+        "curves": unmeasured or partial(curves, *found),
+    }
+    if without:
+        return plan | {"dimensions": without}
+    labels = range(min(SHOWN, len(examined.trained.class_names)))
+    examples = {label: index for label in labels if (index := examined.example(label)) is not None}
+    return plan | {f"dimensions-{k}": partial(dimensions, examined, index, k) for k, index in examples.items()}
 
 
 def _names(examined: Examined, labels: np.ndarray) -> str:
@@ -162,7 +155,8 @@ def multimnist(examined: Examined) -> Figure:
             headings = _headings(examined, labels=given, predicted=said)
             blocks.append(Block(title, rows(examined.images(chosen), **pairs), headings))
     if right.size:
-        asked = np.stack([labels[:, 0], findings.absent(examined, right)], axis=1)
+        absent = top_labels(examined.logits[right], 3)[:, 2]  # both others are predicted and right
+        asked = np.stack([labels[:, 0], absent], axis=1)
         title = "A digit that is absent, drawn in blue: the likeliest that is neither label nor prediction"
         headings = _headings(examined, labels=labels, drawn=asked)
         blocks.append(Block(title, rows(examined.images(right), capsules=asked), headings))
@@ -177,7 +171,7 @@ def routing(examined: Examined) -> Figure:
     model, places = examined.trained.model, examined.trained.model.places()
     chosen = np.concatenate([examined.some(examined.right, ROUTED), examined.some(~examined.right, 1)])
     images = examined.images(chosen)
-    maps = np.asarray(findings.routing_steps(model, images)["coupling"])  # [n, iterations, classes, rows, columns]
+    maps = np.asarray(findings.coupling_maps(model, images))  # [n, iterations, classes, rows, columns]
     equal = float(maps[:, 0].mean())
     note = f"Coupling coefficients over the image: orange is more than an equal share of {equal:.3f}, blue is less"
     blocks = [Block(note, {}, [])]

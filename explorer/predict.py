@@ -10,6 +10,7 @@ import numpy as np
 
 import input_data
 from explorer.export import export
+from input_data import DataError
 from input_data.formats import pictures
 from input_data.formats.pictures import ENDINGS, below, not_pictures
 from input_data.progress import say
@@ -44,21 +45,15 @@ class Answer:
 
 
 def locate(where: str) -> list[Path]:
-    """Returns the pictures that a file name, a folder (with all below it, by links too) or a pattern names, sorted.
+    """The pictures that a file name, a folder (with all below it, by links too) or a pattern names, sorted.
 
-    Files and folders whose names begin with a dot, such as a Mac's companion files, are skipped.
-
-    Raises:
-        UserError: there are no such pictures.
+    Hidden files, such as a Mac's companion files, are skipped. UserError: there are no such pictures.
     """
-    path = Path(where).expanduser()
-    if os.path.isdir(path):
-        paths = set(below(path)[0])
-    elif os.path.isfile(path):
-        paths = {path}
-    else:
-        paths = {Path(name) for name in glob.glob(str(path), recursive=True)}  # a pattern with ** may name one twice
-    located = sorted(item for item in paths if item.is_file())
+    if os.path.isdir(where):
+        located = below(Path(where))[0]
+    else:  # a pattern with ** may name one twice, and the name of a file may have brackets
+        names = [where] if os.path.isfile(where) else glob.glob(where, recursive=True)
+        located = sorted(path for path in {Path(name) for name in names} if path.is_file())
     if not located:
         raise UserError(
             f"--predict takes a picture, a folder with pictures ({', '.join(ENDINGS)}) or a glob pattern. "
@@ -76,19 +71,17 @@ def read(path: Path, trained: Trained) -> tuple[np.ndarray, list[str]]:
 def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[Answer]:
     """The network's answer to each picture in turn, computed `batch_size` pictures at a time."""
     for start in range(0, len(paths), batch_size):
-        images, found = [], {}
+        images, found = [], []
         for path in paths[start : start + batch_size]:
             try:
-                image, found[path] = read(path, trained)
+                image, notes = read(path, trained)
                 images.append(image)
-            except ValueError as error:
-                found[path] = error
+                found.append((path, notes, ""))
+            except DataError as error:
+                found.append((path, [], str(error)))
         logits = iter(np.asarray(trained.model(np.stack(images))["logits"]) if images else ())
-        for path, notes in found.items():
-            if isinstance(notes, ValueError):
-                yield Answer(str(path), [], None, str(notes))
-            else:
-                yield Answer(str(path), notes, next(logits))
+        for path, notes, error in found:
+            yield Answer(str(path), notes, None if error else next(logits), error)
 
 
 def line(answer: Answer, trained: Trained) -> str:
@@ -112,19 +105,16 @@ def predict(where: str, trained: Trained, batch_size: int, say, predictions: str
             `runner.evaluation`), or, after all answers, some pictures could not be read.
     """
     paths = locate(where)
-    folder = Path(where).expanduser()
-    others = below(folder)[1] if folder.is_dir() else []
-    if others:
-        say(f"Passed over in {folder}: {not_pictures(others)}.")
-    names, logits = [], []
+    if others := below(Path(where))[1] if os.path.isdir(where) else []:
+        say(f"Passed over in {where}: {not_pictures(others)}.")
+    logits = {}
     for answer in answers(paths, trained, batch_size):
         say(line(answer, trained))
         if answer.logits is not None:
-            names.append(answer.name)
-            logits.append(answer.logits)
-    if predictions and names:
-        values = np.stack(logits)
+            logits[answer.name] = answer.logits
+    if predictions and logits:
+        values = np.stack(list(logits.values()))
         best = top_labels(values, trained.num_targets)
-        write_predictions(predictions, trained.class_names, values, best, names=names)
-    if len(names) < len(paths):
-        raise UserError(f"{len(paths) - len(names)} of {len(paths)} pictures could not be read: see above.")
+        write_predictions(predictions, trained.class_names, values, best, names=list(logits))
+    if len(logits) < len(paths):
+        raise UserError(f"{len(paths) - len(logits)} of {len(paths)} pictures could not be read: see above.")

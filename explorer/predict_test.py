@@ -49,24 +49,19 @@ def test_files_folders_and_patterns_are_taken(pictures, tmp_path):
             locate(nothing)
 
 
-def test_answers_are_the_networks_in_order_whatever_the_batches(network, pictures):
+def test_answers_are_the_networks_in_order_whatever_the_batches(network, pictures, monkeypatch):
     (pictures / "b" / "22.png").write_bytes(b"damaged")
+    sizes, call = [], type(network.model).call
+    monkeypatch.setattr(
+        type(network.model), "call", lambda self, images: sizes.append(len(images)) or call(self, images)
+    )
     expected = np.asarray(network.model(SPLIT.images[:5] * np.float32(1 / 255))["logits"])
     for batch_size in (1, 2, 100):
         found = list(answers(locate(str(pictures)), network, batch_size))
         assert [answer.name for answer in found if answer.error] == [str(pictures / "b" / "22.png")]
         logits = [answer.logits for answer in found if not answer.error]
         np.testing.assert_allclose(logits, expected, atol=1e-5)
-
-
-def test_a_batch_is_all_that_is_in_memory(network, pictures, monkeypatch):
-    sizes = []
-    call = type(network.model).call
-    monkeypatch.setattr(
-        type(network.model), "call", lambda self, images, **more: sizes.append(len(images)) or call(self, images)
-    )
-    list(answers(locate(str(pictures)), network, 2))
-    assert sizes == [2, 2, 1]
+    assert sizes == [5, 1, 1, 1, 1, 1, 2, 1, 2, 5]  # a batch is all that is in memory; a damaged picture is in none
 
 
 def test_the_program_says_one_line_a_picture_and_writes_a_table(checkpoint, network, pictures, capsys, tmp_path):
@@ -160,7 +155,7 @@ def scan(digit, seed):
 
 
 def test_scans_of_test_digits_are_recognised_as_the_digits_are(network, tmp_path):
-    digits, labels, prepared = SPLIT.images[:100], SPLIT.labels[:100], []
+    digits, labels, prepared = SPLIT.images[:40], SPLIT.labels[:40], []
     for seed, digit in enumerate(digits):
         (tmp_path / "digit.jpg").write_bytes(scan(digit, seed))
         image, notes = read(tmp_path / "digit.jpg", network)
@@ -169,8 +164,8 @@ def test_scans_of_test_digits_are_recognised_as_the_digits_are(network, tmp_path
     plain, scanned = (
         np.argmax(network.model(images)["logits"], axis=1) for images in (np.float32(digits / 255), np.stack(prepared))
     )
-    assert (plain == labels).sum() >= 85, "the network of this test should have learned to read"
-    assert (scanned == labels).sum() >= 85 and (scanned == plain).sum() >= 90
+    assert (plain == labels).sum() >= 34, "the network of this test should have learned to read"
+    assert (scanned == labels).sum() >= 34 and (scanned == plain).sum() >= 36
 
 
 def test_what_cannot_be_read_is_a_clear_error(network, tmp_path):

@@ -50,14 +50,6 @@ def diagnosis_column(own: Diagnosis) -> dict[str, str]:
     return column | {"expected calibration error": f"{own.calibration_error:.3f}"}
 
 
-def robustness_column(rows: list[Row], index: int) -> dict[str, str]:
-    """The accuracies in % of one of the networks as text, by change and amount."""
-    return {
-        f"{row.change:<9}{row.amount:>5g} {CHANGES[row.change][1]:<9}": f"{100 * row.correct[index] / row.size:.2f}"
-        for row in rows
-    }
-
-
 def table(title: str, columns: list[dict[str, str]], names: list[str]) -> str:
     """The measures of networks side by side; a dash where a network has no such measure."""
     labels = list(dict.fromkeys(label for column in columns for label in column))
@@ -67,19 +59,6 @@ def table(title: str, columns: list[dict[str, str]], names: list[str]) -> str:
         "  ".join([label.ljust(left), *(cell.rjust(width) for cell, width in zip(row, wide, strict=True))])
         for label, row in zip((title, *labels), cells, strict=True)
     )
-
-
-def as_csv(rows: list[Row], names: list[str]) -> str:
-    """A line for each network, change and amount."""
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(("network", "change", "amount", "unit", "size", "correct", "percent"))
-    for index, name in enumerate(names):
-        for row in rows:
-            percent = f"{100 * row.correct[index] / row.size:.6g}"
-            unit = CHANGES[row.change][1]
-            writer.writerow((name, row.change, row.amount, unit, row.size, row.correct[index], percent))
-    return file.getvalue()
 
 
 def plot_robustness(rows: list[Row], names: list[str], image: np.ndarray) -> Figure:
@@ -107,8 +86,7 @@ def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:
     """Six panels, each with what it says of the first network as its title."""
     figure = Figure(figsize=(14, 7.5), layout="constrained")
     (entropy, votes, error), (primary, deviation, calibration) = figure.subplots(2, 3)
-    own = diagnoses[0]
-    ways = list(dict.fromkeys(way for each in diagnoses for way in each.errors))
+    own, ways = diagnoses[0], list(dict.fromkeys(way for each in diagnoses for way in each.errors))
     for index, each in enumerate(diagnoses):
         iterations, colour = range(1, len(each.entropy) + 1), f"C{index}"
         entropy.plot(iterations, [1 - value for value in each.entropy], "o-", label="measured", color=colour)
@@ -122,19 +100,17 @@ def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:
         _bars(deviation, index, len(names), kinds, [each.between_classes, each.within_classes])
         calibration.plot(*zip(*(row[1:] for row in each.calibration if row[0]), strict=True), "o-")
     entropy.legend(fontsize=8)
+    entropy.xaxis.get_major_locator().set_params(integer=True)
     primary.axhline(EPSILON, color="grey", linewidth=0.8, linestyle=":")
     calibration.plot((0, 1), (0, 1), color="grey", linewidth=0.8, linestyle=":")
-    entropy.xaxis.get_major_locator().set_params(integer=True)
-    decided, predicted = 100 - 100 * own.entropy[-1], 100 * own.predicted_decision
-    away = 100 * own.votes_away[-1]
     push = " → ".join(f"{100 * value:.1f}" for value in own.net_push)
-    errors = f"Error {own.errors['learnt']:.2f} % as trained, {own.errors['uniform']:.2f} % with uniform couplings"
     found = {
-        entropy: (f"Routing decides {decided:.2f} %; the spread of its logits predicts {predicted:.2f} %",
-                  "iteration", "1 − entropy of the couplings"),
-        votes: (f"{away:.1f} % of the votes for the winner point away; their net push is {push} %",
+        entropy: (f"Routing decides {100 - 100 * own.entropy[-1]:.2f} %; the spread of its logits predicts "
+                  f"{100 * own.predicted_decision:.2f} %", "iteration", "1 − entropy of the couplings"),
+        votes: (f"{100 * own.votes_away[-1]:.1f} % of the votes for the winner point away; their net push is {push} %",
                 "votes for the winner", "share"),
-        error: (errors, "way to route", "error in %"),
+        error: (f"Error {own.errors['learnt']:.2f} % as trained, {own.errors['uniform']:.2f} % with uniform couplings",
+                "way to route", "error in %"),
         primary: (f"{100 * own.dead:.0f} % of the primary capsules are dead; mean length {own.mean_primary_length:.2f}",
                   "primary capsules in %", "largest length"),
         deviation: (f"A coupling varies by {own.between_classes:.3f} between classes, {own.within_classes:.3f} within",
@@ -147,8 +123,7 @@ def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:
         axes.set(xlabel=below, ylabel=left)
         if axes is not votes:
             axes.set_ylim(bottom=0, top=1.05 if axes in (primary, calibration) else None)
-    title = f"{names[0]}: routing changes {own.changed:,} answers of {own.size:,}"
-    return _finished(figure, title, figure.axes, names)
+    return _finished(figure, f"{names[0]}: routing changes {own.changed:,} answers of {own.size:,}", figure.axes, names)
 
 
 def _bars(axes: Axes, index: int, count: int, labels: Any, values: list[float]) -> None:
@@ -169,6 +144,32 @@ def _finished(figure: Figure, title: str, panels: Any, names: list[str]) -> Figu
     return figure
 
 
+def robustness(networks: list[Trained], names: list[str], split: Split, size: int | None) -> tuple:
+    """The table's title and columns, the content of robustness.csv, and the figure."""
+    rows, lines = measure(networks, split, size or 1000), []
+    columns: list[dict[str, str]] = [{} for _ in names]
+    for index, name in enumerate(names):
+        for row in rows:
+            unit, share = CHANGES[row.change][1], 100 * row.correct[index] / row.size
+            columns[index][f"{row.change:<9}{row.amount:>5g} {unit:<9}"] = f"{share:.2f}"
+            lines.append((name, row.change, row.amount, unit, row.size, row.correct[index], f"{share:.6g}"))
+    text = io.StringIO()
+    csv.writer(text).writerows([("network", "change", "amount", "unit", "size", "correct", "percent"), *lines])
+    figure = plot_robustness(rows, names, next(evaluation_batches(split, 1, 1))["images"][0])
+    return "accuracy in %", columns, text.getvalue(), figure
+
+
+def diagnosis(networks: list[Trained], names: list[str], split: Split, size: int | None) -> tuple:
+    """The table's title and columns, the content of diagnosis.json, and the figure."""
+    diagnoses = [diagnose(each, split, size) for each in networks]
+    own = [{"network": name} | asdict(each) for name, each in zip(names, diagnoses, strict=True)]
+    content = json.dumps({"data": split.info.name, "networks": own}, indent=1) + "\n"
+    return "", [diagnosis_column(each) for each in diagnoses], content, plot_diagnosis(diagnoses, names)
+
+
+KINDS: dict[str, tuple[Callable, str]] = {"robustness": (robustness, "csv"), "diagnosis": (diagnosis, "json")}
+
+
 def report(
     kind: str,
     networks: list[Trained],
@@ -182,7 +183,7 @@ def report(
     """Measures networks on `size` test images, prints the table and writes a file of numbers and a figure into `out`.
 
     Args:
-        kind: "diagnosis", with `diagnosis.json`, or "robustness", with `robustness.csv`.
+        kind: "diagnosis" or "robustness".
         networks: networks for the same images and classes.
         split: test images.
         size: None: all, or 1,000 for the robustness.
@@ -190,24 +191,13 @@ def report(
         say: prints a line.
         ending, dpi: see `sheets.write`.
     """
-    names = network_names(networks)
+    names, (measured, form) = network_names(networks), KINDS[kind]
     with matplotlib.rc_context({"text.parse_math": False}):
-        if kind == "robustness":
-            rows = measure(networks, split, size or 1000)
-            title, columns = "accuracy in %", [robustness_column(rows, index) for index in range(len(names))]
-            numbers, content = "robustness.csv", as_csv(rows, names)
-            figure = plot_robustness(rows, names, next(evaluation_batches(split, 1, 1))["images"][0])
-        else:
-            diagnoses = [diagnose(each, split, size) for each in networks]
-            title, columns = "", [diagnosis_column(each) for each in diagnoses]
-            own = [{"network": name} | asdict(each) for name, each in zip(names, diagnoses, strict=True)]
-            numbers, content = "diagnosis.json", json.dumps({"data": split.info.name, "networks": own}, indent=1) + "\n"
-            figure = plot_diagnosis(diagnoses, names)
+        title, columns, content, figure = measured(networks, names, split, size)
         say(table(title, columns, names))
         out.mkdir(parents=True, exist_ok=True)
-        with atomic_write(out / numbers) as (draft,):
+        with atomic_write(out / f"{kind}.{form}") as (draft,):
             draft.write_bytes(content.encode())
-        picture = out / f"{kind}.{ending}"
-        write(picture, figure, dpi)
-    for path in (out / numbers, picture):
-        say(str(path))
+        write(out / f"{kind}.{ending}", figure, dpi)
+    for each in (form, ending):
+        say(f"{out / kind}.{each}")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from explorer.findings import routing_steps
+from explorer.findings import coupling_maps
 from models import make_model
 from models.hparams import HParams
 
@@ -25,7 +25,7 @@ def images():
 
 
 def test_coupling_is_a_mean_over_types_weighted_by_length(network, images):
-    coupling = np.asarray(routing_steps(network, images)["coupling"])
+    coupling = np.asarray(coupling_maps(network, images))
     assert coupling.shape == (2, 3, 10, 2, 3)
     if not network.hparams.leaky:
         np.testing.assert_allclose(coupling.sum(axis=2), 1, atol=1e-5)

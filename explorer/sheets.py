@@ -19,28 +19,16 @@ _FONT = 8  # points of the names of rows and columns
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a sheet: a strip of images (see `strip`) under a title, or only the title if there are no rows.
-
-    Attributes:
-        title: the title.
-        rows: images [columns, rows, columns, depth] in [0, 1] by the row's name; all of the same size.
-        headings: one for each column.
-        colours: a `ScalarMappable` with a `TwoSlopeNorm`, whose colour bar is drawn at the right, or None.
-    """
+    """A part of a sheet: a strip of images (see `strip`) under a title, or only the title if there are no rows."""
 
     title: str
-    rows: dict[str, np.ndarray]
-    headings: list[str]
-    colours: Any = None
+    rows: dict[str, np.ndarray]  # images [columns, rows, columns, depth] in [0, 1] by name; all of the same size
+    headings: list[str]  # one for each column
+    colours: Any = None  # a `ScalarMappable` with a `TwoSlopeNorm`, whose colour bar is drawn at the right
 
 
 def strip(axes: Axes, rows: dict[str, np.ndarray], headings: list[str]) -> None:
-    """Shows rows of images in one axes, with the name of each row at its left and a heading above each column.
-
-    Args:
-        axes: the axes to draw in.
-        rows, headings: see `Block`.
-    """
+    """Shows rows of images, see `Block`, with the name of each row at its left and a heading above each column."""
     picture = grid(list(rows.values()))
     height, width = picture.shape[0] / len(rows), picture.shape[1] / len(headings)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
@@ -57,13 +45,7 @@ def fitted(text: str, inches: float, size: float = _FONT) -> str:
 
 
 def sheet(title: str, blocks: list[Block], tile: float = 0.6) -> Figure:
-    """A figure with blocks below one another.
-
-    Args:
-        title: what the figure shows, in a sentence.
-        blocks: its parts.
-        tile: inches of the side of an image.
-    """
+    """A figure with blocks below one another, whose images have a side of `tile` inches, under a title."""
     left = max((len(name) for block in blocks for name in block.rows), default=0) * 0.62 * _FONT / 72
     right = 0.9 if any(block.colours for block in blocks) else 0.1
     width = max(4.5, left + tile * max(len(block.headings) for block in blocks) + right + 0.2)
@@ -82,11 +64,8 @@ def sheet(title: str, blocks: list[Block], tile: float = 0.6) -> Figure:
             strip(axes, block.rows, texts)
             axes.set_anchor("W")
             if block.colours is not None:
-                norm = block.colours.norm
-                ticks = (norm.vmin, norm.vcenter, norm.vmax)
-                bar = part.colorbar(
-                    block.colours, ax=axes, extend="both", aspect=30, pad=0.02, ticks=ticks, format="%.3f"
-                )
+                norm, look = block.colours.norm, {"extend": "both", "aspect": 30, "pad": 0.02, "format": "%.3f"}
+                bar = part.colorbar(block.colours, ax=axes, ticks=(norm.vmin, norm.vcenter, norm.vmax), **look)
                 bar.ax.tick_params(labelsize=_FONT)
     return figure
 
@@ -94,12 +73,7 @@ def sheet(title: str, blocks: list[Block], tile: float = 0.6) -> Figure:
 def write(path: Path, figure: Figure, dpi: int = DPI) -> None:
     """Writes a figure, completely or not at all, in the format of the file's ending: `.png`, `.svg` or `.pdf`.
 
-    The same figure gives the same bytes.
-
-    Args:
-        path: the file.
-        figure: the figure.
-        dpi: pixels per inch of a PNG, or of the images inside the other formats.
+    The same figure gives the same bytes. `dpi` is pixels per inch of a PNG, or of the images inside the other formats.
     """
     ending = path.suffix.lower().removeprefix(".")
     undated: dict[str, dict] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}

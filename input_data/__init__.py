@@ -12,7 +12,7 @@ from importlib import import_module
 import numpy as np
 
 from input_data.batches import evaluation_batches, evaluation_indices, training_batches
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, unfit
 
 DATASETS = {
     "mnist": "input_data.mnist.mnist_input",
@@ -40,11 +40,7 @@ def open_split(dataset: str, split: str, data_dir: str | None, options: Options 
 
 
 def prepare(
-    dataset: str,
-    picture: np.ndarray,
-    image_shape: Shape,
-    class_names: tuple[str, ...] = (),
-    options: Options = Options(),
+    dataset: str, picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...] = (), options=Options()
 ) -> Fitted:
     """Turns any picture into an image for a network that was trained on a data set.
 
@@ -58,16 +54,11 @@ def prepare(
         options: the options of the data that the network was trained on.
 
     Returns:
-        The image, float32 of the network's image_shape, and a list of what was done.
-
-    Raises:
-        DataError: the picture has another form, or nothing readable is on it.
+        The image, float32 of image_shape, and a list of what was done. DataError: nothing readable is on the picture.
     """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or not picture.size:
-        raise DataError(
-            "A picture must be uint8 [rows, columns, depth] of depth 1 (grey), 3 (RGB) or 4 (RGBA). "
-            f"Received: {picture.dtype} {list(picture.shape)}."
-        )
+        should = "be uint8 [rows, columns, depth] of depth 1 (grey), 3 (RGB) or 4 (RGBA)"
+        raise unfit("A picture", should, f"{picture.dtype} {list(picture.shape)}")
     module = import_module(DATASETS[dataset])
     image, notes = module.fit(picture, image_shape, class_names, options)
     return module.view(image[None], None, options)[0], notes

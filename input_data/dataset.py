@@ -20,6 +20,11 @@ class DataError(ValueError):
     """Data that is missing, damaged or of another kind than expected; the message says what to do."""
 
 
+def unfit(where: object, should: str, received: object, hint: str = "") -> DataError:
+    """The error for data that are not as they should be."""
+    return DataError(f"{where} should {should}. Received {received}. {hint}".strip())
+
+
 @dataclass(frozen=True)
 class Info:
     """Facts of a data set."""
@@ -96,7 +101,7 @@ class Split:
 
 
 def labels_checksum(labels: np.ndarray) -> int:
-    """The CRC-32 of integer labels in their order, the same on every machine."""
+    """The CRC-32 of integer labels in their order."""
     return zlib.crc32(labels.astype("<i4").tobytes())
 
 
@@ -105,20 +110,16 @@ def check_examples(where: str | Path, images: np.ndarray, labels: np.ndarray, sh
     sizes = images.ndim == 1 + len(shape) and all(a in (None, b) for a, b in zip(shape, images.shape[1:], strict=True))
     if not (sizes and images.size and images.dtype == np.uint8):
         numbers = ", ".join("any" if size is None else str(size) for size in shape)
-        received = f"{images.dtype} {list(images.shape)}"
-        raise DataError(f"{where}: images should be uint8, 0 to 255, [n, {numbers}]. Received {received}.")
+        raise unfit(where, f"have images uint8 [n, {numbers}], 0 to 255", f"{images.dtype} {list(images.shape)}")
     if labels.shape != (len(images),) or labels.dtype.kind not in "biuf":
-        received = f"{labels.dtype} {list(labels.shape)}"
-        raise DataError(f"{where}: there should be one number for each of {len(images):,} images. Received {received}.")
+        should = f"have one number for each of {len(images):,} images"
+        raise unfit(where, should, f"{labels.dtype} {list(labels.shape)}")
 
 
 def check_labels(labels: np.ndarray, num_classes: int, where: str | Path, first: int = 0) -> np.ndarray:
     """Returns labels [n] of any kind of number, of which `first` is the first class, counted from 0: int32 [n]."""
-    last = first + num_classes - 1
-    wrong = np.flatnonzero(~np.isin(labels, np.arange(first, last + 1)))
+    wrong = np.flatnonzero(~np.isin(labels, np.arange(first, first + num_classes)))
     if wrong.size:
-        raise DataError(
-            f"{where}: labels must be whole numbers from {first} to {last}. "
-            f"Received {labels[wrong[0]]} at index {wrong[0]}. Is this another data set?"
-        )
+        should = f"have labels that are whole numbers from {first} to {first + num_classes - 1}"
+        raise unfit(where, should, f"{labels[wrong[0]]} at index {wrong[0]}", "Is this another data set?")
     return labels.astype(np.int32) - first

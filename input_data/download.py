@@ -3,6 +3,7 @@
 import hashlib
 import tarfile
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,41 +11,26 @@ from input_data import DataError, open_split
 from input_data.formats import idx
 
 _STORE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+_DIGITS = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"  # SHA-256, as Keras has them
+_CIFAR = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 
 
 class Remote(NamedTuple):
     """A file to fetch."""
 
     url: str
-    sha256: str | None  # None: Keras has none, and the IDX file is read instead
-    inside: str = ""  # the folder below the user's in which it is kept; a `.tar.gz` unpacks to it
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.url.rpartition("/")[2]
-
-    @property
-    def kept(self) -> str:
-        """Where it is kept in the user's folder."""
-        return self.inside if self.name.endswith(".tar.gz") else str(Path(self.inside, self.name))
+    kept: str  # where it is kept in the user's folder; a `.tar.gz` unpacks to it
+    sha256: str | None = None  # None: Keras has none, and the IDX file is read instead
 
 
 REMOTES = {
-    "mnist": (Remote(f"{_STORE}mnist.npz", "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"),),
-    "fashion_mnist": tuple(  # in a folder as Keras has it, since MNIST's files have the same names
-        Remote(f"{_STORE}{part}-ubyte.gz", None, "fashion-mnist")
+    "mnist": [Remote(f"{_STORE}mnist.npz", "mnist.npz", _DIGITS)],
+    "fashion_mnist": [  # in a folder as Keras has it, since MNIST's files have the same names
+        Remote(f"{_STORE}{part}-ubyte.gz", f"fashion-mnist/{part}-ubyte.gz")
         for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    ),
-    "cifar10": (
-        Remote(
-            "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-            "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-            "cifar-10-batches-py",
-        ),
-    ),
+    ],
+    "cifar10": [Remote("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "cifar-10-batches-py", _CIFAR)],
 }
-_NAMES = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 
 
 def download(dataset: str, data_dir: str | None) -> None:
@@ -89,29 +75,29 @@ def _is_there(dataset: str, remote: Remote, folder: Path) -> bool:
         names = {open_split(dataset, split_name, str(folder)).info.name for split_name in ("train", "test")}
     except DataError:
         return False
-    return names == {_NAMES[dataset]}
+    return {name.replace("-", "").lower() for name in names} == {dataset.replace("_", "")}
 
 
 def _is_whole(remote: Remote, path: Path) -> bool:
     """Whether a file is the one that Keras has."""
     if not path.is_file():
         return False
-    if remote.sha256 is not None:
+    if remote.sha256:
         return hashlib.sha256(path.read_bytes()).hexdigest() == remote.sha256
-    try:
+    with suppress(DataError):
         return idx.read(path, 3 if "images" in remote.kept else 1).size > 0
-    except DataError:
-        return False
+    return False
 
 
 def _fetch(remote: Remote, drafts: Path) -> Path:
     """Downloads a file to a folder and unpacks it there; returns the path to keep."""
     from keras.utils import get_file  # only here, so that data are read without Keras
 
-    file = Path(get_file(remote.name, remote.url, file_hash=remote.sha256, cache_dir=str(drafts), cache_subdir="."))
+    name = remote.url.rpartition("/")[2]
+    file = Path(get_file(name, remote.url, file_hash=remote.sha256, cache_dir=str(drafts), cache_subdir="."))
     if not _is_whole(remote, file):
         raise ValueError("what arrived is another file, perhaps a page on which to log in")
-    if not remote.name.endswith(".tar.gz"):
+    if not name.endswith(".tar.gz"):
         return file
     with tarfile.open(file) as archive:
         archive.extractall(drafts, filter="data")

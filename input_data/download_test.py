@@ -13,7 +13,7 @@ from input_data.mnist.mnist_test import digits, write_idx
 
 def place(folder, remote):
     """A remote's file in the mirror."""
-    return folder / remote.name
+    return folder / remote.url.rpartition("/")[2]
 
 
 @pytest.fixture

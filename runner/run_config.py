@@ -12,6 +12,8 @@ from runner.flags import UserError, flag
 PRETRAINED = "pretrained:"  # before the name of a network that ships, where a checkpoint is named
 DEFAULT_NETWORK = f"{PRETRAINED}capsnet_mnist_small"
 
+EXPORT_ENDINGS = (".keras", ".onnx", ".tflite", "")  # the last one is a folder
+
 _WHAT, _DATA, _TRAIN, _HARDWARE = "network and run", "data", "training", "hardware"
 _EVALUATE, _USE = "evaluation", f"use of a trained network (--checkpoint, else --summary_dir, else {DEFAULT_NETWORK})"
 _CHECKPOINT = (
@@ -87,7 +89,7 @@ class RunConfig(NetworkFlags):
     predict: str | None = flag(
         None, "classify a picture, those in a folder and below it, or those of a glob pattern", _USE, path=True
     )
-    export: str | None = flag(None, _EXPORT, _USE, path=True, endings=(".keras", ".onnx", ".tflite", ""))
+    export: str | None = flag(None, _EXPORT, _USE, path=True, endings=EXPORT_ENDINGS)
 
     def __post_init__(self):
         super().__post_init__()

@@ -279,6 +279,6 @@ def test_it_is_served_by_a_get_on_this_machine_alone(taught_page):
         assert ask("POST", "/")[0] == 501
         with pytest.raises(OSError):  # another address of this machine, which a server on 0.0.0.0 would answer
             socket.create_connection(("127.0.0.2", server.server_port), timeout=5)
-        with pytest.raises(ValueError, match="of 127.0.0.1 is taken by another program. Give another one, or 0"):
+        with pytest.raises(ValueError, match="cannot be used: Address already in use. Give another --port"):
             PageServer(taught_page, server.server_port)
         server.shutdown()

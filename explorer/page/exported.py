@@ -7,15 +7,17 @@ tens of milliseconds. Weights that are exact in float16, such as most of those i
 and all others as float32: rounding them would change a length by more than 1e-4.
 """
 
+import base64
 import json
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from explorer.compare import network_names
-from explorer.page.descriptions import Weights, base64_text, describe
+from explorer.page.descriptions import describe
 from input_data import Split
 from input_data.formats.files import atomic_write
 from runner.evaluation import hits, top_labels
@@ -52,13 +54,18 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
         UserError: the page cannot run this kind of network, or `path` holds something else.
     """
     file = path if path.suffix.lower() in (".html", ".htm") else path / "index.html"
-    _check_free(path, file)
+    ours = file.is_file() and TITLE in file.read_text(encoding="utf-8", errors="replace")[:4000]
+    free = not path.exists() or (file != path and path.is_dir() and not any(path.iterdir()))
+    if not (ours or free):
+        raise UserError(
+            f"{path} exists and is not a page of this program. Give the name of a new folder, or a new file NAME.html."
+        )
     data = f"globalThis.exportedNetwork = {_as_script(content(trained, split, compared))};\n"
     style = (HERE / "page.css").read_text(encoding="utf-8")
     html = (HERE / "page.html").read_text(encoding="utf-8")
     html = html.replace("<head>", f'<head>\n  <meta http-equiv="Content-Security-Policy" content="{POLICY}">')
     html = html.replace('<link rel="stylesheet" href="page.css">', f"<style>\n{style}</style>")
-    # The data come last, so that the browser can show "Loading the network" while it reads them.
+    # The scripts come last, so that the browser can show "Loading the network" while it reads the data.
     scripts = f"<script>\n{data}</script>\n  <script>\n{bundle(PAGE)}</script>"
     html = html.replace('<script src="page.js"></script>', scripts)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -67,20 +74,9 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
     return file
 
 
-def _check_free(path: Path, file: Path) -> None:
-    """Raises UserError where the page would be written over or among something that is not a page of ours."""
-    advice = "Give the name of a new folder, or a new file NAME.html."
-    if file.is_file():
-        with file.open(encoding="utf-8", errors="replace") as text:
-            if TITLE not in text.read(4000):
-                raise UserError(f"{file} exists and is not a page of this program. {advice}")
-    elif file.exists() or (path != file and path.exists() and not (path.is_dir() and not any(path.iterdir()))):
-        raise UserError(f"{path} exists and is not a page of this program. {advice}")
-
-
 def content(trained: Trained, split: Split, compared: Trained | None = None) -> dict[str, Any]:
     """All that the page needs, ready for JSON: facts, networks, weights, images, labels, numbers of wrong answers."""
-    model, info, weights = trained.model, split.info, Weights()
+    model, info, weights = trained.model, split.info, defaultdict[str, list[np.ndarray]](list)
     networks = [network and describe(network, weights) for network in (trained, compared)]
     images, labels, wrong = _examples(trained, split)
     unit = _unit(images)
@@ -116,8 +112,8 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
         "facts": facts,
         "network": networks[0],
         "compared": networks[1],
-        "weights": weights.as_text(),
-        "images": base64_text(pixels.tobytes()),
+        "weights": {kind: _base64(b"".join(map(bytes, weights[kind]))) for kind in ("float16", "float32")},
+        "images": _base64(pixels.tobytes()),
         "kind": "uint8" if unit else "float32",
         "unit": unit or 255,
         "labels": labels.tolist(),
@@ -139,20 +135,17 @@ def _examples(trained: Trained, split: Split) -> tuple[np.ndarray, np.ndarray, l
 
     They are the first ones, or spread over the whole split where the user's folders follow one another.
     """
-
-    pairs = trained.num_targets == 2
-    pixels = int(np.prod(split.info.image_shape)) * trained.num_targets
-    count = min(len(split), EXAMPLES, max(LARGEST_DATA // pixels, 1))
-    last = len(split) - 1 if trained.dataset == "folder" else count - 1
-    indices = np.linspace(0, last, count).round().astype(int)
-    images, labels, wrong = [], [], []
+    targets, last = trained.num_targets, len(split) - 1
+    count = min(len(split), EXAMPLES, max(LARGEST_DATA // (int(np.prod(split.info.image_shape)) * targets), 1))
+    indices = np.linspace(0, last if trained.dataset == "folder" else count - 1, count).round().astype(int)
+    images, labels, right = [], [], []
     for part in np.array_split(indices, -(-count // 100)):
         batch = split.batch(part, np.zeros((len(part), split.noise)))
         logits = np.asarray(trained.model.predict_on_batch(batch["images"])["logits"])
-        wrong.append(~hits(batch["labels"], top_labels(logits, trained.num_targets)).all(axis=1))
-        images.append(batch["reconstruction_targets" if pairs else "images"])
+        right.append(hits(batch["labels"], top_labels(logits, targets)).all(axis=1))
+        images.append(batch["reconstruction_targets" if targets == 2 else "images"])
         labels.append(batch["labels"])
-    return np.concatenate(images), np.concatenate(labels), np.flatnonzero(np.concatenate(wrong)).tolist()
+    return np.concatenate(images), np.concatenate(labels), np.flatnonzero(~np.concatenate(right)).tolist()
 
 
 def _unit(pixels: np.ndarray) -> int | None:
@@ -160,6 +153,10 @@ def _unit(pixels: np.ndarray) -> int | None:
     if pixels.min() < 0 or pixels.max() > 1:
         return None
     return next((unit for unit in (255, 256) if np.abs(pixels * unit - np.round(pixels * unit)).max() < 1e-3), None)
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _as_script(value: Any) -> str:

@@ -118,10 +118,10 @@ def test_the_votes_are_those_of_the_library_and_of_the_diagnosis_however_sharp(p
             for what, values in known.items():
                 np.testing.assert_allclose(step[what], np.ravel(values), atol=2e-4, err_msg=what)
             net = np.subtract(step["towards"], step["away"]) / step["summed"]
-            diagnosed = agreement_of_winners(votes, expected, winners)
-            assert net[winners[0, 0]] == pytest.approx(float(diagnosed["net_push"]), abs=1e-3)
+            diagnosed = agreement_of_winners(votes, [expected], winners)
+            assert net[winners[0, 0]] == pytest.approx(float(diagnosed["net_push"][0]), abs=1e-3)
             away = (np.reshape(step["agreement"], c.shape)[:, winners[0, 0]] < 0).mean()
-            assert away == pytest.approx(float(diagnosed["votes_away"]), abs=0.02)
+            assert away == pytest.approx(float(diagnosed["votes_away"][0]), abs=0.02)
 
 
 def rgba(picture: np.ndarray) -> dict:

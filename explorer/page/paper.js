@@ -1,4 +1,4 @@
-// Separates ink from paper in a photo, like `input_data/mnist/paper.py`, whose comments say why. A plane is
+// Separates ink from paper in a photo, like `input_data/mnist/digits.py`, whose comments say why. A plane is
 // { rows, columns, data }, 0 (black) to 255.
 
 const STROKE = 0.25, LEAST = 14, GRAINS = 7, SEED = 0.5, EDGE = 0.25, FRINGE = 0.3, ONE_SIDED = 0.25;

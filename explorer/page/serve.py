@@ -1,8 +1,9 @@
 """Serves the page's one file to this machine."""
 
-import errno
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from runner.flags import UserError
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -11,19 +12,16 @@ class Handler(BaseHTTPRequestHandler):
     server: "PageServer"
 
     def do_GET(self):
-        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        host = self.headers.get("Host", "").partition(":")[0]
         if self.path.partition("?")[0] != "/" or host not in ("127.0.0.1", "localhost"):  # or a name that points here
             self.send_error(404)
             return
         content = self.server.file.read_bytes()
-        headers = {
-            "Content-Type": "text/html; charset=utf-8",
-            "Content-Length": len(content),
-            "Cache-Control": "no-store",
-        }
         self.send_response(200)
-        for name, value in (headers | {"Cross-Origin-Resource-Policy": "same-origin"}).items():
-            self.send_header(name, str(value))
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.end_headers()
         self.wfile.write(content)
 
@@ -32,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves a file on a port of 127.0.0.1, or on any free one for 0; ValueError if it is taken or not allowed."""
+    """Serves a file on a port of 127.0.0.1, or on any free one for 0; UserError if it is taken or not allowed."""
 
     daemon_threads = True
     request_queue_size = 128  # a class may open the page at the same time
@@ -41,10 +39,9 @@ class PageServer(ThreadingHTTPServer):
         self.file = file
         try:
             super().__init__(("127.0.0.1", port), Handler)
-        except (OSError, OverflowError) as error:
-            taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-            reason = "is taken by another program" if taken else f"cannot be used ({error})"
-            raise ValueError(f"Port {port} of 127.0.0.1 {reason}. Give another one, or 0 for any free one.") from None
+        except OSError as error:
+            reason = f"cannot be used: {error.strerror}"
+            raise UserError(f"Port {port} of 127.0.0.1 {reason}. Give another --port, or 0 for any free one.") from None
 
 
 def serve(file: Path, port: int) -> None:

@@ -14,7 +14,6 @@ from input_data.arrays import ImageArrays
 from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels
 from input_data.formats.arrays import read_mat, require
 from input_data.images import shifted
-from input_data.mnist import digits
 from input_data.mnist.mnist_input import RecordDigits, find_records, load
 
 SIZE = 40
@@ -30,6 +29,8 @@ def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.
 
 def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
     """Lays out a picture of a digit."""
+    from input_data.mnist import digits
+
     return digits.fit(picture, image_shape)
 
 

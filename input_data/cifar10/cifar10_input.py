@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import Arrays
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels, unfit
 from input_data.formats.arrays import read_pickle, require
 from input_data.formats.files import find, read_bytes
 from input_data.formats.pictures import fitted
@@ -19,12 +19,9 @@ _CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hor
 INFO = Info("CIFAR-10", (SIZE, SIZE, 3), 10, 1, _CLASSES)
 _TRAINING = tuple(f"data_batch_{number}" for number in range(1, 6))
 _BATCHES = {"train": _TRAINING, "test": ("test_batch",), "valid_train": _TRAINING[:4], "valid_test": _TRAINING[4:]}
-_GENERATED = {  # the TensorFlow models' generator puts data_batch_5 into validation.tfrecords
-    "train": ("train", "validation"),
-    "test": ("eval",),
-    "valid_train": ("train",),
-    "valid_test": ("validation",),
-}
+# The TensorFlow models' generator puts data_batch_5 into validation.tfrecords.
+_GENERATED = {"train": ("train", "validation"), "test": ("eval",), "valid_train": ("train",)}
+_GENERATED |= {"valid_test": ("validation",)}
 
 Examples = tuple[np.ndarray, np.ndarray]  # planes of red, green and blue, uint8 [n, …] of 3,072 values, and labels [n]
 
@@ -59,10 +56,7 @@ def _read_binary(path: Path) -> Examples:
     """Records of a label and planes of red, green and blue (https://www.cs.toronto.edu/~kriz/cifar.html)."""
     content = np.frombuffer(read_bytes(path), np.uint8)
     if not content.size or content.size % (1 + _PIXELS):
-        raise DataError(
-            f"{path} should hold records of {1 + _PIXELS:,} bytes. Received {content.size:,} bytes: it is cut short or "
-            "not CIFAR-10's binary version."
-        )
+        raise unfit(path, f"hold records of {1 + _PIXELS:,} bytes", f"{content.size:,} bytes", "Fetch it again.")
     records = content.reshape(-1, 1 + _PIXELS)
     return records[:, 1:], records[:, 0]
 
@@ -107,8 +101,5 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
                 images.append(planes.reshape(-1, 3, RAW, RAW).transpose(0, 2, 3, 1))
                 labels.append(check_labels(numbers, 10, path))
             return Cifar10(np.concatenate(images), np.concatenate(labels), split in ("train", "valid_train"))
-    raise DataError(
-        f"{folder} has no CIFAR-10. Looked for: {_BATCHES[split][0]}.bin (binary form), {_BATCHES[split][0]} (Python "
-        f"version), both also in cifar-10-batches-bin and cifar-10-batches-py; {_GENERATED[split][0]}.tfrecords "
-        "(generator of the TensorFlow models). (For files of TensorFlow Datasets see docs/data.md.)"
-    )
+    wanted = ", ".join(str(Path(inside, names[split][0] + ending)) for inside, names, ending, _ in _FORMS)
+    raise DataError(f"{folder} has no CIFAR-10. Looked for: {wanted} (docs/data.md: TensorFlow Datasets).")

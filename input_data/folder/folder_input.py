@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import Arrays, hold_out
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels, unfit
 from input_data.formats import pictures
 from input_data.formats.arrays import npz_examples, npz_parts
 from input_data.images import border_colours, shifted
@@ -52,7 +52,9 @@ def _classes(folder: Path) -> tuple[dict[str, list[Path]], str]:
     return {name: files for name, files in sorted(found.items()) if files}, note
 
 
-def _read(folder: Path, found: dict[str, list[Path]], names: list[str], options: Options) -> list[np.ndarray]:
+def _read(
+    folder: Path, found: dict[str, list[Path]], names: list[str], options: Options
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns all pictures, uint8 [n, rows, columns, depth], and labels [n]; the error names all unreadable files."""
     paths = [path for files in found.values() for path in files]
     if not paths:
@@ -69,21 +71,19 @@ def _read(folder: Path, found: dict[str, list[Path]], names: list[str], options:
         if not images.size:
             images = np.empty((len(paths), *image.shape), np.uint8)
         if image.shape != images.shape[1:]:
-            raise DataError(
-                f"{path} is {'x'.join(map(str, image.shape))}, but the images before it are "
-                f"{'x'.join(map(str, images.shape[1:]))}. Give --image_size=N to make them all NxN."
-            )
+            should, received = ("x".join(map(str, shape)) for shape in (images.shape[1:], image.shape))
+            hint = "Give --image_size=N to make them all NxN."
+            raise unfit(path, f"be {should}, as the images before it", received, hint)
         images[index] = image
     if unreadable:
         raise DataError(f"{len(unreadable)} picture(s) cannot be read: {'; '.join(unreadable[:10])}")
-    return [images, np.repeat([names.index(name) for name in found], [len(files) for files in found.values()])]
+    return images, np.repeat([names.index(name) for name in found], [len(files) for files in found.values()])
 
 
-def _part(arrays: list[np.ndarray], held_out: bool) -> list[np.ndarray]:
-    """The held-out pictures, every sixth of each class, or the others; labels [n], the last array, are sorted."""
-    labels = arrays[-1]
+def _part(images: np.ndarray, labels: np.ndarray, held_out: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The held-out pictures, every sixth of each class, or the others, and their sorted labels [n]."""
     own = ((np.arange(len(labels)) - np.searchsorted(labels, labels)) % _HELD_OUT == 0) == held_out
-    return [array[own] for array in arrays]
+    return images[own], labels[own]
 
 
 def _parts(folder: Path) -> dict[str, Path]:
@@ -117,10 +117,10 @@ def _open_pictures(folder: Path, split_name: str, options: Options) -> Split:
         raise DataError(f"{place}/{unknown[0]} is not a class of {training}, which has: {', '.join(names)}.")
     arrays = _read(place, found, names, options)
     if not parts:
-        arrays = _part(arrays, split_name == "test")
+        arrays = _part(*arrays, split_name == "test")
         note += f" {folder} has no train and test folders: every sixth picture of a class is held out as the test."
     if split_name.startswith("valid") and "valid" not in parts:
-        arrays = _part(arrays, split_name == "valid_test")
+        arrays = _part(*arrays, split_name == "valid_test")
     return _split(*arrays, tuple(names), split_name, note.strip())
 
 

@@ -43,7 +43,7 @@ def test_classes_are_folders_and_pixels_those_of_the_files(pets):
 
 def test_sizes_and_colours_are_made_alike_when_asked(pets):
     write(pets / "test" / "dog" / "photo", size=(30, 20), ending=".jpg")
-    with pytest.raises(DataError, match=r"photo.jpg is 30x20x3, but .* are 10x12x3. Give --image_size"):
+    with pytest.raises(DataError, match=r"photo.jpg should be 10x12x3, .* Received 30x20x3. Give --image_size"):
         open_split("folder", "test", str(pets))
     split = open_split("folder", "test", str(pets), Options(image_size=16, grayscale=True))
     assert split.info.image_shape == (16, 16, 1) and len(split) == 5

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from input_data.dataset import DataError
+from input_data.dataset import DataError, unfit
 from input_data.formats.files import read_bytes
 
 # The names of the arrays of images and labels of each part in a `.npz` file.
@@ -19,6 +19,8 @@ _HARMLESS = ("multiarray._reconstruct", "numeric._frombuffer", "numpy.ndarray", 
 
 
 def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
+    if not path.is_file():
+        return DataError(f"{path} does not exist.")
     return DataError(f"{path} is not {kind} or is damaged ({error}). Fetch it again.")
 
 
@@ -46,11 +48,8 @@ def npz_parts(path: Path) -> dict[str, tuple[str, str]]:
     for layout in (_KERAS, _MEDMNIST):
         if all(set(pair) <= set(names) for pair in layout.values()):
             return layout
-    keras, medmnist = (", ".join(name for pair in layout.values() for name in pair) for layout in (_KERAS, _MEDMNIST))
-    raise DataError(
-        f"{path} should have the arrays {keras} (Keras) or {medmnist} (MedMNIST). "
-        f"It has: {', '.join(sorted(names)) or 'none'}."
-    )
+    layouts = " or ".join(", ".join(sum(layout.values(), ())) for layout in (_KERAS, _MEDMNIST))
+    raise unfit(path, f"have the arrays {layouts}", ", ".join(sorted(names)) or "none")
 
 
 def npz_examples(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -64,10 +63,8 @@ def read_mat(path: Path, *names: str) -> list[Any]:
     """Returns variables of a `.mat` file as SciPy reads them; DataError if it is missing, damaged or lacks one."""
     from scipy.io import loadmat
 
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
     try:
-        found = loadmat(path)
+        found = loadmat(path, appendmat=False)
     except Exception as error:  # damage leads to whatever the bytes are taken for
         raise _unreadable(path, "a file of MATLAB's versions 5 to 7", error) from None
     require(path, names, found)
@@ -85,19 +82,16 @@ def read_csv(path: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
             names = [name.strip(" \t\n'\"") for name in file.readline().split(",")]
         heading = any(letter.isalpha() for name in names for letter in name)
         with warnings.catch_warnings(action="ignore"):  # an empty table is refused below
-            table = np.loadtxt(
-                path, np.int16, delimiter=",", skiprows=int(heading), encoding="utf-8-sig", ndmin=2, quotechar='"'
-            )
-    except ValueError as error:
+            how = {"skiprows": int(heading), "encoding": "utf-8-sig", "ndmin": 2, "quotechar": '"'}
+            table = np.loadtxt(path, np.int16, delimiter=",", **how)
+    except (OSError, ValueError) as error:
         raise _unreadable(path, "a table of whole numbers", error) from None
     worded = [place for place, name in enumerate(names) if not any(letter.isdigit() for letter in name)]
     fits = len(table) and table.shape[1] == side * side + 1 and table.min() >= 0 and table.max() <= 255
     if not fits or (heading and len(worded) != 1):
-        raise DataError(
-            f"{path} should have {side * side} pixels from 0 to 255 and a label in each line, and at most the label's "
-            f"name without a number. Received {len(table)} lines of {table.shape[1]} values, and {len(worded)} names "
-            f"without a number{': ' * bool(worded)}{', '.join(names[place] for place in worded[:5])}."
-        )
+        should = f"have {side * side} pixels from 0 to 255 and a label in each line, and one name without a number"
+        received = f"{len(table)} lines of {table.shape[1]} values, and {len(worded)} such names"
+        raise unfit(path, should, f"{received}: {', '.join(names[place] for place in worded[:5])}")
     label = worded[0] if heading else -1 if np.ptp(table[:, 0]) == 0 < np.ptp(table[:, -1]) else 0
     return np.delete(table, label, axis=1).astype(np.uint8).reshape(-1, side, side), table[:, label]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError
+from input_data.dataset import DataError, unfit
 
 _HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"
 _GZIPPED = b"\x1f\x8b"  # the first bytes of a gzipped file
@@ -48,10 +48,8 @@ def values(path: Path, content, start: int, dtype: str, shape: tuple[int, ...]) 
     """The array that fills the content of a file from `start` on; DataError if the file has another length."""
     expected = start + math.prod(shape) * np.dtype(dtype).itemsize
     if len(content) != expected:
-        raise DataError(
-            f"{path} should hold {expected:,} bytes, as its header says. Received {len(content):,}: it is cut short or "
-            "damaged. Fetch it again."
-        )
+        should = f"hold {expected:,} bytes, as its header says"
+        raise unfit(path, should, f"{len(content):,}", "It is cut short or damaged: fetch it again.")
     return np.frombuffer(content, dtype, offset=start).reshape(shape)
 
 

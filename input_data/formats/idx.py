@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError
+from input_data.dataset import DataError, unfit
 from input_data.formats.files import find, read_bytes, values
 
 
@@ -18,10 +18,8 @@ def read(path: Path, dimensions: int, dtype: str = "u1") -> np.ndarray:
     content, start = read_bytes(path), 4 + 4 * dimensions
     magic = bytes([0, 0, {"u1": 0x08, ">i4": 0x0C}[dtype], dimensions])
     if content[:4] != magic:
-        raise DataError(
-            f"{path} is not an IDX file of {dimensions} dimension(s): it should begin with {magic.hex(' ')}. "
-            f"Received {content[:4].hex(' ') or 'an empty file'}. Fetch it again."
-        )
+        should = f"be an IDX file of {dimensions} dimension(s) and begin with {magic.hex(' ')}"
+        raise unfit(path, should, content[:4].hex(" ") or "an empty file", "Fetch it again.")
     shape = np.frombuffer(content[4:start].ljust(4 * dimensions, b"\0"), ">u4").tolist()
     return values(path, content, start, dtype, tuple(shape))
 

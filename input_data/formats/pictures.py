@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError, Fitted, Shape
+from input_data.dataset import DataError, Fitted, Shape, unfit
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # Pillow's names of the formats that are read
 ENDINGS = (".png", ".jpg", ".jpeg", ".mpo", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -69,10 +69,8 @@ def decode(content: bytes) -> np.ndarray:
         most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise DataError(f"The picture is too large: at most {most:.0f} million pixels are read.") from None
     except Exception:  # Pillow raises whatever the damage leads to
-        raise DataError(
-            "Expected a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture. "
-            "Received another kind of file or a damaged one."
-        ) from None
+        should = "be a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture"
+        raise unfit("The file", should, "another kind or a damaged one") from None
 
 
 def _pixels(image) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from input_data.batches import prefetch
-from input_data.dataset import DataError, Shape, Split, check_labels
+from input_data.dataset import DataError, Shape, Split, check_labels, unfit
 from input_data.formats.files import atomic_write, mapped
 from input_data.progress import Progress
 
@@ -143,7 +143,7 @@ class Records(Split):
         wrong = np.flatnonzero((sizes != shape).any(axis=1))
         if wrong.size:
             place, received = self.place(int(indices[wrong[0]])), tuple(sizes[wrong[0]].tolist())
-            raise DataError(f"{place}: height, width and depth should be {shape}. Received {received}.")
+            raise unfit(place, f"have height, width and depth {shape}", received)
         numbers = np.concatenate([parsed[name] for name in labels], axis=1)
         outside = np.flatnonzero(((numbers < 0) | (numbers >= num_classes)).any(axis=1))
         if outside.size:
@@ -155,7 +155,7 @@ class Records(Split):
         size = math.prod(shape)
         for index, value in zip(indices.tolist(), values, strict=True):
             if len(value) != size:
-                raise DataError(f"{self.place(index)}: an image of {shape} has {size} bytes. Received {len(value)}.")
+                raise unfit(self.place(index), f"have an image of {shape} in {size} bytes", len(value))
         return np.frombuffer(b"".join(values), np.uint8).reshape(-1, *shape)
 
 
@@ -218,9 +218,7 @@ def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray]
         files = [stack.enter_context(draft.open("wb")) for draft in drafts]
         for frames in prefetch(map(_seal, blocks)):
             own = choice[done : done + len(frames)]
-            order = (
-                np.argsort(own, kind="stable") if len(files) > 1 else slice(None)
-            )  # a file's frames keep their order
+            order = np.argsort(own, kind="stable") if len(files) > 1 else slice(None)  # in a file, as they came
             frames, bounds = frames[order], np.searchsorted(own[order], np.arange(len(files) + 1))
             for file, start, end in zip(files, bounds[:-1], bounds[1:], strict=True):
                 file.write(frames[start:end])

@@ -96,9 +96,9 @@ def test_a_record_of_another_size_or_class_is_refused_wherever_it_stands(tmp_pat
     path, place = mnist(tmp_path)
     plain = path.read_bytes()
     for change, words in (
-        ({"height": 7}, r"record 4: height, width and depth should be \(6, 6, 1\). Received \(7, 6, 1\)"),
-        ({"depth": 3}, r"record 4: height, .* Received \(6, 6, 3\)"),
-        ({"label": -1}, "record 4: labels must be whole numbers from 0 to 9. Received -1"),
+        ({"height": 7}, r"record 4 should have height, width and depth \(6, 6, 1\). Received \(7, 6, 1\)"),
+        ({"depth": 3}, r"record 4 should have height, .* Received \(6, 6, 3\)"),
+        ({"label": -1}, "record 4 should have labels that are whole numbers from 0 to 9. Received -1"),
     ):
         mnist_test.write_records(tmp_path / "other", *mnist_test.digits(1), **change)
         path.write_bytes(plain + (tmp_path / "other").read_bytes())

@@ -11,7 +11,7 @@ from input_data.formats.files import find
 from input_data.formats.pictures import resized, with_depth
 from input_data.formats.records import Records
 from input_data.images import scaled, shifted
-from input_data.mnist import digits, sources, varied_digits
+from input_data.mnist import sources, varied_digits
 from input_data.mnist.multi_input import EFFICIENT_REACH, REACH, ComposedPairs, RecordPairs, is_records
 from input_data.mnist.sources import MNIST, Relative
 
@@ -29,6 +29,8 @@ def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.
 
 def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
     """Makes any picture light on black and lays out pen strokes as in MNIST; other pictures are resized."""
+    from input_data.mnist import digits  # only here: it takes SciPy, which reading the data does not need
+
     if sources.has_layout_of_digits(class_names):
         return digits.fit(picture, image_shape, options.num_targets)
     picture, notes = with_depth(picture, 1)
@@ -75,11 +77,9 @@ def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray
     if other is not None:
         name = other.relative.name
         raise DataError(f"{folder} has {name}, not {wanted.name}: give another --data_dir, or add --download.")
-    raise DataError(
-        f"{folder} has no files of {wanted.name}{' or its relatives' if wanted is MNIST else ''}. Looked for: "
-        f"{sources.LOOKED_FOR}. Give another --data_dir, add --download to fetch {wanted.name} into it, or leave it "
-        "out to use MNIST's embedded sample. (docs/data.md: TensorFlow Datasets.)"
-    )
+    wished = "MNIST or its relatives" if wanted is MNIST else wanted.name
+    advice = "Give another --data_dir, add --download, or leave --data_dir out to use the sample of MNIST"
+    raise DataError(f"{folder} has no files of {wished}. Looked for: {sources.LOOKED_FOR}. {advice}.")
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options(), wanted: Relative = MNIST) -> Split:
@@ -99,10 +99,8 @@ def open_split(data_dir: str | None, split: str, options: Options = Options(), w
     if records and options.num_targets == 1 and options.preparation == "2017":
         return RecordDigits(records)
     if records and sources.locate(folder) is None:
-        raise DataError(
-            f"{records} has digits in the format of 2017, with one digit per image. Pairs (--num_targets=2) and "
-            "preparation=efficient need the plain digits beside it, such as MNIST's IDX files: --download fetches them."
-        )
+        needed = "--num_targets=2 and preparation=efficient need the plain digits beside it, such as MNIST's IDX files"
+        raise DataError(f"{records} has shifted digits. {needed}: --download fetches them.")
     images, labels, source = load(folder, split, wanted)
     names, training = source.relative.class_names, split in ("train", "valid_train")
     info = Info(source.relative.name, (*images.shape[1:], 1), len(names), 1, names)

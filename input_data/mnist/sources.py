@@ -80,12 +80,8 @@ FORMS = (
     Form("kmnist-{}-imgs.npz", "kmnist-{}-labels.npz", KMNIST),
     *(Form(name, name, relative) for name, relative in _FILES.items()),
 )
-LOOKED_FOR = (
-    "2017's train_2shifted_mnist.tfrecords and test_0shifted_mnist.tfrecords; "
-    "IDX files (train-images-idx3-ubyte[.gz], its labels, and those of t10k), also in raw, MNIST/raw, "
-    "FashionMNIST/raw, fashion-mnist or KMNIST/raw; EMNIST's (emnist-letters-train-images-idx3-ubyte[.gz] …) and "
-    "QMNIST's (qmnist-train-images-idx3-ubyte[.gz] …); mnist.npz or fashion_mnist.npz of Keras; kmnist-train-imgs.npz "
-    "…; tables (mnist_train.csv and mnist_test.csv, or Kaggle's train.csv)"
+LOOKED_FOR = "train_2shifted_mnist.tfrecords, test_0shifted_mnist.tfrecords, " + ", ".join(
+    f"{'|'.join(filter(None, form.folders))}/".lstrip("/") + form.images.format("train") for form in FORMS
 )
 
 
@@ -120,9 +116,6 @@ class Source:
         if not names[0].endswith((".csv", ".npz")):
             return idx.load_names(self.folder, *names)
         paths = [self.folder / name for name in names]
-        missing = [path for path in paths if not path.is_file()]
-        if missing:
-            raise DataError(f"{missing[0]} does not exist.")
         if names[0].endswith(".npz"):
             if names[0] == names[1]:
                 return npz_examples(paths[0], part)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from input_data.arrays import Arrays
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_labels
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_labels, unfit
 from input_data.formats.files import find, mapped, values
 from input_data.formats.pictures import fitted
 from input_data.formats.records import Records
@@ -65,13 +65,11 @@ def _resized(images: np.ndarray) -> np.ndarray:
 def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
     """Makes any picture grey and 96x96, for both eyes; halved unless for Efficient-CapsNet."""
     picture, notes = fitted(picture, (RAW, RAW, 1))
-    if options.preparation == "efficient":
-        notes.append(f"resized to {EFFICIENT_SIZE}x{EFFICIENT_SIZE}, centre {EFFICIENT_CROP}x{EFFICIENT_CROP}")
-        if not options.statistics:
-            notes.append("standardised by itself: config.json has no statistics of the training images")
-    else:
-        picture = picture[::2, ::2]
-        notes.append(f"halved, centre {SIZE}x{SIZE}")
+    efficient = options.preparation == "efficient"
+    notes.append("resized to 64x64, centre 48x48" if efficient else "halved, centre 32x32")
+    if efficient and not options.statistics:
+        notes.append("standardised by itself: config.json has no statistics of the training images")
+    picture = picture if efficient else picture[::2, ::2]
     return picture.repeat(2, axis=2), [*notes, "the one view is used for both eyes"]
 
 
@@ -111,10 +109,8 @@ def _read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.nd
     actual = tuple(sizes[:count])
     fits = count == len(shape) and all(size in (None, got) for size, got in zip(shape, actual, strict=True))
     if magic != _MAGIC[dtype] or not fits:
-        raise DataError(
-            f"{path} should begin with the magic number {_MAGIC[dtype]:#010x} and the dimensions {shape}. "
-            f"Received {magic:#010x} and {actual}."
-        )
+        should = f"begin with the magic number {_MAGIC[dtype]:#010x} and the dimensions {shape}"
+        raise unfit(path, should, f"{magic:#010x} and {actual}")
     return values(path, content, start, dtype, actual)
 
 
