@@ -11,7 +11,7 @@ and as trained with one? `scale`: do sharper coefficients help, or only the larg
 which the learning rate is the control? `routings`: what does each routing reach? `sign`: can capsules tell u from −u,
 with and without a bias? docs/what-routing-does.md explains them.
 
-Each run is a row of `questions.csv`, and each other figure one of `measured.csv`, written as soon as it is there. What
+Each run is a row of `trained.csv`, and each other figure one of `measured.csv`, written as soon as it is there. What
 is there is not run again, and a run that was interrupted resumes. Errors are those of the last step on the test set.
 """
 
@@ -322,7 +322,7 @@ def main(arguments: list[str]) -> None:
     flags.table = flags.question + "_fashion" * (flags.dataset == "fashion_mnist")
     flags.folder.mkdir(parents=True, exist_ok=True)
     results = ROOT / "benchmarks" / "results" if flags.data_dir else flags.folder
-    flags.csv, flags.measured = results / "questions.csv", results / "measured.csv"
+    flags.csv, flags.measured = results / "trained.csv", results / "measured.csv"
     if not flags.measured.exists():
         flags.measured.write_text("question,variant,seed,steps,name,value\n", encoding="utf-8")
     if unknown := set(flags.variants or ()) - set(VARIANTS.get(flags.question, ())):

@@ -35,7 +35,7 @@ def test_the_law_is_measured_at_the_start_and_as_trained(ask, tmp_path, monkeypa
 def test_routings_are_compared_with_the_first_and_drawn(ask, tmp_path, monkeypatch):
     few = ("routings", "--seeds=1", "--variants", "dynamic", "uniform")
     printed = ask(*few)
-    dynamic, uniform = trained.read(tmp_path / "questions.csv", trained.Run)
+    dynamic, uniform = trained.read(tmp_path / "trained.csv", trained.Run)
     assert [dynamic.network, uniform.network] == ["dynamic, rate 0.003", "uniform, rate 0.003"]
     assert "routing_type=uniform" in uniform.command and "decay_steps=4" in uniform.hparams
     (line,) = [line for line in printed.splitlines() if line.startswith("| uniform")]
