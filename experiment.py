@@ -29,7 +29,7 @@ HPARAMS = ", ".join(f"{field.name}={json.dumps(field.default)}" for field in fie
 
 _ALL = {field.name for field in fields(RunConfig)}
 _USE = {"predict", "export"}
-_NETWORK = {field.name for field in fields(NetworkFlags)} | {"data_dir", "summary_dir", "gpus", "gpu_memory", "train"}
+_NETWORK = {field.name for field in fields(NetworkFlags)} | {"data_dir", "summary_dir", "gpus", "train"}
 JOBS = {  # the function of each job, which takes the flags and returns the exit code, and the flags that it heeds
     "train": ("runner.train.train_all", _ALL - _USE - {"check_data", "eval_timeout", "averaged"}),
     # A run's command may be repeated with --train=false, so evaluation takes the flags of training, too.

@@ -14,7 +14,6 @@ import experiment
 from conftest import run_program
 from input_data import evaluation_indices, open_split
 from input_data.formats import idx
-from input_data.mnist.mnist_test import digits, write_records
 
 HERE = Path(__file__).parent
 TINY = "--hparams_override=num_prime_capsules=1,conv_channels=4,remake=false"
@@ -81,23 +80,6 @@ def test_train_resume_evaluate(tmp_path, capsys):
         assert (found["predictions"] != found["labels"]).sum() == int(wrong)
 
 
-def test_an_ensemble_sums_logits(tmp_path, capsys):
-    for seed in range(2):
-        folder = tmp_path / f"net{seed}"
-        assert run(capsys, f"--summary_dir={folder}", TINY, *SMALL, "--max_steps=2", f"--seed={seed}")[0] == 0
-    flags = ["--train=false", f"--summary_dir={tmp_path}/s", TINY, "--eval_size=30"]
-    logits = []
-    for seed in range(2):
-        run(capsys, *flags, f"--checkpoint={tmp_path}/net{seed}/train/model.ckpt-2", f"--predictions={tmp_path}/p.npz")
-        logits.append(np.load(tmp_path / "p.npz")["logits"])
-    template = f"--checkpoint={tmp_path}/net{{}}/train/model.ckpt-2"
-    code, out = run(capsys, *flags, template, "--num_trials=2", f"--predictions={tmp_path}/e.npz")
-    assert code == 0 and out.count("Total wrong predictions") == 3
-    np.testing.assert_allclose(np.load(tmp_path / "e.npz")["logits"], logits[0] + logits[1], rtol=1e-6)
-    code, out = run(capsys, *flags, template, "--num_trials=3")
-    assert code == 1 and "There is no checkpoint " in out
-
-
 def test_reconstructions_are_drawn_and_verbose_summaries_written(tmp_path, capsys):
     override = "--hparams_override=num_prime_capsules=1,conv_channels=4,verbose=true"
     code, _ = run(capsys, f"--summary_dir={tmp_path}", override, *SMALL, "--max_steps=2", "--summary_step=2")
@@ -121,19 +103,6 @@ def test_check_data_reports_counts_and_draws_sheets(tmp_path, capsys):
     for name in ("train", "test"):
         sheet = tf.io.decode_png((tmp_path / f"sheet-{name}.png").read_bytes()).numpy()
         assert sheet.shape == (6 * 30 * 2, 16 * 30 * 2, 1) and sheet.std() > 50
-
-
-def test_check_data_names_a_record_that_does_not_fit_its_checksum(tmp_path, capsys):
-    for name, part in (("train", "train_2"), ("test", "test_0")):
-        write_records(tmp_path / f"{part}shifted_mnist.tfrecords", *digits(12 if name == "train" else 4))
-    flags = ["--check_data", f"--data_dir={tmp_path}", f"--summary_dir={tmp_path}/out"]
-    assert run(capsys, *flags)[0] == 0
-    path = tmp_path / "test_0shifted_mnist.tfrecords"
-    content = bytearray(path.read_bytes())
-    content[content.rindex(b"image_raw") + 20] ^= 1
-    path.write_bytes(content)
-    code, out = run(capsys, *flags)
-    assert code == 1 and "test_0shifted_mnist.tfrecords, record 3 is damaged" in out
 
 
 def test_own_images_give_their_classes_names_in_the_config(tmp_path, capsys):
@@ -275,21 +244,13 @@ BAD = [
 ]  # fmt: skip
 BAD_FLAGS = [
     (["--dataset=letters"], "--dataset=letters: value should be one of <mnist|"),
-    (
-        ["--model=vit"],
-        "--model is capsule, efficient, matrix, baseline, baseline_paper, or FILE.py:CLASS. Received: vit",
-    ),
+    (["--model=vit"], "or FILE.py:CLASS. Received: vit"),
     (["--num_targets=3"], "--num_targets=3: 3 is not an integer in the range [1, 2]"),
-    (["--num_targets=0"], "--num_targets=0: 0 is not an integer in the range [1, 2]"),
     (["--train=maybe"], "--train=maybe: expected true or false"),
-    (["--max_steps=-1"], "--max_steps=-1: -1 is not an integer in the range [1, "),
     (["--max_step=1"], "Unknown command line flag 'max_step'. Did you mean: max_steps"),
     (["dev"], "unrecognized arguments: dev"),
-    (["--seed=--"], "--seed=--: "),
     (["--predict=a.png", "--max_steps=5"], "--max_steps has no effect on this job (use)"),
     (["--data_dir=D "], "spaces at its ends"),
-    (["--train=false", "--checkpoint=a{}"], "if, and only if, --train=false"),
-    (["--train=false", "--num_trials=2", "--checkpoint=a"], "must contain {} for the trial's number"),
 ]
 
 

@@ -155,7 +155,7 @@ def explore(config: ExploreConfig) -> int:
     from runner.loader import Data, describe, load, load_described
     from runner.naming import resolve
 
-    show_devices(None, None)
+    show_devices(None)
     data = Data(config.data_dir)
     if not config.checkpoint:
         say(f"No --checkpoint given: using --checkpoint={DEFAULT_NETWORK}")

@@ -23,7 +23,7 @@ from runner.run_config import RunConfig
 
 def use(config: RunConfig) -> int:
     """Exports a network (`--export`) and classifies pictures (`--predict`); see `RunConfig.used_network`."""
-    show_devices(config.gpus, config.gpu_memory)
+    show_devices(config.gpus)
     if not config.checkpoint:
         say(f"No --checkpoint given: using --checkpoint={config.used_network}")
     trained = load(config.used_network, config, Data(config.data_dir), config.root, config.averaged)

@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,10 @@ class NetworkConfig:
     """The description of a network and its run. Without arguments, the network of the flags' defaults.
 
     Attributes:
-        flags: the flags of the run by name; at least those that describe the network.
-        hparams: its hyperparameters.
-        image_shape: (rows, columns, depth) of its images; empty until the data are known.
-        class_names: one name for each class; empty until the data are known.
-        versions: versions of Python and of packages when the run started.
-        git_commit: commit of the code; None outside a checkout.
-        data: numbers that identify the training data, by name.
-        statistics: statistics of the training images, see `input_data.Split`.
+        flags, hparams: the flags of the run by name, at least those that describe the network, and its hyperparameters.
+        image_shape, class_names: (rows, columns, depth), and a name for each class; empty until the data are known.
+        versions, git_commit: of Python and packages when the run started, and of the code; None outside a checkout.
+        data, statistics: numbers that identify the training data, and statistics of them, see `input_data.Split`.
         model_sha256: the checksum of the file of a network of the user's own.
     """
 
@@ -114,12 +111,10 @@ def in_words(differences: list[tuple[str, Any, Any]], template: str = "{0} was {
 
 
 def _git_commit() -> str | None:
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None  # not a checkout
-    return done.stdout.strip()
+    with suppress(OSError):  # git is not installed
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+        return done.stdout.strip() or None  # nothing: not a checkout
+    return None
 
 
 def write(folder: Path, config: NetworkConfig) -> None:

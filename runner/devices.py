@@ -20,11 +20,10 @@ _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.Cancelled
 
 
 @functools.cache  # a process chooses its devices once, however many jobs it runs
-def show_devices(gpus: str | None, gpu_memory: int | None, most: int | None = None) -> None:
-    """Restricts TensorFlow to the given GPUs, and lets their memory grow as needed or limits it.
+def show_devices(gpus: str | None, most: int | None = None) -> None:
+    """Restricts TensorFlow to the given GPUs, `most` of them at most, and lets their memory grow as needed.
 
-    Must run before TensorFlow first uses a device. `gpus` is "cpu", numbers such as "0,1", or None for all; of these,
-    `most` are used at most. `gpu_memory` is the MiB of each that this process may take, or None.
+    Must run before TensorFlow first uses a device. `gpus` is "cpu", numbers such as "0,1", or None for all.
     """
     devices = tf.config.list_physical_devices("GPU")
     if not devices and gpus != "cpu" and Path("/proc/driver/nvidia/version").exists():
@@ -37,11 +36,7 @@ def show_devices(gpus: str | None, gpu_memory: int | None, most: int | None = No
     visible = [by_number[number] for number in numbers[:most]]
     tf.config.set_visible_devices(visible, "GPU")
     for gpu in visible:
-        if gpu_memory:
-            limit = tf.config.LogicalDeviceConfiguration(memory_limit=gpu_memory)
-            tf.config.set_logical_device_configuration(gpu, [limit])
-        else:
-            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.config.experimental.set_memory_growth(gpu, True)
 
 
 class Machines:
@@ -98,16 +93,11 @@ class Machines:
         """Gives every machine the chief's values of the variables, and returns the chief's step."""
         if len(self.names) == 1:
             return start
-        arrays = [np.array(start), *(np.asarray(variable.numpy()) for variable in variables)]
-        content = b"".join(array.tobytes() for array in arrays)
-        bits = np.frombuffer(content + bytes(-len(content) % 4), np.int32)
-        received, place, values = self.gather(bits)[: len(bits)].tobytes(), 0, []
-        for array in arrays:
-            values.append(np.frombuffer(received, array.dtype, array.size, place).reshape(array.shape))
-            place += array.nbytes
-        for variable, value in zip(variables, values[1:], strict=True):
-            variable.assign(value)
-        return int(values[0])
+        for variable in variables:
+            value = np.asarray(variable.numpy())
+            bits = value.ravel().view(np.int32)
+            variable.assign(self.gather(bits)[: len(bits)].view(value.dtype).reshape(value.shape))
+        return int(self.gather(np.array([start], np.int32))[0])
 
     def spread(self, value_of_device):
         """A value for each of this machine's devices, by the device's number."""
@@ -117,13 +107,13 @@ class Machines:
 
 
 @functools.cache  # several trials share the devices of the process
-def connect(gpus: str | None, gpu_memory: int | None, num_gpus: int) -> Machines:
+def connect(gpus: str | None, num_gpus: int) -> Machines:
     """The devices for `--num_gpus`, and the machines in TF_CONFIG if it names several.
 
     Without GPUs the devices are the logical CPUs, so that the same code can be tried anywhere.
     """
     names, number = _machines_in_tf_config()
-    show_devices(gpus, gpu_memory, num_gpus if len(names) > 1 else None)
+    show_devices(gpus, num_gpus if len(names) > 1 else None)
     if len(names) > 1:
         say(f"This machine is {names[number]}. Waiting until all of these run: {', '.join(names)}")
         try:

@@ -45,8 +45,8 @@ def draw(folder: Path, model: Classifier, step: int, split: Split) -> None:
 
 
 def _prepare(flags: RunConfig) -> Data:
-    """Prepares the process for evaluation and returns its data."""
-    show_devices(flags.gpus, flags.gpu_memory)
+    """The data to evaluate on, after the devices and the precision are set."""
+    show_devices(flags.gpus)
     set_precision(flags.precision)
     return open_data(flags)
 

@@ -20,14 +20,11 @@ class NotFinite(UserError):
 
 @dataclass
 class Result:
-    """Counts over a test set.
+    """Counts over a test set of `size` examples.
 
-    Attributes:
-        size: number of examples.
-        wrong: examples with some label that is not among the top logits.
-        almost_wrong: examples with no label among the top logits.
-        loss: mean total loss; NaN for an ensemble, which has none.
-        predictions: "logits" [size, classes], "labels" and "predictions" [size, num_targets].
+    `wrong` are those with a label that is not among the top logits, `almost_wrong` those with none among them; `loss`
+    is the mean total loss, NaN for an ensemble. `predictions` has "logits" [size, classes], "labels" and "predictions"
+    [size, num_targets].
     """
 
     size: int
@@ -87,21 +84,16 @@ def evaluate(step: Callable, batches: Iterable[dict], total: int) -> Result:
 
 
 def write_predictions(
-    path: str | None,
-    class_names: tuple[str, ...],
-    logits: np.ndarray,
-    predictions: np.ndarray,
-    labels: np.ndarray | None = None,
-    names: list[str] | None = None,
-) -> None:
+    path: str | None, class_names: tuple[str, ...], logits: np.ndarray, predictions: np.ndarray,
+    labels: np.ndarray | None = None, names: list[str] | None = None,
+) -> None:  # fmt: skip
     """Writes the file of --predictions, if there is one: named arrays to a .npz file, or a table to any other.
 
     Args:
         path: the file, which is written completely or not at all, or None.
-        class_names: one name for each class; a table has these names as labels and predictions.
+        class_names: one name for each class, as it stands in a table.
         logits: float32 [n, classes]; for capsules, their lengths.
-        predictions: int [n, num_targets], largest logit first.
-        labels: int [n, num_targets], or None if there are no labels.
+        predictions, labels: int [n, num_targets], largest logit first; labels may be None.
         names: names of the examples; None: their numbers.
     """
     if path is None:

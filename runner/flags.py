@@ -44,12 +44,10 @@ def flag(
     """A field of the dataclass, whose type is that of the flag.
 
     Args:
-        default: its default; None where the type has it.
-        help, group: its text in --help, and the heading there.
+        default, help, group: its default, which may be None, its text in --help, and the heading there.
         choices: all allowed values; empty: any value.
         low, high: bounds of a number; the default is no limit to anybody and keeps it within 64 bits.
-        path: whether it is a path on this machine, in which ~ is the home folder.
-        endings: allowed endings of the file name, where "" is a name without an ending; None: any ending.
+        path, endings: whether it is a path, in which ~ is the home folder, and its allowed endings; "" is none.
     """
     rule = {"help": help, "group": group, "choices": choices, "low": low, "high": high, "path": path}
     return field(default=default, metadata=rule | {"endings": endings})

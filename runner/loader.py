@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from input_data import Options, Split, open_split
 from input_data.progress import say
@@ -18,13 +19,8 @@ from runner.run_config import NetworkFlags, RunConfig
 class Trained:
     """A trained network and its facts.
 
-    Attributes:
-        model: the network.
-        step: number of training steps.
-        dataset: the data set it was trained on, a name that `--dataset` takes.
-        num_targets: labels of an image, 1 or 2.
-        class_names: one name for each class.
-        statistics: statistics of the training images, see `input_data.Split`.
+    They are its number of training steps, and of its data the name for `--dataset`, labels of an image (1 or 2), a name
+    for each class, and statistics of the training images (see `input_data.Split`).
     """
 
     model: Classifier
@@ -41,12 +37,9 @@ class Trained:
 
 
 class Data:
-    """A split for networks. It is opened once, when it is first needed.
+    """A split for networks, opened once, when it is first needed.
 
-    Args:
-        data_dir: its files; None: the data set's default.
-        split_name: train, test, valid_train or valid_test.
-        num_pairs: MultiMNIST: number of test pairs for each digit.
+    `split_name` is train, test, valid_train or valid_test; see `input_data.open_split` for the others.
     """
 
     def __init__(self, data_dir: str | None, split_name: str = "test", num_pairs: int = 1):
@@ -111,22 +104,18 @@ def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
 
 def build(saved: NetworkConfig) -> Classifier:
     """A network with fresh weights."""
-    (rows, columns, depth), num_classes = saved.image_shape, len(saved.class_names)
+    facts: Any = saved.model, saved.image_shape, len(saved.class_names), saved.hparams
     if own_model.is_own(saved.model):
-        return own_model.make(saved.model, (rows, columns, depth), num_classes, saved.hparams)
+        return own_model.make(*facts)
     with user_errors():
-        return make_model(saved.model, (rows, columns, depth), num_classes, saved.hparams)
+        return make_model(*facts)
 
 
 def load(
     checkpoint: str, flags: NetworkFlags = NetworkFlags(), data: Data | None = None, run: Path | None = None,
     averaged: bool = True,
 ) -> Trained:  # fmt: skip
-    """The network of a checkpoint.
-
-    See `naming.resolve` for the checkpoint's name and the run, `describe` for flags and data, and `checkpoints.restore`
-    for averaged.
-    """
+    """The network of a checkpoint, by the arguments of `naming.resolve`, `describe` and `checkpoints.restore`."""
     prefix = resolve(checkpoint, run)
     return load_described(prefix, describe(prefix, flags, data or Data(None)), averaged)
 

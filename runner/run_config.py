@@ -70,7 +70,6 @@ class RunConfig(NetworkFlags):
     summary_step: int = flag(50, "steps between TensorBoard scalars", _TRAIN)
 
     gpus: str | None = flag(None, "the numbers of the GPUs to use, or cpu for none (default: all)", _HARDWARE)
-    gpu_memory: int | None = flag(None, "limit of a GPU's memory in MiB (default: it grows as needed)", _HARDWARE)
     num_gpus: int = flag(1, "GPUs of each machine that share a batch in training", _HARDWARE)
     precision: str = flag("float32", "precision of the layers", _HARDWARE, choices=("float32", "bfloat16", "float16"))
     xla: bool = flag(False, "compile the training step with XLA", _HARDWARE)

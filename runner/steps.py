@@ -19,9 +19,9 @@ PENDING = 100  # steps whose metrics may stay unread, and thus a bad loss unnoti
 def make_train_step(model: Classifier, optimizer, machines: Machines, jit: bool = False) -> Callable:
     """A function that trains on a list of batches from `input_data`, with one step for each, in one call.
 
-    The network and the optimizer, built on its variables, were made under the strategy of the machines, which share a
-    step. With `jit`, XLA compiles the forward and backward pass. The function returns for each batch a dict of float32
-    scalars: classification, reconstruction, total, and the counts correct and almost.
+    The network and the optimizer, built on its variables, were made under the machines' strategy. With `jit`, XLA
+    compiles the forward and backward pass. The function returns for each batch a dict of float32 scalars:
+    classification, reconstruction, total, and the counts correct and almost.
     """
     strategy, replicas = machines.strategy, machines.strategy.num_replicas_in_sync
     if jit and any(getattr(layer, "synchronized", False) for layer in model.layers):

@@ -57,7 +57,7 @@ def train(flags: RunConfig) -> tuple[int, Result | None]:
         The exit code and the evaluation's result, which is None after an interruption.
     """
     # 1. Devices: everything after this may be put on them, and TensorFlow waits here for the other machines.
-    machines = connect(flags.gpus, flags.gpu_memory, flags.num_gpus)
+    machines = connect(flags.gpus, flags.num_gpus)
     chief, devices = machines.number == 0, machines.strategy.num_replicas_in_sync
     if flags.batch_size % devices:
         raise UserError(f"--batch_size={flags.batch_size} is not divisible by the {devices} devices.")
@@ -113,13 +113,9 @@ def make_training(flags: RunConfig, saved: NetworkConfig, machines: Machines, sp
 
 @dataclass
 class Training:
-    """A training run.
+    """A training run: trains on `split` and evaluates on `test`, by the evaluation step `run_batch`.
 
-    Attributes:
-        flags, machines: the flags of the run, and the machines that share it.
-        split, test: the split to train on, and the one to evaluate on.
-        model, optimizer, run_batch: the network, its optimizer, and its evaluation step.
-        step, minutes: the steps done, and the time that they took, without evaluations.
+    `step` and `minutes` are the steps done and the time that they took, without evaluations.
     """
 
     flags: RunConfig
@@ -216,10 +212,8 @@ class Training:
                 else:
                     progress.update(self.step, look)  # calls `look` only when it prints something
                 if chief and due:
-                    self.minutes = (time.monotonic() - began) / 60
-                    checkpoints.save(
-                        flags.train_dir, self.step, self.model, self.optimizer, flags.max_to_keep, self.minutes
-                    )
+                    self.minutes, what = (time.monotonic() - began) / 60, (self.model, self.optimizer)
+                    checkpoints.save(flags.train_dir, self.step, *what, flags.max_to_keep, self.minutes)
                 if not leaving and _evaluation_is_due(flags, self.step) and self.records:
                     paused = time.monotonic()
                     self.evaluate()
