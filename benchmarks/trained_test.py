@@ -18,7 +18,8 @@ def test_the_page_is_made_from_the_tables():
     text = trained.PAGE.read_text(encoding="utf-8")
     assert trained.page(text, RUNS, trained.read(trained.PUBLISHED, trained.Published)) == text
     shown = set(re.findall(r"<!-- table: (\w+) -->", text))
-    assert {run.table for run in RUNS} <= shown, "a table of the results has no block in the page"
+    elsewhere = {"law"}  # docs/what-routing-does.md
+    assert {run.table for run in RUNS} - elsewhere <= shown, "a table of the results has no block in the page"
 
 
 def test_rows_are_consistent_and_can_be_repeated():
