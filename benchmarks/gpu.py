@@ -55,7 +55,7 @@ def store(images: np.ndarray, labels: np.ndarray) -> dict:
     counts = np.bincount(labels, minlength=10)
     data = {"images": np.pad(images, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN))), "labels": labels, "counts": counts}
     data |= {"by_class": np.argsort(labels, kind="stable"), "starts": np.cumsum(counts) - counts}
-    return {name: jnp.asarray(array, array.dtype if name == "images" else "int32") for name, array in data.items()}
+    return {name: jnp.asarray(array, "uint8" if name == "images" else "int32") for name, array in data.items()}
 
 
 def placed(data: dict, numbers, moves, side: int):
@@ -143,10 +143,7 @@ class Training:
         return (weights, slots, averages, key), loss
 
     def compiled(self, steps: int, batch: int, votes: str) -> tuple[Callable, dict]:
-        """A function of a state, numbers [steps, batch] and rates [steps] → (state, losses [steps]); facts about it.
-
-        The state that is given to the function cannot be used again.
-        """
+        """A function of (state, numbers [steps, batch], rates [steps]) that uses up its state, and facts about it."""
         begin, layer = time.monotonic(), self.model.classes
 
         @partial(jax.jit, donate_argnums=0)
@@ -168,8 +165,8 @@ class Session:
     def __init__(self, flags: argparse.Namespace):
         self.flags, self.sizes, self.measured = flags, SMALL if flags.rehearse else FULL, {}
         self.deadline = START + flags.seconds
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-        commit = os.environ.get("COMMIT") or done.stdout.strip()
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+        commit = os.environ.get("COMMIT") or git.strip()
         self.facts = {"device": jax.local_devices()[0].device_kind, "commit": commit, "command": " ".join(sys.argv),
                       "versions": {each.__name__: each.__version__ for each in (keras, jax, np)}}  # fmt: skip
 
@@ -265,9 +262,9 @@ def finish(session: Session, part: str, steps: int, batch: int, training, weight
     flags = {"model": "capsule", "dataset": "mnist", "num_targets": 1 + (part == "multi"), "seed": 0,
              "max_steps": steps, "batch_size": batch, "precision": session.flags.precision}  # fmt: skip
     facts = session.facts["versions"], session.facts["commit"] or None, data
-    config = NetworkConfig(flags, HParams(**training.hparams), training.shape, tuple("0123456789"), *facts)
+    config = asdict(NetworkConfig(flags, HParams(**training.hparams), training.shape, tuple("0123456789"), *facts))
     halves = {name: np.float16(variable) for name, variable in model.named_variables().items()}
-    pretrained.write(session.flags.out / part, asdict(config), halves, steps)
+    pretrained.write(session.flags.out / part, config, halves, steps)
     split, wrong = open_split("mnist", "test", str(session.flags.data_dir), Options(**RECIPES[part][-1])), 0
     for images in evaluation_batches(split, 1000):
         labels = np.sort(images["labels"])  # [batch, targets]

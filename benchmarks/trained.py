@@ -141,7 +141,8 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
     for run in runs:
         if run.table == name:
             own.setdefault((run.network, run.steps, run.batch_size), []).append(run)
-    held_out = any(_has_both_errors(run) for group in own.values() for run in group)
+    shown = (run for group in own.values() for run in group)
+    held_out = any(run.validation_error and not run.test_set.endswith(_HELD_OUT) for run in shown)  # both errors
     columns = ["Network", "Steps", "Minutes", *["Held out, in %"] * held_out, "Wrong, each seed", "Error in %"]
     lines = [_line(columns), _line(["---"] * len(columns))]
     for (network, steps, batch_size), group in own.items():
@@ -162,11 +163,6 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
     ours = (run.command.removeprefix(_COMMAND) for group in own.values() for run in group)
     commands = sorted({re.sub(r" --(seed|save_step|eval_every)=\d+", "", flags) for flags in ours})
     return "\n".join(lines + (["", "```", *commands, "```", ""] if commands else [""]))
-
-
-def _has_both_errors(run: Run) -> bool:
-    """Whether a run has an error on a held-out part beside that on a test set."""
-    return bool(run.validation_error) and not run.test_set.endswith(_HELD_OUT)
 
 
 def _line(cells: Iterable) -> str:

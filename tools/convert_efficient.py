@@ -3,14 +3,14 @@
     python -m tools.convert_efficient efficient_capsnet_MNIST.h5 S --dataset=mnist
 
 The result is S/train/model.ckpt-0. The program needs h5py. The file was written by `save_weights`, or by `save`, which
-has the same content under `model_weights`: its attribute `layer_names` lists groups, and the attribute `weight_names`
-of a group lists its weights, the trainable ones first. The network is the group CapsNet or Efficient_CapsNet, or else
-all layers; the decoder is the group Generator.
+has the same content under `model_weights`. The network is the group CapsNet or Efficient_CapsNet, or else all layers;
+the decoder is the group Generator.
 """
 
 import argparse
 import math
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,46 +26,51 @@ NETWORKS = {  # by data set: preset, image shape, class names, number of targets
 }
 
 
-def read(path: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
-    """The (name, values) of the weights of the network (CapsNet) and of its decoder (Generator) in the file's order."""
+KINDS = {"weights": "kernel", "biases": "bias"}  # the last part of a weight's name here and there; `classes` has W, b
+
+Weights = list[tuple[str, np.ndarray]]  # the last part of each name and the values, in the file's order
+
+
+def read(path: Path) -> tuple[Weights, Weights]:
+    """The weights of the network and of its decoder."""
     import h5py
 
     def names(group: Any, attribute: str) -> list[str]:
         return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[attribute]]
 
+    def values(group: Any) -> Weights:
+        listed = names(group, "weight_names")
+        return [(name.split("/")[-1].split(":")[0], np.asarray(group[name], np.float32)) for name in listed]
+
     try:
         with h5py.File(path, "r") as file:
             root: Any = file.get("model_weights", file)
-            layers = [name for name in names(root, "layer_names") if name != "Generator"]
-            network = [name for name in layers if name in ("CapsNet", "Efficient_CapsNet")] or layers
-            groups = {"CapsNet": network, "Generator": ["Generator"] if "Generator" in root else []}
-            found = {kind: [(layer, name) for layer in groups[kind] for name in names(root[layer], "weight_names")]
-                     for kind in groups}  # fmt: skip
-            return {kind: [(name.split(":")[0], np.asarray(root[layer][name], np.float32)) for layer, name in weights]
-                    for kind, weights in found.items()}  # fmt: skip
+            layers = {name: values(root[name]) for name in names(root, "layer_names")}
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a file of weights of Keras 2: {error}") from None
+    decoder = layers.pop("Generator", [])
+    network = layers.get("CapsNet") or layers.get("Efficient_CapsNet") or list(chain(*layers.values()))
+    return network, decoder
 
 
-def fill(model, groups: dict[str, list[tuple[str, np.ndarray]]]) -> None:
-    """Sets the weights of a network; those of one kind come in the order of the layers."""
+def fill(model, network: Weights, decoder: Weights) -> None:
+    """Sets the weights of a model; those of one kind come in the order of the layers."""
     for name, variable in model.named_variables().items():
         layer, kind = name.rsplit("/", 1)
-        left = groups["Generator" if layer.startswith("recons/") else "CapsNet"]
-        kinds = {"weights": "W", "biases": "b"} if layer == "classes" else {"weights": "kernel", "biases": "bias"}
-        place = next((i for i, (each, _) in enumerate(left) if each.split("/")[-1] == kinds.get(kind, kind)), None)
+        left = decoder if layer.startswith("recons/") else network
+        theirs = {"weights": "W", "biases": "b"}[kind] if layer == "classes" else KINDS.get(kind, kind)
+        place = next((index for index, (each, _) in enumerate(left) if each == theirs), None)
         if place is None:
             raise UserError(f"The file has no weights for {name}.")
-        value = left.pop(place)[1]
-        if (
-            layer == "classes"
-        ):  # [out, in, atoms_in, atoms] → [in, atoms_in, out, atoms]; [out, atoms, 1] → [out, atoms]
-            value = value.transpose(1, 2, 0, 3) if kind == "weights" and value.ndim == 4 else value
-            value = value.reshape(variable.shape) if value.size == math.prod(variable.shape) else value
-        if value.shape != tuple(variable.shape) or not np.isfinite(value).all():
-            raise UserError(f"{name} should be finite numbers {list(variable.shape)}. Received: {list(value.shape)}")
+        value, shape = left.pop(place)[1], tuple(variable.shape)
+        if theirs == "W" and value.ndim == 4:
+            value = value.transpose(1, 2, 0, 3)  # [out, in, atoms_in, atoms] → [in, atoms_in, out, atoms]
+        if layer == "classes" and value.size == math.prod(shape):
+            value = value.reshape(shape)  # [in, atoms_in, out, atoms] → [in, atoms_in, out·atoms]; [out, atoms, 1] too
+        if value.shape != shape or not np.isfinite(value).all():
+            raise UserError(f"{name} should be finite numbers {list(shape)}. Received: {list(value.shape)}")
         variable.assign(value)
-    if rest := sum(map(len, groups.values())):
+    if rest := len(network) + len(decoder):
         raise UserError(f"The file has {rest} weights too many.")
 
 
@@ -78,10 +83,10 @@ def convert(weights: Path, folder: Path, dataset: str) -> int:
     from runner import checkpoints, config
 
     preset, image_shape, class_names, num_targets = NETWORKS[dataset]
-    groups, train = read(weights), folder / "train"
-    hparams = HParams(remake=bool(groups["Generator"])).override(PRESETS[preset])
+    (network, decoder), train = read(weights), folder / "train"
+    hparams = HParams(remake=bool(decoder)).override(PRESETS[preset])
     model, optimizer = make_model("efficient", image_shape, len(class_names), hparams), make_optimizer(hparams)
-    fill(model, groups)
+    fill(model, network, decoder)
     optimizer.build(model.trainable_variables)
     train.mkdir(parents=True)  # a run that is there stays as it is
     flags = {"model": "efficient", "dataset": "norb" if dataset == "norb" else "mnist", "num_targets": num_targets}

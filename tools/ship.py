@@ -21,11 +21,7 @@ from runner.startup import use_tensorflow
 
 
 def ship(run: str, folder: Path, data_dir: str | None = None, num_pairs: int = 1, max_changed: int = 0) -> int:
-    """Writes the folder, completely or not at all, prints its card and returns 0; arguments as on the command line.
-
-    Raises:
-        UserError: the folder exists, the checkpoint cannot be used, or the data are not the network's.
-    """
+    """Writes the folder, completely or not at all, prints its card and returns 0; arguments as on the command line."""
     use_tensorflow()
     from models import pretrained
     from runner.loader import Data, describe, load_described
@@ -60,20 +56,18 @@ def round_weights(model, split, max_changed: int) -> tuple[dict[str, np.ndarray]
         said = f"{result.wrong:,} of {result.size:,} wrong, {result.percent:.3g} %"
         return said, np.sort(result.predictions["predictions"], axis=1)
 
-    variables, run_batch = model.named_variables(), make_evaluation_step(model)
-    own = {name: variable.numpy() for name, variable in variables.items()}
+    run_batch = make_evaluation_step(model)
+    own = {name: variable.numpy() for name, variable in model.named_variables().items()}
     before, expected = test()
     for start, kind in (("", "float16"), ("recons/", "float32, those of the decoder float16")):
         weights = {name: _to_half(values) if name.startswith(start) else values for name, values in own.items()}
-        for name, variable in variables.items():
+        for name, variable in model.named_variables().items():
             variable.assign(weights[name].astype(np.float32))
         after, predictions = test()
         changed = int((predictions != expected).any(axis=1).sum())
-        facts = {
-            "Test error, float32": before,
-            "Test error of this file": f"{after}; predictions that differ from float32's: {changed}",
-            "Weights in the file": f"{kind}; float32 when they are loaded",
-        }
+        after += f"; predictions that differ from float32's: {changed}"
+        facts = {"Test error, float32": before, "Test error of this file": after}
+        facts["Weights in the file"] = f"{kind}; float32 when they are loaded"
         if changed <= max_changed:
             break
     return weights, facts

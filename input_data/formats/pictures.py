@@ -105,8 +105,8 @@ def with_depth(picture: np.ndarray, depth: int) -> Fitted:
         return picture, notes
     if depth == 3:
         return picture.repeat(3, axis=2), [*notes, "grey to colour"]
-    if (picture[..., 0] == picture[..., 1]).all() and (picture[..., 0] == picture[..., 2]).all():
-        return picture[..., :1], notes  # grey already, written as RGB
+    if (picture == picture[..., :1]).all():  # grey already, written as RGB
+        return picture[..., :1], notes
     grey = sum(picture[..., channel] * weight for channel, weight in enumerate(_LUMA))  # little memory for large photos
     return np.round(grey).astype(np.uint8)[..., None], [*notes, "colour to grey"]
 
@@ -120,11 +120,9 @@ def resized(picture: np.ndarray, rows: int, columns: int) -> Fitted:
         return picture.astype(np.float32), []
     from PIL import Image
 
-    channels = [
-        Image.fromarray(channel.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR)
-        for channel in np.moveaxis(picture, -1, 0)
-    ]
-    changed = np.stack([np.asarray(channel) for channel in channels], axis=-1)
+    channels = map(Image.fromarray, np.moveaxis(picture, -1, 0).astype(np.float32))
+    changed = [np.asarray(channel.resize((columns, rows), Image.Resampling.BILINEAR)) for channel in channels]
+    changed = np.stack(changed, axis=-1)
     return changed, [f"resized {picture.shape[0]}x{picture.shape[1]} to {rows}x{columns}"]
 
 

@@ -110,18 +110,15 @@ class Records(Split):
         """Returns features of the records at `indices`; `features` has their lengths: 0 for bytes, n for n int64."""
         import tensorflow as tf  # only here, so that the other formats read without TensorFlow
 
-        spec = {
-            name: tf.io.FixedLenFeature([], tf.string) if size == 0 else tf.io.FixedLenFeature([size], tf.int64)
-            for name, size in features.items()
-        }
+        kinds = {name: ([size], tf.int64) if size else ([], tf.string) for name, size in features.items()}
+        spec = {name: tf.io.FixedLenFeature(*kind) for name, kind in kinds.items()}
         serialized = self.serialized(indices)
         try:
             with tf.device("CPU:0"):
                 return {name: value.numpy() for name, value in tf.io.parse_example(serialized, spec).items()}
         except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, UnicodeDecodeError):  # it words some in UTF-8
-            if len(indices) > 1:
-                for index in indices:  # find the one to name
-                    self.parse(np.array([index]), features)
+            for index in indices if len(indices) > 1 else ():  # find the one to name
+                self.parse(np.array([index]), features)
             place, names = self.place(int(indices[0])), ", ".join(features)
             raise DataError(f"{place} does not hold the features {names} or is damaged.") from None
 
@@ -204,8 +201,7 @@ def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray]
     are frames, uint8 [n, size], without checksums of their payloads. The bytes are those of TensorFlow's writer. An
     existing file without `overwrite`, or a disk with too little space, is a DataError.
     """
-    existing = [path for path in paths if path.exists() and not overwrite]
-    if existing:
+    if not overwrite and (existing := [path for path in paths if path.exists()]):
         raise DataError(f"{existing[0]} exists. Move it away, or add --overwrite to replace it.")
     needed, free = total * size / 1e6, shutil.disk_usage(paths[0].parent).free / 1e6
     if needed > free:

@@ -151,7 +151,7 @@ def test_blank_paper_has_nothing_readable_whatever_the_light(light, grain):
 @pytest.mark.parametrize("light", ["even", "from one side", "shadow below"])
 def test_several_digits_in_a_picture_are_said_and_one_is_not(light):
     one = sheet(DIGITS[0])
-    assert not any("figures" in note for note in prepare("mnist", photo(one, lit(light), 4), SHAPE)[1])
+    assert not any("characters" in note for note in prepare("mnist", photo(one, lit(light), 4), SHAPE)[1])
     for first, second in itertools.pairwise(DIGITS[:8]):
         prepared, notes = prepare("mnist", photo(sheet(first, second), lit(light), 4), SHAPE)
         assert "2 characters: only the largest is read" in notes

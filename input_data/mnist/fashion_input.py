@@ -3,8 +3,7 @@
 from functools import partial
 
 from input_data.mnist import mnist_input
-from input_data.mnist.mnist_input import fit, view
-from input_data.mnist.sources import FASHION
+from input_data.mnist.mnist_input import FASHION, fit, view
 
 __all__ = ["fit", "open_split", "view"]
 

@@ -5,7 +5,7 @@ import pytest
 
 from input_data import DataError, open_split, prepare
 from input_data.formats import idx
-from input_data.mnist import sources
+from input_data.mnist import mnist_input
 from input_data.mnist.mnist_test import digits, write_idx
 
 IMAGES, LABELS = digits(20, size=28, seed=3)
@@ -78,11 +78,11 @@ def test_every_form_gives_the_same_images_under_its_name(form, tmp_path):
 
 
 def test_the_names_of_classes_are_those_of_the_labels():
-    balanced = sources.EMNIST["balanced"].class_names
+    balanced = mnist_input.EMNIST["balanced"].class_names
     assert (balanced[0], balanced[10], balanced[35], balanced[36], balanced[46]) == ("0", "A", "Z", "a", "t")
-    counts = {name: len(relative.class_names) for name, relative in sources.EMNIST.items()}
+    counts = {name: len(relative.class_names) for name, relative in mnist_input.EMNIST.items()}
     assert counts == {"balanced": 47, "letters": 26, "digits": 10, "mnist": 10, "bymerge": 47, "byclass": 62}
-    assert all(len(set(relative.class_names)) == len(relative.class_names) for relative in sources.EMNIST.values())
+    assert all(len(set(relative.class_names)) == len(relative.class_names) for relative in mnist_input.EMNIST.values())
 
 
 def test_of_several_emnist_splits_one_is_named(tmp_path):
@@ -196,9 +196,9 @@ def test_pictures_of_garments_keep_their_frame_and_those_of_letters_are_laid_out
         (garment.repeat(2, 0).repeat(2, 1), 60, ["resized 56x56 to 28x28"]),
         (255 - garment, 1e-4, ["inverted: dark on light"]),
     ):
-        prepared, notes = prepare("mnist", picture, (28, 28, 1), sources.FASHION.class_names)
+        prepared, notes = prepare("mnist", picture, (28, 28, 1), mnist_input.FASHION.class_names)
         np.testing.assert_allclose(prepared * 255, garment, atol=error)
         assert notes == done
     stroke = np.zeros((60, 60, 1), np.uint8)
     stroke[10:50, 25:31] = 255
-    assert "centred" in prepare("mnist", stroke, (28, 28, 1), sources.EMNIST["letters"].class_names)[1][-1]
+    assert "centred" in prepare("mnist", stroke, (28, 28, 1), mnist_input.EMNIST["letters"].class_names)[1][-1]

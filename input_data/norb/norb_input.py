@@ -23,10 +23,8 @@ SIZE = 32  # of the crops that the network sees
 RAW = 96  # of the images in the files
 EFFICIENT_SIZE, EFFICIENT_CROP = 64, 48  # of the resized images and their crops for Efficient-CapsNet
 INFO = Info("smallNORB", (SIZE, SIZE, 2), 5, 1, ("animal", "human", "airplane", "truck", "car"))
-NAMES = {
-    "train": "smallnorb-5x46789x9x18x6x2x96x96-training-{}.mat",
-    "test": "smallnorb-5x01235x9x18x6x2x96x96-testing-{}.mat",
-}
+_NAME = "smallnorb-5x{}x9x18x6x2x96x96-{}ing-{{}}.mat"
+NAMES = {"train": _NAME.format("46789", "train"), "test": _NAME.format("01235", "test")}
 _MAGIC = {"u1": 0x1E3D4C55, "<i4": 0x1E3D4C54}
 
 
