@@ -87,12 +87,12 @@ def _headings(examined: Examined, **lines: np.ndarray) -> list[str]:
     ]
 
 
-def _wrong(examined: Examined) -> str:
-    return f"{np.count_nonzero(~examined.right):,} of {len(examined.right):,} are wrong"
-
-
 def _network(examined: Examined) -> str:
     return f"{examined.trained.model.name}, {examined.trained.step:,} steps"
+
+
+def _wrong(examined: Examined) -> str:
+    return f"{np.count_nonzero(~examined.right):,} of {len(examined.right):,} are wrong ({_network(examined)})"
 
 
 def reconstructions(examined: Examined) -> Figure:
@@ -111,11 +111,10 @@ def reconstructions(examined: Examined) -> Figure:
         if not right:
             rows["drawn as labelled"] = drawn[some, 1]
         blocks.append(Block(title, rows, _headings(examined, label=labels[some], predicted=predicted[some])))
-    title = f"{_wrong(examined)} ({_network(examined)})"
+    title = _wrong(examined)
     if len(errors) == 2:
-        title = (
-            f"A wrong answer is drawn {errors[1] / errors[0]:.1f} times as far from its image as a right one\n{title}"
-        )
+        times = errors[1] / errors[0]
+        title = f"A wrong answer is drawn {times:.1f} times as far from its image as a right one\n{title}"
     return sheet(title, blocks, tile=0.84)
 
 
@@ -224,7 +223,7 @@ def confusion(examined: Examined) -> Figure:
     counts = findings.confusion(examined.labels, examined.predictions, len(names))
     wrong = counts * (1 - np.eye(len(names)))
     label, said = np.unravel_index(wrong.argmax(), wrong.shape)
-    title = f"{_wrong(examined)} ({_network(examined)})"
+    title = _wrong(examined)
     if wrong.any():
         title = f"{names[label]} is taken for {names[said]} most often, {wrong.max():.4g} times\n{title}"
     if examined.trained.num_targets == 2:
@@ -261,8 +260,6 @@ def curves(errors: dict[str, np.ndarray], losses: dict[str, np.ndarray]) -> Figu
         if scale == "linear":
             axes.set_ylim(bottom=0)
     what, (steps, values) = next(iter(panels[0][0].items()))
-    unit = "%" if errors else "of loss"
-    figure.suptitle(
-        f"{what.replace('_', ' ')}: {values[-1]:.3g} {unit} after {steps[-1]:,.0f} steps, from {values[0]:.3g}"
-    )
+    unit, what = "%" if errors else "of loss", what.replace("_", " ")
+    figure.suptitle(f"{what}: {values[-1]:.3g} {unit} after {steps[-1]:,.0f} steps, from {values[0]:.3g}")
     return figure

@@ -125,7 +125,7 @@ def test_a_baselines_scores_are_said_as_its_loss_means_them(network):
 def test_a_checkpoint_without_config_is_what_its_flags_say(checkpoint, network, pictures, capsys, tmp_path):
     prefix = checkpoints.save(tmp_path, 120, *_with_optimizer(network.model))
     flag = f"--predict={pictures}"
-    given = "num_prime_capsules=2,conv_channels=24,primary_atoms=6,class_atoms=8,remake=false"
+    given = "num_prime_capsules=2,conv_channels=24,primary_atoms=6"
     code, out, _ = run(capsys, f"--checkpoint={prefix}", flag, f"--hparams_override={given}")
     assert code == 0 and out.count("runner-up") == 5
     with_config = run(capsys, f"--checkpoint={checkpoint}", flag)[1]

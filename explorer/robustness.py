@@ -17,13 +17,9 @@ BATCH = 100
 def moved(images: np.ndarray, matrix: np.ndarray, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
     """Transforms images float32 [n, rows, columns, depth] about their centre, with bilinear interpolation.
 
-    What moves in from outside has the median of the image's border in each channel. With black, a report on light
-    pictures would measure the effect of black frames.
-
-    Args:
-        images: the images.
-        matrix: [2, 2] over (down, right), which maps a point relative to the centre to its new position.
-        shift: pixels (down, right) added to the new position.
+    `matrix` [2, 2] over (down, right) maps a point relative to the centre to its new position, and `shift` (down,
+    right) in pixels is added. What moves in from outside has the median of the image's border in each channel: with
+    black, a report on light pictures would measure the effect of black frames.
     """
     inverse = np.eye(4)
     inverse[1:3, 1:3] = np.linalg.inv(matrix)  # SciPy asks where a point comes from
@@ -84,8 +80,7 @@ class Row:
 def measure(networks: list[Trained], split: Split, size: int) -> list[Row]:
     """Counts the right answers of networks on the same `size` changed test images, spread over the split.
 
-    Returns:
-        A row for each change and amount in `CHANGES`. An image is right when all its labels are predicted.
+    There is a row for each change and amount in `CHANGES`. An image is right when all its labels are predicted.
     """
     size = min(size, len(split))
     batch = next(evaluation_batches(split, size, size))

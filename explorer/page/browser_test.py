@@ -73,10 +73,10 @@ def test_each_of_two_fingers_draws_a_stroke_of_its_own(page, taught_page):
     assert page.text("prediction") == "Nothing to see yet"
 
 
-def test_a_test_digit_another_bar_and_an_upload(page, taught, taught_page, digits, tmp_path):
+def test_a_test_digit_another_bar_and_an_upload(page, network, taught_page, digits, tmp_path):
     page.open(taught_page)
     page.choose_example(3)
-    looked = answers(taught, digits.images[3].reshape(28, 28, 1) / np.float32(255))
+    looked = answers(network, digits.images[3].reshape(28, 28, 1) / np.float32(255))
     best = int(looked["chosen"][0])
     assert page.text("truth") == f"Its label is {digits.labels[3]}: {'right' if best == digits.labels[3] else 'wrong'}."
     np.testing.assert_allclose(page.values(), looked["scores"], atol=0.0051)

@@ -62,21 +62,10 @@ def pairs():
 
 
 @pytest.fixture(scope="session")
-def taught():
-    """A small CapsNet that saw the embedded training digits once."""
-    trained = untrained("capsule", (28, 28, 1))
-    training = open_split("mnist", "train", None)
-    trained.model.compile(keras.optimizers.Adam(3e-3))
-    images = training.images.astype("float32") / 255
-    trained.model.fit(images, training.labels, batch_size=64, epochs=1, verbose=0)
-    return trained
-
-
-@pytest.fixture(scope="session")
-def taught_page(taught, digits, tmp_path_factory):
-    """The page of that network and of another one without a decoder."""
+def taught_page(network, digits, tmp_path_factory):
+    """The page of the network that was trained for a moment, and of another one without a decoder."""
     path = tmp_path_factory.mktemp("page") / "page.html"
-    return export_page(taught, digits, path, untrained("capsule", (28, 28, 1), remake=False))
+    return export_page(network, digits, path, untrained("capsule", (28, 28, 1), remake=False))
 
 
 class Page:

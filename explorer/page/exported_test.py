@@ -97,10 +97,10 @@ def test_the_page_of_a_network_that_ships_computes_what_it_computes(page, name, 
         check_answers(page, trained, index)
 
 
-def test_the_votes_are_those_of_the_library_and_of_the_diagnosis_however_sharp(page, taught, taught_page, digits):
+def test_the_votes_are_those_of_the_library_and_of_the_diagnosis_however_sharp(page, network, taught_page, digits):
     page.open(taught_page)
-    image, layer = digits.images[3] / np.float32(255), taught.model.classes
-    votes = layer.votes(taught.model.primary_capsules(image[None]))
+    image, layer = digits.images[3] / np.float32(255), network.model.classes
+    votes = layer.votes(network.model.primary_capsules(image[None]))
     (stored,) = votes.chunks(10**6)
     lengths = np.linalg.norm(stored.array[0], axis=2)  # [in, classes]
     for scale in (0, 1, 17, 50):
@@ -153,21 +153,15 @@ def pages(taught_page, pairs, tmp_path_factory):
 
 
 @pytest.mark.parametrize("targets", [1, 2])
-@pytest.mark.parametrize("kind", ["dark on light", "light on dark", "uneven light", "two figures", "white on nothing"])
-def test_a_picture_becomes_what_python_makes_of_it(page, pages, kind, targets):
+def test_a_picture_and_a_drawing_become_what_python_makes_of_them(page, pages, targets):
     file, shape, options = pages[targets]
     page.open(file)
-    received = ask(page, "picture", rgba(photo(kind)))
-    image, notes = prepare("mnist", photo(kind), shape, options=options)
-    np.testing.assert_allclose(np.reshape(received["image"], shape), image, atol=0.02)
-    assert sorted(received["notes"]) == sorted(notes)
-    assert any("only the" in note for note in notes) == (kind == "two figures" and targets == 1)
-
-
-@pytest.mark.parametrize("targets", [1, 2])
-def test_a_drawing_becomes_what_python_makes_of_its_picture(page, pages, targets):
-    file, shape, options = pages[targets]
-    page.open(file)
+    for kind in ("dark on light", "light on dark", "uneven light", "two figures", "white on nothing"):
+        received = ask(page, "picture", rgba(photo(kind)))
+        image, notes = prepare("mnist", photo(kind), shape, options=options)
+        np.testing.assert_allclose(np.reshape(received["image"], shape), image, atol=0.02, err_msg=kind)
+        assert sorted(received["notes"]) == sorted(notes), kind
+        assert any("only the" in note for note in notes) == (kind == "two figures" and targets == 1)
     strokes = [[[0.2, 0.2], [0.4, 0.2], [0.25, 0.7]], [[0.6, 0.3], [0.62, 0.8]]][:targets]
     script = bundle(("paper", "upload")).removeprefix("(() => {").removesuffix("})();\n")
     drawn = page.run(f"{script} const made = pictureOf(arguments[0], arguments[1]);"
@@ -192,30 +186,24 @@ def test_own_images_and_other_pixels_are_prepared_as_in_python_too(page, tmp_pat
         np.testing.assert_allclose(ask(page, "picture", rgba(given))["image"], expected.ravel(), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("move", "amount", "change"),
-    [
-        ("turn", 30, robustness.rotated),
-        ("right", 2.5, robustness.shifted),
-        ("scale", 0.7, robustness.scaled),
-        ("shear", 0.3, robustness.sheared),
-    ],
-)
-def test_the_page_moves_an_image_as_the_robustness_report_does(page, taught_page, digits, move, amount, change):
+def test_the_page_moves_an_image_as_the_robustness_report_does(page, taught_page, digits):
     page.open(taught_page)
-    image = digits.images[:1].astype(np.float32) / 255
-    moves = {"turn": 0, "right": 0, "down": 0, "scale": 1, "shear": 0} | {move: amount}
+    image, none = digits.images[:1].astype(np.float32) / 255, {"turn": 0, "right": 0, "down": 0, "scale": 1, "shear": 0}
     script = bundle(("warp",)).removeprefix("(() => {").removesuffix("})();\n")
     script += "return [...warp(arguments[0], { rows: 28, columns: 28, depth: 1 }, arguments[1])];"
-    warped = page.driver.execute_script(script, image.ravel().tolist(), moves)
-    np.testing.assert_allclose(warped, change(image, amount).ravel(), atol=1e-5)
+    changes = {"turn": robustness.rotated, "right": robustness.shifted, "scale": robustness.scaled}
+    for (move, change), amount in zip(
+        (changes | {"shear": robustness.sheared}).items(), (30, 2.5, 0.7, 0.3), strict=True
+    ):
+        warped = page.driver.execute_script(script, image.ravel().tolist(), none | {move: amount})
+        np.testing.assert_allclose(warped, change(image, amount).ravel(), atol=1e-5, err_msg=move)
 
 
-def test_it_holds_a_thousand_test_images_each_once_and_those_that_are_answered_wrong(taught, digits):
-    written = content(taught, digits)
+def test_it_holds_a_thousand_test_images_each_once_and_those_that_are_answered_wrong(network, digits):
+    written = content(network, digits)
     images = np.frombuffer(base64.b64decode(written["images"]), np.uint8).reshape(-1, 28, 28, 1)
     np.testing.assert_array_equal(images, digits.images)
-    predicted = np.asarray(taught.model.predict(digits.images / np.float32(255), verbose=0)["logits"]).argmax(axis=1)
+    predicted = np.asarray(network.model.predict(digits.images / np.float32(255), verbose=0)["logits"]).argmax(axis=1)
     assert written["wrong"] == np.flatnonzero(predicted != digits.labels).tolist() and len(written["wrong"]) >= 10
 
 
@@ -235,10 +223,10 @@ def test_a_name_of_a_class_cannot_break_the_page(page, tmp_path):
     assert page.driver.execute_script(shown) == list(names)
 
 
-def test_a_page_replaces_itself_and_nothing_else(taught, digits, tmp_path, monkeypatch):
+def test_a_page_replaces_itself_and_nothing_else(network, digits, tmp_path, monkeypatch):
     monkeypatch.setattr(exported, "EXAMPLES", 20)
     for name in ("page.html", "folder", "page.html", "folder"):
-        export_page(taught, digits, tmp_path / "ours" / name)
+        export_page(network, digits, tmp_path / "ours" / name)
     assert sorted(path.name for path in (tmp_path / "ours").rglob("*.*")) == ["index.html", "page.html"]
     places = {"folder": "a/letter.txt", "site": "b/index.html", "file": "c.html", "notes": "d"}
     for place in places.values():
@@ -246,7 +234,7 @@ def test_a_page_replaces_itself_and_nothing_else(taught, digits, tmp_path, monke
         other.parent.mkdir(exist_ok=True)
         other.write_text("<h1>Class 8b</h1>")
         with pytest.raises(ValueError, match="exists and is not a page of this program"):
-            export_page(taught, digits, tmp_path / place.split("/")[0])
+            export_page(network, digits, tmp_path / place.split("/")[0])
         assert other.read_text() == "<h1>Class 8b</h1>"
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2 + len(places)
 
