@@ -46,12 +46,20 @@ def run_program(main, capsys, arguments):
     return code, printed.out, printed.err
 
 
+# Small layers are compiled more often than they run, and threads of a small product only wait for each other.
+FAST_START = {
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+    "OMP_NUM_THREADS": "1",
+}
+
+
 @pytest.fixture
 def on_backend():
     """A function that runs code in a new process on another backend of Keras, and returns what it prints."""
 
     def run(backend, code, *arguments):
-        environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+        environment = os.environ | FAST_START | {"KERAS_BACKEND": backend}
         command = [sys.executable, "-c", code, *map(str, arguments)]
         done = subprocess.run(command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

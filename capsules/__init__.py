@@ -25,13 +25,13 @@ from capsules.conv_capsules import ConvCapsules
 from capsules.convolution import ShortDFTConv2D, convolution_method
 from capsules.decoder import Decoder, Length, Mask
 from capsules.em_routing import EMRouting
-from capsules.inverted_attention import InvertedAttentionRouting
 from capsules.layers import Capsules, DepthwiseCapsules, PrimaryCapsules
-from capsules.losses import MarginLoss, ReconstructionLoss, margin_loss
+from capsules.losses import MarginLoss, ReconstructionLoss, SpreadLoss, margin_loss, spread_loss
 from capsules.metrics import AllTargetsAccuracy
 from capsules.ops import exponential_squash, length, squash
 from capsules.routing import (
     DynamicRouting,
+    InvertedAttentionRouting,
     Routed,
     Routing,
     SelfAttentionRouting,
@@ -39,7 +39,6 @@ from capsules.routing import (
     UniformRouting,
     dynamic_routing,
 )
-from capsules.spread_loss import SpreadLoss, spread_loss
 
 _NETWORKS = ("Baseline", "CapsNet", "EfficientCapsNet", "MatrixCapsNet", "PaperBaseline", "presets")
 

@@ -7,10 +7,9 @@ import numpy as np
 from keras import ops
 
 from capsules.layers import Capsules
-from capsules.matrix_votes import make_votes
 from capsules.ops import check_capsules, choice, convolved_size, sides
 from capsules.routing import Routed, Routing
-from capsules.votes import StoredVotes
+from capsules.votes import StoredVotes, make_votes
 
 
 @keras.saving.register_keras_serializable("capsules")

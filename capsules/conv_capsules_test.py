@@ -28,8 +28,8 @@ ROUTINGS = {
     "uniform": UniformRouting,
 }
 TWINS = [
-    *[(name, transform, "valid", (3, 2), False) for name in ROUTINGS for transform in ("matrix", "vector")],
-    *[("em", "matrix", "same", (2, 3), False), ("dynamic", "vector", "same", (3, 3), False)],
+    *[(name, "matrix", "valid", (3, 2), False) for name in ROUTINGS],
+    *[("em", "vector", "same", (2, 3), False), ("dynamic", "vector", "same", (3, 2), False)],
     *[("em", transform, "valid", (5, 4), True) for transform in ("matrix", "vector")],
 ]
 
@@ -88,14 +88,17 @@ def differences():
         for weight in layer.weights:
             weight.assign(0.5 * random.standard_normal(weight.shape))
         outputs = layer(*given)
-        for example in range(2):
-            votes, present = numpy_windows(poses[example], activations[example], layer)
-            votes = StoredVotes(ops.convert_to_tensor(votes.astype("float32")))
-            routed = layer.routing(votes, ops.convert_to_tensor(present.astype("float32")))
-            for ours, theirs in zip(outputs, (routed.capsules, routed.activations), strict=True):
-                ours, theirs = (ops.convert_to_numpy(each) for each in (ours[example], theirs))
-                key = f"{routing} {transform} {padding} {coordinates}"
-                found[key] = max(found.get(key, 0.0), float(np.abs(ours.reshape(theirs.shape) - theirs).max()))
+        examples = [numpy_windows(*example, layer) for example in zip(poses, activations, strict=True)]
+        votes, present = (
+            ops.convert_to_tensor(np.concatenate(each).astype("float32")) for each in zip(*examples, strict=True)
+        )
+        routed = layer.routing(StoredVotes(votes), present)
+        key = f"{routing} {transform} {padding} {coordinates}"
+        pairs = zip(outputs, (routed.capsules, routed.activations), strict=True)
+        found[key] = max(
+            float(np.abs(ops.convert_to_numpy(ours).reshape(theirs.shape) - ops.convert_to_numpy(theirs)).max())
+            for ours, theirs in pairs
+        )
     return found
 
 

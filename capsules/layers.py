@@ -15,7 +15,6 @@ import keras
 from keras import ops
 
 from capsules.convolution import convolve
-from capsules.matrix_votes import make_votes
 from capsules.ops import (
     check_capsules,
     check_floats,
@@ -30,7 +29,7 @@ from capsules.ops import (
     squash,
 )
 from capsules.routing import Routed, Routing, as_routing
-from capsules.votes import StoredVotes
+from capsules.votes import StoredVotes, make_votes
 
 _GETTERS = {
     "initializer": keras.initializers.get,

@@ -4,8 +4,9 @@ Each can be given to `compile`: Keras averages it over the batch, applies sample
 finds it again when it loads a saved model. Everything is float32 (float64 for float64) on any backend.
 
 Losses, metrics, `Mask` and the networks' `fit` take labels in the same forms, see `label_rows`. Where values can be
-seen, a wrong label raises a ValueError that names it. Inside a compiled function, such as the training step of `fit`,
-not every backend can raise an error. There the loss becomes NaN, as in Keras' sparse losses on an accelerator.
+seen, a wrong label raises a ValueError that names it. In a compiled function, such as the training step of `fit`, it is
+TensorFlow's InvalidArgumentError with the same rule if that runs on a CPU without XLA. Elsewhere the loss becomes NaN,
+as in Keras' sparse losses on an accelerator.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from capsules.ops import choice, number, precise
+from capsules.ops import choice, number, precise, runs_on_cpu
 
 
 def label_rows(labels: Any, num_classes: int, batch: int | None = None) -> Any:
@@ -29,7 +30,7 @@ def label_rows(labels: Any, num_classes: int, batch: int | None = None) -> Any:
         batch: number of examples, where it is known.
 
     Returns:
-        float32 [batch, num_classes]; a row is NaN if a compiled function received a wrong label.
+        float32 [batch, num_classes]; a row is NaN if a compiled function that cannot raise received a wrong label.
 
     Raises:
         ValueError: the labels have another shape or, where values are available, one of them is wrong, which is named.
@@ -60,22 +61,27 @@ def label_rows(labels: Any, num_classes: int, batch: int | None = None) -> Any:
         rows = ops.sum(ops.one_hot(classes, num_classes, dtype=values.dtype), axis=1)
         valid = ops.logical_and(valid, ops.all(rows <= 1.0, axis=1))
         rule = f"Labels must be whole numbers from 0 to {num_classes - 1}, different within an image"
-    _refuse(labels, valid, rule)
-    return ops.where(valid[:, None], rows, float("nan"))
+    return ops.where(_refuse(labels, valid, rule)[:, None], rows, float("nan"))
 
 
-def _refuse(labels: Any, valid: Any, rule: str) -> None:
-    """Raises a ValueError with the rule and the first label that is not valid, bool [batch], if values can be seen."""
+def _refuse(labels: Any, valid: Any, rule: str) -> Any:
+    """`valid`, bool [batch], or an error with the rule and the first label that is not valid, if values can be seen."""
     if isinstance(valid, keras.KerasTensor) or getattr(getattr(valid, "device", None), "type", "cpu") != "cpu":
-        return  # a copy from an accelerator in every step would take too long
+        return valid  # a copy from an accelerator in every step would take too long
     try:
         seen = np.asarray(ops.convert_to_numpy(valid))
     except (NotImplementedError, RuntimeError, TypeError):  # from the tracers of TensorFlow, PyTorch and JAX
-        return
+        if not runs_on_cpu() or keras.backend.backend() != "tensorflow":
+            return valid
+        import tensorflow as tf
+
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(valid), [f"{rule}. Received", labels])]):
+            return tf.identity(valid)
     if not seen.all():
         place = int(np.argmin(seen))
         wrong = np.array2string(np.asarray(ops.convert_to_numpy(labels))[place], precision=4, threshold=20)
         raise ValueError(f"{rule}. Received {wrong} as the label of example {place}.")
+    return valid
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -164,14 +170,35 @@ def reconstruction_loss(y_true: Any, y_pred: Any, weight: float = 0.0005) -> Any
     return weight * ops.sum(ops.square(drawn - images), axis=tuple(range(1, len(images.shape))))
 
 
+@keras.saving.register_keras_serializable("capsules")
+def spread_loss(y_true: Any, y_pred: Any, margin: Any = 0.9) -> Any:
+    """Spread loss of activations, one number for each example: Σ_t T_t Σ_i (1 − T_i)·max(0, m − (a_t − a_i))².
+
+    Arguments, result and errors as `margin_loss`, with activations a in place of lengths, and with the margin m, by
+    which the activation of a target must exceed every other one.
+
+    Example:
+        >>> loss = spread_loss([0, 1], keras.ops.convert_to_tensor([[0.9, 0.1], [0.9, 0.1]]), margin=0.2)
+        >>> print(keras.ops.convert_to_numpy(loss).round(2))
+        [0. 1.]
+    """
+    targets, activations = _rows_and_predictions(y_true, y_pred)
+    lead = activations[:, :, None] - activations[:, None]  # a_t − a_i [batch, t, i]
+    pairs = targets[:, :, None] * (1.0 - targets[:, None])
+    return ops.sum(pairs * ops.square(ops.relu(ops.cast(margin, lead.dtype) - lead)), axis=(1, 2))
+
+
 class _Loss(keras.losses.Loss):
     """A Keras loss object of a function and its further arguments, which are its config."""
 
     function: Any = None
 
-    def __init__(self, reduction: str | None, name: str, dtype: Any, **arguments: Any):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.arguments = arguments
+    def __init__(self, arguments: dict[str, Any], **kwargs: Any):
+        super().__init__(**{"name": type(self).function.__name__} | kwargs)
+        self.arguments = {
+            name: value if isinstance(value, str | keras.Variable) else number(f"{type(self).__name__}: {name}", value)
+            for name, value in arguments.items()
+        }
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return type(self).function(y_true, y_pred, **self.arguments)
@@ -201,14 +228,11 @@ class MarginLoss(_Loss):
         absent: float = 0.1,
         absent_weight: float = 0.5,
         over_classes: str = "sum",
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "margin_loss",
-        dtype: Any = None,
+        **kwargs: Any,
     ):
-        constants = {"present": present, "absent": absent, "absent_weight": absent_weight}
-        checked: dict[str, Any] = {name: number(f"MarginLoss: {name}", value) for name, value in constants.items()}
-        checked["over_classes"] = choice("MarginLoss: over_classes", over_classes, ("sum", "mean"))
-        super().__init__(reduction, name, dtype, **checked)
+        words = {"over_classes": choice("MarginLoss: over_classes", over_classes, ("sum", "mean"))}
+        numbers = {"present": present, "absent": absent, "absent_weight": absent_weight}
+        super().__init__(numbers | words, **kwargs)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -227,14 +251,40 @@ class ReconstructionLoss(_Loss):
 
     function = reconstruction_loss
 
-    def __init__(
-        self,
-        weight: float = 0.0005,
-        reduction: str | None = "sum_over_batch_size",
-        name: str = "reconstruction_loss",
-        dtype: Any = None,
-    ):
-        super().__init__(reduction, name, dtype, weight=number("ReconstructionLoss: weight", weight))
+    def __init__(self, weight: float = 0.0005, **kwargs: Any):
+        super().__init__({"weight": weight}, **kwargs)
+
+
+@keras.saving.register_keras_serializable("capsules")
+class SpreadLoss(_Loss):
+    """`spread_loss` as a Keras loss object, whose margin can be raised while it trains.
+
+    In the paper it rises from 0.2 to 0.9, so that few capsules die early. `loss.set_margin(0.5)` changes it between two
+    calls of `fit`; a function that JAX has compiled sees the change after `model.make_train_function(force=True)`.
+
+    Args:
+        margin: the margin at the start.
+        reduction, name, dtype: see `keras.losses.Loss`.
+
+    Example:
+        >>> loss = SpreadLoss(0.2)
+        >>> loss.set_margin(0.9)
+        >>> print(f"{float(loss([0], keras.ops.convert_to_tensor([[0.6, 0.1]]))):.2f}")
+        0.16
+    """
+
+    function = spread_loss
+
+    def __init__(self, margin: float = 0.9, **kwargs: Any):
+        self.margin = keras.Variable(number("SpreadLoss: margin", margin), trainable=False, name="margin")
+        super().__init__({"margin": self.margin}, **kwargs)
+
+    def set_margin(self, margin: float) -> None:
+        """Sets the margin."""
+        self.margin.assign(number("SpreadLoss: margin", margin))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"margin": round(float(self.margin), 6)}
 
 
 def _rows_and_predictions(y_true: Any, y_pred: Any) -> tuple[Any, Any]:

@@ -97,9 +97,18 @@ def test_the_constants_of_the_margin_loss_are_arguments():
 
 
 @pytest.mark.parametrize("labels", [LABELS + 1, LABELS - 1, ONE_HOT * 2])
-def test_a_compiled_function_cannot_raise_and_gives_nan(labels):
-    model = network(margin_loss, metrics=[AllTargetsAccuracy()])
-    logs = model.evaluate(RNG.uniform(size=(6, 6, 5)), labels, verbose=0, return_dict=True)
+def test_a_compiled_function_says_which_labels_it_takes_before_a_weight_changes(labels):
+    model = network(margin_loss)
+    before = model.get_weights()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Labels.* must be .*from 0 to "):
+        model.fit(RNG.uniform(size=(6, 6, 5)), labels, verbose=0)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_function_that_xla_compiles_cannot_raise_and_gives_nan():
+    model = network(margin_loss, metrics=[AllTargetsAccuracy()], jit_compile=True)
+    logs = model.evaluate(RNG.uniform(size=(6, 6, 5)), LABELS + 1, verbose=0, return_dict=True)
     assert np.isnan(logs["loss"]) and np.isnan(logs["accuracy"])
 
 

@@ -52,25 +52,6 @@ def test_the_wheel_has_the_library_and_the_networks_and_nothing_else(wheel):
     assert f"version: {capsules.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
-def test_the_networks_of_the_wheel_work_away_from_the_checkout(wheel, tmp_path):
-    code = (
-        "import capsules.models, keras, sys\n"
-        "small = {'num_prime_capsules': 1, 'conv_channels': 2}\n"
-        "for name in capsules.models.MODELS:\n"
-        "    capsules.models.make_model(name, (20, 20, 1), 3, small if name == 'capsule' else None)\n"
-        "for name in capsules.models.pretrained.names():\n"
-        "    print(name, f'{capsules.models.load_pretrained(name).count_weights():,}')\n"
-        "print(capsules.__file__, capsules.__version__, 'models' in sys.modules)"
-    )
-    done = run(code, tmp_path, PYTHONPATH=str(wheel), KERAS_BACKEND="jax")
-    assert done.returncode == 0, done.stderr
-    *shipped, where = map(str.split, done.stdout.splitlines())
-    assert where == [str(wheel / "capsules/__init__.py"), capsules.__version__, "False"]
-    cards = {path.parent.name: path.read_text(encoding="utf-8") for path in ROOT.glob("pretrained/*/README.md")}
-    assert [name for name, _ in shipped] == sorted(cards)
-    assert all(f" {count} trainable weights" in cards[name] for name, count in shipped)
-
-
 def test_the_wheel_has_the_networks_that_ship_with_their_cards(wheel):
     ours = {path.relative_to(ROOT): path.read_bytes() for path in (ROOT / "pretrained").glob("*/*")}
     shipped = {
@@ -79,45 +60,74 @@ def test_the_wheel_has_the_networks_that_ship_with_their_cards(wheel):
     assert shipped == ours
 
 
-SAVE = """
-import sys, numpy as np, keras, capsules
+NETWORKS = """
+import sys
+import capsules.models
+small = {"num_prime_capsules": 1, "conv_channels": 2}
+for name in capsules.models.MODELS:
+    capsules.models.make_model(name, (20, 20, 1), 3, small if name == "capsule" else None)
+for name in capsules.models.pretrained.names():
+    print(name, f"{capsules.models.load_pretrained(name).count_weights():,}")
+print(capsules.__file__, capsules.__version__, "models" in sys.modules)
+"""
+IMAGES = 'np.random.RandomState(0).rand(2, 20, 20, 1).astype("float32")'
+SAVE = f"""
+import numpy as np, keras, capsules
 from capsules import CapsNet, DynamicRouting, EfficientCapsNet
-images = np.random.RandomState(0).rand(2, 20, 20, 1).astype("float32")
 capsnet = CapsNet((20, 20, 1), 3, filters=2, primary_types=1, routing=DynamicRouting(2, scale="sqrt"))
 inputs = keras.Input((20, 20, 1))
 own = keras.Model(inputs, capsules.Length()(capsules.Capsules(3, 4)(capsules.PrimaryCapsules(2, 4)(inputs))))
 for name, model in (("capsnet", capsnet), ("efficient", EfficientCapsNet((20, 20, 1), 3)), ("own", own)):
     model.compile("adam", capsules.MarginLoss())
-    model.save(f"{sys.argv[1]}/{name}.keras")
-    outputs = model.predict(images, verbose=0)
-    np.save(f"{sys.argv[1]}/{name}.npy", outputs if name == "own" else outputs["lengths"])
+    model.save(f"FOLDER/{{name}}.keras")
+    outputs = model.predict({IMAGES}, verbose=0)
+    np.save(f"FOLDER/{{name}}.npy", outputs if name == "own" else outputs["lengths"])
 """
-LOAD = """
-import sys, numpy as np, keras, capsules
-images = np.random.RandomState(0).rand(2, 20, 20, 1).astype("float32")
+LOAD = f"""
+import numpy as np, keras, capsules
 for name in ("capsnet", "efficient", "own"):
-    model = keras.models.load_model(f"{sys.argv[1]}/{name}.keras")
-    outputs = model.predict(images, verbose=0)
+    model = keras.models.load_model(f"FOLDER/{{name}}.keras")
+    outputs = model.predict({IMAGES}, verbose=0)
     outputs = outputs if name == "own" else outputs["lengths"]
-    assert np.abs(outputs - np.load(f"{sys.argv[1]}/{name}.npy")).max() < 1e-6
+    assert np.abs(outputs - np.load(f"FOLDER/{{name}}.npy")).max() < 1e-6
     print(name, model.compiled, capsules.__file__)
 """
 
 
-@pytest.mark.parametrize("saved_in", ["checkout", "wheel"])
-def test_a_file_saved_in_a_checkout_loads_where_the_wheel_is_and_the_reverse(wheel, tmp_path, saved_in):
-    places = {"checkout": ROOT, "wheel": wheel}
-    (loaded_in,) = set(places) - {saved_in}
-    for code, place in ((SAVE, places[saved_in]), (LOAD, places[loaded_in])):
-        script = tmp_path / "script.py"
-        script.write_text(code)
-        command = f"import runpy, sys; sys.argv = ['x', {str(tmp_path)!r}]; runpy.run_path({str(script)!r})"
-        done = run(command, tmp_path, PYTHONPATH=str(place), KERAS_BACKEND="jax")
+@pytest.fixture(scope="module")
+def processes(wheel, tmp_path_factory):
+    """What a process with the wheel prints, then one in the checkout, and one more with the wheel.
+
+    The first two save networks, each of which the next one loads.
+    """
+    folder, printed = tmp_path_factory.mktemp("files"), []
+    for name in ("wheel", "checkout"):
+        (folder / name).mkdir()
+    of_wheel, of_checkout = str(folder / "wheel"), str(folder / "checkout")
+    for place, code in (
+        (wheel, NETWORKS + SAVE.replace("FOLDER", of_wheel)),
+        (ROOT, LOAD.replace("FOLDER", of_wheel) + SAVE.replace("FOLDER", of_checkout)),
+        (wheel, LOAD.replace("FOLDER", of_checkout)),
+    ):
+        # PyTorch compiles nothing, so these small networks are made at once.
+        done = run(code, folder, PYTHONPATH=str(place), KERAS_BACKEND="torch", OMP_NUM_THREADS="1")
         assert done.returncode == 0, done.stderr
-    where = str(places[loaded_in] / "capsules/__init__.py")
-    assert [line.split() for line in done.stdout.splitlines()] == [
-        [name, "True", where] for name in ("capsnet", "efficient", "own")
-    ]
+        printed.append([line.split() for line in done.stdout.splitlines()])
+    return printed
+
+
+def test_the_networks_of_the_wheel_work_away_from_the_checkout(wheel, processes):
+    *shipped, where = processes[0]
+    assert where == [str(wheel / "capsules/__init__.py"), capsules.__version__, "False"]
+    cards = {path.parent.name: path.read_text(encoding="utf-8") for path in ROOT.glob("pretrained/*/README.md")}
+    assert [name for name, _ in shipped] == sorted(cards)
+    assert all(f" {count} trainable weights" in cards[name] for name, count in shipped)
+
+
+def test_a_file_saved_in_a_checkout_loads_where_the_wheel_is_and_the_reverse(wheel, processes):
+    for printed, place in ((processes[1], ROOT), (processes[2], wheel)):
+        where = str(place / "capsules/__init__.py")
+        assert printed == [[name, "True", where] for name in ("capsnet", "efficient", "own")]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from capsules.losses import ReconstructionLoss, label_rows, margin_loss, sigmoid_loss, softmax_loss
+from capsules.losses import ReconstructionLoss, label_rows, margin_loss, sigmoid_loss, softmax_loss, spread_loss
 from capsules.metrics import AllTargetsAccuracy
 from capsules.ops import check_floats, choice, count, counts, number
-from capsules.spread_loss import spread_loss
 
 from . import pretrained
 from .hparams import HParams, describe_network
