@@ -25,17 +25,17 @@ ROOMS = {
 # Lines of Python outside tests that a room may have, "top" being the root. They may fall; a line that moves from one
 # room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
 LINES = {
-    "capsules": 2125,
-    "models": 1251,
-    "input_data": 2692,
+    "capsules": 2087,
+    "models": 1250,
+    "input_data": 2669,
     "runner": 2373,
-    "explorer": 1716,
-    "benchmarks": 1309,
+    "explorer": 1708,
+    "benchmarks": 1302,
     "examples": 563,
-    "tools": 241,
+    "tools": 240,
     "top": 290,
 }
-TEST_LINES = 9745
+TEST_LINES = 9741
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 
