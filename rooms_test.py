@@ -30,7 +30,7 @@ LINES = {
     "input_data": 2669,
     "runner": 2373,
     "explorer": 1708,
-    "benchmarks": 1302,
+    "benchmarks": 1304,
     "examples": 563,
     "tools": 240,
     "top": 290,

@@ -111,7 +111,7 @@ def ask_variants(flags) -> None:
         errors[name] = own = np.array([row.test_error for row in rows])
         low, high = interval(own)
         other = own - errors[first[name]]
-        gap = np.mean([measured(flags, name, seed, steps[name])["gap"] for seed in range(flags.seeds)])
+        gap = np.nanmean([measured(flags, name, seed, steps[name]).get("gap", np.nan) for seed in range(flags.seeds)])
         print(f"| {name} | {steps[name]:,} | {', '.join(str(row.test_wrong) for row in rows)} | {own.mean():.2f} "
               f"({low:.2f} to {high:.2f}) | {other.mean():+.2f} ({' to '.join(f'{x:+.2f}' for x in interval(other))}) "
               f"| {gap:.2g} |")  # fmt: skip
@@ -209,7 +209,7 @@ def uniformity(flags, folder: Path | None, types: int, seed: int, iterations: in
         step, winner = routed.steps[-1], np.argmax(routed.activations, axis=1)
         shares.append(np.asarray(step.coefficients))
         pushes.append(float(agreement_of_winners(votes, [step], winner[:, None])["net_push"][0]))
-    shares = np.maximum(np.concatenate(shares), 0)  # self-attention's bias may lead below 0
+    shares = np.abs(np.concatenate(shares))  # those of self-attention may be negative
     shares = np.float64(shares) / shares.sum(axis=2, keepdims=True, dtype=np.float64)
     logs = np.log(np.maximum(shares, 1e-30))  # [n, in, classes]: the logits, but for a constant of each input capsule
     classes, sigma = shares.shape[2], float(np.sqrt(logs.var(axis=2).mean()))
