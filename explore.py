@@ -1,13 +1,10 @@
 """Uses a trained network and looks inside: pictures, a page to try it on, robustness, what its routing does, exports.
 
-    python explore.py                            # pictures of a pretrained network, on the embedded digits
-    python explore.py --serve                    # a page to try it on
-    python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D                     # PNG files in S/pictures
-    python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --serve             # a page
-    python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --export_page=F.html  # that page as a file
-    python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --robustness --compare=B/train/model.ckpt-N
-    python explore.py --checkpoint=S/train/model.ckpt-300000 --data_dir=D --diagnose          # see docs/diagnosis.md
-    python explore.py --checkpoint=S/train/model.ckpt-300000 --predict=PICTURES               # classifies pictures
+    python explore.py                                              # pictures of a pretrained network
+    python explore.py --serve                                      # a page to try it on
+    python explore.py --checkpoint=S --data_dir=D                  # pictures of a run's network in S/pictures
+    python explore.py --checkpoint=S --data_dir=D --robustness --compare=B
+    python explore.py --checkpoint=S --data_dir=D --diagnose       # see docs/diagnosis.md
 
 `--help` lists the flags. Exit codes: 0 done, 1 a clear error, 2 wrong flags, 130 interrupted by Ctrl-C.
 """
@@ -25,7 +22,6 @@ from runner.run_config import DEFAULT_NETWORK, EXPORT_ENDINGS, NetworkFlags
 from runner.startup import use_tensorflow
 
 PROGRAM = "explore.py"
-_NAMES = ("robustness", "diagnose", "serve", "export_page", "predict", "export")  # the flags that name a job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +54,17 @@ class ExploreConfig(NetworkFlags):
 
     def __post_init__(self):
         super().__post_init__()
-        given = [name for name in _NAMES if getattr(self, name)]
+        given = self._named()
         if len(given) > 1:
             raise UserError(f"--{given[0]} is not allowed with --{given[1]}. Give one of them.")
+
+    def _named(self) -> list[str]:
+        return [name for name in JOBS if getattr(self, name, None)]
 
     @property
     def job(self) -> str:
         """The name of the job that the flags ask for, as in the table of jobs."""
-        return next((name for name in _NAMES if getattr(self, name)), "draw")
+        return next(iter(self._named()), "draw")
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,10 @@
 #
 # This notebook walks through *Dynamic Routing Between Capsules* (Sara Sabour, Nicholas Frosst, Geoffrey E. Hinton,
 # NIPS 2017, [arXiv:1710.09829](https://arxiv.org/abs/1710.09829); "the paper" below) with this repository's code at
-# hand. Each stop has a short explanation, the paper's formula where there is one, and a few lines of code to run, to
-# change and to run again. What is computed by hand is computed with NumPy, and an `assert` compares it with the
-# library. All of it takes less than a minute on a laptop, and nothing is downloaded: the network is a small one that
-# comes with the repository, and the digits are the first thousand of MNIST's test set. The source of this notebook is
-# `tour.py`; `make tour` runs it again.
+# hand. What is computed by hand is computed with NumPy, and an `assert` compares it with the library. All of it takes
+# less than a minute on a laptop, and nothing is downloaded: the network is a small one that comes with the repository,
+# and the digits are the first thousand of MNIST's test set. The source of this notebook is `tour.py`; `make tour` runs
+# it again.
 
 # %%
 import sys
@@ -45,8 +44,7 @@ draw.images({"": images[:10]}, [f"“{digit}”" for digit in predictions[:10]])
 # that the answer stays when the digit moves. What goes missing is how the parts lie to one another: after pooling over
 # the whole image, a seven and the same two strokes as a corner at the bottom left cannot be told apart.
 #
-# Networks in use pool over small windows and keep a rough arrangement. But what is pooled away does not come back, and
-# a network that has only the shift built in must cover every other change of a pose, such as turning or slanting, with
+# A network that has only the shift built in must cover every other change of a pose, such as turning or slanting, with
 # more detectors or more examples: exponentially many in the number of such changes (paper, section 6).
 #
 # ## 2. Equivariance
@@ -76,9 +74,8 @@ draw.images({"digit": turned, "drawn from\nits capsule": drawn}, said, size=0.9)
 
 # %% [markdown]
 # The second row is what the decoder (section 8) draws from the sixteen numbers of the capsule alone. It turns with the
-# digit, so that the numbers must hold the angle, although nobody told the network about angles. It has seen digits
-# turned only as far as people write them, and there the equivariance ends: the capsule becomes shorter, and the
-# drawing no longer follows.
+# digit, so that the numbers must hold the angle. The network has seen digits turned only as far as people write them,
+# and there the equivariance ends: the capsule becomes shorter, and the drawing no longer follows.
 #
 # ## 3. What a capsule's vector says
 #
@@ -102,13 +99,13 @@ assert np.allclose(squash(s), capsules.squash(keras.ops.array(s)), atol=1e-6)
 
 lengths = np.linalg.norm(outputs["capsules"], axis=2)  # [1000, 10]
 longest = lengths.max(axis=1)
-print(f"Mean length of the longest capsule: {longest[right].mean():.2f} where the answer is right, ", end="")
+print(f"Longest capsule: {longest[right].mean():.2f} in the mean where the answer is right, ", end="")
 print(f"{longest[~right].mean():.2f} where it is wrong")
-draw.squash_and_lengths(squash, lengths[0], labels[0])
+draw.squashed(squash)
 
 # %% [markdown]
-# A word of caution: these are no calibrated probabilities. The loss (section 7) asks for a length of 0.9 and no more,
-# however sure the network may be. But wrong answers are shorter, so that the length can serve as a warning.
+# These are no calibrated probabilities: the loss (section 7) asks for a length of 0.9 and no more, however sure the
+# network may be. But wrong answers are shorter, so that the length can serve as a warning.
 #
 # ## 4. One capsule's output by hand
 #
@@ -132,13 +129,13 @@ layer = capsules.Capsules(num_capsules=1, atoms=2, routing=1)
 layer.build((None, 3, 2))
 layer.set_weights([W.transpose(0, 2, 1), np.zeros((1, 2))])  # kernel, written for u W, and bias
 assert np.allclose(layer(u[None])[0, 0], v, atol=1e-6)
-draw.votes(votes, s, v)
+draw.routing(votes[:, None], [(np.ones((3, 1)), v[None])])
 
 # %% [markdown]
 # ## 5. Routing by agreement, step by step
 #
-# With several capsules above, each capsule below shares itself among them, and routing by agreement (paper,
-# procedure 1) finds the shares anew for each image. A logit $b_{ij}$ for each pair starts at 0. Then repeat:
+# With several capsules above, routing by agreement (paper, procedure 1) finds the shares anew for each image. A logit
+# $b_{ij}$ for each pair starts at 0. Then repeat:
 #
 # 1. The shares are a softmax over the capsules *above*: $c_{ij} = \exp b_{ij} / \sum_k \exp b_{ik}$ (equation 3).
 # 2. The outputs $v_j$ follow from the votes and the shares (section 4).
@@ -189,27 +186,22 @@ shown = [(1, 5), (3, 5), (3, second)]
 draw.shares(images[index], {f"to {k}, iteration {number}": coupling[number - 1, k] for number, k in shown})
 
 # %% [markdown]
-# The maps are pale: no primary capsule throws its whole vote to one class. Yet the capsule of the digit grows a lot, as
-# many small changes that point the same way add up. Section 10 comes back to this.
+# No primary capsule throws its whole vote to one class. Yet the capsule of the digit grows a lot, as many small changes
+# that point the same way add up. Section 10 comes back to this.
 #
 # ## 6. The layers and their shapes
 #
-# A 9×9 convolution finds pieces of strokes. A second one, two pixels a step, makes the *primary capsules*: of each type
-# one at each of 6×6 places. They are routed to one capsule for each class, and a decoder draws from these (paper,
-# section 4, figures 1 and 2). The paper has 256 channels and 32 types of capsules; this network has 64 and 8.
+# A 9×9 convolution finds pieces of strokes. A second one, two pixels a step, makes the *primary capsules*: one of each
+# type at each of 6×6 places (paper, figures 1 and 2). The paper has 256 channels and 32 types, this network 64 and 8.
 #
-# The last picture shows the primary capsules of a five. One might expect that they are long where a part of the digit
-# lies. Those of most types are long nearly everywhere, over the empty background too; what differs is their direction.
+# The picture shows the primary capsules of a five. One might expect that they are long where a part of the digit lies.
+# Those of most types are long nearly everywhere, over the empty background too; what differs is their direction.
 
 # %%
 activations = model.activations(images[[index]])
 for layer in (model.conv1, model.primary, model.classes):
     print(f"{layer.name:14}{activations[layer.name].shape!s:17}{layer.count_params():>9,} weights")
-print(f"{'decoder':14}{(1, *model.image_shape)!s:17}{model.decoder.count_params():>9,} weights")
-print(f"{model.count_weights():,} weights in all; the network of the paper has 8,215,728")
-
-maps = np.asarray(activations["conv1"])[0].transpose(2, 0, 1)[:8, :, :, None]
-draw.images({"conv1": maps / maps.max()}, [f"channel {number}" for number in range(1, 9)], size=1)
+print(f"{model.count_weights():,} weights with the decoder; the network of the paper has 8,215,728")
 primary = u.reshape(8, 6, 6, 8)  # type, row, column, number
 rows = {"length": np.linalg.norm(primary, axis=3, keepdims=True), "first number": (primary[..., :1] + 1) / 2}
 draw.images(rows, [f"type {number}" for number in range(1, 9)], size=1)
@@ -223,8 +215,7 @@ draw.images(rows, [f"type {number}" for number in range(1, 9)], size=1)
 #
 # $T_k$ is 1 for the label and 0 for other classes. Each class is judged by itself, so that two digits may be there at
 # once. The factor of 0.5 keeps the many absent classes from shrinking all capsules early in training. The paper adds
-# the classes up, and so does the library; the authors' code takes half of their mean, a twentieth of that, and so does
-# `CapsNet`, which has the numbers of that code.
+# the classes up; the authors' code, and `CapsNet` with it, takes half of their mean.
 
 # %%
 T, lengths = np.eye(10)[labels], outputs["logits"]
@@ -239,8 +230,7 @@ print(f"of a wrong one: {L[~right].sum(axis=1).mean():.3f}")
 #
 # Three fully connected layers draw the image from the capsule of the label, all others being set to zero (paper,
 # section 4.1). The sum of squared differences, times 0.0005, joins the loss, so that a capsule must tell more about a
-# digit than its class. In the paper's table 1 this lowers the error from 0.35 % to 0.25 %. Below: right answers, and
-# wrong ones drawn from the capsule of the prediction and of the label.
+# digit than its class. Below are wrong answers, drawn from the capsule of the prediction and of the label.
 
 # %%
 drawn = findings.reconstructions(model, images, np.stack([predictions, labels], axis=1))  # [1000, 2, 28, 28, 1]
@@ -248,8 +238,6 @@ cost = 0.0005 * ((images - drawn[:, 1]) ** 2).sum(axis=(1, 2, 3))
 assert np.allclose(cost, capsules.losses.reconstruction_loss(images, drawn[:, 1]), atol=1e-5)
 print(f"Mean reconstruction loss {cost.mean():.4f}, mean margin loss (as in training) {L.mean() / 2:.4f}")
 
-some = np.flatnonzero(right)[:10]
-draw.images({"input": images[some], "drawn": drawn[some, 0]}, [f"{label}" for label in labels[some]])
 some = np.flatnonzero(~right)[:10]
 said = [f"“{prediction}”, is {label}" for prediction, label in zip(predictions[some], labels[some], strict=True)]
 draw.images({"input": images[some], "as predicted": drawn[some, 0], "as labelled": drawn[some, 1]}, said)
@@ -267,10 +255,9 @@ strongest = np.sort(np.argsort(effect)[-6:])
 draw.images({f"number {d + 1}": sweep[d] for d in strongest}, [f"{change:.2f}" for change in findings.SWEEP])
 
 # %% [markdown]
-# Such rows are often given names: thickness, slant, width. Most of these mix several properties, and another training
-# run divides them in another way. So ask the other way round: is there a *direction* that means "turned"? We turn other
-# twos to either side and see how their capsules move. The mean cosine between two moves is 1 if all move alike, and 0
-# if each goes its own way. Then we move the capsule of our two by the mean of their moves, and have it drawn.
+# Most of these numbers mix several properties. So ask the other way round: is there a *direction* that means "turned"?
+# We turn other twos to either side and see how their capsules move. The mean cosine between two moves is 1 if all move
+# alike, and 0 if each goes its own way. Then we move the capsule of our two by the mean of their moves.
 
 # %%
 others = images[np.flatnonzero(right & (labels == 2))[10:60]]
@@ -288,14 +275,13 @@ drawn = np.asarray(model.draw(vectors, np.tile(np.eye(10)[2], (len(angles), 1)))
 draw.images({"digit turned": turned, "capsule moved": drawn}, [f"{angle}°" for angle in angles])
 
 # %% [markdown]
-# There is such a direction, but roughly: the moves agree in part, and the drawing leans the right way near the middle
-# and falls apart farther out. The capsule holds the angle, though not on a dial of its own.
+# There is such a direction, but roughly: the moves agree in part, and the drawing falls apart far from the middle.
 #
 # ## 10. What the routing really changes
 #
-# The usual story is that routing sends each part to its whole, and that this makes the network right. On a trained
-# network one can measure it. We look how evenly a primary capsule shares itself (an entropy of 1: the same share for
-# each class; 0: all for one), and route the same votes in other ways, without training the network for them.
+# The usual story is that routing sends each part to its whole. On a trained network one can measure how evenly a
+# primary capsule shares itself (an entropy of 1: the same share for each class; 0: all for one), and route the same
+# votes in other ways.
 
 # %%
 primary = model.primary_capsules(images)
@@ -311,12 +297,10 @@ for name, way in ways_to_route(model.classes).items():
     print(f"{name:16}{wrong:5}{own:20.2f}{(lengths * (1 - T)).max(axis=1).mean():29.2f}")
 
 # %% [markdown]
-# The shares stay almost even: nothing like a tree of parts and wholes is carved out for each image. Nor do the answers
-# need the routing. Even shares, which are no routing at all, get no more digits wrong than the three iterations that
-# the network was trained with. What each iteration changes is the lengths: it makes the label's capsule much longer and
-# the others a little, which is what the margin loss asks for.
-#
-# This does not say that a network *trained* without routing is as good: `docs/what-routing-does.md` takes that up.
+# The shares stay almost even: nothing like a tree of parts and wholes is carved out for each image. Even shares, which
+# are no routing at all, get no more digits wrong than the three iterations that the network was trained with. What each
+# iteration changes is the lengths: it makes the label's capsule much longer and the others a little, which is what the
+# margin loss asks for. `docs/what-routing-does.md` has networks that were *trained* without routing.
 #
 # ## Where to go from here
 #
@@ -324,4 +308,3 @@ for name, way in ways_to_route(model.classes).items():
 #   the two in sections 2 and 9.
 # - `python explore.py --serve` opens a page on which to draw digits and to turn the numbers of a capsule by hand.
 # - `python explore.py --diagnose` measures what section 10 does, and more, for any network (`docs/diagnosis.md`).
-# - `make train` trains a network on the embedded digits, and the `README` shows how to put the layers into your own.

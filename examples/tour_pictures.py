@@ -21,24 +21,13 @@ def images(rows: dict[str, np.ndarray], headings: list[str], size: float = 0.75)
     strip(axes, rows, headings)
 
 
-def squash_and_lengths(squash, lengths: np.ndarray, label: int) -> None:
-    """Draws what `squash` makes of a vector's length, and the lengths of an image's class capsules [classes]."""
-    _, (left, right) = plt.subplots(1, 2, figsize=(7.5, 2))
+def squashed(squash) -> None:
+    """Draws what `squash` makes of a vector's length."""
+    _, axes = plt.subplots(figsize=(3.7, 2))
     norms = np.linspace(0.01, 6, 200)
-    left.plot(norms, np.linalg.norm(squash(norms[:, None]), axis=1))
-    left.set(xlabel="length of s", ylabel="length of v", title="squash")
-    left.grid()
-    right.bar(range(len(lengths)), lengths)
-    right.set(xlabel="class", xticks=range(len(lengths)), ylim=(0, 1), title=f"lengths of the capsules for a {label}")
-
-
-def votes(vectors: np.ndarray, total: np.ndarray, output: np.ndarray) -> None:
-    """Draws votes [in, 2] for one capsule, their sum [2] and the squashed sum [2]."""
-    _, axes = plt.subplots(figsize=(4.5, 2.4))
-    _arrows(axes, vectors, np.ones(len(vectors)), "tab:grey", "votes")
-    _arrows(axes, [total], [2], "tab:orange", "their sum s")
-    _arrows(axes, [output], [2], "tab:blue", "the output v")
-    axes.legend()
+    axes.plot(norms, np.linalg.norm(squash(norms[:, None]), axis=1))
+    axes.set(xlabel="length of s", ylabel="length of v", title="squash")
+    axes.grid()
 
 
 def routing(vectors: np.ndarray, steps: list[tuple[np.ndarray, np.ndarray]]) -> None:
@@ -48,8 +37,9 @@ def routing(vectors: np.ndarray, steps: list[tuple[np.ndarray, np.ndarray]]) -> 
         vectors: the votes [in, out, 2].
         steps: coefficients [in, out] and outputs [out, 2] of each iteration.
     """
-    shape = vectors.shape[1], len(steps)
-    figure, grid = plt.subplots(*shape, figsize=(7.5, 4.8), sharex=True, sharey=True, layout="constrained")
+    rows, columns = vectors.shape[1], len(steps)
+    options = {"sharex": True, "sharey": True, "squeeze": False, "layout": "constrained"}
+    figure, grid = plt.subplots(rows, columns, figsize=(1 + 2.2 * max(columns, 2), 0.8 + 2 * rows), **options)
     for number, (coefficients, outputs) in enumerate(steps):
         for j, axes in enumerate(grid[:, number]):
             _arrows(axes, vectors[:, j], 4 * coefficients[:, j], "tab:grey", "votes, as thick as their share")

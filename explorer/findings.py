@@ -57,9 +57,8 @@ class Examined:
     def example(self, label: int) -> int | None:
         """The first example with this label, preferably one that the network gets right; None if there is none."""
         with_label = (self.labels == label).any(axis=1)
-        indices = np.flatnonzero(with_label & self.right)
-        indices = indices if indices.size else np.flatnonzero(with_label)
-        return int(indices[0]) if indices.size else None
+        found = [*np.flatnonzero(with_label & self.right), *np.flatnonzero(with_label)]
+        return int(found[0]) if found else None
 
 
 def examine(trained: Trained, split: Split, limit: int | None = None) -> Examined:

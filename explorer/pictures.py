@@ -204,14 +204,13 @@ def over(image: np.ndarray, maps: np.ndarray, places: dict, norm: TwoSlopeNorm) 
         [n, 3·rows, 3·columns, 3] in [0, 1].
     """
     dimmed = 0.55 * visible(image[None])[0].repeat(3, axis=0).repeat(3, axis=1) * np.ones(3)
-    shares = np.clip(2 * np.asarray(norm(maps)) - 1, -1, 1)
-    cells = [
-        np.floor(((np.arange(3 * side) + 0.5) / 3 - 0.5 - places["first"]) / places["step"] + 0.5).astype(int)
-        for side in image.shape[:2]
-    ]
-    inside = [(each >= 0) & (each < size) for each, size in zip(cells, maps.shape[1:], strict=True)]
-    rows, columns = (np.clip(each, 0, size - 1) for each, size in zip(cells, maps.shape[1:], strict=True))
-    shares = shares[:, rows][:, :, columns] * inside[0][:, None] * inside[1]  # [n, 3·rows, 3·columns]
+    shares = np.pad(np.clip(2 * np.asarray(norm(maps)) - 1, -1, 1), ((0, 0), (1, 1), (1, 1)))  # 0 beyond the grid
+    pixels = [(np.arange(3 * side) + 0.5) / 3 - 0.5 for side in image.shape[:2]]
+    rows, columns = (
+        np.clip(np.floor((each - places["first"]) / places["step"] + 1.5), 0, size + 1).astype(int)
+        for each, size in zip(pixels, maps.shape[1:], strict=True)
+    )
+    shares = shares[:, rows][:, :, columns]  # [n, 3·rows, 3·columns]
     colour = np.where(shares[..., None] > 0, DIVERGING(1.0)[:3], DIVERGING(0.0)[:3])
     cover = 0.95 * np.abs(shares)[..., None]
     return (1 - cover) * dimmed + cover * colour

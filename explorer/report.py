@@ -182,14 +182,8 @@ def report(
 ) -> None:
     """Measures networks on `size` test images, prints the table and writes a file of numbers and a figure into `out`.
 
-    Args:
-        kind: "diagnosis" or "robustness".
-        networks: networks for the same images and classes.
-        split: test images.
-        size: None: all, or 1,000 for the robustness.
-        out: the folder.
-        say: prints a line.
-        ending, dpi: see `sheets.write`.
+    `kind` is "diagnosis" or "robustness"; without a size these take all images and 1,000. The networks are for the
+    same images and classes. For `ending` and `dpi` see `sheets.write`.
     """
     names, (measured, form) = network_names(networks), KINDS[kind]
     with matplotlib.rc_context({"text.parse_math": False}):
