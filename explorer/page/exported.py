@@ -113,7 +113,9 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
         "facts": facts,
         "network": networks[0],
         "compared": networks[1],
-        "weights": {kind: base64.b64encode(b"".join(map(bytes, weights[kind]))).decode() for kind in ("float16", "float32")},
+        "weights": {
+            kind: base64.b64encode(b"".join(map(bytes, weights[kind]))).decode() for kind in ("float16", "float32")
+        },
         "images": base64.b64encode(pixels.tobytes()).decode(),
         "kind": "uint8" if unit else "float32",
         "unit": unit or 255,
