@@ -12,14 +12,11 @@ export function buildAnswer(choose) {
   el("bars").className = network.compared ? "compared" : "";
   const how = capsules ? `The length of its capsule: the root of the sum of the squares of its ${network.atoms} numbers.`
     : "The network's last layer has a number for each class, which becomes a score from 0 to 1.";
+  const parts = (kind) => ["", ...(network.compared ? [" rival"] : [])].map((whose) => make("span", { className: kind + whose }));
   el("bars").append(...network.classes.map((text, label) => {
-    const track = make("span", { className: "track" }, make("span", { className: "fill" }));
     const bar = make("button", { type: "button", className: "bar" },
-      make("span", { className: "name", textContent: text, title: text }), track, make("span", { className: "value" }));
-    if (network.compared) {
-      track.append(make("span", { className: "fill rival" }));
-      bar.append(make("span", { className: "value rival" }));
-    }
+      make("span", { className: "name", textContent: text, title: text }),
+      make("span", { className: "track" }, ...parts("fill")), ...parts("value"));
     bar.addEventListener("click", () => { if (state.seen && network.atoms) choose(label); });
     return explain(bar, how);
   }));
@@ -34,17 +31,14 @@ export function paintAnswer() {
   paintWords();
   const { seen, network, slots } = state;
   [...el("bars").children].forEach((bar, label) => {
-    const [score, rival] = seen ? [seen.scores[label], seen.compared?.[label]] : [0, 0];
-    bar.querySelector(".fill").style.width = `${100 * score}%`;
-    bar.querySelector(".value").textContent = seen ? score.toFixed(2) : "";
-    if (network.compared) {
-      bar.querySelector(".fill.rival").style.width = `${100 * rival}%`;
-      bar.querySelector(".value.rival").textContent = seen ? rival.toFixed(2) : "";
-    }
+    const scores = seen ? [seen.scores[label], seen.compared?.[label]] : [0, 0];
+    const texts = scores.map((score) => (seen && score !== undefined ? score.toFixed(2) : ""));
+    bar.querySelectorAll(".fill").forEach((fill, whose) => { fill.style.width = `${100 * scores[whose]}%`; });
+    bar.querySelectorAll(".value").forEach((value, whose) => { value.textContent = texts[whose]; });
     const place = seen ? seen.chosen.indexOf(label) : -1;
     bar.className = ["bar", ...(place < 0 ? [] : ["chosen", PLACES[place]])].join(" ");
-    const other = seen && network.compared ? `, ${rival.toFixed(2)} by ${network.compared}` : "";
-    bar.setAttribute("aria-label", seen ? `${name(label)}, ${score.toFixed(2)}${other}` : name(label));
+    const other = seen && network.compared ? `, ${texts[1]} by ${network.compared}` : "";
+    bar.setAttribute("aria-label", seen ? `${name(label)}, ${texts[0]}${other}` : name(label));
     bar.setAttribute("aria-pressed", network.atoms > 0 && slots.some((slot) => slot.label === label));
     bar.setAttribute("aria-disabled", !seen || !network.atoms); // not disabled: it says how its number is computed
   });

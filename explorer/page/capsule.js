@@ -2,7 +2,7 @@
 
 import { COLOURS, paintPair, paintPicture } from "./pictures.js";
 import { complain, name, PLACES, state } from "./state.js";
-import { el, explain, make, makeSlider, newest, paced, setSlider } from "./tools.js";
+import { el, make, makeSlider, newest, paced, setSlider } from "./tools.js";
 
 const sliders = [];
 
@@ -49,15 +49,16 @@ export function buildCapsule(chooseSlot) {
   } else pictures.push(figure("", "drawn", canvas("Reconstruction")));
   el("pictures").append(...pictures);
   for (let index = 0; index < network.atoms; index++) {
-    sliders.push(makeSlider(index + 1, `Dimension ${index + 1}`, { low: -1, high: 1, step: 0.01 }, (value) => {
+    const how = `Number ${index + 1} of the capsule. The mark is what the network made of the input; the pictures show what ` +
+      "the decoder draws with this number at either end and the others as they are.";
+    sliders.push(makeSlider(index + 1, `Dimension ${index + 1}`, { low: -1, high: 1, step: 0.01 }, how, (value) => {
       const slot = state.slots[state.active];
       slot.offsets[index] = value - state.seen.capsules[slot.label][index];
       paintSliders();
       redraw(slot);
     }));
-    el("sliders").append(explain(sliders[index].row, `Number ${index + 1} of the capsule. The mark is what the network made of the ` +
-      "input; the pictures show what the decoder draws with this number at either end and the others as they are."));
   }
+  el("sliders").append(...sliders.map(({ row }) => row));
   el("reset").addEventListener("click", () => {
     state.slots[state.active].offsets.fill(0);
     paintSliders();

@@ -1,12 +1,9 @@
 // Runs Efficient-CapsNet: its convolutions, depthwise primary capsules, self-attention routing, and the decoder of its
 // network for smallNORB.
 
-import { agreementOf, asLists, convolve, dense, lengthOf, lengthsOf, softmaxes, stepOf, votesOf } from "./network.js";
-
-// LeakyReLU in place.
-function leak(values, slope) {
-  for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] *= slope;
-}
+import {
+  agreementOf, asLists, convolve, dense, lengthOf, lengthsOf, rectify, sigmoid, softmaxes, squash, stepOf, votesOf,
+} from "./network.js";
 
 // Standardises each channel of a map, in place.
 function standardise({ channels, data }) {
@@ -18,13 +15,7 @@ function standardise({ channels, data }) {
   });
 }
 
-function exponentialSquash(vectors, atoms) {
-  for (let start = 0; start < vectors.length; start += atoms) {
-    const norm = lengthOf(vectors, start, atoms), factor = norm === 0 ? 0 : (1 - Math.exp(-norm)) / norm;
-    for (let atom = 0; atom < atoms; atom++) vectors[start + atom] *= factor;
-  }
-  return vectors;
-}
+const exponential = (norm) => (norm === 0 ? 0 : (1 - Math.exp(-norm)) / norm); // the factor of this network's squash
 
 // Capsules [types, rows, columns, atoms] of a feature map whose channels are types · atoms: each atom sees one channel.
 function depthwiseCapsules({ rows, columns, channels, data }, { kernel, bias, size: [tall, wide], stride, atoms }) {
@@ -39,7 +30,7 @@ function depthwiseCapsules({ rows, columns, channels, data }, { kernel, bias, si
       const type = Math.floor(channel / atoms);
       capsules[((type * down + row) * across + column) * atoms + channel % atoms] = sum;
     }
-  return exponentialSquash(capsules, atoms);
+  return squash(capsules, atoms, exponential);
 }
 
 // One pass: a vote's weight is its agreement with the sum of all votes, plus a learned bias [classes, inputs].
@@ -50,7 +41,7 @@ function attended(primary, primaryAtoms, { kernel, bias, classes, atoms }, scale
   const logits = agreementOf(votes, total, atoms).map((value) => value * scale / Math.sqrt(atoms));
   const shares = softmaxes(logits, classes).map((share, i) => share + bias[i % classes * inputs + Math.floor(i / classes)]);
   votes.forEach((value, place) => { capsules[place % width] += shares[Math.floor(place / atoms)] * value; });
-  exponentialSquash(capsules, atoms);
+  squash(capsules, atoms, exponential);
   const about = { lengths: lengthsOf(votes, atoms), primary: lengthsOf(primary, primaryAtoms) };
   about.steps = [stepOf(about, shares, agreementOf(votes, capsules, atoms), capsules, null, classes, atoms)];
   return { capsules, votes: about };
@@ -61,7 +52,7 @@ export function runEfficient(network, image, scale) {
   let hidden = image;
   for (const layer of network.convolutions) {
     hidden = convolve(hidden, layer);
-    leak(hidden.data, layer.slope);
+    rectify(hidden.data, layer.slope);
     if (layer.instance) standardise(hidden);
     const { channels, data } = hidden, { factor, offset } = layer; // of the normalisation, by channel
     data.forEach((value, place) => {
@@ -94,7 +85,7 @@ export function enlarge({ decoder: { side, first, convolutions } }, label, capsu
   convolutions.forEach((layer, index) => {
     const last = index === convolutions.length - 1;
     hidden = convolve(last ? hidden : doubled(hidden), layer);
-    if (!last) leak(hidden.data, 0.2);
+    if (!last) rectify(hidden.data, 0.2);
   });
-  return { ...hidden, data: hidden.data.map((value) => 1 / (1 + Math.exp(-value))) };
+  return { ...hidden, data: sigmoid(hidden.data) };
 }

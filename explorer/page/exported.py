@@ -60,13 +60,14 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
         raise UserError(
             f"{path} exists and is not a page of this program. Give the name of a new folder, or a new file NAME.html."
         )
-    data = f"globalThis.exportedNetwork = {_as_script(content(trained, split, compared))};\n"
+    data = json.dumps(content(trained, split, compared), allow_nan=False)
+    data = data.replace("<", "\\u003c")  # so that no text in it can end the script
     style = (HERE / "page.css").read_text(encoding="utf-8")
     html = (HERE / "page.html").read_text(encoding="utf-8")
     html = html.replace("<head>", f'<head>\n  <meta http-equiv="Content-Security-Policy" content="{POLICY}">')
     html = html.replace('<link rel="stylesheet" href="page.css">', f"<style>\n{style}</style>")
     # The scripts come last, so that the browser can show "Loading the network" while it reads the data.
-    scripts = f"<script>\n{data}</script>\n  <script>\n{bundle(PAGE)}</script>"
+    scripts = f"<script>\nglobalThis.exportedNetwork = {data};\n</script>\n  <script>\n{bundle(PAGE)}</script>"
     html = html.replace('<script src="page.js"></script>', scripts)
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as (draft,):
@@ -112,8 +113,10 @@ def content(trained: Trained, split: Split, compared: Trained | None = None) -> 
         "facts": facts,
         "network": networks[0],
         "compared": networks[1],
-        "weights": {kind: _base64(b"".join(map(bytes, weights[kind]))) for kind in ("float16", "float32")},
-        "images": _base64(pixels.tobytes()),
+        "weights": {
+            kind: base64.b64encode(b"".join(map(bytes, weights[kind]))).decode() for kind in ("float16", "float32")
+        },
+        "images": base64.b64encode(pixels.tobytes()).decode(),
         "kind": "uint8" if unit else "float32",
         "unit": unit or 255,
         "labels": labels.tolist(),
@@ -153,15 +156,6 @@ def _unit(pixels: np.ndarray) -> int | None:
     if pixels.min() < 0 or pixels.max() > 1:
         return None
     return next((unit for unit in (255, 256) if np.abs(pixels * unit - np.round(pixels * unit)).max() < 1e-3), None)
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
-
-
-def _as_script(value: Any) -> str:
-    """JSON that may stand in a script of an HTML page: no text in it can end the script."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
 def bundle(names: tuple[str, ...]) -> str:

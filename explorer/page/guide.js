@@ -14,7 +14,7 @@ const STEPS = [
 ];
 const OPEN_FOUR = [[[0.36, 0.2], [0.3, 0.52], [0.68, 0.52]], [[0.66, 0.24], [0.64, 0.82]]];
 
-export const isAboutDigits = () => state.network.drawing && state.network.targets === 1 && state.network.classes.join("") === "0123456789";
+const isAboutDigits = () => state.network.drawing && state.network.targets === 1 && state.network.classes.join("") === "0123456789";
 
 // The tasks: their words, what their button does, and whether they are done. `page` has { draw, show, mode }.
 const TASKS = [

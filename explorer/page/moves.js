@@ -3,10 +3,12 @@
 import { barChart, lineChart } from "./charts.js";
 import { paintPicture } from "./pictures.js";
 import { complain, focus, name, state } from "./state.js";
-import { el, explain, makeSlider, newest, setSlider, settled } from "./tools.js";
+import { el, makeSlider, newest, setSlider, settled } from "./tools.js";
 import { makeMoves, warp } from "./warp.js";
 
 const PLACES_OF_A_SWEEP = 11, moveSliders = {};
+const HOW = "How far the input is moved about its centre; pixels between four others are mixed from them. The network sees " +
+  "the moved input. The pictures show the input at either end.";
 let kinds, amounts, kind = "turn", sweep = null, pictured = null;
 
 const still = () => Object.entries(kinds).every(([key, { none }]) => amounts[key] === none);
@@ -34,15 +36,13 @@ export function buildMoves(change) {
   amounts = {};
   setMoves();
   for (const [key, move] of Object.entries(kinds)) {
-    moveSliders[key] = makeSlider(move.text, move.text, move, (value) => {
+    moveSliders[key] = makeSlider(move.text, move.text, { ...move, wide: true }, HOW, (value) => {
       amounts[key] = value;
       if (kind !== key) { kind = key; sweep = null; }
       paintMoves();
       change();
     });
-    moveSliders[key].row.classList.add("wide");
-    el("move-sliders").append(explain(moveSliders[key].row, "How far the input is moved about its centre; pixels between four others are " +
-      "mixed from them. The network sees the moved input. The pictures show the input at either end."));
+    el("move-sliders").append(moveSliders[key].row);
   }
   el("unmove").addEventListener("click", () => { setMoves(); sweep = null; paintMoves(); change(); });
   el("poses-figure").hidden = !state.network.atoms;
@@ -51,9 +51,7 @@ export function buildMoves(change) {
     : "A network that recognises a digit in any pose should stay sure of it.";
 }
 
-export function forgetSweep() {
-  sweep = null;
-}
+export const forgetSweep = () => { sweep = null; };
 
 // The lengths over the whole range of the slider that was moved last; measured when the page is idle.
 export const takeSweep = newest(complain, async (base = state.base, key = kind) => {

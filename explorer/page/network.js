@@ -62,9 +62,15 @@ export function pool(image) {
   return { rows, columns, channels, data };
 }
 
-export function rectify(values) {
-  for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] = 0;
+// ReLU, or LeakyReLU with a slope, in place.
+export function rectify(values, slope = 0) {
+  for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] *= slope;
   return values;
+}
+
+// values [m, n] as [n, m]
+function transposed(values, m, n) {
+  return Float32Array.from(values, (_, place) => values[place % m * n + Math.floor(place / m)]);
 }
 
 // kernel [inputs, units]; `inputs` may be a part that starts at `first` if all other inputs are zero.
@@ -74,15 +80,18 @@ export function dense(inputs, { kernel, bias, relu }, first = 0) {
   return relu ? rectify(outputs) : outputs;
 }
 
+export const sigmoid = (logits) => logits.map((logit) => 1 / (1 + Math.exp(-logit)));
+
 export const lengthOf = (vectors, start, atoms) => {
   let squared = 0;
   for (let atom = 0; atom < atoms; atom++) squared += vectors[start + atom] ** 2;
   return Math.sqrt(squared);
 };
 
-function squash(vectors, atoms) {
+// Multiplies each vector by a factor that depends on its length, in place: by default as the paper does.
+export function squash(vectors, atoms, factorOf = (norm) => norm / (1 + norm * norm)) {
   for (let start = 0; start < vectors.length; start += atoms) {
-    const norm = lengthOf(vectors, start, atoms), factor = norm / (1 + norm * norm);
+    const factor = factorOf(lengthOf(vectors, start, atoms));
     for (let atom = 0; atom < atoms; atom++) vectors[start + atom] *= factor;
   }
   return vectors;
@@ -167,18 +176,13 @@ function routed(primary, { kernel, bias, classes, atoms, routing, leaky }, scale
 export function decode({ decoder, rows, columns, depth }, label, capsule) {
   let hidden = capsule;
   decoder.forEach((layer, index) => { hidden = dense(hidden, layer, index ? 0 : label * capsule.length); });
-  const data = new Float32Array(hidden.length); // from [depth, rows, columns]
-  for (let part = 0; part < depth; part++) for (let cell = 0; cell < rows * columns; cell++)
-    data[cell * depth + part] = 1 / (1 + Math.exp(-hidden[part * rows * columns + cell]));
-  return { rows, columns, channels: depth, data };
+  const logits = transposed(hidden, depth, rows * columns); // from [depth, rows, columns]
+  return { rows, columns, channels: depth, data: sigmoid(logits) };
 }
 
 function scoresOf(logits, loss) {
-  if (loss === "sigmoid") return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
-  if (loss !== "softmax") return logits.map((logit) => Math.min(1, Math.max(0, logit)));
-  const peak = Math.max(...logits), shares = logits.map((logit) => Math.exp(logit - peak));
-  const total = shares.reduce((a, b) => a + b);
-  return shares.map((share) => share / total);
+  if (loss === "sigmoid") return sigmoid(logits);
+  return loss === "softmax" ? softmaxes(logits, logits.length) : logits.map((logit) => Math.min(1, Math.max(0, logit)));
 }
 
 // The numbers of capsules [classes, atoms], a list for each.
@@ -202,9 +206,7 @@ export function runConvolutions(network, image) {
     if (layer.pooled) hidden = pool(hidden);
     rectify(hidden.data);
   }
-  const { rows, columns, channels, data } = hidden, flat = new Float32Array(data.length); // [channels, rows, columns]
-  for (let cell = 0; cell < rows * columns; cell++) for (let channel = 0; channel < channels; channel++)
-    flat[channel * rows * columns + cell] = data[cell * channels + channel];
+  const flat = transposed(hidden.data, hidden.rows * hidden.columns, hidden.channels); // [channels, rows, columns]
   const logits = network.head.reduce((values, layer) => dense(values, layer), flat);
-  return { scores: scoresOf([...logits], network.loss) };
+  return { scores: scoresOf(logits, network.loss) };
 }

@@ -46,14 +46,17 @@ export function listenForHows() {
   for (const event of ["focusout", "pointerdown", "wheel"]) document.addEventListener(event, hide);
 }
 
-// A slider with a picture at each end: { row, input, ends, output }. `own` marks a place on its groove.
-export function makeSlider(text, ariaLabel, { low, high, step }, change) {
+// A slider with a picture at each end, which says `how` it works: { row, input, ends, output }.
+export function makeSlider(text, ariaLabel, { low, high, step, wide }, how, change) {
   const input = make("input", { type: "range", min: low, max: high, step, ariaLabel }), output = make("output");
   const ends = [0, 1].map(() => make("canvas", { className: "end", ariaHidden: true }));
   input.addEventListener("input", () => change(Number(input.value)));
-  return { row: make("label", { className: "slider" }, make("span", { textContent: text }), ends[0], input, ends[1], output), input, ends, output };
+  const row = make("label", { className: wide ? "slider wide" : "slider" },
+    make("span", { textContent: text }), ends[0], input, ends[1], output);
+  return { row: explain(row, how), input, ends, output };
 }
 
+// Moves a slider; `own` is a marked place on its groove.
 export function setSlider({ input, output }, value, own, text) {
   input.value = value;
   input.style.setProperty("--own", (own - input.min) / (input.max - input.min));

@@ -21,13 +21,14 @@ export function buildVotes(paint, change) {
       go(shownStep() + 1);
     }, 1200);
   });
-  slider = makeSlider("Sharpness", "Sharpness of the routing", { low: 0, high: MOST_SHARP, step: 0.1 }, (value) => { state.sharpness = value; change(); });
-  slider.row.classList.add("wide");
+  const sharpen = (sharpness) => { state.sharpness = sharpness; change(); };
+  slider = makeSlider("Sharpness", "Sharpness of the routing", { low: 0, high: MOST_SHARP, step: 0.1, wide: true },
+    "Every agreement is multiplied by this number before the softmax that shares out a part's votes. 0: every class gets " +
+    "the same share. 50: nearly all goes to one class. The mark is the value that the network was trained with.", sharpen);
   slider.ends.forEach(paintShares);
-  el("sharpness").append(explain(slider.row, "Every agreement is multiplied by this number before the softmax that shares out a part's " +
-    "votes. 0: every class gets the same share. 50: nearly all goes to one class. The mark is the value that the network was trained with."));
+  el("sharpness").append(slider.row);
   new ResizeObserver(paintVotes).observe(el("arrows"));
-  el("unsharpen").addEventListener("click", () => { state.sharpness = network.sharpness; change(); });
+  el("unsharpen").addEventListener("click", () => sharpen(network.sharpness));
 }
 
 function paintShares(canvas, end) { // the picture at an end of the slider: equal shares, or all for one class
