@@ -30,7 +30,7 @@ LINES = {
     "input_data": 2669,
     "runner": 2373,
     "explorer": 1694,
-    "benchmarks": 1304,
+    "benchmarks": 1307,
     "examples": 536,
     "tools": 240,
     "top": 289,

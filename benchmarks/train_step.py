@@ -30,6 +30,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
+from runner.startup import keep_memory
+
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The flags."""
@@ -52,6 +54,7 @@ def main(arguments: list[str]) -> None:
     flags = parse(arguments)
     os.environ["KERAS_BACKEND"] = flags.backend
     if flags.in_process:
+        keep_memory()  # as experiment.py does
         print(json.dumps(measure(flags)))
         return
     commands = {"ours": [__file__, *arguments, "--in_process"]}

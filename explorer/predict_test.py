@@ -87,7 +87,7 @@ def test_unreadable_pictures_are_named_and_do_not_stop_the_others(checkpoint, pi
     flags = [f"--checkpoint={checkpoint}", f"--predictions={tmp_path}/out.npz"]
     code, out, err = run(capsys, *flags, f"--predict={pictures}")
     assert code == 1 and "1 of 5 pictures could not be read" in err and "Traceback" not in out + err
-    assert re.search(rf"^{pictures}/1.png: not read. Expected a readable PNG", out, re.MULTILINE)
+    assert re.search(rf"^{pictures}/1.png: not read. The file should be a readable PNG", out, re.MULTILINE)
     with np.load(tmp_path / "out.npz") as saved:
         assert saved["names"].tolist() == [str(path) for path in locate(str(pictures)) if path.name != "1.png"]
         assert saved["predictions"].shape == (4, 1) and saved["logits"].shape == (4, 10)
