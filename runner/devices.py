@@ -152,4 +152,4 @@ def in_use(machines: Machines) -> str:
     gpus = tf.config.get_visible_devices("GPU")[: machines.local]
     kinds = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
     shared = f" on each of {len(machines.names)} machines" if len(machines.names) > 1 else ""
-    return (", ".join(map(str, kinds)) or f"{machines.local} CPU device(s)") + shared
+    return (", ".join(map(str, kinds)) or f"{machines.local} CPU device{'s' * (machines.local > 1)}") + shared
