@@ -145,9 +145,8 @@ def main(arguments: list[str]) -> int:
 
 def explore(config: ExploreConfig) -> int:
     """Loads the network and its test split, and runs the job that the flags ask for."""
-    missing = [name for name in ("matplotlib", "scipy") if importlib.util.find_spec(name) is None]
-    if missing and config.job in ("draw", "robustness", "diagnose"):
-        raise UserError(f"Pictures need {' and '.join(missing)}: pip install {' '.join(missing)}")
+    if config.job in ("draw", "robustness", "diagnose") and importlib.util.find_spec("matplotlib") is None:
+        raise UserError("Pictures need matplotlib: pip install matplotlib")
     use_tensorflow()
     from explorer.compare import check_comparable
     from runner.devices import show_devices

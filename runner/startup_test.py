@@ -61,11 +61,14 @@ def _run(code, environment):
 
 ONLY_REQUIREMENTS = """
 import sys
-sys.modules |= dict.fromkeys(["google_crc32c", "matplotlib", "scipy", "onnx", "tf2onnx", "jax", "torch"])
+sys.modules |= dict.fromkeys(["google_crc32c", "matplotlib", "onnx", "tf2onnx", "jax", "torch"])
 import experiment, explore
 tiny = ["--hparams_override=num_prime_capsules=1,conv_channels=2", "--eval_size=20"]
 assert experiment.main([f"--summary_dir={sys.argv[1]}/run", "--max_steps=1", "--batch_size=4", *tiny]) == 0
 assert explore.main([f"--checkpoint={sys.argv[1]}/run", f"--export_page={sys.argv[1]}/page.html"]) == 0
+from PIL import Image
+Image.new("L", (6, 20), 255).crop((-9, -4, 15, 24)).save(f"{sys.argv[1]}/1.png")
+assert experiment.main([f"--checkpoint={sys.argv[1]}/run", f"--predict={sys.argv[1]}/1.png"]) == 0
 from input_data.formats.records import checksums
 checksums([b""])
 """
@@ -73,9 +76,8 @@ checksums([b""])
 
 def test_training_and_the_page_need_only_the_requirements(tmp_path):
     done = subprocess.run([sys.executable, "-c", ONLY_REQUIREMENTS, tmp_path], cwd=ROOT, capture_output=True, text=True)
-    assert done.stderr.endswith("The checksums of TFRecords need google-crc32c: pip install google-crc32c\n"), (
-        done.stderr
-    )
+    last = "The checksums of TFRecords need google-crc32c: pip install google-crc32c\n"
+    assert done.stderr.endswith(last), done.stderr
 
 
 def test_what_is_held_back_is_shown_when_loading_fails(capfd):
