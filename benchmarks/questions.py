@@ -84,8 +84,7 @@ def rows_of(flags, variant: str, steps: int) -> list[trained.Run]:
 
 def ask_variants(flags) -> None:
     """Trains each variant at each learning rate; with --equal=time, for the time that the first one takes."""
-    chosen = flags.variants or list(VARIANTS[flags.question])
-    variants = {name: VARIANTS[flags.question][name] for name in chosen}
+    variants = {name: VARIANTS[flags.question][name] for name in flags.variants or VARIANTS[flags.question]}
     names = [f"{name}, rate {rate}" for rate in flags.rates.split(",") for name in variants]
     first = {name: names[number - number % len(variants)] for number, name in enumerate(names)}
     steps = dict.fromkeys(names, flags.steps)
@@ -127,10 +126,9 @@ def draw_couplings(flags, steps: dict[str, int]) -> None:
     """Draws where the coefficients of each routing's last iteration lie, for a test image and each class."""
     use_tensorflow()
     from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import TwoSlopeNorm
 
     from explorer.findings import coupling_maps
-    from explorer.pictures import DIVERGING, over
+    from explorer.pictures import DIVERGING, colours_of, over
     from explorer.sheets import Block, sheet, write
     from models import load_pretrained
 
@@ -138,8 +136,7 @@ def draw_couplings(flags, steps: dict[str, int]) -> None:
     for name, count in steps.items():
         model = load_pretrained(folder_of(flags, name, count, 0))
         maps = np.asarray(coupling_maps(model, image))[0, -1]  # [classes, rows, columns]
-        reach = max(float(np.quantile(np.abs(maps - maps.mean()), 0.95)), 1e-3)
-        norm = TwoSlopeNorm(maps.mean(), maps.mean() - min(reach, maps.mean()), maps.mean() + reach)
+        norm = colours_of(maps, maps.mean())
         rows = {"": over(image[0], maps, model.places(), norm)}
         note = f"{name.partition(', rate')[0]}: the largest mean share of a place is {maps.max():.2f}"
         blocks.append(Block(note, rows, [f"to {each}" for each in range(len(maps))], ScalarMappable(norm, DIVERGING)))

@@ -160,8 +160,6 @@ def _table(name: str, runs: list[Run], published: list[Published]) -> str:
         source = "; ".join(filter(None, (figure.source, figure.chosen)))
         theirs[source] = (theirs[source] + ";\n  " if source in theirs else "- ") + f"{figure.network}: {figure.error}"
     lines += ["\nPublished, in %:\n"] * bool(theirs) + [f"{figures} ({source})" for source, figures in theirs.items()]
-    if name.startswith("routings"):  # one command of benchmarks/questions.py
-        return "\n".join(lines) + "\n"
     ours = (run.command.removeprefix(_COMMAND) for group in own.values() for run in group)
     commands = sorted({re.sub(r" --(seed|save_step|eval_every)=\d+", "", flags) for flags in ours})
     return "\n".join(lines + (["", "```", *commands, "```", ""] if commands else [""]))

@@ -176,8 +176,7 @@ def routing(examined: Examined) -> Figure:
     blocks = [Block(note, {}, [])]
     for index, image, own in zip(chosen, images, maps, strict=True):
         shown = np.sort(top_labels(examined.logits[[index]], SHOWN)[0])
-        reach = max(float(np.quantile(np.abs(own[-1, examined.predictions[index]] - equal), 0.95)), 1e-3)
-        norm = TwoSlopeNorm(equal, equal - min(reach, equal), equal + reach)  # no share is below 0
+        norm = colours_of(own[-1, examined.predictions[index]], equal)
         drawn = [over(image, step[shown], places, norm) for step in own]
         rows = {f"iteration {number}": each for number, each in enumerate(drawn, start=1)}
         said = _headings(examined, label=examined.labels[[index]], predicted=examined.predictions[[index]])[0]
@@ -189,6 +188,12 @@ def routing(examined: Examined) -> Figure:
     title = f"Routing changes {changed.sum():,} answers of {len(right):,}: {(right & ~before).sum():,} become right"
     title += f" and {(before & ~right).sum():,} wrong ({_network(examined)})"
     return sheet(title, blocks, tile=0.72)
+
+
+def colours_of(shares: np.ndarray, equal: float) -> TwoSlopeNorm:
+    """The scale of the colours of shares, with `equal` in its middle."""
+    reach = max(float(np.quantile(np.abs(shares - equal), 0.95)), 1e-3)
+    return TwoSlopeNorm(equal, equal - min(reach, equal), equal + reach)  # no share is below 0
 
 
 def over(image: np.ndarray, maps: np.ndarray, places: dict, norm: TwoSlopeNorm) -> np.ndarray:
