@@ -36,7 +36,8 @@ $(VENV)/ready-dev: requirements-dev.txt $(VENV)/ready
 	touch $@
 
 tour: $(VENV)/ready-dev
-	$(RUN) examples/tour_notebook.py
+	$(RUN) -m pip install --quiet 'jupytext>=1.16,<2' 'nbconvert>=7,<8' 'ipykernel>=6,<8'
+	$(RUN) -m jupytext --to ipynb --set-kernel python3 --execute examples/tour.py
 
 clean:
 	rm -rf $(VENV) runs build dist *.egg-info

@@ -31,7 +31,7 @@ LINES = {
     "runner": 2373,
     "explorer": 1699,
     "benchmarks": 1302,
-    "examples": 536,
+    "examples": 464,
     "tools": 240,
     "top": 288,
 }

@@ -16,6 +16,7 @@ sys.path.insert(0, "..")  # the root of the repository
 from runner.startup import use_tensorflow
 
 use_tensorflow()  # as the backend of Keras
+# %matplotlib inline
 
 import keras
 import numpy as np
