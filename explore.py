@@ -89,7 +89,7 @@ def _draw(job: Loaded) -> None:
     from explorer.pictures import draw_all
 
     config, found = job.config, examine(job.trained, job.split, job.config.eval_size)
-    draw_all(found, job.checkpoint, job.path(config.out, "pictures"), say, config.format, config.dpi)
+    draw_all(found, job.path(config.out, "pictures"), say, config.format, config.dpi)
 
 
 def _measure(job: Loaded) -> None:

@@ -61,7 +61,7 @@ def check_pictures(folder, out, names):
 def test_all_pictures_of_a_network_of_single_digits(runs, capsys):
     code, out = run(capsys, f"--checkpoint={runs}/single/train/model.ckpt-2", "--eval_size=100")
     assert code == 0, out
-    names = ["reconstructions", "routing", "confusion", "curves", *(f"dimensions-{label}" for label in range(10))]
+    names = ["reconstructions", "routing", "confusion", *(f"dimensions-{label}" for label in range(10))]
     check_pictures(runs / "single/pictures", out, names)
     assert "No multimnist.png: an image of this network has one label." in out
 
@@ -71,7 +71,7 @@ def test_all_pictures_of_a_network_of_two_digits(runs, capsys, tmp_path):
         capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--eval_size=100", f"--out={tmp_path}/new"
     )
     assert code == 0, out
-    names = ["multimnist", "routing", "confusion", "curves", *(f"dimensions-{label}" for label in range(10))]
+    names = ["multimnist", "routing", "confusion", *(f"dimensions-{label}" for label in range(10))]
     check_pictures(tmp_path / "new", out, names)
     assert "No reconstructions.png: the picture multimnist has the reconstructions of two digits." in out
 
@@ -79,7 +79,7 @@ def test_all_pictures_of_a_network_of_two_digits(runs, capsys, tmp_path):
 def test_pictures_that_do_not_fit_are_left_out(runs, capsys, tmp_path):
     code, out = run(capsys, f"--checkpoint={runs}/plain/train/model.ckpt-2", "--eval_size=20", f"--out={tmp_path}/new")
     assert code == 0, out
-    check_pictures(tmp_path / "new", out, ["routing", "confusion", "curves"])
+    check_pictures(tmp_path / "new", out, ["routing", "confusion"])
     assert all(f"No {name}.png: this capsnet has no decoder." in out for name in ("reconstructions", "dimensions"))
 
 
@@ -137,7 +137,7 @@ def test_without_a_checkpoint_it_is_the_network_that_ships(shipped, capsys, monk
         code, out = run(capsys, *flags)
         assert code == 0 and "No --checkpoint given: using --checkpoint=pretrained:capsnet_mnist_small\n" in out, out
     folder = Path("runs/pretrained/capsnet_mnist_small")
-    page, (examined, _, pictures, *_) = calls
+    page, (examined, pictures, *_) = calls
     assert page == (folder / "page.html", 8000) and (folder / "page.html").is_file()
     assert (examined.trained.step, len(examined.labels), pictures) == (2, 50, folder / "pictures")
 

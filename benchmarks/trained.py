@@ -2,7 +2,6 @@
 
     python benchmarks/trained.py                                          writes docs/results.md anew
     python benchmarks/trained.py --add=RUN --table=mnist --network=NAME   first adds a finished run of experiment.py
-    python benchmarks/trained.py --curves NAME=RUN NAME=RUN ...           draws docs/curves.png
 
 A row of `results/trained.csv` is one run. Its error is that of the last step on the test set, which `experiment.py`
 evaluates when training ends: no checkpoint is chosen by its test error. A run made with `--validate` has the error on
@@ -28,7 +27,6 @@ from runner.startup import use_tensorflow
 ROOT = Path(__file__).resolve().parents[1]
 TRAINED, PUBLISHED = (ROOT / "benchmarks" / "results" / f"{name}.csv" for name in ("trained", "published"))
 PAGE = ROOT / "docs" / "results.md"
-CURVES = ROOT / "docs" / "curves.png"
 _USUAL_SIZE, _USUAL_BATCH = 10_000, 128  # examples of a test set and of a step; others are shown
 _HELD_OUT = ", held out"  # ends the name of a test set for which the held-out part stands in
 _COMMAND = "python experiment.py --data_dir=D --summary_dir=S "  # begins each; the page has what follows
@@ -169,38 +167,15 @@ def _line(cells: Iterable) -> str:
     return "".join(f"| {cell} " if cell != "" else "| " for cell in cells) + "|"
 
 
-def draw_curves(runs: dict[str, Path], path: Path) -> None:
-    """Draws the errors of the evaluated checkpoints of runs, by their names, on the test set."""
-    from matplotlib.figure import Figure
-
-    from explorer.findings import errors
-    from explorer.sheets import write
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, folder in runs.items():
-        axes.plot(*errors(folder)["test"], marker="o", markersize=3, label=name)
-    axes.set(xlabel="step", title="Error on the test set in %", ylim=(0, 3))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    write(path, figure)
-
-
 def main() -> None:
-    """Adds a run if one is given, and writes the page; or draws the curves."""
+    """Adds a run if one is given, and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--add", type=Path, metavar="RUN", help="a finished run's folder")
     parser.add_argument("--table", help="the block of docs/results.md that it belongs to")
     parser.add_argument("--network", help="its name there; runs of other seeds have the same")
-    parser.add_argument("--curves", nargs="+", metavar="NAME=RUN", help="runs whose checkpoints have been evaluated")
     options = parser.parse_args()
-    if options.curves or options.add:
-        use_tensorflow()
-    if options.curves:
-        runs = dict(each.split("=", 1) for each in options.curves)
-        draw_curves({name: Path(folder) for name, folder in runs.items()}, CURVES)
-        return
     if options.add:
+        use_tensorflow()
         if not (options.table and options.network):
             parser.error("--add needs --table and --network")
         try:

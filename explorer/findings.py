@@ -1,9 +1,6 @@
 """Computes what is inside a trained network, as arrays that `pictures` draws."""
 
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +11,12 @@ from capsules.ops import length
 from explorer.diagnose import ways_to_route
 from input_data import Split, evaluation_batches, evaluation_indices
 from models.network import Classifier
-from runner import results
 from runner.evaluation import evaluate, hits, top_labels
 from runner.loader import Trained
 from runner.steps import make_evaluation_step
 
 SWEEP = np.arange(-5, 6) / 20  # -0.25 to 0.25, added to one dimension of a capsule (paper, figure 4)
 PAIR_COLOURS = np.array([[255, 136, 0], [0, 119, 255]]) / 255  # of two digits; they add up to white
-LOSSES = ("total_loss", "batch_classification_cost", "reconstruction_error")  # tags of 2017
 
 
 @dataclass(frozen=True)
@@ -143,22 +138,3 @@ def overlay(images: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """
     coloured = np.einsum("npyxd,pc->nyxc", pairs, PAIR_COLOURS)
     return np.minimum(coloured + 0.35 * images, 1)
-
-
-def errors(run: Path) -> dict[str, np.ndarray]:
-    """The error in percent by step from `test/results.csv`: float [2, evaluations] for each split in it."""
-    rows = sorted((row.split, row.step, row.percent) for row in results.read(run / "test"))
-    return {split: np.array([row[1:] for row in each]).T for split, each in groupby(rows, lambda row: row[0])}
-
-
-def losses(run: Path) -> dict[str, np.ndarray]:
-    """The losses that training wrote for TensorBoard into `train/`: steps and values [2, steps] by tag."""
-    found: dict[str, dict[int, float]] = {tag: {} for tag in LOSSES}
-    for path in sorted((run / "train").glob("events.*")):  # later files overwrite steps that were trained again
-        with suppress(tf.errors.DataLossError):  # a record that is being written
-            for record in tf.data.TFRecordDataset(str(path)):
-                event = tf.compat.v1.Event.FromString(record.numpy())
-                for value in event.summary.value:
-                    if value.tag in found:
-                        found[value.tag][event.step] = float(tf.make_ndarray(value.tensor))
-    return {tag: np.array(sorted(values.items())).T for tag, values in found.items() if values}

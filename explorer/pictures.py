@@ -17,7 +17,6 @@ from explorer import findings
 from explorer.findings import Examined
 from explorer.sheets import DPI, Block, fitted, sheet, write
 from runner.evaluation import hits, top_labels
-from runner.naming import run_folder
 from runner.summaries import visible
 
 SHOWN = 10  # examples in a row, and classes that get a picture of their own
@@ -28,20 +27,15 @@ DIVERGING = LinearSegmentedColormap.from_list("page", ["#2f7dff", "#222222", "#f
 
 
 def draw_all(
-    examined: Examined,
-    checkpoint: str,
-    out: Path,
-    say: Callable[[str], None] = print,
-    file_format: str = "png",
-    dpi: int = DPI,
+    examined: Examined, out: Path, say: Callable[[str], None] = print, file_format: str = "png", dpi: int = DPI
 ) -> None:
     """Draws every picture that fits the network, and prints a line for each file and for each picture left out.
 
-    The curves are those of the checkpoint's run. For `file_format` and `dpi` see `sheets.write`.
+    For `file_format` and `dpi` see `sheets.write`.
     """
     out.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"text.parse_math": False}):  # a name of a class may have dollar signs
-        for name, draw in planned(examined, run_folder(checkpoint)).items():
+        for name, draw in planned(examined).items():
             path = out / f"{name}.{file_format}"
             if isinstance(draw, str):
                 say(f"No {path.name}: {draw}.")
@@ -50,21 +44,18 @@ def draw_all(
                 say(str(path))
 
 
-def planned(examined: Examined, run: Path) -> dict[str, Callable[[], Figure] | str]:
-    """For each picture of a network and its run, what draws it, or the reason why it is left out."""
+def planned(examined: Examined) -> dict[str, Callable[[], Figure] | str]:
+    """For each picture of a network, what draws it, or the reason why it is left out."""
     model, pairs = examined.trained.model, examined.trained.num_targets == 2
     without = f"this {model.name} has no decoder" if model.decoder is None else ""
     of_pairs = "the picture multimnist has the reconstructions of two digits" if pairs else ""
     single = "" if pairs else "an image of this network has one label"
     unrouted = "" if model.places() else f"{model.name} does not route a grid of primary capsules"
-    found = findings.errors(run), findings.losses(run)
-    unmeasured = "" if any(found) else f"{run} has neither test/results.csv nor losses for TensorBoard in train/"
     plan: dict[str, Callable[[], Figure] | str] = {
         "reconstructions": without or of_pairs or partial(reconstructions, examined),
         "multimnist": without or single or partial(multimnist, examined),
         "routing": unrouted or partial(routing, examined),
         "confusion": partial(confusion, examined),
-        "curves": unmeasured or partial(curves, *found),
     }
     if without:
         return plan | {"dimensions": without}
@@ -245,25 +236,4 @@ def confusion(examined: Examined) -> Figure:
         colour = "white" if shades[row, column] > 0.6 * shades.max() else "black"
         if count:
             axes.text(column, row, f"{count:.4g}", ha="center", va="center", color=colour, fontsize=8)
-    return figure
-
-
-def curves(errors: dict[str, np.ndarray], losses: dict[str, np.ndarray]) -> Figure:
-    """The `errors` of each evaluated split and the training `losses`, by step, as `findings` reads them."""
-    panels = [panel for panel in ((errors, "error in %", "linear"), (losses, "loss in training", "log")) if panel[0]]
-    figure = Figure(figsize=(5 * len(panels), 3.8), layout="constrained")
-    for axes, (lines, title, scale) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        for name, (steps, values) in lines.items():
-            if values.any():  # a network without a decoder has a reconstruction error of 0, which has no logarithm
-                marker = "o" if len(steps) < 50 else None
-                axes.plot(steps, values, marker=marker, markersize=3, label=name.replace("_", " "))
-        axes.set(xlabel="step", ylabel=title, yscale=scale)
-        axes.grid(alpha=0.3)
-        axes.legend()
-        axes.set_xlim(left=0)
-        if scale == "linear":
-            axes.set_ylim(bottom=0)
-    what, (steps, values) = next(iter(panels[0][0].items()))
-    unit, what = "%" if errors else "of loss", what.replace("_", " ")
-    figure.suptitle(f"{what}: {values[-1]:.3g} {unit} after {steps[-1]:,.0f} steps, from {values[0]:.3g}")
     return figure

@@ -101,51 +101,18 @@ def test_pairs_keep_their_colours():
     np.testing.assert_allclose(found.reshape(4, 3), [orange, blue, [1, 1, 1], [0.35, 0.35, 0.35]])
 
 
-def test_curves_come_from_the_table_and_the_event_files(tmp_path):
-    (tmp_path / "test").mkdir()
-    table = tmp_path / "test/results.csv"
-    table.write_text(
-        "step,split,size,wrong,almost_wrong,percent,loss\n"
-        "20,test,200,7,0,3.5,0.1\n10,test,10,4,0,40,0.2\n10,validation,10,5,0,50,0.2\n"
-    )
-    assert {name: line.tolist() for name, line in findings.errors(tmp_path).items()} == {
-        "test": [[10, 20], [40, 3.5]],
-        "validation": [[10], [50]],
-    }
-    for part, steps in (("a", (1, 2, 3)), ("b", (3, 4))):  # the second run went on from step 2
-        writer = tf.summary.create_file_writer(str(tmp_path / "train"), filename_suffix=part)
-        for step in steps:
-            with writer.as_default(step):
-                tf.summary.scalar("total_loss", step + (10 if part == "b" else 0))
-                tf.summary.scalar("accuracy", 0.5)
-        writer.close()
-    assert {name: line.tolist() for name, line in findings.losses(tmp_path).items()} == {
-        "total_loss": [[1, 2, 3, 4], [1, 2, 13, 14]]
-    }
-    last = max(tmp_path.glob("train/events*"))
-    last.write_bytes(last.read_bytes()[:-5])
-    assert findings.losses(tmp_path)["total_loss"].shape[1] >= 3
-    figure = pictures.curves(findings.errors(tmp_path), findings.losses(tmp_path))
-    (test, validation), (loss,) = (axes.lines for axes in figure.axes)
-    assert test.get_xydata().tolist() == [[10, 40], [20, 3.5]] and test.get_label() == "test"
-    assert validation.get_xydata().tolist() == [[10, 50]] and loss.get_label() == "total loss"
-    table.write_text("step,wrong\n1,2\n")
-    with pytest.raises(ValueError, match=r"results.csv is not a table of results"):
-        findings.errors(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({}, {"multimnist", "curves"}),
-        ({"num_targets": 2}, {"reconstructions", "curves"}),
+        ({}, {"multimnist"}),
+        ({"num_targets": 2}, {"reconstructions"}),
         ({"hparams": HParams(num_prime_capsules=1, conv_channels=4, remake=False)},
-         {"reconstructions", "dimensions", "multimnist", "curves"}),
-        ({"model": "baseline"}, {"reconstructions", "dimensions", "multimnist", "routing", "curves"}),
+         {"reconstructions", "dimensions", "multimnist"}),
+        ({"model": "baseline"}, {"reconstructions", "dimensions", "multimnist", "routing"}),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_left_out_with_a_reason(arguments, expected, tmp_path):
-    plan = pictures.planned(examined(**arguments, limit=2), tmp_path)
+def test_what_does_not_fit_is_left_out_with_a_reason(arguments, expected):
+    plan = pictures.planned(examined(**arguments, limit=2))
     assert {name for name, draw in plan.items() if isinstance(draw, str)} == expected
 
 
