@@ -19,7 +19,7 @@ ROOMS = {
     "runner": {"capsules", "models", "input_data"},
     "tools": {"capsules", "models", "input_data", "runner"},
     "explorer": {"capsules", "models", "input_data", "runner"},
-    "benchmarks": {"capsules", "models", "input_data", "runner", "explorer", "tools"},
+    "benchmarks": 1327{"capsules", "models", "input_data", "runner", "explorer", "tools"},
     "examples": {"capsules", "models", "input_data", "runner", "explorer"},
 }
 # Lines of Python outside tests that a room may have, "top" being the root. They may fall; a line that moves from one
@@ -30,12 +30,12 @@ LINES = {
     "input_data": 2669,
     "runner": 2373,
     "explorer": 1645,
-    "benchmarks": 1277,
+    "benchmarks": 1327,
     "examples": 464,
     "tools": 240,
     "top": 288,
 }
-TEST_LINES = 9716
+TEST_LINES = 9731
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 

@@ -64,6 +64,7 @@ def train(flags, variant: str, steps: int, seed: int, rate: str, types: int, ove
     hparams += f",decay_steps={steps},warmup_steps={max(1, steps // 20)}" + f",{override}" * bool(override)
     command = [sys.executable, str(ROOT / "experiment.py"), f"--hparams_override={hparams}", f"--seed={seed}"]
     command += [f"--summary_dir={folder}", f"--max_steps={steps}", f"--dataset={flags.dataset}"]
+    command += [f"--predictions={folder}/predictions.npz"]
     if code := subprocess.run(command + [f"--data_dir={flags.data_dir}"] * bool(flags.data_dir)).returncode:
         sys.exit(code)
     trained.add(folder, flags.table, variant, flags.csv)
@@ -77,7 +78,7 @@ def folder_of(flags, variant: str, steps: int, seed: int) -> Path:
 
 def rows_of(flags, variant: str, steps: int) -> list[trained.Run]:
     """The rows of a variant that has been trained for some steps, in the order of the seeds."""
-    rows = trained.read(flags.csv, trained.Run) if flags.csv.exists() else []
+    rows = trained.read(flags.csv, trained.Run)
     rows = [row for row in rows if (row.table, row.network, row.steps) == (flags.table, variant, steps)]
     return sorted((row for row in rows if row.seed < flags.seeds), key=lambda row: row.seed)
 

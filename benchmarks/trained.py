@@ -2,11 +2,13 @@
 
     python benchmarks/trained.py                                          writes docs/results.md anew
     python benchmarks/trained.py --add=RUN --table=mnist --network=NAME   first adds a finished run of experiment.py
+    python benchmarks/trained.py --compare NAME NAME                      McNemar's exact test of two networks
 
 A row of `results/trained.csv` is one run. Its error is that of the last step on the test set, which `experiment.py`
 evaluates when training ends: no checkpoint is chosen by its test error. A run made with `--validate` has the error on
 the held-out part too, and its test error once `experiment.py --train=false --summary_dir=RUN` has evaluated it; before
-that, the held-out part stands in for the test set. `results/published.csv` holds the figures of others.
+that, the held-out part stands in for the test set. `results/published.csv` holds the figures of others, and
+`results/wrong.csv` the wrong answers of runs that wrote `--predictions=RUN/predictions.npz`, as INDEX:ANSWER.
 """
 
 import argparse
@@ -14,18 +16,21 @@ import csv
 import re
 import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
+
 from input_data.formats.files import atomic_write
 from runner.startup import use_tensorflow
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINED, PUBLISHED = (ROOT / "benchmarks" / "results" / f"{name}.csv" for name in ("trained", "published"))
+WRONG = "wrong.csv"  # in the folder of the table
 PAGE = ROOT / "docs" / "results.md"
 _USUAL_SIZE, _USUAL_BATCH = 10_000, 128  # examples of a test set and of a step; others are shown
 _HELD_OUT = ", held out"  # ends the name of a test set for which the held-out part stands in
@@ -70,8 +75,21 @@ class Published:
     chosen: str
 
 
+@dataclass(frozen=True)
+class Wrong:
+    """The wrong answers of a run: the index in the test set and the answer of each, INDEX:ANSWER or INDEX:ONE+OTHER."""
+
+    table: str
+    network: str
+    seed: int
+    steps: int
+    wrong: str
+
+
 def read(path: Path, kind: type) -> list:
-    """The rows of a table, as objects of `kind`."""
+    """The rows of a table, as objects of `kind`; empty if there is no table."""
+    if not path.exists():
+        return []
     types = get_type_hints(kind)
     with path.open(newline="", encoding="utf-8") as file:
         return [kind(**{name: types[name](text) for name, text in row.items()}) for row in csv.DictReader(file)]
@@ -83,18 +101,45 @@ def add(folder: Path, table: str, network: str, path: Path | None = None) -> Non
     Raises:
         ValueError: it has not been evaluated at its last step.
     """
-    row = describe(folder, table, network)
-    path = path or TRAINED
-    rows = read(path, Run) if path.exists() else []
+    row, path = describe(folder, table, network), path or TRAINED
+    _replace(path, row)
+    if (folder / "predictions.npz").is_file():
+        answers = wrong_answers(folder / "predictions.npz")
+        _replace(path.with_name(WRONG), Wrong(table, network, row.seed, row.steps, answers))
 
-    def identity(run: Run) -> tuple:
-        return run.table, run.network, run.steps, run.seed, run.test_set
 
-    rows = sorted([*(each for each in rows if identity(each) != identity(row)), row], key=identity)
+def _replace(path: Path, row: Run | Wrong) -> None:
+    """Writes a row into a table, in place of one of the same run."""
+
+    def identity(each: Run | Wrong) -> tuple:
+        return each.table, each.network, each.steps, each.seed, getattr(each, "test_set", "")
+
+    others = [each for each in read(path, type(row)) if identity(each) != identity(row)]
     with atomic_write(path) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Run)], lineterminator="\n")
+        writer = csv.DictWriter(file, [field.name for field in fields(type(row))], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(each) for each in rows)
+        writer.writerows(asdict(each) for each in sorted([*others, row], key=identity))
+
+
+def wrong_answers(path: Path) -> str:
+    """The wrong answers in a file of --predictions, see `Wrong`."""
+    with np.load(path, allow_pickle=False) as file:
+        labels, answers = (np.sort(file[name], axis=1) for name in ("labels", "predictions"))
+    wrong = np.flatnonzero((labels != answers).any(axis=1))
+    return " ".join(f"{index}:{'+'.join(map(str, answers[index]))}" for index in wrong)
+
+
+def compare(one: str, other: str, rows: list[Wrong]) -> Iterator[str]:
+    """A line with McNemar's exact test for each two runs of two networks that have the table and the seed in common."""
+    from scipy.stats import binomtest
+
+    for a in (row for row in rows if row.network == one):
+        for b in (row for row in rows if (row.network, row.table, row.seed) == (other, a.table, a.seed)):
+            missed = [{answer.partition(":")[0] for answer in row.wrong.split()} for row in (a, b)]
+            first, second = len(missed[0] - missed[1]), len(missed[1] - missed[0])
+            p = binomtest(first, first + second).pvalue if first + second else 1.0
+            counts = f"{len(missed[0])} wrong after {a.steps:,} steps, {len(missed[1])} after {b.steps:,}"
+            yield f"Seed {a.seed}: {counts}; {first} only by the first, {second} only by the second, p = {p:.2g}"
 
 
 def describe(folder: Path, table: str, network: str) -> Run:
@@ -168,12 +213,16 @@ def _line(cells: Iterable) -> str:
 
 
 def main() -> None:
-    """Adds a run if one is given, and writes the page."""
+    """Compares two networks, or adds a run if one is given and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--add", type=Path, metavar="RUN", help="a finished run's folder")
     parser.add_argument("--table", help="the block of docs/results.md that it belongs to")
     parser.add_argument("--network", help="its name there; runs of other seeds have the same")
+    parser.add_argument("--compare", nargs=2, metavar="NAME", help="two networks whose wrong answers are kept")
     options = parser.parse_args()
+    if options.compare:
+        print("\n".join(compare(*options.compare, read(TRAINED.with_name(WRONG), Wrong))) or "No runs to compare.")
+        return
     if options.add:
         use_tensorflow()
         if not (options.table and options.network):

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from benchmarks import trained
@@ -66,6 +67,19 @@ def test_a_run_becomes_a_row_and_the_row_a_line(finished, tmp_path, monkeypatch)
     assert "- CapsNet: 0.25 (the paper; best on the test set)" in page
     assert page.startswith("before\n") and page.endswith("<!-- end of table -->\nafter\n")
     assert "| 3, 5 of 200 | 2.00 ± 0.71 |" in trained.page(text, [row, replace(row, test_error=2.5, test_wrong=5)], [])
+
+
+def test_wrong_answers_are_kept_and_compared(finished, tmp_path):
+    labels, answers = np.array([[1], [2], [3]]), np.array([[1], [0], [4]])
+    for name, said in (("one", answers), ("other", np.array([[1], [2], [4]])), ("one", answers)):
+        np.savez(finished / "predictions.npz", labels=labels, predictions=said)
+        trained.add(finished, "mnist", name, tmp_path / "trained.csv")
+    rows = trained.read(tmp_path / trained.WRONG, trained.Wrong)
+    assert [(row.network, row.wrong) for row in rows] == [("one", "1:0 2:4"), ("other", "2:4")]
+    (line,) = trained.compare("one", "other", rows)
+    assert "2 wrong after 20 steps, 1 after 20; 1 only by the first, 0 only by the second, p = 1" in line
+    np.savez(finished / "predictions.npz", labels=[[1, 2], [3, 4]], predictions=[[2, 1], [5, 4]])
+    assert trained.wrong_answers(finished / "predictions.npz") == "1:4+5"
 
 
 def test_a_held_out_part_stands_in_for_a_missing_test_set(finished):
