@@ -19,7 +19,7 @@ ROOMS = {
     "runner": {"capsules", "models", "input_data"},
     "tools": {"capsules", "models", "input_data", "runner"},
     "explorer": {"capsules", "models", "input_data", "runner"},
-    "benchmarks": 1327{"capsules", "models", "input_data", "runner", "explorer", "tools"},
+    "benchmarks": {"capsules", "models", "input_data", "runner", "explorer", "tools"},
     "examples": {"capsules", "models", "input_data", "runner", "explorer"},
 }
 # Lines of Python outside tests that a room may have, "top" being the root. They may fall; a line that moves from one
@@ -29,7 +29,7 @@ LINES = {
     "models": 1250,
     "input_data": 2669,
     "runner": 2373,
-    "explorer": 1645,
+    "explorer": 1637,
     "benchmarks": 1327,
     "examples": 464,
     "tools": 240,

@@ -21,7 +21,7 @@ export const redraw = newest(complain, async (slot) => {
 // What the decoder draws at both ends of each slider.
 const drawEnds = newest(complain, async (slot, seen) => {
   const pictures = await state.answers.ends(slot.label, seen.capsules[slot.label], reachOf(slot));
-  if (pictures && state.slots[state.active]?.label === slot.label)
+  if (state.slots[state.active]?.label === slot.label)
     sliders.forEach(({ ends }, index) => ends.forEach((end, side) => paintPicture(end, pictures[index][side])));
 });
 const drawEndsSoon = paced(500, () => { if (state.slots.length) drawEnds(state.slots[state.active], state.seen); });

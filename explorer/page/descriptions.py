@@ -33,8 +33,8 @@ class Network:
         self.arrays[kind].append(kept)
         return {"kind": kind, "start": start, "count": values.size}
 
-    def convolution(self, name: str, layers: Any = None) -> dict[str, Any]:
-        layer = (layers or self.model).get_layer(name.split("/")[-1])
+    def convolution(self, name: str) -> dict[str, Any]:
+        layer = self.model.get_layer(name)
         size, _, _, channels = self.named[f"{name}/weights"].shape
         shape = {"size": size, "stride": layer.strides[0], "padding": layer.padding, "channels": channels}
         return self.dense(name) | shape
@@ -61,14 +61,6 @@ class Network:
         scale = {"sqrt": inputs**0.5, "learnt": getattr(routing, "learnt_scale", 1)}.get(scale, scale)
         return self.dense(name) | {"classes": classes, "atoms": width // classes, "scale": float(scale)}
 
-    def decoder(self) -> list[dict[str, Any]] | dict[str, Any] | None:
-        names = self.layers("recons/")
-        if "recons/dense" not in names:
-            return self.stack(names) or None
-        side = round(self.named["recons/dense/biases"].size ** 0.5)  # of the small image that it enlarges
-        convolutions = [self.convolution(name, self.model.decoder) for name in names if name != "recons/dense"]
-        return {"side": side, "first": self.dense("recons/dense"), "convolutions": convolutions}
-
 
 def describe(trained: Trained, arrays: defaultdict[str, list[np.ndarray]]) -> dict[str, Any]:
     """A network as the page runs it; its weights are added to `arrays`.
@@ -93,21 +85,21 @@ def _capsules(network: Network) -> dict[str, Any]:
         "conv1": network.convolution("conv1"),
         "primary": primary | {"coefficient": layer.scale},
         "classes": network.classes("capsule2") | {"routing": routing.iterations, "leaky": routing.leaky},
-        "decoder": network.decoder(),
+        "decoder": network.stack(network.layers("recons/")) or None,
     }
 
 
 def _efficient(network: Network) -> dict[str, Any]:
     named, convolutions = network.named, []
+    if "norm1/moving_mean" not in named:
+        raise UserError("The page does not run the Efficient-CapsNet of smallNORB.")
     for index in range(1, 5):
         name = f"norm{index}"
-        factor, offset = named[f"{name}/gamma"], named[f"{name}/beta"]
-        instance = f"{name}/moving_mean" not in named
-        if not instance:
-            factor = factor / np.sqrt(named[f"{name}/moving_variance"] + network.model.get_layer(name).epsilon)
-            offset = offset - named[f"{name}/moving_mean"] * factor
-        normalisation = {"factor": network.add(factor), "offset": network.add(offset), "instance": instance}
-        convolutions.append(network.convolution(f"conv{index}") | normalisation | {"slope": 0.3 if instance else 0})
+        epsilon = network.model.get_layer(name).epsilon
+        factor = named[f"{name}/gamma"] / np.sqrt(named[f"{name}/moving_variance"] + epsilon)
+        offset = named[f"{name}/beta"] - named[f"{name}/moving_mean"] * factor
+        normalisation = {"factor": network.add(factor), "offset": network.add(offset)}
+        convolutions.append(network.convolution(f"conv{index}") | normalisation)
     layer = network.model.primary
     shape = {"size": layer.kernel_size, "stride": layer.strides[0], "atoms": layer.atoms}
     return {
@@ -115,7 +107,7 @@ def _efficient(network: Network) -> dict[str, Any]:
         "convolutions": convolutions,
         "primary": network.dense("primary") | shape,
         "classes": network.classes("classes"),
-        "decoder": network.decoder(),
+        "decoder": network.stack(network.layers("recons/")) or None,
     }
 
 

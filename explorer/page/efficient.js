@@ -1,19 +1,6 @@
-// Runs Efficient-CapsNet: its convolutions, depthwise primary capsules, self-attention routing, and the decoder of its
-// network for smallNORB.
+// Runs Efficient-CapsNet: its convolutions, depthwise primary capsules and self-attention routing.
 
-import {
-  agreementOf, asLists, convolve, dense, lengthOf, lengthsOf, rectify, sigmoid, softmaxes, squash, stepOf, votesOf,
-} from "./network.js";
-
-// Standardises each channel of a map, in place.
-function standardise({ channels, data }) {
-  const count = data.length / channels, mean = new Float64Array(channels), variance = new Float64Array(channels);
-  data.forEach((value, place) => { mean[place % channels] += value / count; });
-  data.forEach((value, place) => { variance[place % channels] += (value - mean[place % channels]) ** 2 / count; });
-  data.forEach((value, place) => {
-    data[place] = (value - mean[place % channels]) / Math.sqrt(variance[place % channels] + 1e-3);
-  });
-}
+import { agreementOf, asLists, convolve, lengthOf, lengthsOf, rectify, softmaxes, squash, stepOf, votesOf } from "./network.js";
 
 const exponential = (norm) => (norm === 0 ? 0 : (1 - Math.exp(-norm)) / norm); // the factor of this network's squash
 
@@ -52,8 +39,7 @@ export function runEfficient(network, image, scale) {
   let hidden = image;
   for (const layer of network.convolutions) {
     hidden = convolve(hidden, layer);
-    rectify(hidden.data, layer.slope);
-    if (layer.instance) standardise(hidden);
+    rectify(hidden.data);
     const { channels, data } = hidden, { factor, offset } = layer; // of the normalisation, by channel
     data.forEach((value, place) => {
       data[place] = value * factor[place % channels] + offset[place % channels];
@@ -64,28 +50,4 @@ export function runEfficient(network, image, scale) {
   const { capsules, votes } = attended(primary, network.primary.atoms, network.classes, scale);
   const scores = Array.from({ length: classes }, (_, label) => Math.sqrt(lengthOf(capsules, label * atoms, atoms) ** 2 + 1e-7));
   return { scores, capsules: asLists(capsules, classes, atoms), votes };
-}
-
-// A map twice as large, bilinear: each new pixel lies a quarter of a pixel from an old one, and edges are repeated.
-function doubled({ rows, columns, channels, data }) {
-  const larger = new Float32Array(4 * data.length);
-  const pair = (place, size) => [place >> 1, Math.min(size - 1, Math.max(0, (place >> 1) + (place % 2 ? 1 : -1)))];
-  for (let row = 0; row < 2 * rows; row++) for (let column = 0; column < 2 * columns; column++)
-    pair(row, rows).forEach((y, farDown) => pair(column, columns).forEach((x, farAcross) => {
-      const share = (farDown ? 0.25 : 0.75) * (farAcross ? 0.25 : 0.75);
-      const from = (y * columns + x) * channels, to = (row * 2 * columns + column) * channels;
-      for (let channel = 0; channel < channels; channel++) larger[to + channel] += share * data[from + channel];
-    }));
-  return { rows: 2 * rows, columns: 2 * columns, channels, data: larger };
-}
-
-// The image that the enlarging decoder draws from one class's capsule.
-export function enlarge({ decoder: { side, first, convolutions } }, label, capsule) {
-  let hidden = { rows: side, columns: side, channels: 1, data: dense(capsule, first, label * capsule.length) };
-  convolutions.forEach((layer, index) => {
-    const last = index === convolutions.length - 1;
-    hidden = convolve(last ? hidden : doubled(hidden), layer);
-    if (!last) rectify(hidden.data, 0.2);
-  });
-  return { ...hidden, data: sigmoid(hidden.data) };
 }

@@ -3,6 +3,7 @@
 import base64
 import copy
 import types
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -61,7 +62,6 @@ NETWORKS = {
     "efficient, float16": ("efficient", (28, 28, 1), {}),
     "leaky, padded, colour": ("capsule", (20, 21, 3), {"leaky": True, "padding": "SAME", "dataset": "cifar10"}),
     "no decoder, one iteration": ("capsule", (21, 20, 1), {"routing": 1, "remake": False, "primary_atoms": 6}),
-    "efficient, for stereo pairs": ("efficient", (48, 48, 2), {"dataset": "norb"}),
     "efficient, pairs": ("efficient", (36, 36, 1), {"targets": 2, "remake": False}),
     "baseline, softmax": ("baseline", (17, 16, 1), {"loss_type": "softmax"}),
     "baseline, padded, sigmoid": ("baseline", (5, 4, 2), {"loss_type": "sigmoid", "padding": "SAME"}),
@@ -243,3 +243,5 @@ def test_what_it_cannot_run_is_refused():
     other = Trained(types.SimpleNamespace(image_shape=(28, 28, 1)), 0, "mnist", 1, ())
     with pytest.raises(ValueError, match="The page runs CapsNet, EfficientCapsNet, .*Received: SimpleNamespace"):
         describe(other, None)
+    with pytest.raises(ValueError, match="does not run the Efficient-CapsNet of smallNORB"):
+        describe(untrained("efficient", (48, 48, 2), dataset="norb"), defaultdict(list))

@@ -62,9 +62,9 @@ export function pool(image) {
   return { rows, columns, channels, data };
 }
 
-// ReLU, or LeakyReLU with a slope, in place.
-export function rectify(values, slope = 0) {
-  for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] *= slope;
+// ReLU, in place.
+export function rectify(values) {
+  for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] = 0;
   return values;
 }
 

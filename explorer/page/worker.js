@@ -1,7 +1,7 @@
 // The network, in a worker so that the page keeps following the pen. The first message is the exported file's content,
 // each further one is { id, question, given }; the worker answers { id, answer } or { id, error }.
 
-import { enlarge, runEfficient } from "./efficient.js";
+import { runEfficient } from "./efficient.js";
 import { decode, runCapsules, runConvolutions } from "./network.js";
 import { pictureOf, prepareDigit, prepareFramed } from "./upload.js";
 
@@ -9,7 +9,7 @@ let content, network, compared, images;
 
 const RUNS = { capsules: runCapsules, convolutions: runConvolutions, efficient: runEfficient };
 const run = (each, image, scale) => RUNS[each.kind](each, image, scale);
-const draw = (label, capsule) => (Array.isArray(network.decoder) ? decode : enlarge)(network, label, capsule);
+const draw = (label, capsule) => decode(network, label, capsule);
 const KINDS = { float16: Uint16Array, float32: Float32Array, uint8: Uint8Array };
 
 function unpack(text, kind) {
@@ -95,8 +95,8 @@ const questions = {
   },
   pixels: (pixels, sharpness) => look(Float32Array.from(pixels), { notes: [] }, sharpness),
   capsule: (label, capsule) => ({ drawn: picture(draw(label, Float32Array.from(capsule))) }),
-  // What the decoder draws with each number of a capsule at either end of its slider; false from a slow decoder.
-  ends: (label, capsule, reach) => Array.isArray(network.decoder) && capsule.map((_, index) => [-reach, reach].map((end) =>
+  // What the decoder draws with each number of a capsule at either end of its slider.
+  ends: (label, capsule, reach) => capsule.map((_, index) => [-reach, reach].map((end) =>
     picture(draw(label, Float32Array.from(capsule, (value, each) => (each === index ? end : value)))))),
 };
 
