@@ -89,7 +89,7 @@ def _draw(job: Loaded) -> None:
     from explorer.pictures import draw_all
 
     config, found = job.config, examine(job.trained, job.split, job.config.eval_size)
-    draw_all(found, job.path(config.out, "pictures"), say, config.format, config.dpi)
+    draw_all(found, job.path(config.out, "pictures"), config.format, config.dpi)
 
 
 def _measure(job: Loaded) -> None:
@@ -97,13 +97,13 @@ def _measure(job: Loaded) -> None:
 
     config, networks = job.config, [each for each in (job.trained, job.compared) if each is not None]
     kind, out = "diagnosis" if config.diagnose else "robustness", job.path(config.out, "pictures")
-    report(kind, networks, job.split, config.eval_size, out, say, config.format, config.dpi)
+    report(kind, networks, job.split, config.eval_size, out, config.format, config.dpi)
 
 
 def _predict(job: Loaded) -> None:
     from explorer.predict import predict
 
-    predict(job.config.predict, job.trained, 100, say)
+    predict(job.config.predict, job.trained, 100)
 
 
 def _export(job: Loaded) -> None:

@@ -143,10 +143,11 @@ def test_calibration_counts_answers_by_their_score():
     assert sum(row[0] for row in rows) == 4
 
 
-def test_two_networks_are_reported_side_by_side(network, split, tmp_path):
+def test_two_networks_are_reported_side_by_side(network, split, tmp_path, monkeypatch):
     networks = [network, hand_made("efficient", HParams(remake=False))]
     said = []
-    report("diagnosis", networks, split, 100, tmp_path, said.append)
+    monkeypatch.setattr("explorer.report.say", said.append)
+    report("diagnosis", networks, split, 100, tmp_path)
     assert said[1:] == [f"{tmp_path}/diagnosis.json", f"{tmp_path}/diagnosis.png"]
     assert 1e4 < (tmp_path / "diagnosis.png").stat().st_size < 3e5
     head, *lines = said[0].splitlines()

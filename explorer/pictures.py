@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from explorer import findings
 from explorer.findings import Examined
 from explorer.sheets import DPI, Block, fitted, sheet, write
+from input_data.progress import say
 from runner.evaluation import hits, top_labels
 from runner.summaries import visible
 
@@ -26,9 +27,7 @@ COMPARED = 500  # right and wrong answers whose reconstructions are compared
 DIVERGING = LinearSegmentedColormap.from_list("page", ["#2f7dff", "#222222", "#ff8800"])  # the page's colours
 
 
-def draw_all(
-    examined: Examined, out: Path, say: Callable[[str], None] = print, file_format: str = "png", dpi: int = DPI
-) -> None:
+def draw_all(examined: Examined, out: Path, file_format: str = "png", dpi: int = DPI) -> None:
     """Draws every picture that fits the network, and prints a line for each file and for each picture left out.
 
     For `file_format` and `dpi` see `sheets.write`.

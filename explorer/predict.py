@@ -30,7 +30,7 @@ def use(config: RunConfig) -> int:
     if config.export:
         say(export(trained, Path(config.export)))
     if config.predict:
-        predict(config.predict, trained, config.eval_batch_size, say, config.predictions)
+        predict(config.predict, trained, config.eval_batch_size, config.predictions)
     return 0
 
 
@@ -97,7 +97,7 @@ def line(answer: Answer, trained: Trained) -> str:
     return f"{answer.name}: {text}" + (f"  [{'; '.join(answer.notes)}]" if answer.notes else "")
 
 
-def predict(where: str, trained: Trained, batch_size: int, say, predictions: str | None = None) -> None:
+def predict(where: str, trained: Trained, batch_size: int, predictions: str | None = None) -> None:
     """Prints the network's answer to each picture, `batch_size` at a time, and writes all to a file if one is given.
 
     Raises:

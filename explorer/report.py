@@ -19,6 +19,7 @@ from explorer.robustness import CHANGES, Row, measure
 from explorer.sheets import DPI, fitted, strip, write
 from input_data import Split, evaluation_batches
 from input_data.formats.files import atomic_write
+from input_data.progress import say
 from runner.loader import Trained
 
 
@@ -171,14 +172,7 @@ KINDS: dict[str, tuple[Callable, str]] = {"robustness": (robustness, "csv"), "di
 
 
 def report(
-    kind: str,
-    networks: list[Trained],
-    split: Split,
-    size: int | None,
-    out: Path,
-    say: Callable[[str], None] = print,
-    ending: str = "png",
-    dpi: int = DPI,
+    kind: str, networks: list[Trained], split: Split, size: int | None, out: Path, ending: str = "png", dpi: int = DPI
 ) -> None:
     """Measures networks on `size` test images, prints the table and writes a file of numbers and a figure into `out`.
 

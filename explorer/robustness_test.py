@@ -80,10 +80,11 @@ def networks():
     return made, split
 
 
-def test_the_report_is_what_a_count_by_hand_gives(tmp_path):
+def test_the_report_is_what_a_count_by_hand_gives(tmp_path, monkeypatch):
     pair, split = networks()
     said = []
-    report.report("robustness", pair, split, 30, tmp_path, said.append)
+    monkeypatch.setattr(report, "say", said.append)
+    report.report("robustness", pair, split, 30, tmp_path)
     batch = next(evaluation_batches(split, 30, 30))
     with (tmp_path / "robustness.csv").open() as file:
         rows = list(csv.DictReader(file))
