@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from runner.startup import keep_memory
@@ -34,6 +35,47 @@ def seed():
     import keras
 
     keras.utils.set_random_seed(1)
+
+
+@pytest.fixture
+def eagerly():
+    """Computes each operation at once: to compile a network takes longer than the few steps of most tests."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def tensors(prefix):
+    """The arrays of a checkpoint by name, read by TensorFlow."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(str(prefix))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def assert_same(one, other, **tolerance):
+    """Checks that two checkpoints have the same arrays, within a tolerance if one is given."""
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        if tolerance:
+            np.testing.assert_allclose(value, other[name], **tolerance, err_msg=name)
+        else:
+            np.testing.assert_array_equal(value, other[name], err_msg=name)
+
+
+def scalars(folder):
+    """{(tag, step): the number} of a folder's events for TensorBoard; None stands for a value that is no number."""
+    import tensorflow as tf
+
+    found = {}
+    for path in sorted(Path(folder).glob("events.*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                array = tf.make_ndarray(value.tensor)
+                found[value.tag, event.step] = float(array) if array.ndim == 0 and array.dtype.kind == "f" else None
+    return found
 
 
 def run_program(main, capsys, arguments):
@@ -70,21 +112,25 @@ def on_backend():
 
 @pytest.fixture(scope="session")
 def made_to_ship(tmp_path_factory):
-    """A folder as `pretrained/` with the network `capsnet_mnist_small`, a tiny one with random weights of step 2."""
-    from models import make_model
+    """A folder as `pretrained/` with the network `capsnet_mnist_small`, a tiny one with random weights of step 2.
+
+    Beside it is `run`, the run that it is made from.
+    """
     from models.hparams import HParams
     from models.optimizer import make_optimizer
-    from runner import checkpoints, config
+    from runner import checkpoints, config, loader
     from tools import ship
 
     root, hparams = tmp_path_factory.mktemp("ships"), HParams(num_prime_capsules=1, conv_channels=4)
-    model, optimizer = make_model("capsule", (28, 28, 1), 10, hparams), make_optimizer(hparams)
+    flags = {"summary_dir": str(root), "data_dir": "/secret", "batch_size": 16, "max_steps": 2, "validate": True}
+    flags |= {"hparams_override": "num_prime_capsules=1,conv_channels=4"}
+    network = config.NetworkConfig(flags, hparams, (28, 28, 1), tuple("0123456789"), data={"examples": 5000})
+    model, optimizer = loader.build(network), make_optimizer(hparams)
     optimizer.build(model.trainable_variables)
-    (root / "run").mkdir()
-    checkpoints.save(root / "run", 2, model, optimizer)
-    network = config.NetworkConfig(hparams=hparams, image_shape=(28, 28, 1), class_names=tuple("0123456789"))
-    config.write(root / "run", network)
-    ship.ship(str(root / "run"), root / "pretrained/capsnet_mnist_small", None)
+    (root / "run/train").mkdir(parents=True)
+    checkpoints.save(root / "run/train", 2, model, optimizer)
+    config.write(root / "run/train", network)
+    assert ship.main([str(root / "run"), str(root / "pretrained/capsnet_mnist_small")]) == 0
     return root / "pretrained"
 
 

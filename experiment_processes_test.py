@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 import experiment
-from conftest import run_program
+from conftest import FAST_START, assert_same, run_program, tensors
 from models import make_model
 from models.hparams import HParams
 from models.optimizer import make_optimizer
@@ -27,7 +27,8 @@ from runner.evaluate import watch  # noqa: F401  (the forked processes need not 
 from runner.steps import make_train_step
 from runner.train import train_all  # noqa: F401
 
-TINY = "--hparams_override=num_prime_capsules=1,conv_channels=4,remake=false"
+SMALL = "--hparams_override=num_prime_capsules=1,conv_channels=4"
+TINY = f"{SMALL},remake=false,routing=1"  # what takes time is to compile, which grows with the iterations
 # Processes are forked from one that has loaded TensorFlow, and used no device: each starts seconds sooner.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
@@ -76,20 +77,6 @@ def saved(folder, step):
     return (folder / f"train/model.ckpt-{step}.index").exists()
 
 
-def tensors(prefix):
-    reader = tf.train.load_checkpoint(str(prefix))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-
-
-def assert_same(one, other, **tolerance):
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        if tolerance:
-            np.testing.assert_allclose(value, other[name], **tolerance, err_msg=name)
-        else:
-            np.testing.assert_array_equal(value, other[name], err_msg=name)
-
-
 # After its fourth checkpoint, the training waits until another process has evaluated that.
 PAUSE = """
 import time, pathlib
@@ -134,18 +121,18 @@ def test_a_watcher_evaluates_each_checkpoint_once_and_keeps_the_best(tmp_path, c
 def test_a_run_killed_at_any_moment_ends_with_the_same_weights(tmp_path):
     flags = [TINY, "--max_steps=40", "--save_step=1", "--batch_size=8", "--eval_size=10"]
     finish(start(*flags, f"--summary_dir={tmp_path}/whole"))
-    moments = random.Random(5)
-    for _ in range(5):
-        events = len(list(tmp_path.glob("killed/train/events.*")))
+    moments, killed = random.Random(5), tmp_path / "killed/train"
+    for pattern in ("events.*", "*.index", "*.index"):  # before the first step, and twice while it steps and saves
+        before = set(killed.glob(pattern))
         process = start(*flags, f"--summary_dir={tmp_path}/killed")
-        while process.exitcode is None and len(list(tmp_path.glob("killed/train/events.*"))) == events:
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0.3, 1.2))
+        while process.exitcode is None and set(killed.glob(pattern)) == before:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.2))
         process.kill()
         process.join()
     finish(start(*flags, f"--summary_dir={tmp_path}/killed"))
-    assert_same(tensors(tmp_path / "whole/train/model.ckpt-40"), tensors(tmp_path / "killed/train/model.ckpt-40"))
-    assert not list(tmp_path.glob("killed/train/.saving-*"))
+    assert_same(tensors(tmp_path / "whole/train/model.ckpt-40"), tensors(killed / "model.ckpt-40"))
+    assert not list(killed.glob(".saving-*"))
 
 
 def test_a_run_whose_output_nobody_reads_any_more_saves_and_ends(tmp_path):
@@ -162,22 +149,17 @@ def test_a_run_whose_output_nobody_reads_any_more_saves_and_ends(tmp_path):
 
 
 def test_an_interrupted_run_saves_and_says_how_to_go_on(tmp_path):
-    runs = {number: tmp_path / str(int(number)) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    processes = {
-        number: start(f"--summary_dir={folder}", TINY, "--max_steps=100000") for number, folder in runs.items()
-    }
-    for number, process in processes.items():
-        wait(lambda number=number: any(runs[number].glob("train/events.*")), process)  # the loop is about to begin
-        os.kill(process.pid, number)
-    for number, process in processes.items():
-        out = finish(process, 128 + number)
-        assert "Interrupted: saved" in out and "Traceback" not in out
-        assert len(list(runs[number].glob("train/model.ckpt-*.index"))) == 1
+    process = start(f"--summary_dir={tmp_path}", TINY, "--max_steps=100000")
+    wait(lambda: any(tmp_path.glob("train/events.*")), process)  # the loop is about to begin
+    os.kill(process.pid, signal.SIGINT)  # SIGHUP above, SIGTERM below
+    out = finish(process, 128 + signal.SIGINT)
+    assert "Interrupted: saved" in out and "Traceback" not in out
+    assert len(list(tmp_path.glob("train/model.ckpt-*.index"))) == 1
 
 
 DEVICES = "import tensorflow as tf; tf.config.set_logical_device_configuration(\
 tf.config.list_physical_devices('CPU')[0], [tf.config.LogicalDeviceConfiguration()] * 2)"
-SHARED = [TINY.replace(",remake=false", ""), "--max_steps=5", "--batch_size=16", "--summary_step=1", "--eval_size=20"]
+SHARED = [f"{SMALL},routing=2", "--max_steps=5", "--batch_size=16", "--summary_step=1", "--eval_size=20"]
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +180,10 @@ def test_two_devices_train_as_one(tmp_path, alone):
 
 
 def test_several_steps_in_one_call_and_xla_train_as_one_by_one(tmp_path, alone):
-    finish(start(*SHARED, f"--summary_dir={tmp_path}/calls", "--steps_per_call=3", "--save_step=4"))
+    finish(start(*SHARED, f"--summary_dir={tmp_path}/calls", "--steps_per_call=2", "--save_step=3"))
     assert_same(tensors(tmp_path / "calls/train/model.ckpt-5"), alone, **CLOSE)
-    assert (tmp_path / "calls/train/model.ckpt-4.index").exists()
-    finish(start(*SHARED, f"--summary_dir={tmp_path}/xla", "--xla"))
+    assert saved(tmp_path / "calls", 3)
+    finish(start(*SHARED, f"--summary_dir={tmp_path}/xla", "--xla", XLA_FLAGS=FAST_START["XLA_FLAGS"]))
     assert_same(tensors(tmp_path / "xla/train/model.ckpt-5"), alone, **CLOSE)
 
 
@@ -224,65 +206,51 @@ def _ports(count):
     return ports
 
 
-def _workers(*arguments, count=2):
-    hosts = [f"127.0.0.1:{port}" for port in _ports(count)]
+def machines(*flags_of_each, kinds=("worker", "worker")):
+    """A process for each machine of a job, with its flags."""
+    hosts = [f"127.0.0.1:{port}" for port in _ports(len(kinds))]
+    cluster = {kind: [host for host, each in zip(hosts, kinds, strict=True) if each == kind] for kind in kinds}
+    tasks = [{"type": kind, "index": kinds[:place].count(kind)} for place, kind in enumerate(kinds)]
     return [
-        start(*arguments, TF_CONFIG=json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": i}}))
-        for i in range(count)
+        start(*flags, TF_CONFIG=json.dumps({"cluster": cluster, "task": task}))
+        for flags, task in zip(flags_of_each, tasks, strict=True)
     ]
 
 
-def test_two_machines_train_as_one(tmp_path, alone):
-    for process in _workers(*SHARED, f"--summary_dir={tmp_path}"):
-        assert "Total wrong predictions" in finish(process)
-    assert_same(tensors(tmp_path / "train/model.ckpt-5"), alone, **CLOSE)
-
-
-def test_machines_with_own_disks_end_together_and_go_on_from_the_chiefs_checkpoint(tmp_path, alone):
-    def machines(*flags):
-        first, second = (f"127.0.0.1:{port}" for port in _ports(2))
-        cluster = {"chief": [first], "worker": [second]}
-        return [
-            start(
-                *SHARED, f"--summary_dir={tmp_path}/{kind}", "--save_step=2", *flags,
-                TF_CONFIG=json.dumps({"cluster": cluster, "task": {"type": kind, "index": 0}}),
-            )
-            for kind in ("chief", "worker")
-        ]  # fmt: skip
-
-    chief, other = machines("--max_steps=100000")
-    wait(lambda: saved(tmp_path / "chief", 2), chief, other)
+def test_two_machines_train_as_one_end_together_and_go_on_from_the_chiefs_checkpoint(tmp_path, alone):
+    shared = [*SHARED, f"--summary_dir={tmp_path}/shared", "--save_step=2", "--max_steps=100000"]
+    chief, other = machines(shared, shared)
+    wait(lambda: saved(tmp_path / "shared", 2), chief, other)
     os.kill(other.pid, signal.SIGTERM)  # one machine alone is asked to end
     assert "Interrupted: saved step" in finish(other, code=143)
     last = finish(chief, code=143).partition("Interrupted: saved ")[2].partition(". ")[0]
-    assert Path(f"{last}.index").exists() and not list(tmp_path.glob("worker/train/model*"))
+    assert Path(f"{last}.index").exists()
     step = int(last.rpartition("-")[2])
 
-    chief, other = machines("--max_steps=100000")
-    wait(lambda: saved(tmp_path / "chief", step // 2 * 2 + 2), chief, other)
+    chief, other = machines(shared, shared)
+    wait(lambda: saved(tmp_path / "shared", step // 2 * 2 + 2), chief, other)
     other.kill()
     assert "Another machine of the job stopped answering" in finish(chief, code=1)
     assert f"Resuming at step {step} of" in finish(other, code=-signal.SIGKILL)
 
-    for path in tmp_path.glob("chief/train/model.ckpt-*"):
+    # On disks of their own, the other machine does not see the checkpoint that it gets.
+    for path in tmp_path.glob("shared/train/model.ckpt-*"):
         if not path.name.startswith("model.ckpt-2."):
             path.unlink()
-    for process in machines("--max_steps=5"):
-        assert "Resuming at step 2 of 5" in finish(process)
-    assert_same(tensors(tmp_path / "chief/train/model.ckpt-5"), alone, **CLOSE)
+    own = [*SHARED, f"--summary_dir={tmp_path}/own"]
+    for process in machines([*SHARED, f"--summary_dir={tmp_path}/shared"], own, kinds=("chief", "worker")):
+        out = finish(process)
+        assert "Resuming at step 2 of 5" in out and "Total wrong predictions" in out
+    assert_same(tensors(tmp_path / "shared/train/model.ckpt-5"), alone, **CLOSE)
+    assert not list(tmp_path.glob("own/train/model*"))
 
 
 def test_machines_that_would_train_differently_do_not_begin(tmp_path):
-    hosts = [f"127.0.0.1:{port}" for port in _ports(2)]
-    processes = [
-        start(
-            "--hparams_override=num_prime_capsules=1,conv_channels=4,remake=false,learning_rate=" + rate,
-            f"--seed={seed}", f"--summary_dir={tmp_path}/{seed}", "--max_steps=5",
-            TF_CONFIG=json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": seed}}),
-        )
+    flags = [
+        [f"{TINY},learning_rate={rate}", f"--seed={seed}", f"--summary_dir={tmp_path}/{seed}", "--max_steps=5"]
         for seed, rate in enumerate(("0.1", "0.001"))
-    ]  # fmt: skip
-    for process in processes:
+    ]
+    for process in machines(*flags):
         out = finish(process, code=1)
         assert "learning_rate is 0.1 on worker 0" in out and "and 0.001 on worker 1" in out and "seed is 0 on" in out
         assert "Traceback" not in out

@@ -1,9 +1,13 @@
 """The program as a user runs it: jobs, files, messages and exit codes."""
 
+import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +15,13 @@ import pytest
 import tensorflow as tf
 
 import experiment
-from conftest import run_program
+from conftest import assert_same, run_program, scalars, tensors
 from input_data import evaluation_indices, open_split
 from input_data.formats import idx
 
 HERE = Path(__file__).parent
-TINY = "--hparams_override=num_prime_capsules=1,conv_channels=4,remake=false"
+NETWORK = "--hparams_override=num_prime_capsules=1,conv_channels=4"
+TINY = f"{NETWORK},remake=false,routing=1"
 SMALL = ["--eval_size=50", "--batch_size=16"]
 
 
@@ -26,72 +31,78 @@ def run(capsys, *arguments):
     return code, out + errors
 
 
-def tensors(prefix):
-    reader = tf.train.load_checkpoint(str(prefix))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a run of six steps, and what it printed."""
+    folder, out = tmp_path_factory.mktemp("once"), io.StringIO()
+    with redirect_stdout(out):
+        assert experiment.main([f"--summary_dir={folder}", TINY, *SMALL, "--max_steps=6", "--summary_step=3"]) == 0
+    return folder, out.getvalue()
 
 
-def scalars(folder):
-    """{(tag, step): value} of a folder's event files."""
-    found = {}
-    for path in sorted(Path(folder).glob("events.*")):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                found[value.tag, event.step] = float(tf.make_ndarray(value.tensor).ravel()[0])
-    return found
-
-
-def test_train_resume_evaluate(tmp_path, capsys):
-    once, twice = tmp_path / "once", tmp_path / "twice"
-    code, out = run(capsys, f"--summary_dir={once}", TINY, *SMALL, "--max_steps=6", "--summary_step=3")
-    assert code == 0, out
+def test_training_writes_curves_and_explains_itself(trained):
+    folder, out = trained
     assert "embedded sample" in out and "trainable weights" in out
     wrong, percent = re.search(r"Total wrong predictions: (\d+), wrong percent: ([\d.]+)%", out).groups()
     assert float(percent) == int(wrong) / 50 * 100
-
-    flags = [f"--summary_dir={twice}", TINY, *SMALL, "--save_step=2"]
-    assert run(capsys, *flags, "--max_steps=3")[0] == 0
-    assert sorted(path.name for path in twice.glob("train/*.index")) == ["model.ckpt-2.index", "model.ckpt-3.index"]
-    code, out = run(capsys, *flags, "--max_steps=6")
-    assert code == 0 and "Resuming at step 3 of 6" in out
-    ours, theirs = tensors(once / "train/model.ckpt-6"), tensors(twice / "train/model.ckpt-6")
-    assert ours.keys() == theirs.keys() and ours["global_step"] == 6
-    for name, value in ours.items():
-        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
-
     tags = "batch_classification_cost total_loss accuracy correct_prediction_batch almost_correct_batch"
-    written = scalars(once / "train")
+    written = scalars(folder / "train")
     assert {step for _, step in written} == {3, 6}
     assert {tag for tag, _ in written} == {*tags.split(), "reconstruction_error", "learning_rate", "images_per_second"}
-    assert scalars(once / "test")["wrong_prediction", 6] == int(wrong)
+    assert scalars(folder / "test")["wrong_prediction", 6] == int(wrong)
+    config = json.loads((folder / "train/config.json").read_text())
+    assert config["hparams"]["num_prime_capsules"] == 1 and config["flags"]["seed"] == 0
+    assert set(config["versions"]) == {"python", "tensorflow", "keras", "numpy"}
 
-    predictions = tmp_path / "new" / "p.npz"
+
+def test_a_run_in_two_parts_has_the_same_weights(trained, tmp_path, capsys):
+    flags = [f"--summary_dir={tmp_path}", TINY, *SMALL, "--save_step=2"]
+    assert run(capsys, *flags, "--max_steps=3")[0] == 0
+    assert sorted(path.name for path in tmp_path.glob("train/*.index")) == ["model.ckpt-2.index", "model.ckpt-3.index"]
+    code, out = run(capsys, *flags, "--max_steps=6")
+    assert code == 0 and "Resuming at step 3 of 6" in out
+    ours = tensors(trained[0] / "train/model.ckpt-6")
+    assert ours["global_step"] == 6
+    assert_same(ours, tensors(tmp_path / "train/model.ckpt-6"))
+
+
+def test_a_checkpoint_is_evaluated_as_at_the_end_of_its_training(trained, tmp_path, capsys):
+    folder, printed = trained
+    total = re.search(r"Total wrong predictions: (\d+), .*", printed)
+    predictions = tmp_path / "new/p.npz"
     code, out = run(
-        capsys, "--train=false", f"--summary_dir={once}", f"--checkpoint={once}/train/model.ckpt-6", "--eval_size=50",
-        "--eval_batch_size=20", f"--predictions={predictions}",
+        capsys, "--train=false", f"--summary_dir={tmp_path}", f"--checkpoint={folder}/train/model.ckpt-6",
+        "--eval_size=50", "--eval_batch_size=20", f"--predictions={predictions}",
     )  # fmt: skip
-    assert code == 0 and f"Total wrong predictions: {wrong}, wrong percent: {percent}%" in out
+    assert code == 0 and total[0] in out
     with np.load(predictions) as found:
         assert (found["logits"].shape, found["logits"].dtype) == ((50, 10), np.float32)
         assert found["labels"].shape == found["predictions"].shape == (50, 1)
         expected = open_split("mnist", "test", None).labels[evaluation_indices(1000, 50)]
         assert found["labels"][:, 0].tolist() == expected.tolist()
         assert (found["predictions"][:, 0] == found["logits"].argmax(axis=1)).all()
-        assert (found["predictions"] != found["labels"]).sum() == int(wrong)
+        assert (found["predictions"] != found["labels"]).sum() == int(total[1])
 
 
-def test_reconstructions_are_drawn_and_verbose_summaries_written(tmp_path, capsys):
-    override = "--hparams_override=num_prime_capsules=1,conv_channels=4,verbose=true"
-    code, _ = run(capsys, f"--summary_dir={tmp_path}", override, *SMALL, "--max_steps=2", "--summary_step=2")
-    assert code == 0
+def test_another_run_another_network_and_a_cut_file_are_refused(trained, tmp_path, capsys):
+    copy = shutil.copytree(trained[0], tmp_path / "copy")
+    code, out = run(capsys, f"--summary_dir={copy}", *SMALL, f"{NETWORK},remake=false,routing=2", "--seed=3")
+    assert code == 1 and "routing was 1 and is now 2" in out and "seed was 0 and is now 3" in out
+    prefix = copy / "train/model.ckpt-6"
+    evaluation = ["--train=false", f"--summary_dir={tmp_path}/out", f"--checkpoint={prefix}"]
+    code, out = run(capsys, *evaluation, "--hparams_override=conv_channels=8")
+    assert code == 1 and "conv1/weights is [9, 9, 1, 4] there and [9, 9, 1, 8] here" in out
+    os.truncate(f"{prefix}.data-00000-of-00001", 5000)
+    code, out = run(capsys, *evaluation)
+    assert code == 1 and "model.ckpt-6 is cut short or damaged" in out and "Traceback" not in out
+
+
+def test_reconstructions_are_drawn_and_verbose_summaries_written(eagerly, tmp_path, capsys):
+    override = f"{NETWORK},routing=1,verbose=true"
+    assert run(capsys, f"--summary_dir={tmp_path}", override, *SMALL, "--max_steps=2", "--summary_step=2")[0] == 0
     picture = tf.io.decode_png((tmp_path / "test/reconstructions-2.png").read_bytes()).numpy()
     assert picture.shape == (2 * 30 * 3, 16 * 30 * 3, 1) and picture.max() == 255
-    tags = {
-        value.tag
-        for path in tmp_path.glob("train/events.*")
-        for event in tf.compat.v1.train.summary_iterator(str(path))
-        for value in event.summary.value
-    }
+    tags = {tag for tag, _ in scalars(tmp_path / "train")}
     assert {"reconstruction", "conv1/weights", "capsule2/activation"} <= tags
 
 
@@ -105,7 +116,7 @@ def test_check_data_reports_counts_and_draws_sheets(tmp_path, capsys):
         assert sheet.shape == (6 * 30 * 2, 16 * 30 * 2, 1) and sheet.std() > 50
 
 
-def test_own_images_give_their_classes_names_in_the_config(tmp_path, capsys):
+def test_own_images_give_their_classes_names_in_the_config(eagerly, tmp_path, capsys):
     for index in range(8):
         path = tmp_path / ("train" if index < 6 else "test") / ("cat", "dog")[index % 2] / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,20 +131,9 @@ def test_own_images_give_their_classes_names_in_the_config(tmp_path, capsys):
     assert code == 1 and "classes was ['cat', 'dog'] and is now ['dog', 'fox']" in out
 
 
-def test_a_preset_is_named_hparams_that_can_be_overridden(tmp_path, capsys):
-    flags = [f"--summary_dir={tmp_path}", *SMALL, "--max_steps=1", "--preset=svhn"]
-    assert run(capsys, *flags, "--hparams_override=conv_channels=4,remake=false")[0] == 0
-    hparams = json.loads((tmp_path / "train/config.json").read_text())["hparams"]
-    assert [hparams[name] for name in ("conv_channels", "num_prime_capsules", "primary_atoms", "class_atoms")] == [
-        4, 16, 6, 8,
-    ]  # fmt: skip
-
-
-def test_every_job_takes_a_network_that_ships(shipped, tmp_path, capsys):
+def test_every_job_takes_a_network_that_ships(eagerly, shipped, tmp_path, capsys):
     ships, picture = "--checkpoint=pretrained:capsnet_mnist_small", tmp_path / "seven.png"
-    picture.write_bytes(
-        tf.io.encode_png(np.full((28, 28, 1), 0, np.uint8) + np.eye(28, dtype=np.uint8)[..., None] * 255).numpy()
-    )
+    picture.write_bytes(tf.io.encode_png(255 * np.eye(28, dtype=np.uint8)[..., None]).numpy())
     code, out = run(capsys, ships, "--train=false", "--eval_size=50")
     assert code == 0 and "Step 2: 50 test examples" in out, out
     code, out = run(capsys, ships, "--train=false", "--num_trials=1", "--export=net.keras", f"--predict={picture}")
@@ -150,12 +150,10 @@ def test_every_job_takes_a_network_that_ships(shipped, tmp_path, capsys):
     assert code == 1 and out.endswith("The networks are: capsnet_mnist_small.\n")
 
 
-@pytest.mark.parametrize(("save_step", "steps_per_call"), [(1, 1), (10, 1), (10, 10)])
-def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path, capsys, save_step, steps_per_call):
-    override = f"{TINY},learning_rate=1e38,loss_type=softmax"
-    flags = ["--model=baseline", "--max_steps=50", "--batch_size=4", "--eval_size=10"]
-    flags += [f"--save_step={save_step}", f"--steps_per_call={steps_per_call}"]
-    code, out = run(capsys, f"--summary_dir={tmp_path}", override, *flags)
+@pytest.mark.parametrize("flags", [("--save_step=1",), ("--save_step=10",), ("--save_step=10", "--steps_per_call=10")])
+def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(flags, eagerly, tmp_path, capsys):
+    override, small = f"{TINY},learning_rate=1e38,loss_type=softmax", ["--batch_size=4", "--eval_size=10"]
+    code, out = run(capsys, f"--summary_dir={tmp_path}", override, *small, "--max_steps=50", *flags)
     step = int(re.search(r"(?:The loss became \S+ at|After) step (\d+)", out)[1])
     assert code == 1
     saved = {int(path.stem.rpartition("-")[2]) for path in tmp_path.glob("train/*.index")}
@@ -164,84 +162,35 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path, ca
     assert bool(good) == any(each < step - 1 for each in saved)  # the weights that gave the loss are not good
 
 
-def test_a_run_explains_itself_and_is_not_resumed_as_another(tmp_path, capsys):
-    flags = [f"--summary_dir={tmp_path}", *SMALL]
-    run(capsys, *flags, TINY, "--max_steps=1")
-    config = json.loads((tmp_path / "train/config.json").read_text())
-    assert config["hparams"]["num_prime_capsules"] == 1 and config["flags"]["seed"] == 0
-    assert set(config["versions"]) == {"python", "tensorflow", "keras", "numpy"}
-    code, out = run(capsys, *flags, f"{TINY},routing=1", "--seed=3", "--max_steps=2")
-    assert code == 1 and "routing was 3 and is now 1" in out and "seed was 0 and is now 3" in out
-
-
-def _missing(tmp_path):
-    return [f"--checkpoint={tmp_path}/none/model.ckpt-1", "--train=false"], "There is no checkpoint"
-
-
-def _no_folder(tmp_path):
-    return [f"--data_dir={tmp_path}/nowhere"], "nowhere does not exist"
-
-
-def _empty_folder(tmp_path):
-    return [f"--data_dir={tmp_path}"], "has no files of MNIST"
-
-
-def _not_a_folder(tmp_path):
-    (tmp_path / "file").touch()
-    return [f"--summary_dir={tmp_path}/file/s"], "Not a directory"
-
-
-def _nothing_to_watch(tmp_path):
-    return ["--train=false", f"--summary_dir={tmp_path}/s", "--eval_timeout=0.0001"], "no checkpoint appeared within"
-
-
-def _download(tmp_path):
-    return ["--download"], "--download needs a --data_dir"
-
-
-def _tiny_images(tmp_path):
-    (tmp_path / "idx").mkdir()
-    for name, array in (("images-idx3", np.zeros((6, 7, 7), np.uint8)), ("labels-idx1", np.zeros(6, np.uint8))):
-        for part in ("train", "t10k"):
-            idx.write(tmp_path / f"idx/{part}-{name}-ubyte.gz", array)
-    return [f"--data_dir={tmp_path}/idx"], "'conv1' applies a 9x9 kernel without padding"
-
-
-def _cut_idx(tmp_path):
-    arguments, _ = _tiny_images(tmp_path)
-    path = tmp_path / "idx/train-images-idx3-ubyte.gz"
-    path.write_bytes(path.read_bytes()[:-9])
-    return arguments, "is cut short or damaged"
-
-
-def _cut_records(tmp_path):
-    (tmp_path / "train_2shifted_mnist.tfrecords").write_bytes(b"\x40" + bytes(20))
-    return [f"--data_dir={tmp_path}"], "damaged in record 0"
-
-
-def _checkpoint(tmp_path, capsys, cut):
-    run(capsys, f"--summary_dir={tmp_path}/net", TINY, *SMALL, "--max_steps=1")
-    prefix = tmp_path / "net/train/model.ckpt-1"
-    data = Path(f"{prefix}.data-00000-of-00001")
-    data.write_bytes(data.read_bytes()[:cut])
-    return [f"--checkpoint={prefix}", "--train=false"]
-
-
-def test_a_checkpoint_cut_short_or_of_another_network_is_refused(tmp_path, capsys):
-    arguments = [f"--summary_dir={tmp_path}/out", *_checkpoint(tmp_path, capsys, None)]
-    code, out = run(capsys, *arguments, "--hparams_override=conv_channels=8,num_prime_capsules=1,remake=false")
-    assert code == 1 and "conv1/weights is [9, 9, 1, 4] there and [9, 9, 1, 8] here" in out
-    _checkpoint(tmp_path, capsys, 5000)
-    code, out = run(capsys, *arguments)
-    assert code == 1 and "model.ckpt-1 is cut short or damaged" in out and "Traceback" not in out
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with data of several faults."""
+    root = tmp_path_factory.mktemp("files")
+    for name in ("small", "cut", "records", "empty"):
+        (root / name).mkdir()
+    for name in ("small", "cut"):
+        for kind, array in (("images-idx3", np.zeros((6, 7, 7), np.uint8)), ("labels-idx1", np.zeros(6, np.uint8))):
+            for part in ("train", "t10k"):
+                idx.write(root / f"{name}/{part}-{kind}-ubyte.gz", array)
+    os.truncate(root / "cut/train-images-idx3-ubyte.gz", 20)
+    (root / "records/train_2shifted_mnist.tfrecords").write_bytes(b"\x40" + bytes(20))
+    (root / "file").touch()
+    return root
 
 
 BAD = [
-    _tiny_images, _cut_idx, _cut_records, _missing, _no_folder, _empty_folder, _not_a_folder, _nothing_to_watch,
-    _download,
+    (["--data_dir={}/small"], "'conv1' applies a 9x9 kernel without padding"),
+    (["--data_dir={}/cut"], "is cut short or damaged"),
+    (["--data_dir={}/records"], "damaged in record 0"),
+    (["--data_dir={}/nowhere"], "nowhere does not exist"),
+    (["--data_dir={}/empty"], "has no files of MNIST"),
+    (["--checkpoint={}/none/model.ckpt-1", "--train=false"], "There is no checkpoint"),
+    (["--summary_dir={}/file/s"], "Not a directory"),
+    (["--train=false", "--eval_timeout=0.0001"], "no checkpoint appeared within"),
+    (["--download"], "--download needs a --data_dir"),
     (["--hparams_override=primes=1"], "Unknown hparam 'primes'. The hparams are"),
     (["--hparams_override=routing=x"], "routing takes a whole number"),
-]  # fmt: skip
+]
 BAD_FLAGS = [
     (["--dataset=letters"], "--dataset=letters: value should be one of <mnist|"),
     (["--model=vit"], "or FILE.py:CLASS. Received: vit"),
@@ -251,15 +200,15 @@ BAD_FLAGS = [
     (["dev"], "unrecognized arguments: dev"),
     (["--predict=a.png", "--max_steps=5"], "--max_steps has no effect on this job (use)"),
     (["--data_dir=D "], "spaces at its ends"),
+    (["--train=false", "--checkpoint=a{}"], "if, and only if, --train=false"),
+    (["--train=false", "--num_trials=2", "--checkpoint=a"], "must contain {} for the trial's number"),
+    (["--num_trials=2", "--predictions=a.csv"], "needs {} in its name"),
 ]
 
 
-@pytest.mark.parametrize("case", BAD, ids=lambda case: getattr(case, "__name__", str(case)))
-def test_bad_input_gets_one_sentence_and_exit_code_1(case, tmp_path, capsys):
-    arguments, words = case(tmp_path) if callable(case) else case
-    if not any("summary_dir" in argument for argument in arguments):
-        arguments.append(f"--summary_dir={tmp_path}/out")
-    code, out = run(capsys, *arguments)
+@pytest.mark.parametrize(("arguments", "words"), BAD, ids=str)
+def test_bad_input_gets_one_sentence_and_exit_code_1(arguments, words, files, tmp_path, capsys):
+    code, out = run(capsys, f"--summary_dir={tmp_path}/out", *(argument.format(files) for argument in arguments))
     errors = [line for line in out.splitlines() if line.startswith("experiment.py: error: ")]
     assert code == 1 and len(errors) == 1 and words in errors[0]
 

@@ -106,5 +106,3 @@ def test_two_downloads_at_once_do_not_meet(mirror, tmp_path, monkeypatch):
 def test_what_keras_has_not_is_refused(tmp_path):
     with pytest.raises(DataError, match="fetches mnist, fashion_mnist, cifar10. Received --dataset=norb"):
         download.download("norb", str(tmp_path))
-    with pytest.raises(DataError, match="needs a --data_dir"):
-        download.download("mnist", None)

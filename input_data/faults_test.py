@@ -3,7 +3,6 @@
 import gzip
 import os
 import pickle
-import zipfile
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from scipy.io import savemat
 from input_data import DataError, Options, open_split
 from input_data.cifar10.cifar10_test import write as write_binary
 from input_data.mnist.mnist_test import digits, write_idx
-from input_data.mnist.sources_test import write_csv, write_keras
+from input_data.mnist.sources_test import write_csv
 from input_data.norb.norb_input import NAMES
 from input_data.norb.norb_test import write_matrices
 
@@ -49,20 +48,6 @@ def table(change):
         path.write_text(change(path.read_text()), encoding="utf-8")
 
     return "mnist", "csv", write
-
-
-def header(old, new):
-    """Keras' file with a changed header of an array, which the archive's checksum fits."""
-
-    def write(folder):
-        write_keras(folder / "mnist.npz")
-        with zipfile.ZipFile(folder / "mnist.npz") as archive:
-            contents = {name: archive.read(name) for name in archive.namelist()}
-        with zipfile.ZipFile(folder / "mnist.npz", "w") as archive:
-            for name, content in contents.items():
-                archive.writestr(name, content.replace(old, new, 1) if name == "x_test.npy" else content)
-
-    return "mnist", "", write
 
 
 def arrays(**change):
@@ -108,48 +93,30 @@ DIGITS = np.zeros((32, 32, 3, 2), np.uint8)
 FAULTS = [
     (idx(IMAGES, lambda c: b"\0\0\x0d\3" + c[4:]), "should be an IDX file .* begin with 00 00 08 03"),
     (idx(IMAGES, lambda c: c[:-1]), "1,096 bytes, as its header says. Received 1,095"),
-    (idx(IMAGES, lambda c: c + b"1"), "should hold 1,096 bytes.* Received 1,097"),
     (idx(IMAGES, lambda c: b""), "Received an empty file"),
     (idx(LABELS, lambda c: c[:7] + b"\x1d" + c[8:-1]), "each of 30 images. Received uint8 .29."),
-    (idx(LABELS, lambda c: c[:8] + b"\x0a" + c[9:]), "from 0 to 9. Received 10 at index 0"),
     (packed(lambda c: c[:-40]), "cut short or damaged"),
-    (packed(lambda c: c[:-200] + bytes([c[-200] ^ 255]) + c[-199:]), "cut short or damaged"),
     (table(lambda text: text.replace("3,", "3.5,", 1)), "not a table of whole numbers"),
     (table(lambda text: text.replace(",3", ",256", 1)), "784 pixels from 0 to 255"),
     (table(lambda text: text.replace("0,", "12,", 1)), "from 0 to 9. Received 12 at index 0"),
-    (table(lambda text: ""), "Received 0 lines"),
     (table(lambda text: ",".join(["id", "label", *map(str, range(783))]) + "\n" + text), "2 such names: id, label"),
-    (header(b"}", b"y"), "mnist.npz is not a .npz file of numbers or is damaged"),
-    (header(b")", b"("), "mnist.npz is not a .npz file of numbers or is damaged"),
-    (header(b"(20,", b"(99,"), "mnist.npz is not a .npz file of numbers or is damaged"),
-    (header(b"{'descr'", b"{[]:1}  "), "mnist.npz is not a .npz file of numbers or is damaged"),
     (arrays(x_test=np.zeros((3, 9, 7), np.float32)), r"should have images uint8 .* Received float32 \[3, 9, 7, 1\]"),
-    (arrays(y_test=np.zeros((3, 14), np.uint8)), r"one number for each of 3 images. Received uint8 \[42\]"),
     (arrays(y_test=np.array([0, 1, 0.5])), "whole numbers from 0 to 1. Received 0.5 at index 2"),
     (arrays(y_test=np.array([0, 1, None])), "is not a .npz file of numbers"),
     (arrays(x_test=None), "should have the arrays x_train, .* Received x_train, y_test, y_train"),
     (matlab("svhn", SVHN, {"X": DIGITS, "y": np.ones((3, 1))}), "each of 2 images. Received float64 .3."),
     (matlab("svhn", SVHN, {"X": DIGITS[:16], "y": np.ones((2, 1))}), r"Received uint8 \[2, 16, 32, 3\]"),
     (matlab("svhn", SVHN, {"X": DIGITS, "y": [[1], [11]]}), "from 1 to 10. Received 11 at index 1"),
-    (matlab("svhn", SVHN, {"X": DIGITS}), "lacks the array y. It has: .*X"),
     (matlab("svhn", SVHN, b""), "test_32x32.mat is not a file of MATLAB's versions"),
     (matlab("affnist", AFFNIST, {"affNISTdata": {"image": np.zeros((1600, 2))}}), "lacks the array label_int"),
-    (matlab("affnist", AFFNIST, {"affNISTdata": np.zeros(3)}), "lacks the array image. It has: none"),
-    (matlab("affnist", AFFNIST, b"MATLAB 5.0 MAT-file" + bytes(200)), "test.mat is not a file of MATLAB's versions"),
     (norb(dat=(np.zeros((10, 2, 96, 96)), "<i4")), "magic number 0x1e3d4c55 .* Received 0x1e3d4c54"),
-    (norb(dat=(np.zeros((10, 2, 48, 48)), "u1")), r"96, 96\). Received .* \(10, 2, 48, 48\)"),
     (norb(dat=(np.zeros((10, 2, 96, 96)), "u1"), keep=-1), "cut short or damaged"),
     (norb(cat=(np.arange(10) % 5 + 1, "<i4")), "from 0 to 4. Received 5 at index 4"),
-    (norb(cat=(np.zeros(9), "<i4")), r"dimensions \(10,\). Received .* \(9,\)"),
-    (norb(info=(np.zeros((10, 4)), "<i4"), keep=0), "Received 0x"),
     (("norb", "", lambda folder: None), "needs testduo.tfrecords, or smallnorb-5x01235x9x18x6x2x96x96-testing-dat"),
     (("cifar10", "", lambda folder: (folder / "test_batch.bin").write_bytes(b"x" * 5000)), "bytes. Received 5,000"),
     (("cifar10", "", lambda folder: write_binary(folder, "test_batch.bin", first=9)), "Received 10 at index 1"),
     (("cifar10", "", lambda folder: None), "has no CIFAR-10. Looked for: .*test_batch.bin"),
     (cifar(Evil()), "uses (posix|nt).system, which is not allowed"),
-    (cifar({"data": PLANES, "labels": [0, 1], "more": np.random.RandomState}), "is not allowed"),
-    (cifar([1, 2]), "is not a pickle of a dictionary"),
-    (cifar({"labels": [0]}), "lacks the array data. It has: labels"),
     (cifar({"data": PLANES, "labels": [0]}), r"number for each of 2 images. Received int64 \[1\]"),
     (cifar({"data": PLANES, "labels": [0, 10]}), "from 0 to 9. Received 10 at index 1"),
 ]

@@ -1,18 +1,17 @@
 """Evaluation of ensembles whose members are not alike, and of names that are not there."""
 
-import threading
-
 import numpy as np
 import pytest
 
 from models.hparams import HParams
 from runner import results
-from runner.evaluate import evaluate, new_checkpoints
+from runner.evaluate import evaluate
 from runner.loader_test import save
 from runner.naming import MissingCheckpoint
 from runner.run_config import RunConfig
 
 DIGITS = tuple("0123456789")
+pytestmark = pytest.mark.usefixtures("eagerly")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,7 @@ def runs(tmp_path_factory):
     """Runs with random weights: two of different width, one of other classes."""
     root = tmp_path_factory.mktemp("runs")
     for name, width, names in (("net0", 2, DIGITS), ("net1", 3, DIGITS), ("odd1", 2, (*DIGITS[:9], "ten"))):
-        hparams = HParams(num_prime_capsules=1, conv_channels=width, remake=False)
+        hparams = HParams(num_prime_capsules=1, conv_channels=width, remake=False, routing=1)
         save(root / name / "train", hparams, (28, 28, 1), names)
     (root / "odd0").symlink_to(root / "net0")
     return root
@@ -76,20 +75,3 @@ def test_without_a_folder_the_results_go_to_the_checkpoints_run(runs, monkeypatc
     assert evaluate(RunConfig(train=False, checkpoint=f"{runs}/net1", eval_size=20)) == 0
     (row,) = results.read(runs / "net1/test")
     assert (row.checkpoint, row.size) == ("train/model.ckpt-2", 20) and not list(tmp_path.iterdir())
-
-
-def touch(folder, step):
-    for ending in (".index", ".data-00000-of-00001"):
-        (folder / f"model.ckpt-{step}{ending}").touch()
-
-
-def test_each_checkpoint_comes_once_in_order_also_while_it_waits(tmp_path):
-    for step in (30, 10, 20):
-        touch(tmp_path, step)
-    later = threading.Timer(0.2, touch, (tmp_path, 40))
-    later.start()
-    assert list(new_checkpoints(tmp_path, lambda: {10}, timeout=1.5)) == [20, 30, 40]
-
-
-def test_a_folder_that_never_comes_is_given_up(tmp_path):
-    assert list(new_checkpoints(tmp_path / "train", set, timeout=0.01)) == []

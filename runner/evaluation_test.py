@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import tensorflow as tf
 
-from runner.evaluation import evaluate, hits, top_labels, write_predictions
+from runner.evaluation import evaluate, top_labels, write_predictions
 
 LOGITS = np.array([[3, 2, 1], [1, 3, 2], [2, 1, 3], [3, 1, 2], [1, 2, 3]], np.float32)
 LABELS = np.array([0, 1, 1, 0, 2])[:, None]
@@ -25,10 +25,6 @@ def network(logits, loss=1.0):
 def test_the_largest_logits_are_the_predictions():
     np.testing.assert_array_equal(top_labels(LOGITS, 2), [[0, 1], [1, 2], [2, 0], [0, 2], [2, 1]])
     np.testing.assert_array_equal(top_labels(np.zeros((1, 3), np.float32), 2), [[0, 1]])  # ties: the first class
-
-
-def test_a_label_is_hit_wherever_it_stands():
-    np.testing.assert_array_equal(hits(np.array([[1, 2], [0, 1]]), np.array([[2, 1], [1, 2]])), [[1, 1], [0, 1]])
 
 
 def test_every_example_counts_once_whatever_the_batches():

@@ -37,10 +37,10 @@ def save(folder, hparams, image_shape, class_names, **flags):
     return checkpoints.save(folder, 2, model, optimizer)
 
 
-@pytest.fixture
-def own(tmp_path):
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
     """The prefix of a network of own images that are not square."""
-    return save(tmp_path / "run/train", TINY, (20, 22, 3), ("cat", "dog"), dataset="folder")
+    return save(tmp_path_factory.mktemp("run") / "train", TINY, (20, 22, 3), ("cat", "dog"), dataset="folder")
 
 
 def test_a_network_of_wide_images_meets_its_data(own, tmp_path):
@@ -49,7 +49,7 @@ def test_a_network_of_wide_images_meets_its_data(own, tmp_path):
     saved = describe(own, NetworkFlags(), data)
     split = data.for_network(saved)
     assert split.info.image_shape == (20, 22, 3) and data.for_network(saved) is split  # opened once
-    trained = load(str(tmp_path / "run"))
+    trained = load(str(Path(own).parents[1]))
     assert (trained.dataset, trained.class_names, trained.step) == ("folder", ("cat", "dog"), 2)
     assert trained.model.hparams == TINY
 
@@ -63,24 +63,17 @@ def test_resizing_and_grey_come_from_the_config(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
+    ("names", "shape", "words"),
     [
-        (["cat", "fox"], "class 1 is dog there and fox in own images"),
-        (["ant", "cat", "dog"], "classes is .* there and .*ant"),
-        (["cat", "dog", "fox"], "classes is .* there and .*fox"),
+        (["cat", "fox"], (20, 22, 3), "class 1 is dog there and fox in own images"),
+        (["ant", "cat", "dog"], (20, 22, 3), "classes is .* there and .*ant"),
+        (["cat", "dog"], (24, 22, 3), "images is 20x22x3 there and 24x22x3 in own images in"),
     ],
 )
-def test_other_classes_are_refused(names, words, own, tmp_path):
-    write_pictures(tmp_path / "data", names)
+def test_other_classes_and_images_of_another_size_are_refused(names, shape, words, own, tmp_path):
+    write_pictures(tmp_path / "data", names, shape)
     data = Data(str(tmp_path / "data"))
     with pytest.raises(ValueError, match=words):
-        data.for_network(describe(own, NetworkFlags(), data))
-
-
-def test_images_of_another_size_are_refused(own, tmp_path):
-    write_pictures(tmp_path / "data", ["cat", "dog"], (24, 22, 3))
-    data = Data(str(tmp_path / "data"))
-    with pytest.raises(ValueError, match="images is 20x22x3 there and 24x22x3 in own images in"):
         data.for_network(describe(own, NetworkFlags(), data))
 
 

@@ -8,15 +8,16 @@ from input_data import open_split
 from models.matrix import MatrixCapsNet
 
 
-def test_matrix_capsules_learn_digits_and_do_not_saturate():
+def test_matrix_capsules_learn_two_digits_and_do_not_saturate():
     split = open_split("mnist", "train", None)
-    batch = split.batch(np.arange(1100), np.full((1100, split.noise), 0.5))
-    images, labels = batch["images"], batch["labels"][:, 0]
-    model = MatrixCapsNet((28, 28, 1), 10, sizes=(16, 4, 6, 6), iterations=2)
-    model.compile(keras.optimizers.Adam(0.005), SpreadLoss(0.5), jit_compile=False)  # XLA compiles for minutes
-    model.fit(images[:900], labels[:900], batch_size=15, epochs=2, verbose=0)
-    logits = model.predict(images[900:], verbose=0)["logits"]
-    assert (logits.argmax(axis=1) == labels[900:]).mean() > 0.25  # by chance 0.1
-    for layer in model.named_layers[3:]:
-        activations = keras.Model(model.inputs[0], layer.output[1]).predict(images[900:], verbose=0)
-        assert np.isfinite(activations).all() and (activations < 0.999).mean() > 0.5 and activations.mean() > 0.05
+    chosen = np.flatnonzero(split.labels < 2)[:800]
+    batch = split.batch(chosen, np.full((800, split.noise), 0.5))
+    images, labels = batch["images"][:, 4:-4, 4:-4], batch["labels"][:, 0]  # where the digits are
+    model = MatrixCapsNet((20, 20, 1), 2, sizes=(8, 2, 4, 4), iterations=2)
+    model.compile(keras.optimizers.Adam(0.01), SpreadLoss(0.5), jit_compile=False)  # XLA compiles for minutes
+    model.fit(images[:640], labels[:640], batch_size=16, verbose=0)
+    outputs = [model.output["logits"], *(layer.output[1] for layer in model.named_layers[3:])]
+    logits, *activations = (np.array(each) for each in keras.Model(model.inputs[0], outputs)(images[640:]))
+    assert (logits.argmax(axis=1) == labels[640:]).mean() > 0.7  # by chance 0.5
+    for each in activations:
+        assert np.isfinite(each).all() and (each < 0.999).mean() > 0.5 and each.mean() > 0.05

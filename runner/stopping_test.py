@@ -60,10 +60,9 @@ def test_a_lock_names_who_holds_it_and_is_free_once_that_was_killed(tmp_path):
     assert not is_locked(tmp_path)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_without_locks_a_job_goes_on_and_says_so(number, tmp_path, monkeypatch, capsys):
+def test_without_locks_a_job_goes_on_and_says_so(tmp_path, monkeypatch, capsys):
     def flock(*arguments):
-        raise OSError(number, os.strerror(number))
+        raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
     lock = Lock(tmp_path)

@@ -1,67 +1,43 @@
 """When training saves and evaluates, and what it leaves behind."""
 
-import csv
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
+from conftest import assert_same, scalars, tensors
 from models.optimizer import Adam
-from runner import checkpoints, config, results
+from runner import config, naming, results
 from runner.flags import UserError
-from runner.naming import resolve
 from runner.run_config import RunConfig
-from runner.train import _evaluation_is_due, _to_next_checkpoint, train, train_all
+from runner.train import train, train_all
 
-
-@pytest.mark.parametrize(
-    ("options", "saved", "evaluated"),
-    [
-        ({}, [4, 8, 10], []),
-        ({"validate": True}, [4, 8, 10], [4, 8]),
-        ({"eval_every": 3}, [3, 4, 6, 8, 9, 10], [3, 6, 9]),
-        ({"eval_every": 8, "validate": True}, [4, 8, 10], [8]),
-        ({"eval_every": 10}, [4, 8, 10], []),
-    ],
-)
-def test_steps_that_are_saved_and_evaluated(options, saved, evaluated):
-    flags = RunConfig(max_steps=10, save_step=4, **options)
-    assert [step for step in range(1, 11) if _to_next_checkpoint(flags, step - 1) == 1] == saved
-    assert [step for step in range(1, 11) if _evaluation_is_due(flags, step)] == evaluated
-
-
-def test_training_evaluates_as_it_goes_and_tensorboard_shows_both(tmp_path):
-    flags = RunConfig(
-        summary_dir=str(tmp_path), max_steps=4, save_step=2, batch_size=8, eval_size=20, summary_step=2, validate=True,
-        hparams_override="num_prime_capsules=1,conv_channels=4,remake=false", predictions=str(tmp_path / "out.csv"),
-    )  # fmt: skip
-    code, result = train(flags)
-    assert code == 0 and result.size == 20
-    rows = list(csv.DictReader((tmp_path / "test/results.csv").open(newline="")))
-    assert [(row["step"], row["split"], row["size"]) for row in rows] == [
-        ("2", "validation", "20"),
-        ("4", "validation", "20"),
-    ]
-    assert json.loads((tmp_path / "train/config.json").read_text())["flags"]["validate"] is True
-    assert f"--summary_dir={tmp_path}\n" in (tmp_path / "train/flags.txt").read_text()
-    assert len((tmp_path / "out.csv").read_text().splitlines()) == 21
-    tags = {}
-    for folder in (tmp_path, tmp_path / "train", tmp_path / "validation"):
-        events = (e for path in folder.glob("events.*") for e in tf.compat.v1.train.summary_iterator(str(path)))
-        tags[folder.name] = {(value.tag, event.step) for event in events for value in event.summary.value}
-    for step in (2, 4):
-        assert {("accuracy", step), ("total_loss", step)} <= tags["train"] & tags["validation"]
-        assert {("learning_rate", step), ("images_per_second", step)} <= tags["train"]
-    assert ("_hparams_/session_start_info", 0) in tags[tmp_path.name]
-
-
-TINY = "num_prime_capsules=1,conv_channels=2,remake=false"
+TINY = "num_prime_capsules=1,conv_channels=2,remake=false,routing=1"
+pytestmark = pytest.mark.usefixtures("eagerly")
 
 
 def tiny(folder, **flags):
     return RunConfig(summary_dir=str(folder), **{"batch_size": 4, "eval_size": 20, "hparams_override": TINY} | flags)
+
+
+def test_training_evaluates_as_it_goes_and_tensorboard_shows_both(tmp_path):
+    flags = tiny(
+        tmp_path, max_steps=10, save_step=4, eval_every=3, summary_step=3, validate=True, predictions=str(
+            tmp_path / "out.csv"))  # fmt: skip
+    code, result = train(flags)
+    assert code == 0 and result.size == 20
+    assert naming.steps(tmp_path / "train") == [3, 4, 6, 8, 9, 10]
+    rows = results.read(tmp_path / "test")
+    assert [(row.step, row.split, row.size) for row in rows] == [(step, "validation", 20) for step in (3, 6, 9, 10)]
+    assert json.loads((tmp_path / "train/config.json").read_text())["flags"]["validate"] is True
+    assert f"--summary_dir={tmp_path}\n" in (tmp_path / "train/flags.txt").read_text()
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 21
+    training, validation = (scalars(tmp_path / name).keys() for name in ("train", "validation"))
+    for step in (3, 6, 9, 10):
+        assert {("accuracy", step), ("total_loss", step)} <= training & validation
+        assert {("learning_rate", step), ("images_per_second", step)} <= training
+    assert ("_hparams_/session_start_info", 0) in scalars(tmp_path)
 
 
 def test_a_run_goes_on_without_what_only_its_beginning_needs(tmp_path, capsys):
@@ -82,7 +58,7 @@ def test_a_run_goes_on_without_what_only_its_beginning_needs(tmp_path, capsys):
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError, match="conv_channels was 2 and is now 3"):
         train(replace(begun, max_steps=6, hparams_override="conv_channels=3"))
-    assert resolve(f"{run}/best").startswith(f"{run}/test/best/model.ckpt-")
+    assert naming.resolve(f"{run}/best").startswith(f"{run}/test/best/model.ckpt-")
 
 
 def test_an_evaluation_that_was_cut_off_is_made_up_for(tmp_path, monkeypatch):
@@ -112,10 +88,9 @@ def test_averaged_and_last_weights_are_both_evaluated_at_the_end(tmp_path, monke
     assert "Step 4, averaged weights: 20 validation examples" in capsys.readouterr().out
     for steps in (2, 4):
         assert train(replace(flags, summary_dir=str(tmp_path / "parts"), max_steps=steps))[0] == 0
-    whole, parts = (checkpoints.read(str(tmp_path / name / "train/model.ckpt-4")) for name in ("whole", "parts"))
-    assert whole.keys() == parts.keys() >= {"conv1/weights/ExponentialMovingAverage"}
-    for name in whole:
-        np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
+    whole, parts = (tensors(tmp_path / name / "train/model.ckpt-4") for name in ("whole", "parts"))
+    assert "conv1/weights/ExponentialMovingAverage" in whole
+    assert_same(whole, parts)
 
 
 def test_a_full_disk_for_events_ends_no_training(tmp_path, monkeypatch, capsys):

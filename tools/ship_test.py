@@ -2,51 +2,37 @@
 
 import hashlib
 import re
+import shutil
 
 import numpy as np
 import pytest
 
 from input_data import evaluation_batches, open_split
 from models import pretrained
-from models.hparams import HParams
 from models.optimizer import make_optimizer
-from runner import checkpoints, config
+from runner import checkpoints
 from runner.evaluation import evaluate
-from runner.loader import Data, build, describe, load, load_described
+from runner.loader import Data, describe, load, load_described
 from runner.naming import resolve
 from runner.run_config import NetworkFlags
 from runner.steps import make_evaluation_step
 from tools import ship
 
-TINY = HParams(num_prime_capsules=1, conv_channels=4)
+
+@pytest.fixture(scope="module")
+def run(made_to_ship):
+    return made_to_ship.parent / "run"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run with random weights of step 3."""
-    folder = tmp_path_factory.mktemp("run")
-    flags = {"summary_dir": str(folder), "data_dir": "/secret", "batch_size": 16, "max_steps": 3, "validate": True}
-    flags |= {"hparams_override": "num_prime_capsules=1,conv_channels=4"}
-    made = config.NetworkConfig(flags, TINY, (28, 28, 1), tuple("0123456789"), data={"examples": 5000})
-    model, optimizer = build(made), make_optimizer(TINY)
-    optimizer.build(model.trainable_variables)
-    (folder / "train").mkdir()
-    config.write(folder / "train", made)
-    checkpoints.save(folder / "train", 3, model, optimizer)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def folder(run, tmp_path_factory):
-    """The folder that is made of it."""
-    made = tmp_path_factory.mktemp("made") / "pretrained/small"
-    assert ship.main([str(run), str(made)]) == 0
-    return made
+def folder(made_to_ship):
+    """The folder that is made of the run."""
+    return made_to_ship / "capsnet_mnist_small"
 
 
 def test_the_folder_has_the_network_its_card_and_checksums(folder, run):
     assert sorted(path.name for path in folder.parent.rglob("*")) == [
-        *("README.md", "SHA256SUMS", "config.json", "small", "weights.npz")
+        *("README.md", "SHA256SUMS", "capsnet_mnist_small", "config.json", "weights.npz")
     ]
     for line in (folder / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
@@ -56,50 +42,32 @@ def test_the_folder_has_the_network_its_card_and_checksums(folder, run):
     split, model = open_split("mnist", "test", None), load(str(run)).model
     batch = split.batch(np.arange(1000), np.zeros((1000, split.noise)))
     assert wrong == (model.predict_on_batch(batch["images"])["logits"].argmax(axis=1) != batch["labels"][:, 0]).sum()
-    command = (
-        "python experiment.py --data_dir=D --summary_dir=S --hparams_override=num_prime_capsules=1,conv_channels=4"
-    )
-    assert f"`{command} --validate=true --max_steps=3 --batch_size=16`" in card
-    for words in (
-        "CapsNet",
-        "5,000 training examples",
-        "3 steps of 16",
-        "predictions that differ",
-        "float16",
-        "Apache 2.0",
-    ):
+    command = "experiment.py --data_dir=D --summary_dir=S --hparams_override=num_prime_capsules=1,conv_channels=4"
+    assert f"`python {command} --validate=true --max_steps=2 --batch_size=16`" in card
+    for words in ("CapsNet", "5,000 training examples", "2 steps of 16", "predictions that differ", "Apache 2.0"):
         assert words in card
     assert "/secret" not in card + (folder / "config.json").read_text()
 
 
-def test_the_name_of_what_ships_is_a_checkpoint(folder, run, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", folder.parent)
-    shipped, own = load("pretrained:small"), load(str(run))
-    assert (shipped.step, shipped.dataset, shipped.model.hparams) == (3, "mnist", TINY)
+def test_the_name_of_what_ships_is_a_checkpoint_that_begins_a_training(folder, run, shipped):
+    trained, own = load("pretrained:capsnet_mnist_small"), load(str(run))
+    assert (trained.step, trained.dataset, trained.model.hparams) == (2, "mnist", own.model.hparams)
     for name, variable in own.model.named_variables().items():
-        loaded, trained = shipped.model.named_variables()[name].numpy(), variable.numpy()
-        np.testing.assert_array_equal(loaded, np.float16(trained), err_msg=name)
-
-
-def test_a_network_that_ships_begins_a_training(folder, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", folder.parent)
-    model = load("pretrained:small").model
-    optimizer = make_optimizer(TINY)
-    optimizer.build(model.trainable_variables)
-    assert checkpoints.restore(str(folder / pretrained.WEIGHTS), model, optimizer) == 3
-    assert int(optimizer.iterations) == 3
+        loaded, before = trained.model.named_variables()[name].numpy(), variable.numpy()
+        np.testing.assert_array_equal(loaded, np.float16(before), err_msg=name)
+    optimizer = make_optimizer(own.model.hparams)
+    optimizer.build(own.model.trainable_variables)
+    assert checkpoints.restore(str(folder / pretrained.WEIGHTS), own.model, optimizer) == 2
+    assert int(optimizer.iterations) == 2
 
 
 @pytest.mark.parametrize("file", [pretrained.CONFIG, pretrained.WEIGHTS])
-def test_a_damaged_file_is_refused(folder, file, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", folder.parent)
-    content = (folder / file).read_bytes()
-    try:
-        (folder / file).write_bytes(content[:-9] + b"123456789")
-        with pytest.raises(ValueError, match=f"{file} does not match its checksum"):
-            load("pretrained:small")
-    finally:
-        (folder / file).write_bytes(content)
+def test_a_damaged_file_is_refused(folder, file, monkeypatch, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy" / file).write_bytes((folder / file).read_bytes()[:-9] + b"123456789")
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    with pytest.raises(ValueError, match=f"{file} does not match its checksum"):
+        load("pretrained:copy")
 
 
 def test_weights_on_which_predictions_depend_stay_float32_where_float16_changes_one(run, monkeypatch):

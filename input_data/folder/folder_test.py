@@ -131,17 +131,11 @@ def test_arrays_in_the_layouts_of_keras_and_medmnist_are_read(names, tmp_path):
     assert split.labels.tolist() == [0, 1, 2, 0, 1]
 
 
-@pytest.mark.parametrize("name", ["a@1", "b c", "*[x]?", "{}", "$", "$$", "\udcff", "三毛　猫", "می‌روم", "x" * 200])
+@pytest.mark.parametrize("name", ["a@1 *[x]?{}$$", "\udcff", "三毛　猫 می‌روم", "x" * 200])
 def test_folders_and_classes_of_any_name_are_read(name, tmp_path):
     write(tmp_path / "0")
     for part in ("train", "test"):
-        for kind in (
-            name,
-            "other",
-            f"{name}2",
-            os.fsdecode(b"\x8c\xa2"),
-            os.fsdecode(b"\x92\xb9"),
-        ):  # old Japanese names
+        for kind in (name, "other", f"{name}2", *map(os.fsdecode, (b"\x8c\xa2", b"\x92\xb9"))):  # old Japanese names
             (tmp_path / name / part / kind).mkdir(parents=True)
             (tmp_path / name / part / kind / f"{name}.png").write_bytes((tmp_path / "0.png").read_bytes())
     split = open_split("folder", "test", str(tmp_path / name))
@@ -149,7 +143,7 @@ def test_folders_and_classes_of_any_name_are_read(name, tmp_path):
     "".join(split.info.class_names).encode()  # no surrogates: they could not be printed
 
 
-@pytest.mark.parametrize("name", ["M\u00f6bel", "caf\u00e9", "\u304c", "\u00c5"])
+@pytest.mark.parametrize("name", ["M\u00f6bel", "\u304c"])
 def test_accents_in_two_forms_are_one_class(name, tmp_path):
     forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
     for part, there in (("train", forms), ("test", forms[1:])):

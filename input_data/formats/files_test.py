@@ -8,7 +8,7 @@ import pytest
 
 from input_data.formats.files import atomic_write
 
-ODD_NAMES = ["plain", "a b@c[1]*{}?", "x" * 250, "\udcff\udcfe.csv", "é" * 120]
+ODD_NAMES = ["a b@c[1]*{}?\udcff.csv", "é" * 125]
 
 
 def test_an_error_leaves_every_file_as_it_was(tmp_path):

@@ -75,13 +75,6 @@ def test_of_moving_pictures_the_first_is_read():
         np.testing.assert_allclose(picture[..., 0], 10, atol=2)
 
 
-def test_a_picture_is_refused_for_its_size_before_it_is_decoded(monkeypatch):
-    content = saved(Image.fromarray(COLOUR), "PNG")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DataError, match="too large"):
-        decode(content)
-
-
 def test_damaged_pictures_of_every_format_are_refused_or_read_but_nothing_else():
     random = np.random.RandomState(0)
     for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM"):

@@ -86,12 +86,6 @@ def test_records_are_read_below_folders_of_any_name(name, tmp_path):
     assert records.shards(f"{folder}/digits@2") == [folder / "digits@2"]  # the file itself
 
 
-@pytest.mark.parametrize("count", ["0", "", "x", "100000"])
-def test_the_number_of_files_is_a_small_number_in_plain_digits(count, tmp_path):
-    with pytest.raises(DataError, match="takes the number of files N, from 1 to 99,999"):
-        records.shards(f"{tmp_path}/name@{count}")
-
-
 def test_a_record_of_another_size_or_class_is_refused_wherever_it_stands(tmp_path):
     path, place = mnist(tmp_path)
     plain = path.read_bytes()

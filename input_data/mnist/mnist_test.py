@@ -56,24 +56,13 @@ def write_records(path, images, labels, **change):
     write_payloads(path, [example(image_raw=i.tobytes(), **{"label": label} | numbers | change) for i, label in both])
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_idx_files_give_the_test_digits_in_order(packed, tmp_path):
-    images, labels = digits()
-    write_idx(tmp_path, images, labels, "test", packed)
-    split = open_split("mnist", "test", str(tmp_path))
-    batches = list(evaluation_batches(split, 8))
-    assert [len(batch["labels"]) for batch in batches] == [8, 8, 8, 6]
-    actual = np.concatenate([batch["images"] for batch in batches])
-    np.testing.assert_allclose(actual[..., 0], images / 255, atol=1e-7)
-    np.testing.assert_array_equal(np.concatenate([batch["labels"] for batch in batches])[:, 0], labels)
-
-
 def test_records_of_2017_give_the_same_as_idx(tmp_path):
     images, labels = digits()
     write_records(tmp_path / "test_0shifted_mnist.tfrecords", images, labels)
-    write_idx(tmp_path / "idx", images, labels, "test")
+    write_idx(tmp_path / "idx", images, labels, "test", packed=False)
     one, other = (open_split("mnist", "test", str(folder)) for folder in (tmp_path, tmp_path / "idx"))
     assert one.info == other.info
+    assert [len(batch["labels"]) for batch in evaluation_batches(one, 8)] == [8, 8, 8, 6]
     for ours, theirs in zip(evaluation_batches(one, 7), evaluation_batches(other, 7), strict=True):
         np.testing.assert_array_equal(ours["images"], theirs["images"])
         np.testing.assert_array_equal(ours["labels"], theirs["labels"])

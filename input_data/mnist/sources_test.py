@@ -95,15 +95,6 @@ def test_of_several_emnist_splits_one_is_named(tmp_path):
     assert len(open_split("mnist", "test", f"{tmp_path}/any.npz")) == 20
 
 
-@pytest.mark.parametrize("place", ["fashion", "FashionMNIST/raw", "fashion-mnist"])
-def test_fashion_mnist_has_a_name_of_its_own(place, tmp_path):
-    write_idx(tmp_path / place, IMAGES, LABELS, "test")
-    split = open_split("fashion_mnist", "test", str(tmp_path / place if place == "fashion" else tmp_path))
-    assert split.info.name == "Fashion-MNIST" and len(split) == 20
-    with pytest.raises(DataError, match="needs a --data_dir"):
-        open_split("fashion_mnist", "test", None)
-
-
 MNISTS = np.array([7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, *[0] * 8], np.uint8)
 OTHERS = {
     "MNIST's IDX files": (lambda f: write_idx(f, IMAGES, MNISTS, "test"), "MNIST"),
@@ -134,6 +125,7 @@ FASHIONS = np.array([9, 2, 1, 1, 6, 1, 4, 6, 5, 7, 4, 5, *[0] * 8], np.uint8)
         ("fashion/data", LABELS, "MNIST"),
         ("my_fashion_shop/kmnist/digits", LABELS, "MNIST"),
         ("fashion", MNISTS, "MNIST"),
+        ("fashion", LABELS, "Fashion-MNIST"),
         ("data", FASHIONS, "Fashion-MNIST"),
     ],
 )

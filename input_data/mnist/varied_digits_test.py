@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from input_data import Options, evaluation_batches, open_split, training_batches
 from input_data.mnist import varied_digits
 
 RNG = np.random.RandomState(5)
@@ -37,15 +36,3 @@ def test_a_squeezed_image_is_narrower_and_in_the_middle():
 def test_one_square_is_erased():
     image = varied_digits.erased(np.ones((1, 28, 28), np.float32), np.array([22]), np.array([4]))[0]
     assert image.sum() == 28 * 28 - 16 and not image[22:26, 4:8].any()
-
-
-def test_training_digits_vary_and_test_digits_are_pixels_over_256():
-    options = Options(preparation="efficient")
-    train, test = (open_split("mnist", name, None, options) for name in ("train", "test"))
-    plain = open_split("mnist", "test", None)
-    batch, other = (next(evaluation_batches(split, 8))["images"] for split in (test, plain))
-    np.testing.assert_allclose(batch * 256, other * 255, atol=1e-3)
-    one, again = (next(training_batches(train, 16, seed=3))["images"] for _ in range(2))
-    np.testing.assert_array_equal(one, again)
-    assert one.shape == (16, 28, 28, 1) and one.dtype == np.float32 and one.min() >= 0 and one.max() < 1
-    assert not np.array_equal(one, next(training_batches(train, 16, seed=4))["images"])

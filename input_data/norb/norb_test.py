@@ -40,8 +40,7 @@ def write_matrices(folder, images, **change):
             write_matrix(folder / name.format(kind), array, dtype)
 
 
-@pytest.mark.parametrize("preparation", ["2017", "efficient"])
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(("packed", "preparation"), [(False, "2017"), (True, "efficient")])
 def test_the_original_files_give_the_batches_of_2017s_records(packed, preparation, tmp_path):
     images = write(tmp_path / "trainduo.tfrecords", instances=(4, 5))
     write_matrices(tmp_path / "mat", images)
@@ -81,14 +80,3 @@ def test_the_preparation_of_efficient_capsnet_is_tensorflows_resize_of_the_stand
     whole = (images - images.mean(axis=(0, 1, 2))) / images.std(axis=(0, 1, 2))
     expected = tf.image.resize(whole, (64, 64))[:, 8:-8, 8:-8]
     np.testing.assert_allclose(batch["images"], expected, atol=1e-4)
-
-
-@pytest.mark.parametrize(("preparation", "size", "reach"), [("2017", 32, 1e-5), ("efficient", 48, 2.3)])
-def test_training_images_are_varied_by_the_step(preparation, size, reach, tmp_path):
-    write(tmp_path / "trainduo.tfrecords")
-    split = open_split("norb", "train", str(tmp_path), Options(preparation=preparation))
-    batch, again, other = (next(training_batches(split, 15, 3, step))["images"] for step in (2, 2, 3))
-    assert batch.shape == (15, size, size, 2) == (15, *split.info.image_shape)
-    assert np.abs(batch.mean(axis=(1, 2, 3))).max() < reach
-    np.testing.assert_array_equal(batch, again)
-    assert (batch != other).any()
