@@ -1,5 +1,8 @@
 """Each test starts from the same random state, so that a failure repeats, and hears the end of a terminal."""
 
+import contextlib
+import io
+import json
 import os
 import signal
 import subprocess
@@ -94,20 +97,49 @@ FAST_START = {
     "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
     "OMP_NUM_THREADS": "1",
 }
+ANSWERING = """
+import contextlib, io, json, os, sys, traceback
+answers, home = os.fdopen(os.dup(1), "w"), os.getcwd()
+os.dup2(2, 1)
+for question in sys.stdin:
+    (code, sys.argv[1:]), printed, error = json.loads(question), io.StringIO(), None
+    try:
+        with contextlib.redirect_stdout(printed):
+            exec(code, {"__name__": "__main__"})
+    except BaseException:
+        error = traceback.format_exc()
+    os.chdir(home)
+    print(json.dumps([printed.getvalue(), error]), file=answers, flush=True)
+"""
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def on_backend():
-    """A function that runs code in a new process on another backend of Keras, and returns what it prints."""
+    """A function that runs code on a backend of Keras, and returns what it prints.
+
+    TensorFlow is that of this process. Another backend has one process, which runs what all tests give it.
+    """
+    processes = {}
 
     def run(backend, code, *arguments):
-        environment = os.environ | FAST_START | {"KERAS_BACKEND": backend}
-        command = [sys.executable, "-c", code, *map(str, arguments)]
-        done = subprocess.run(command, cwd=Path(__file__).parent, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        if backend == "tensorflow":
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(code, {"__name__": "__main__"})
+            return printed.getvalue()
+        if backend not in processes:
+            environment = os.environ | FAST_START | {"KERAS_BACKEND": backend}
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            command = [sys.executable, "-c", ANSWERING]
+            processes[backend] = subprocess.Popen(command, cwd=Path(__file__).parent, env=environment, **pipes)
+        process = processes[backend]
+        print(json.dumps([code, list(map(str, arguments))]), file=process.stdin, flush=True)
+        printed, error = json.loads(process.stdout.readline())
+        assert error is None, error
+        return printed
 
-    return run
+    yield run
+    for process in processes.values():
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

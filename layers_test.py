@@ -6,7 +6,6 @@ from input_data.startup import load_tensorflow
 
 load_tensorflow()  # first, since Keras would load it with all the lines that it prints
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,8 +17,6 @@ from capsules import (
     DepthwiseCapsules,
     DynamicRouting,
     PrimaryCapsules,
-    Routed,
-    Routing,
     SelfAttentionRouting,
     UniformRouting,
     dynamic_routing,
@@ -104,9 +101,9 @@ def test_squash_keeps_float16_finite_where_the_squares_overflow():
     np.testing.assert_allclose(ops.cast(length(squash(vectors)), "float32"), 1.0, atol=1e-2)
 
 
-@pytest.mark.parametrize("iterations", [1, 2, 3, 5])
+@pytest.mark.parametrize("iterations", [1, 2, 5])
 @pytest.mark.parametrize("leaky", [False, True])
-@pytest.mark.parametrize("scale", [1.0, 0.0, 3.5, "sqrt"])
+@pytest.mark.parametrize("scale", [1.0, 0.0, "sqrt"])
 def test_routing_is_procedure_1(iterations, leaky, scale):
     votes = RNG.standard_normal((3, 6, 4, 5)).astype(np.float32)
     bias = RNG.standard_normal((4, 5)).astype(np.float32)
@@ -177,39 +174,6 @@ def test_uniform_routing_gives_every_vote_the_same_weight():
     np.testing.assert_array_equal(layer.route(inputs).steps[0].coefficients, np.full((3, 6, 4), 0.25))
 
 
-@pytest.mark.parametrize("routing", [DynamicRouting(), SelfAttentionRouting()], ids=lambda x: type(x).__name__)
-def test_a_routing_that_works_differs_from_the_mean_of_the_votes(routing):
-    layer = Capsules(3, atoms=4, routing=routing)
-    inputs = 3 * RNG.standard_normal((2, 6, 8)).astype(np.float32)
-    layer(inputs)
-    layer.kernel.assign(0.3 * RNG.standard_normal(layer.kernel.shape))
-    routed = ops.convert_to_numpy(layer(inputs))
-    mean = ops.convert_to_numpy(layer.votes(ops.convert_to_tensor(inputs)).sum())
-    cosine = (routed * mean).sum(-1) / np.linalg.norm(routed, axis=-1) / np.linalg.norm(mean, axis=-1)
-    assert cosine.min() < 0.98  # another direction, not only another length
-
-
-def test_another_routing_is_one_class():
-    class Mean(Routing):
-        def __call__(self, votes, activations=None):
-            mean = votes.sum() / votes.shape[0]
-            return Routed(mean, length(mean), [])
-
-    layer = Capsules(4, atoms=5, routing=Mean())
-    inputs = RNG.standard_normal((3, 6, 8)).astype(np.float32)
-    outputs = layer(inputs)
-    kernel = ops.convert_to_numpy(layer.kernel).reshape(6, 8, 4, 5)
-    np.testing.assert_allclose(outputs, np.einsum("bia,iajd->bjd", inputs, kernel) / 6, atol=1e-6)
-
-
-def test_examples_do_not_share_routing_logits():
-    layer = Capsules(3, atoms=4)
-    inputs = RNG.standard_normal((4, 5, 8)).astype(np.float32)
-    together = layer(inputs)
-    alone = ops.concatenate([layer(inputs[i : i + 1]) for i in range(4)])
-    np.testing.assert_allclose(together, alone, atol=1e-6)
-
-
 def test_the_gradient_flows_through_every_iteration():
     votes = tf.constant(RNG.standard_normal((1, 4, 3, 5)), tf.float32)
     weights = RNG.standard_normal((1, 3, 5)).astype(np.float32)
@@ -223,20 +187,18 @@ def test_the_gradient_flows_through_every_iteration():
             value = objective(votes, gradient)
         return tape.gradient(value, votes).numpy().ravel()
 
-    step, numeric = 1e-2, []
-    for index in range(votes.numpy().size):
-        change = np.zeros(votes.numpy().size, np.float32)
-        change[index] = step
-        change = change.reshape(votes.shape)
-        numeric.append(float(objective(votes + change) - objective(votes - change)) / (2 * step))
+    step = 1e-2
+    changes = tf.reshape(step * tf.eye(tf.size(votes)), (-1, *votes.shape[1:]))  # of one vote in each example
+    higher, lower = (dynamic_routing(votes + sign * changes, 3) for sign in (1, -1))
+    numeric = np.sum((higher - lower) * weights, axis=(1, 2)) / (2 * step)
     np.testing.assert_allclose(analytic("all"), numeric, atol=2e-3)
     assert np.abs(analytic("last") - numeric).max() > 0.02
 
 
 def test_primary_capsules_are_a_scaled_convolution_ordered_by_type_row_column():
     types, atoms = 3, 2
-    for scale in (1.0, 1 / 3, 1 / 4):
-        options = {} if scale == 1.0 else {"scale": scale}
+    for options in ({}, {"scale": 1 / 3}):
+        scale = options.get("scale", 1.0)
         layer = PrimaryCapsules(types, atoms, kernel_size=3, strides=2, **options)
         images = RNG.standard_normal((2, 7, 9, 4)).astype(np.float32)
         capsules = ops.convert_to_numpy(layer(images))
@@ -313,12 +275,11 @@ def test_one_of_two_digits_is_almost_right_and_earns_nothing():
     assert ops.convert_to_numpy(almost).tolist() == [True, True, False]
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize(
-    ("layers", "depth"),
+    ("layers", "depth", "policy"),
     [
-        ([PrimaryCapsules(4, 8, 5), Capsules(3)], 1),
-        ([DepthwiseCapsules((12, 12)), Capsules(3, routing=SelfAttentionRouting())], 32),
+        ([PrimaryCapsules(4, 8, 5), Capsules(3)], 1, "mixed_float16"),
+        ([DepthwiseCapsules((12, 12)), Capsules(3, routing=SelfAttentionRouting())], 32, "mixed_bfloat16"),
     ],
     ids=["2017", "efficient"],
 )
@@ -339,25 +300,6 @@ def test_half_precision_stays_close_and_finite(layers, depth, policy):
     np.testing.assert_allclose(
         ops.cast(halves[1](halves[0](images)), "float32"), full, atol=0.03 if "bfloat" in policy else 0.005
     )
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape"),
-    [
-        (PrimaryCapsules(2, 4, 3, padding="SAME", scale=0.5), (2, 6, 5, 3)),
-        (Capsules(3, 4, DynamicRouting(2, True, "last", "sqrt")), (2, 6, 8)),
-        (DepthwiseCapsules((2, 3), 4, strides=2), (2, 6, 5, 8)),
-        (Capsules(3, 4, SelfAttentionRouting()), (2, 6, 8)),
-    ],
-)
-def test_a_saved_layer_loads_without_custom_objects(layer, shape, tmp_path):
-    inputs = RNG.standard_normal(shape).astype(np.float32)
-    model = keras.Sequential([keras.Input(shape[1:]), layer])
-    assert model.output_shape == (None, *layer(inputs).shape[1:])
-    model.save(tmp_path / "layer.keras")
-    loaded = keras.saving.load_model(tmp_path / "layer.keras")
-    np.testing.assert_array_equal(loaded(inputs), model(inputs))
-    assert loaded.layers[0].get_config() == layer.get_config()
 
 
 def test_impossible_arguments_get_a_sentence():

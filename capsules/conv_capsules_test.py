@@ -12,10 +12,8 @@ from capsules import (
     ConvCapsules,
     DynamicRouting,
     EMRouting,
-    InvertedAttentionRouting,
     SelfAttentionRouting,
     SpreadLoss,
-    UniformRouting,
     spread_loss,
 )
 from capsules.votes import StoredVotes
@@ -23,12 +21,10 @@ from capsules.votes import StoredVotes
 ROUTINGS = {
     "dynamic": lambda: DynamicRouting(2),
     "em": lambda: EMRouting(2, 0.1),
-    "inverted": lambda: InvertedAttentionRouting(2),
     "self_attention": SelfAttentionRouting,
-    "uniform": UniformRouting,
 }
 TWINS = [
-    *[(name, "matrix", "valid", (3, 2), False) for name in ROUTINGS],
+    *[(name, "matrix", "valid", (3, 2), False) for name in ("em", "self_attention")],
     *[("em", "vector", "same", (2, 3), False), ("dynamic", "vector", "same", (3, 2), False)],
     *[("em", transform, "valid", (5, 4), True) for transform in ("matrix", "vector")],
 ]
@@ -76,28 +72,40 @@ def numpy_windows(poses, activations, layer):
     return np.reshape(votes, (places, -1, layer.num_capsules, layer.atoms)), np.reshape(present, (places, -1))
 
 
+def compiled(function):
+    """The function, compiled as a whole on JAX, which would compile each of its operations."""
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
 def differences():
-    """The largest difference of each layer in `TWINS` from its twin, and of `Capsules` with matrices from a product."""
+    """The largest difference of each layer in `TWINS` from its twin."""
     random, found = np.random.RandomState(1), {}
     for routing, transform, padding, kernel, coordinates in TWINS:
         layer = ConvCapsules(3, 9, kernel, (1, 2), padding, ROUTINGS[routing](), transform, coordinates, True)
         poses = random.standard_normal((2, 5, 4, 2, 6))
         activations = random.uniform(size=(2, 5, 4, 2))
         given = [ops.convert_to_tensor(each.astype("float32")) for each in (poses, activations)]
-        layer(*given)
+        layer.build(poses.shape, activations.shape)
         for weight in layer.weights:
             weight.assign(0.5 * random.standard_normal(weight.shape))
-        outputs = layer(*given)
+        outputs = compiled(layer)(*given)
         examples = [numpy_windows(*example, layer) for example in zip(poses, activations, strict=True)]
         votes, present = (
             ops.convert_to_tensor(np.concatenate(each).astype("float32")) for each in zip(*examples, strict=True)
         )
-        routed = layer.routing(StoredVotes(votes), present)
-        key = f"{routing} {transform} {padding} {coordinates}"
-        pairs = zip(outputs, (routed.capsules, routed.activations), strict=True)
-        found[key] = max(
+
+        @compiled
+        def twin(votes, present, routing=layer.routing):
+            routed = routing(StoredVotes(votes), present)
+            return routed.capsules, routed.activations
+
+        found[f"{routing} {transform} {padding} {coordinates}"] = max(
             float(np.abs(ops.convert_to_numpy(ours).reshape(theirs.shape) - ops.convert_to_numpy(theirs)).max())
-            for ours, theirs in pairs
+            for ours, theirs in zip(outputs, twin(votes, present), strict=True)
         )
     return found
 
@@ -109,7 +117,7 @@ def test_convolutional_capsules_are_the_windows_routed_one_by_one(backend, on_ba
     assert len(found) == len(TWINS) and max(found.values()) < 2e-5, found
 
 
-@pytest.mark.parametrize("routing", ROUTINGS)
+@pytest.mark.parametrize("routing", ["em", "self_attention"])
 def test_matrix_capsules_multiply_matrices(routing):
     layer = Capsules(3, 16, ROUTINGS[routing](), transform="matrix")
     poses = ops.convert_to_tensor(np.random.RandomState(2).standard_normal((2, 5, 16)).astype("float32"))
@@ -130,17 +138,17 @@ def test_em_routing_of_a_grid_learns_every_weight_and_loads_again(tmp_path):
     hidden = ConvCapsules(3, strides=2, routing=EMRouting(2, 1.0), return_activations=True)(poses, activations)
     hidden = ConvCapsules(4, 16, (2, 2), 1, "valid", EMRouting(2, 1.0), "matrix", True, True)(*hidden)
     model = keras.Model([poses, activations], keras.layers.Flatten()(hidden[1]))
-    model.compile(keras.optimizers.Adam(0.01), SpreadLoss(0.9))
+    model.compile(keras.optimizers.Adam(0.01), SpreadLoss(0.9), run_eagerly=True)
     random = np.random.RandomState(4)
     data = [random.standard_normal((8, 6, 6, 2, 16)).astype("float32"), random.uniform(size=(8, 6, 6, 2))]
     before, labels = model.get_weights(), random.randint(4, size=8)
-    losses = model.fit(data, labels, epochs=10, verbose=0).history["loss"]
+    losses = model.fit(data, labels, epochs=4, verbose=0).history["loss"]
     for weight, old, new in zip(model.weights, before, model.get_weights(), strict=True):
         assert np.isfinite(new).all() and np.any(new != old), weight.path
     assert losses[-1] < losses[0]
     model.save(tmp_path / "em.keras")
     loaded = keras.models.load_model(tmp_path / "em.keras")
-    np.testing.assert_array_equal(loaded.predict(data, verbose=0), model.predict(data, verbose=0))
+    np.testing.assert_array_equal(loaded(data), model(data))
     assert loaded.loss.get_config() == model.loss.get_config()
 
 

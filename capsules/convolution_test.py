@@ -1,7 +1,6 @@
 """The convolution by short DFTs against a slow NumPy twin, on every backend, and the rule that chooses it."""
 
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,7 +15,6 @@ from capsules.convolution import (
     convolve,
     layout_of,
     minimum_batch,
-    real_numbers,
 )
 from capsules.ops import sides
 
@@ -28,7 +26,6 @@ def short_dft_convolution(inputs, kernel, strides=1, padding="valid", tile=None)
     return _convolve(inputs, kernel, layout)
 
 
-ROOT = Path(__file__).resolve().parents[1]
 CASES = [  # inputs, kernel, strides, padding, tile
     ((2, 20, 20, 3), (9, 9, 3, 4), 2, "valid", None),  # the primary capsules of the paper
     ((2, 12, 12, 3), (9, 9, 3, 4), 2, "same", 4),  # several tiles
@@ -59,23 +56,6 @@ def numpy_convolution(inputs, kernel, strides, padding):
     return outputs
 
 
-def numpy_gradients(inputs, kernel, strides, padding, change):
-    """Gradients of sum(outputs · change): the convolution is linear in each argument, so one entry at a time."""
-
-    def gradient(tensor, outputs_of):
-        result = np.zeros(tensor.shape)
-        for index in np.ndindex(*tensor.shape):
-            unit = np.zeros(tensor.shape)
-            unit[index] = 1
-            result[index] = (outputs_of(unit) * change).sum()
-        return result
-
-    return (
-        gradient(inputs, lambda unit: numpy_convolution(unit, kernel, strides, padding)),
-        gradient(kernel, lambda unit: numpy_convolution(inputs, unit, strides, padding)),
-    )
-
-
 def _arrays(*shapes):
     random = np.random.RandomState(0)
     return [random.standard_normal(shape).astype(np.float32) for shape in shapes]
@@ -95,22 +75,10 @@ def test_value_is_that_of_the_definition(case):
     assert _error(result, expected) < 3e-6
 
 
-def test_gradients_are_those_of_the_definition():
-    inputs, kernel = _arrays((2, 9, 8, 2), (5, 4, 2, 2))
-    (change,) = _arrays((2, 3, 3, 2))
-    with tf.GradientTape() as tape:
-        variables = tf.constant(inputs), tf.constant(kernel)
-        tape.watch(variables)
-        outputs = short_dft_convolution(*variables, 2, "valid", 2)
-    results = tape.gradient(outputs, variables, tf.constant(change))
-    for result, expected in zip(results, numpy_gradients(inputs, kernel, 2, "valid", change), strict=True):
-        assert _error(result, expected) < 3e-6
-
-
-def test_precision_at_the_size_of_the_paper():
-    """Value and both gradients of the primary capsules' convolution, against the direct one in float64."""
-    inputs, kernel = (tf.constant(array) for array in _arrays((16, 20, 20, 256), (9, 9, 256, 64)))
-    (change,) = (tf.constant(array) for array in _arrays((16, 6, 6, 64)))
+def test_precision_with_the_channels_of_the_paper():
+    """Value and both gradients with the maps, kernels and channels of the primary capsules, against float64."""
+    inputs, kernel = (tf.constant(array) for array in _arrays((4, 20, 20, 256), (9, 9, 256, 16)))
+    (change,) = (tf.constant(array) for array in _arrays((4, 6, 6, 16)))
 
     def value_and_gradients(convolution, *tensors):
         *variables, upstream = tensors
@@ -156,7 +124,6 @@ print(json.dumps(results))
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_gradients_are_alike_on_other_backends(backend, on_backend):
-    pytest.importorskip(backend)
     printed = on_backend(backend, OTHER_BACKENDS)
     for case, gradients in zip(CASES, json.loads(printed.splitlines()[-1]), strict=True):
         inputs_shape, kernel_shape, strides, padding, _ = case
@@ -180,28 +147,24 @@ def _operations(batch, dtype="float32", method="auto") -> set[str]:
     return {operation.type for operation in run.get_concrete_function().graph.get_operations()}
 
 
-def test_large_batches_take_short_transforms_and_small_ones_the_direct_convolution():
+def test_large_batches_in_float32_take_short_transforms_and_others_the_direct_convolution():
     assert "Conv2D" not in _operations(128)
     assert "Conv2D" in _operations(1)
     assert "Conv2D" in _operations(128, method="direct")
     assert "Conv2D" not in _operations(1, method="short_dft")
-
-
-def test_half_precision_is_direct():
-    for dtype in ("float16", "bfloat16"):
-        assert "Conv2D" in _operations(128, dtype)
+    assert all("Conv2D" in _operations(128, dtype) for dtype in ("float16", "bfloat16"))
+    assert {"If", "StatelessIf"} & _operations(None)  # an unknown batch chooses when it runs
 
 
 def test_an_unknown_batch_chooses_when_it_runs():
-    assert {"If", "StatelessIf"} & _operations(None)
-    (kernel,) = _arrays((9, 9, 256, 256))
+    (kernel,) = _arrays((9, 9, 64, 32))
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 20, 20, 256), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((None, 20, 20, 64), tf.float32)])
     def run(inputs):
         return convolve(inputs, tf.constant(kernel), 2)
 
-    for batch in (1, 40):
-        (inputs,) = _arrays((batch, 20, 20, 256))
+    for batch in (1, 14):
+        (inputs,) = _arrays((batch, 20, 20, 64))
         expected = ops.conv(inputs, kernel, 2, "valid", data_format="channels_last")
         assert _error(run(inputs), expected.numpy()) < 5e-6
 
@@ -217,12 +180,6 @@ def test_transforms_of_every_length_are_exact(taps):
         assert _error(outputs, numpy_convolution(inputs, kernel, 1, "valid")) < 1e-13
 
 
-def test_six_of_ten_points_are_real():
-    """6² products with one real factor in each direction, 3 for each pair of conjugates of the other 64 points."""
-    assert real_numbers((10, 10)) == 36 + 3 * 64 // 2
-    assert real_numbers((9, 4)) == 5 * 2 + 3 * 26 // 2
-
-
 def test_kernels_for_which_nothing_is_saved_stay_direct():
     assert minimum_batch((28, 28), (9, 9, 1, 256)) == float("inf")
     assert minimum_batch((28, 28), (1, 1, 256, 256)) == float("inf")
@@ -233,11 +190,6 @@ def test_tiles_are_cut_where_a_longer_transform_needs_much_more_memory():
     """MultiMNIST's map is one tile. CIFAR-10's is cut, so that an ensemble of its networks fits into 2 GB."""
     assert layout_of((28, 28), (9, 9, 256, 256), (2, 2), "valid").tiles == (1, 1)
     assert layout_of((24, 24), (9, 9, 256, 512), (2, 2), "same").tiles == (2, 2)
-
-
-def test_a_symbolic_input_gives_the_shape():
-    outputs = convolve(keras.Input((20, 20, 8)), keras.KerasTensor((9, 9, 8, 16)), 2)
-    assert outputs.shape == (None, 6, 6, 16)
 
 
 def test_an_unknown_method_is_refused():

@@ -1,15 +1,7 @@
-"""What every layer owes a Keras user, on TensorFlow, JAX and PyTorch; each backend is a process of its own.
-
-The process of one backend loads the `.keras` files that the process of another has written, checks every layer and
-writes its own files: `python -m capsules.layer_contract_test FILES_TO_LOAD FILES_TO_WRITE`.
-"""
+"""What every layer owes a Keras user, on TensorFlow, JAX and PyTorch, each of which loads another one's files."""
 
 import json
-import os
-import subprocess
-import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,139 +79,100 @@ def test_a_derived_layer_keeps_what_it_passes_on():
         capsules.DepthwiseCapsules(3, padding="same")
 
 
-def check_layer(case: Case, path: Path) -> Iterator[str]:
-    """Checks a layer, naming each check before it runs, and saves it as a model with its inputs and outputs."""
-    layer, inputs = case.make(), case.inputs
-    outputs = array(layer(*inputs))
-    symbols = [keras.Input(each.shape[1:], dtype=each.dtype.name) for each in inputs]
+def network(layers: dict, wrap: Callable = lambda layer: layer, shape: tuple[int, ...] = ()) -> keras.Model:
+    """A model of layers side by side, from the inputs of their cases, each of which may have further axes in front."""
+    symbols = {
+        name: [keras.Input((*shape, *each.shape[1:]), dtype=each.dtype.name) for each in CASES[name].inputs]
+        for name in layers
+    }
+    return keras.Model(list(symbols.values()), {name: wrap(layer)(*symbols[name]) for name, layer in layers.items()})
 
-    yield "config round trip"
+
+def assert_close(found: dict, expected: dict, **tolerance: float) -> None:
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], err_msg=name, **(tolerance or {"atol": 1e-5}))
+
+
+def check_calls(layer: keras.layers.Layer, inputs: tuple[np.ndarray, ...], outputs: np.ndarray) -> None:
+    """Checks the config, the symbolic shape and dtype with an unknown batch, and what is refused."""
     config = layer.get_config()
-    again = type(layer).from_config(config)
-    assert again.get_config() == config
+    assert type(layer).from_config(config).get_config() == config
     assert json.loads(json.dumps(config))["name"] == layer.name
-
-    yield "symbolic shape and dtype, with an unknown batch"
-    symbol = layer(*symbols)
-    assert tuple(symbol.shape) == (None, *outputs.shape[1:])
+    symbols = [keras.Input(each.shape[1:], dtype=each.dtype.name) for each in inputs]
+    symbol, spec = layer(*symbols), layer.compute_output_spec(*symbols)
+    assert tuple(symbol.shape) == tuple(spec.shape) == (None, *outputs.shape[1:])
+    assert symbol.dtype == spec.dtype == str(outputs.dtype)
     assert tuple(layer.compute_output_shape(*[each.shape for each in inputs])) == outputs.shape
-    spec = layer.compute_output_spec(*symbols)
-    assert (tuple(spec.shape), spec.dtype) == (tuple(symbol.shape), str(outputs.dtype))
-
-    yield "batches of any size"
-    model = keras.Model(symbols, symbol)
-    np.testing.assert_allclose(model.predict(list(inputs), verbose=0), outputs, atol=1e-5)
-    np.testing.assert_allclose(array(model([each[:1] for each in inputs])), outputs[:1], atol=1e-5)
-
     if not isinstance(layer, capsules.ShortDFTConv2D):  # which may be given images of any size
-        yield "an input of another size is refused"
         for axis in range(1, inputs[0].ndim):
             wider = np.concatenate([inputs[0], inputs[0]], axis=axis)
-            try:
-                other = layer(wider, *inputs[1:]).shape
-            except ValueError as error:
-                assert str(wider.shape[axis]) in str(error), error
-            else:
-                raise AssertionError(f"{wider.shape} gave {tuple(other)}")
+            with pytest.raises(ValueError, match=str(wider.shape[axis])):
+                layer(wider, *inputs[1:])
 
-    yield "clone_model"
-    clone = keras.models.clone_model(model)
+
+def check_all(load_from: str, write_to: str) -> None:
+    """Checks every layer, and all of them in one network, which is compiled once; loads and writes a file of it."""
+    layers = {name: case.make() for name, case in CASES.items()}
+    model, inputs = network(layers), [list(case.inputs) for case in CASES.values()]
+    outputs = model.predict(inputs, verbose=0)
+    for name, layer in layers.items():
+        check_calls(layer, CASES[name].inputs, outputs[name])
+    model.save(Path(write_to) / "model.keras")
+    np.savez(Path(write_to) / "outputs.npz", **outputs)
+    if load_from:
+        check_file(load_from)
+
+    clone, two = keras.models.clone_model(model), [[each[:2] for each in case.inputs] for case in CASES.values()]
     clone.set_weights(model.get_weights())
-    np.testing.assert_allclose(array(clone(list(inputs))), outputs, atol=1e-5)
+    assert_close(clone.predict(two, verbose=0), {name: each[:2] for name, each in outputs.items()})
 
-    yield "mixed precision"
-    half = type(layer).from_config(config | {"dtype": "mixed_float16"})
-    symbol = half(*symbols)
-    half.set_weights(layer.get_weights())
-    values = half(*inputs)
-    assert keras.backend.standardize_dtype(values.dtype) == symbol.dtype
-    np.testing.assert_allclose(array(keras.ops.cast(values, "float32")), outputs, atol=0.02, rtol=0.02)
+    half = network({
+        name: type(layer).from_config(layer.get_config() | {"dtype": "mixed_float16"}) for name, layer in layers.items()
+    })  # fmt: skip
+    half.set_weights(model.get_weights())
+    values = half.predict(inputs, verbose=0)
+    assert {name: each.dtype for name, each in values.items()} == {
+        name: symbol.dtype for name, symbol in half.output.items()
+    }
+    assert_close(values, outputs, atol=0.02, rtol=0.02)
 
-    if len(inputs) == 1:
-        yield "TimeDistributed"
-        times = np.stack([inputs[0], 2 * inputs[0]], axis=1)  # [batch, time, …]
-        expected = np.stack([outputs, array(layer(2 * inputs[0]))], axis=1)
-        np.testing.assert_allclose(array(keras.layers.TimeDistributed(layer)(times)), expected, atol=1e-5)
+    single = {name: layer for name, layer in layers.items() if len(CASES[name].inputs) == 1}
 
-    yield "a finite gradient for every weight"
-    model.compile(keras.optimizers.SGD(0.1), "mse")
+    def in_time(values: np.ndarray) -> np.ndarray:
+        return np.stack([values, values[::-1]], axis=1)  # [batch, time, …]
+
+    times = [[in_time(CASES[name].inputs[0])] for name in single]
+    repeated = network(single, keras.layers.TimeDistributed, (2,)).predict(times, verbose=0)
+    assert_close(repeated, {name: in_time(outputs[name]) for name in single})
+
+    eager = keras.backend.backend() != "jax"  # which would compile each operation
+    model.compile(keras.optimizers.SGD(0.1), dict.fromkeys(layers, "mse"), run_eagerly=eager)
     before = model.get_weights()
-    model.train_on_batch(list(inputs), outputs + normal(*outputs.shape))
+    model.train_on_batch(inputs, {name: each + normal(*each.shape) for name, each in outputs.items()})
     for weight, old, new in zip(model.weights, before, model.get_weights(), strict=True):
         assert np.isfinite(new).all() and np.any(new != old), weight.path
-
-    yield "saved"
-    model.save(path.with_suffix(".keras"))
-    np.savez(path.with_suffix(".npz"), *inputs, outputs=array(model(list(inputs))))
+    print(keras.backend.backend())
 
 
-def array(tensor) -> np.ndarray:
-    return keras.ops.convert_to_numpy(tensor)
+def check_file(folder: str) -> None:
+    """Loads a network that another backend has written and compares its outputs."""
+    loaded = keras.models.load_model(Path(folder) / "model.keras")
+    with np.load(Path(folder) / "outputs.npz") as expected:
+        assert_close(loaded.predict([list(case.inputs) for case in CASES.values()], verbose=0), dict(expected))
 
 
-def load_layer(path: Path) -> None:
-    """Loads a model that another process has written and compares its outputs."""
-    with np.load(path.with_suffix(".npz")) as file:
-        inputs = [file[name] for name in file.files if name != "outputs"]
-        outputs = keras.models.load_model(path.with_suffix(".keras"))(inputs)
-        np.testing.assert_allclose(array(outputs), file["outputs"], atol=1e-5)
-
-
-def main(load_from: str, write_to: str) -> None:
-    """Prints the backend, and as JSON what fails: {layer: traceback}."""
-    failures = {}
-    for name, case in CASES.items():
-        step = ""
-        try:
-            for step in check_layer(case, Path(write_to) / name):  # noqa: B007  (read in the except clause)
-                pass
-            if load_from:
-                step = "loading"
-                load_layer(Path(load_from) / name)
-        except Exception:
-            failures[name] = f"{step}: {traceback.format_exc()}"
-    print(json.dumps([keras.backend.backend(), failures]))
-
-
-@pytest.fixture(scope="module")
-def reports(tmp_path_factory):
-    """The report of each backend's process; each has loaded the files of the one before. And the last one's files."""
-    folder, previous, results = tmp_path_factory.mktemp("layers"), "", {}
+def test_a_layer_is_what_keras_expects_on_every_backend(tmp_path, on_backend):
+    previous = ""
     for backend in BACKENDS:
-        (folder / backend).mkdir()
-        done = subprocess.run(
-            [sys.executable, "-m", "capsules.layer_contract_test", previous, str(folder / backend)],
-            env=os.environ
-            | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1"}
-            | {"OMP_NUM_THREADS": "1"},  # PyTorch's threads only wait for each other in layers this small
-            cwd=Path(__file__).parents[1],
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        name, results[backend] = json.loads(done.stdout.splitlines()[-1])
-        assert name == backend
-        previous = str(folder / backend)
-    return results, folder / BACKENDS[-1]
-
-
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_layer_is_what_keras_expects(reports, backend, name):
-    failure = reports[0][backend].get(name)
-    assert failure is None, failure
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_a_layer_saved_on_pytorch_loads_on_tensorflow(reports, name):
-    load_layer(reports[1] / name)
+        folder = tmp_path / backend
+        folder.mkdir()
+        code = f"from capsules.layer_contract_test import check_all; check_all({previous!r}, {str(folder)!r})"
+        assert on_backend(backend, code).split()[-1] == backend
+        previous = str(folder)
+    check_file(previous)  # that of PyTorch, on TensorFlow
 
 
 def test_every_public_layer_has_a_case():
     public = {value for value in vars(capsules).values() if isinstance(value, type)}
     layers = {value for value in public if issubclass(value, keras.layers.Layer)}
     assert layers == {type(case.make()) for case in CASES.values()}
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

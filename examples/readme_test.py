@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 ROOT = Path(__file__).parents[1]
 SETUP = f"""
@@ -29,18 +30,15 @@ def blocks(file: str) -> list[str]:
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys, on_backend):
-    """A function that runs code in `tmp_path`, on TensorFlow in this process, and returns what it prints."""
+def run(tmp_path, monkeypatch, on_backend):
+    """A function that runs code in `tmp_path`, and returns what it prints."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
     def run(code, count, backend="tensorflow"):
-        code = SETUP.replace("COUNT", str(count)) + code
-        if backend != "tensorflow":
-            alone = f"import os; os.chdir({str(tmp_path)!r}); os.environ['OMP_NUM_THREADS'] = '1'\n"
-            return on_backend(backend, alone + code)
-        exec(code, {})
-        return capsys.readouterr().out
+        return on_backend(
+            backend, f"import os; os.chdir({str(tmp_path)!r})\n" + SETUP.replace("COUNT", str(count)) + code
+        )
 
     return run
 
@@ -61,7 +59,11 @@ def test_the_readmes_lines_reach_the_same_accuracy_on_three_backends(run):
 def test_every_block_of_the_librarys_page_runs(run, tmp_path):
     codes = blocks("docs/library.md")
     assert len(codes) == 6
-    printed = run("x_test = x_test[:10]\n" + "\n".join(codes), 128)
+    tf.config.run_functions_eagerly(True)  # each model takes a step, for which no graph is worth its time
+    try:
+        printed = run("x_test = x_test[:10]\n" + "\n".join(codes), 128)
+    finally:
+        tf.config.run_functions_eagerly(False)
     assert "(2, 288, 10) (2, 10, 16)" in printed and "capsnet_mnist_small" in printed
     assert {path.name for path in tmp_path.iterdir()} == {"digits.keras", "my_network"}
     assert {path.name for path in (tmp_path / "my_network").iterdir()} == {"config.json", "weights.npz", "SHA256SUMS"}

@@ -102,7 +102,7 @@ def test_the_numpy_network_is_the_originals_too(golden):
     np.testing.assert_allclose(expected, values["capsules"], atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (36, 36, 1), (48, 48, 2), (22, 30, 3)])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (48, 48, 2), (22, 30, 3)])
 def test_every_network_is_the_papers_formula(shape):
     model = varied(make_model("efficient", shape, 4, HParams(remake=False, class_atoms=6)))
     images = RNG.uniform(size=(2, *shape)).astype(np.float32)

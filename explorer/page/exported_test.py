@@ -2,8 +2,6 @@
 
 import base64
 import copy
-import types
-from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from explorer import robustness
 from explorer.diagnose import agreement_of_winners
 from explorer.page import exported
 from explorer.page.conftest import answers, some_split, untrained
-from explorer.page.descriptions import describe
 from explorer.page.exported import bundle, content, export_page
 from input_data import Options, open_split, prepare
 from input_data.arrays import ImageArrays
@@ -56,33 +53,25 @@ def check_answers(page, trained, *given):
     return shown, expected, drawn
 
 
-NETWORKS = {
-    "pairs": ("capsule", (36, 36, 1), {"targets": 2}),
-    "float16": ("capsule", (28, 28, 1), {}),
-    "efficient, float16": ("efficient", (28, 28, 1), {}),
+NETWORKS = {  # what those that ship have not: they are of float16, one is for pairs, and one an Efficient-CapsNet
     "leaky, padded, colour": ("capsule", (20, 21, 3), {"leaky": True, "padding": "SAME", "dataset": "cifar10"}),
     "no decoder, one iteration": ("capsule", (21, 20, 1), {"routing": 1, "remake": False, "primary_atoms": 6}),
-    "efficient, pairs": ("efficient", (36, 36, 1), {"targets": 2, "remake": False}),
-    "baseline, softmax": ("baseline", (17, 16, 1), {"loss_type": "softmax"}),
-    "baseline, padded, sigmoid": ("baseline", (5, 4, 2), {"loss_type": "sigmoid", "padding": "SAME"}),
-    "baseline of the paper, margin": ("baseline_paper", (6, 7, 1), {}),
+    "baseline, padded, softmax": ("baseline", (5, 4, 2), {"loss_type": "softmax", "padding": "SAME"}),
+    "baseline of the paper, sigmoid": ("baseline_paper", (6, 7, 1), {"loss_type": "sigmoid"}),
 }
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_browser_computes_what_the_network_computes(page, name, pairs, tmp_path, monkeypatch):
+def test_a_browser_computes_what_the_network_computes(page, name, tmp_path):
     kind, shape, options = NETWORKS[name]
     trained = untrained(kind, shape, **{"num_prime_capsules": 2, "conv_channels": 10} | options)
     if trained.model.has_capsules:  # larger weights, so that the routing has something to do
         random = np.random.RandomState(0)
         for variable in trained.model.variables:  # moving averages too
             if variable.dtype == "float32":
-                changed = variable * 1.5 + 0.02 * random.standard_normal(variable.shape)
-                variable.assign(np.float16(changed) if "float16" in name else changed)
-    monkeypatch.setattr(exported, "EXAMPLES", 20)
-    split = pairs if trained.num_targets == 2 else some_split(shape)
-    page.open(export_page(trained, split, tmp_path / "page.html"))
-    _, expected, drawn = check_answers(page, trained, 3, 4)
+                variable.assign(variable * 1.5 + 0.02 * random.standard_normal(variable.shape))
+    page.open(export_page(trained, some_split(shape), tmp_path / "page.html"))
+    _, expected, drawn = check_answers(page, trained, 3)
     for what in (expected["scores"], *drawn):
         assert np.ptp(what) > 0.01, "nothing is compared"
 
@@ -94,7 +83,7 @@ def test_the_page_of_a_network_that_ships_computes_what_it_computes(page, name, 
     page.open(export_page(trained, pairs if trained.num_targets == 2 else digits, tmp_path / "page.html"))
     assert (tmp_path / "page.html").stat().st_size < 12e6
     for index in range(3):
-        check_answers(page, trained, index)
+        check_answers(page, trained, index, index + 4)
 
 
 def test_the_votes_are_those_of_the_library_and_of_the_diagnosis_however_sharp(page, network, taught_page, digits):
@@ -103,7 +92,7 @@ def test_the_votes_are_those_of_the_library_and_of_the_diagnosis_however_sharp(p
     votes = layer.votes(network.model.primary_capsules(image[None]))
     (stored,) = votes.chunks(10**6)
     lengths = np.linalg.norm(stored.array[0], axis=2)  # [in, classes]
-    for scale in (0, 1, 17, 50):
+    for scale in (0, 1, 17):
         way = copy.copy(layer.routing)
         way.scale = float(scale)
         seen = ask(page, "pixels", image.ravel().tolist(), scale)
@@ -239,9 +228,10 @@ def test_a_page_replaces_itself_and_nothing_else(network, digits, tmp_path, monk
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2 + len(places)
 
 
-def test_what_it_cannot_run_is_refused():
-    other = Trained(types.SimpleNamespace(image_shape=(28, 28, 1)), 0, "mnist", 1, ())
-    with pytest.raises(ValueError, match="The page runs CapsNet, EfficientCapsNet, .*Received: SimpleNamespace"):
-        describe(other, None)
+def test_a_network_that_it_cannot_run_is_refused(digits, tmp_path):
+    with pytest.raises(ValueError, match="The page runs CapsNet, EfficientCapsNet, .*Received: MatrixCapsNet"):
+        export_page(untrained("matrix", (28, 28, 1), routing=1), digits, tmp_path / "page.html")
+    stereo = untrained("efficient", (48, 48, 2), dataset="norb")
     with pytest.raises(ValueError, match="does not run the Efficient-CapsNet of smallNORB"):
-        describe(untrained("efficient", (48, 48, 2), dataset="norb"), defaultdict(list))
+        export_page(stereo, some_split((48, 48, 2)), tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())
