@@ -22,9 +22,10 @@ def ask(tmp_path, capsys, monkeypatch):
 
 
 def test_the_law_is_measured_at_the_start_and_as_trained(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(questions, "LAW", {"at the start": 0, "as trained": 3})
     table = ask("law", "--seeds=1").partition("network, N")[2].splitlines()[1:-1]
     start, *others = [line.split(", ") for line in table]
-    assert start[0] == "at the start" and start[1] == "36" and len(others) == 2
+    assert start[0] == "at the start" and start[1] == "36" and len(others) == 1
     gap, law = float(start[2].split()[0]), float(start[4])
     assert 0 < gap < 0.1 and law == pytest.approx(gap, rel=0.1)  # the logits are small
     assert (tmp_path / "law.png").stat().st_size > 5000

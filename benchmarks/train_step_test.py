@@ -26,6 +26,7 @@ def test_the_floor_has_the_networks_arithmetic(name, shape, preset, gflop):
 
 
 def test_a_row_has_a_time_for_every_pair_and_a_peer_is_held_against_its_floor(capsys, monkeypatch):
+    monkeypatch.setattr(train_step, "ceilings", lambda size, of=train_step.ceilings: of(size // 16))
     small = ["--hparams_override=num_prime_capsules=1,conv_channels=4", "--batch=4", "--pairs=2"]
     train_step.main([*small, "--in_process"])
     measured = capsys.readouterr().out

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from explorer.diagnose import EPSILON, calibrate, deviations, diagnose
 from explorer.report import report
@@ -20,6 +21,14 @@ TINY = HParams(num_prime_capsules=2, conv_channels=4, remake=False)
 @pytest.fixture(scope="module")
 def split():
     return open_split("mnist", "test", None)
+
+
+@pytest.fixture(autouse=True)
+def no_graphs():
+    """Few images are diagnosed, for which a graph takes longer to make than to run."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def hand_made(name="capsule", hparams=TINY):

@@ -14,7 +14,6 @@ from explorer.predict import Answer, answers, line, locate, read
 from input_data import open_split
 from models import make_model
 from models.hparams import HParams
-from runner import checkpoints
 
 SPLIT = open_split("mnist", "test", None)
 
@@ -120,28 +119,6 @@ def test_a_baselines_scores_are_said_as_its_loss_means_them(network):
         model = make_model("baseline", (16, 16, 1), 3, HParams(loss_type=loss))
         text = line(Answer("x", [], logits), replace(network, model=model, class_names=("a", "b", "c")))
         assert text.startswith(f"x: a (score {best})")
-
-
-def test_a_checkpoint_without_config_is_what_its_flags_say(checkpoint, network, pictures, capsys, tmp_path):
-    prefix = checkpoints.save(tmp_path, 120, *_with_optimizer(network.model))
-    flag = f"--predict={pictures}"
-    given = "num_prime_capsules=2,conv_channels=24,primary_atoms=6"
-    code, out, _ = run(capsys, f"--checkpoint={prefix}", flag, f"--hparams_override={given}")
-    assert code == 0 and out.count("runner-up") == 5
-    with_config = run(capsys, f"--checkpoint={checkpoint}", flag)[1]
-    assert out.endswith(with_config)
-    other = run(capsys, f"--checkpoint={checkpoint}", flag, "--hparams_override=routing=1")[1]
-    assert other.count("runner-up") == 5 and with_config not in other  # an override wins over the config
-    code, _, err = run(capsys, f"--checkpoint={prefix}", flag, "--hparams_override=num_prime_capsules=3")
-    assert code == 1 and "is of another network" in err and "Traceback" not in err
-
-
-def _with_optimizer(model):
-    from models.optimizer import make_optimizer
-
-    optimizer = make_optimizer(model.hparams)
-    optimizer.build(model.trainable_variables)
-    return model, optimizer
 
 
 def scan(digit, seed):

@@ -204,6 +204,21 @@ def test_the_tour_goes_by_keyboard_and_the_parts_and_tasks_lead_to_their_cards(p
     assert page.text("truth") == "Its label is 2: right."
 
 
+FAINTEST = """
+const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const light = (colour) => parts(colour).slice(0, 3).map((part) => part / 255)
+  .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+const behind = (element) => {
+  const colour = getComputedStyle(element).backgroundColor;
+  return (parts(colour)[3] ?? 1) < 1 && element.parentElement ? behind(element.parentElement) : colour;
+};
+return [...document.querySelectorAll('body *')].filter((element) => element.checkVisibility() && !element.disabled
+  && !element.closest('svg, .unseen, .stage')
+  && [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim())).map((element) => {
+    const [a, b] = [light(getComputedStyle(element).color), light(behind(element))].sort((x, y) => y - x);
+    return [(a + 0.05) / (b + 0.05), element.id || element.className, element.textContent.slice(0, 20)];
+  }).sort((x, y) => x[0] - y[0])[0]"""
 SMALLEST = """return Math.min(...[...document.querySelectorAll('body *')].filter((element) => element.checkVisibility()
   && [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()))
   .map((element) => parseFloat(getComputedStyle(element).fontSize)))"""
@@ -230,6 +245,10 @@ def test_it_fits_all_windows_one_place_speaks_and_every_number_says_how_it_comes
                 assert page.run(LOWEST) <= height  # input, lengths and drawing on one screen
     # Nothing of a projector's width is left empty.
     assert page.run("return document.querySelector('main').getBoundingClientRect().width") > 0.9 * width
+    for _ in range(2):  # light and dark
+        contrast, *where = page.run(FAINTEST)
+        assert contrast >= 4.5, where
+        page.click("theme")
     speaking = page.driver.find_elements(By.CSS_SELECTOR, "[aria-live], [role=alert], [role=status], [role=log]")
     assert [element.get_attribute("id") for element in speaking] == ["live"] and page.run(UNNAMED) == []
     page.wait(lambda: page.find("live").get_attribute("textContent").startswith(page.text("prediction")))
