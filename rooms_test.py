@@ -29,13 +29,13 @@ LINES = {
     "models": 1250,
     "input_data": 2669,
     "runner": 2371,
-    "explorer": 1630,
+    "explorer": 1637,
     "benchmarks": 1327,
     "examples": 464,
     "tools": 240,
     "top": 288,
 }
-TEST_LINES = 9092
+TEST_LINES = 9096
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 

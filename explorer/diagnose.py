@@ -47,10 +47,12 @@ class Diagnosis:
     between_classes: float
     within_classes: float
     # Of the votes for the winner, for each iteration: shares that point towards its capsule and away; the net push
-    # Σ_i c_i û_i·v/‖v‖ / Σ_i |c_i| ‖û_i‖; mean cosine with the capsule. Of two digits in an image, both are winners.
+    # Σ_i c_i û_i·v/‖v‖ / Σ_i |c_i| ‖û_i‖; the share of Σ_i c_i û_i·v/‖v‖ that is there because couplings differ from
+    # their mean over the classes; mean cosine with the capsule. Of two digits in an image, both are winners.
     votes_towards: list[float]
     votes_away: list[float]
     net_push: list[float]
+    push_of_routing: list[float]
     mean_cosine: list[float]
     # Primary capsules: shares whose length never, or in every image, exceeds `EPSILON`; mean length; the largest length
     # of each one over the images, in ascending order.
@@ -106,16 +108,20 @@ def agreement_of_winners(votes: StoredVotes, steps: list[Step], winners: Any) ->
         return ops.einsum("nio,nto->nit", values, chosen)
 
     lengths = of_winners(ops.concatenate([length(part.array) for part in votes.chunks(_CHUNK)], axis=1))
-    towards, away, pushes, cosines = [], [], [], []
+    towards, away, pushes, routed, cosines = [], [], [], [], []
     for step in steps:
         couplings = of_winners(step.coefficients)
         along = of_winners(votes.agreement(step.capsules) / ops.maximum(length(step.capsules)[:, None], _TINY))
-        push = ops.sum(couplings * along, axis=1) / ops.maximum(ops.sum(ops.abs(couplings) * lengths, axis=1), _TINY)
+        push = ops.sum(couplings * along, axis=1)
+        preferred = of_winners(step.coefficients - ops.mean(step.coefficients, axis=2, keepdims=True))
+        routed.append(ops.sum(preferred * along) / ops.sum(push))
+        push = push / ops.maximum(ops.sum(ops.abs(couplings) * lengths, axis=1), _TINY)
         towards.append(ops.mean(ops.cast(along > 0, "float32")))
         away.append(ops.mean(ops.cast(along < 0, "float32")))
         pushes.append(ops.mean(push))
         cosines.append(ops.mean(along / ops.maximum(lengths, _TINY)))
-    found = {"votes_towards": towards, "votes_away": away, "net_push": pushes, "mean_cosine": cosines}
+    found = {"votes_towards": towards, "votes_away": away, "net_push": pushes, "push_of_routing": routed}
+    found["mean_cosine"] = cosines
     return {name: ops.stack(values) for name, values in found.items()}
 
 

@@ -90,7 +90,7 @@ def test_the_error_of_each_way_to_route_is_that_of_a_network_made_so(network, sp
 
 def test_the_votes_for_the_winner_are_those_of_plain_numpy(network, split):
     own, model = diagnose(network, split, 30), network.model
-    towards, away, pushes, cosines, variances, lengths = [], [], [], [], [], []
+    towards, away, pushes, cosines, variances, lengths, routed = [], [], [], [], [], [], []
     for image in next(evaluation_batches(split, 30, 30))["images"]:
         primary = np.asarray(model.primary_capsules(image[None]))[0].astype(float)  # [in, atoms_in]
         kernel = np.asarray(model.classes.kernel).reshape(*primary.shape, 10, -1)
@@ -107,9 +107,13 @@ def test_the_votes_for_the_winner_are_those_of_plain_numpy(network, split):
         towards.append((along > 0).mean())
         away.append((along < 0).mean())
         pushes.append((c[:, winner] * along).sum() / (c[:, winner] * size).sum())
+        routed.append([((c[:, winner] - 0.1) * along).sum(), (c[:, winner] * along).sum()])
         cosines.append((along / size).mean())
         variances.append(before.var(axis=1).mean())
         lengths.append(np.linalg.norm(primary, axis=1).mean())
+    added, total = np.sum(routed, axis=0)
+    assert own.push_of_routing[0] == pytest.approx(0, abs=1e-6)
+    assert own.push_of_routing[-1] == pytest.approx(added / total, abs=1e-4)
     measured = [
         own.votes_towards[-1],
         own.votes_away[-1],

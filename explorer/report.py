@@ -39,6 +39,7 @@ def diagnosis_column(own: Diagnosis) -> dict[str, str]:
     column["votes for the winner that point away"] = f"{own.votes_away[-1]:.1%}"
     for index, value in enumerate(own.net_push, start=1):
         column[f"net push of these votes, iteration {index}"] = f"{value:.1%}"
+    column["share of their push that is the routing's"] = f"{own.push_of_routing[-1]:.1%}"
     column["mean cosine of these votes"] = f"{own.mean_cosine[-1]:.3f}"
     column[f"primary capsules that are dead (never above {EPSILON:g})"] = f"{own.dead:.1%}"
     column[f"primary capsules that are always on (above {EPSILON:g})"] = f"{own.always_on:.1%}"
