@@ -29,7 +29,7 @@ LINES = {
     "models": 1250,
     "input_data": 2669,
     "runner": 2371,
-    "explorer": 1637,
+    "explorer": 1635,
     "benchmarks": 1327,
     "examples": 464,
     "tools": 240,

@@ -108,21 +108,20 @@ def agreement_of_winners(votes: StoredVotes, steps: list[Step], winners: Any) ->
         return ops.einsum("nio,nto->nit", values, chosen)
 
     lengths = of_winners(ops.concatenate([length(part.array) for part in votes.chunks(_CHUNK)], axis=1))
-    towards, away, pushes, routed, cosines = [], [], [], [], []
+    found = []
     for step in steps:
         couplings = of_winners(step.coefficients)
         along = of_winners(votes.agreement(step.capsules) / ops.maximum(length(step.capsules)[:, None], _TINY))
-        push = ops.sum(couplings * along, axis=1)
-        preferred = of_winners(step.coefficients - ops.mean(step.coefficients, axis=2, keepdims=True))
-        routed.append(ops.sum(preferred * along) / ops.sum(push))
-        push = push / ops.maximum(ops.sum(ops.abs(couplings) * lengths, axis=1), _TINY)
-        towards.append(ops.mean(ops.cast(along > 0, "float32")))
-        away.append(ops.mean(ops.cast(along < 0, "float32")))
-        pushes.append(ops.mean(push))
-        cosines.append(ops.mean(along / ops.maximum(lengths, _TINY)))
-    found = {"votes_towards": towards, "votes_away": away, "net_push": pushes, "push_of_routing": routed}
-    found["mean_cosine"] = cosines
-    return {name: ops.stack(values) for name, values in found.items()}
+        push, most = ops.sum(couplings * along, axis=1), ops.sum(ops.abs(couplings) * lengths, axis=1)
+        preferred = couplings - ops.mean(step.coefficients, axis=2)[:, :, None]  # [n, in, targets]
+        found.append({
+            "votes_towards": ops.mean(ops.cast(along > 0, "float32")),
+            "votes_away": ops.mean(ops.cast(along < 0, "float32")),
+            "net_push": ops.mean(push / ops.maximum(most, _TINY)),
+            "push_of_routing": ops.sum(preferred * along) / ops.sum(push),
+            "mean_cosine": ops.mean(along / ops.maximum(lengths, _TINY)),
+        })  # fmt: skip
+    return {name: ops.stack([each[name] for each in found]) for name in found[0]}
 
 
 def _look(model: Classifier, targets: int) -> Callable:

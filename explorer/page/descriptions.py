@@ -71,8 +71,9 @@ def describe(trained: Trained, arrays: defaultdict[str, list[np.ndarray]]) -> di
     model, kind = trained.model, type(trained.model).__name__
     if kind not in _DESCRIPTIONS or (kind == "CapsNet" and not isinstance(model.classes.routing, DynamicRouting)):
         raise UserError(f"The page runs {', '.join(_DESCRIPTIONS)} with their own routing. Received: {kind}.")
-    rows, columns, depth = model.image_shape
-    return _DESCRIPTIONS[kind](Network(model, arrays)) | {"rows": rows, "columns": columns, "depth": depth}
+    network, (rows, columns, depth) = Network(model, arrays), model.image_shape
+    own = {"decoder": network.stack(network.layers("recons/")) or None}
+    return _DESCRIPTIONS[kind](network) | own | {"rows": rows, "columns": columns, "depth": depth}
 
 
 def _capsules(network: Network) -> dict[str, Any]:
@@ -85,7 +86,6 @@ def _capsules(network: Network) -> dict[str, Any]:
         "conv1": network.convolution("conv1"),
         "primary": primary | {"coefficient": layer.scale},
         "classes": network.classes("capsule2") | {"routing": routing.iterations, "leaky": routing.leaky},
-        "decoder": network.stack(network.layers("recons/")) or None,
     }
 
 
@@ -107,7 +107,6 @@ def _efficient(network: Network) -> dict[str, Any]:
         "convolutions": convolutions,
         "primary": network.dense("primary") | shape,
         "classes": network.classes("classes"),
-        "decoder": network.stack(network.layers("recons/")) or None,
     }
 
 
