@@ -52,6 +52,7 @@ def make(model: str, image_shape: tuple[int, ...], num_classes: int, hparams: HP
     network = make_network(image_shape, num_classes, **({"hparams": hparams} if takes_hparams else {}))
     if not isinstance(network, Classifier):
         return OwnNetwork(network, kind, image_shape, num_classes, hparams)
+    network.given_hparams = hparams  # a routing of the user's own cannot be described by hparams
     if type(network).named_variables is Classifier.named_variables:
         network.named_variables = lambda: variables_by_path(network)  # type: ignore[method-assign]
     return network

@@ -12,6 +12,7 @@ from runner.loader import load
 
 CODE = """
 import keras
+from capsules import UniformRouting
 from models.capsnet import CapsNet
 
 class Small(keras.Model):
@@ -26,7 +27,12 @@ class Small(keras.Model):
 def stacked(image_shape, num_classes, hparams):
     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(num_classes)])
 
+class Mine(UniformRouting):
+    pass
+
 class Twice(CapsNet):
+    def __init__(self, image_shape, num_classes, hparams):
+        super().__init__(image_shape, num_classes, hparams.conv_channels, hparams.num_prime_capsules, routing=Mine())
     def call(self, images, training=False):
         outputs = super().call(images, training)
         return outputs | {"logits": outputs["logits"] * 0.5}
