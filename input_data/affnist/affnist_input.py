@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import ImageArrays
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels
+from input_data.dataset import DataError, Info, Options, Split, check_examples, check_labels
 from input_data.formats.arrays import read_mat, require
 from input_data.images import shifted
+from input_data.mnist import mnist_input
 from input_data.mnist.mnist_input import RecordDigits, find_records, load
 
+fit = mnist_input.fit
 SIZE = 40
 REACH = 6  # training: pixels each way, also the padding of the 28x28 digits
 INFO = Info("affNIST", (SIZE, SIZE, 1), 10, 1, tuple("0123456789"))
@@ -25,13 +27,6 @@ _SEED = 2017
 def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.ndarray:
     """What the network sees of images [n, 40, 40, 1]: scaled, and in training shifted."""
     return shifted(images, random, REACH)
-
-
-def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
-    """Lays out a picture of a digit."""
-    from input_data.mnist import digits
-
-    return digits.fit(picture, image_shape)
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import Arrays, hold_out
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels, unfit
+from input_data.dataset import DataError, Info, Options, Split, check_examples, check_labels, unfit
 from input_data.formats import pictures
 from input_data.formats.arrays import npz_examples, npz_parts
 from input_data.images import border_colours, shifted
 
+fit = pictures.fitted
 REACH = 2  # pixels each way, in training
 _HELD_OUT = 6  # every sixth picture of a class is held out for validation, and as the test if there is no test folder
 _FOLDERS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("val", "valid", "validation")}
@@ -24,12 +25,6 @@ def view(images: np.ndarray, random: np.ndarray | None, options: Options = Optio
     The gap has the colour of the image's border, since a dark bar on light paper would be a feature of its own.
     """
     return shifted(images, random, REACH, 0 if random is None else border_colours(images))
-
-
-def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
-    """Makes any picture uint8 with the network's depth and size."""
-    picture, notes = pictures.fitted(picture, image_shape)
-    return np.round(picture).astype(np.uint8), notes
 
 
 def _classes(folder: Path) -> tuple[dict[str, list[Path]], str]:
@@ -67,7 +62,7 @@ def _read(
             unreadable.append(f"{path} ({error})")
             continue
         size = (options.image_size, options.image_size) if options.image_size else picture.shape[:2]
-        image = fit(picture, (*size, 1 if options.grayscale else 3), (), options)[0]
+        image = fit(picture, (*size, 1 if options.grayscale else 3))[0]
         if not images.size:
             images = np.empty((len(paths), *image.shape), np.uint8)
         if image.shape != images.shape[1:]:
@@ -89,11 +84,7 @@ def _part(images: np.ndarray, labels: np.ndarray, held_out: bool) -> tuple[np.nd
 def _parts(folder: Path) -> dict[str, Path]:
     """The folders of the parts that a folder has; none if it has the classes themselves."""
     there = sorted(item for item in folder.iterdir() if item.is_dir())
-    found = {part: [item for item in there if item.name.lower() in words] for part, words in _FOLDERS.items()}
-    for items in found.values():
-        if len(items) > 1:
-            raise DataError(f"{items[0]} and {items[1]} could both be meant. {_LAYOUT}.")
-    parts = {part: items[0] for part, items in found.items() if items}
+    parts = {part: item for part, words in _FOLDERS.items() for item in there if item.name.lower() in words}
     return parts if parts.keys() & {"train", "test"} else {}
 
 

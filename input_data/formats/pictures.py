@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError, Fitted, Shape, unfit
+from input_data.dataset import DataError, Fitted, Options, Shape, unfit
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # Pillow's names of the formats that are read
 ENDINGS = (".png", ".jpg", ".jpeg", ".mpo", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -126,8 +126,10 @@ def resized(picture: np.ndarray, rows: int, columns: int) -> Fitted:
     return changed, [f"resized {picture.shape[0]}x{picture.shape[1]} to {rows}x{columns}"]
 
 
-def fitted(picture: np.ndarray, shape: Shape) -> Fitted:
-    """A picture in the depth and size of images of a shape (rows, columns, depth), and what was done."""
-    picture, notes = with_depth(picture, shape[2])
-    picture, changed = resized(picture, *shape[:2])
-    return picture, [*notes, *changed]
+def fitted(
+    picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...] = (), options: Options = Options()
+) -> Fitted:
+    """The `fit` of data sets whose pictures fill the frame: a picture in the images' depth and size, uint8."""
+    picture, notes = with_depth(picture, image_shape[2])
+    picture, changed = resized(picture, *image_shape[:2])
+    return np.round(picture).astype(np.uint8), [*notes, *changed]

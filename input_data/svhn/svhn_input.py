@@ -3,22 +3,18 @@
 import numpy as np
 
 from input_data.arrays import ImageArrays, hold_out
-from input_data.dataset import Fitted, Info, Options, Shape, Split, check_examples, check_labels
+from input_data.dataset import Info, Options, Split, check_examples, check_labels
 from input_data.formats.arrays import read_mat
 from input_data.formats.pictures import fitted
 from input_data.images import scaled
 
+fit = fitted
 INFO = Info("SVHN", (32, 32, 3), 10, 1, tuple("0123456789"))
 
 
 def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.ndarray:
     """What the network sees of images [n, 32, 32, 3]: scaled; the paper does not augment them."""
     return scaled(images)
-
-
-def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
-    """Makes any picture RGB and 32x32."""
-    return fitted(picture, INFO.image_shape)
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
