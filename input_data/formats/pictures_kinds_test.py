@@ -7,10 +7,14 @@ import pytest
 from PIL import Image
 
 from input_data import DataError
-from input_data.formats.pictures import below, decode, with_depth
+from input_data.formats.pictures import below, read, with_depth
 
 RNG = np.random.RandomState(5)
 COLOUR = RNG.randint(0, 256, (12, 9, 3)).astype(np.uint8)
+
+
+def decode(content):
+    return read(io.BytesIO(content))
 
 
 def saved(image, kind, **options):

@@ -1,11 +1,13 @@
 """Pictures as networks see them: a test image's picture gives that image, and what is done is said."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split, prepare
-from input_data.formats.pictures import decode, opaque, resized
+from input_data.formats.pictures import opaque, read, resized
 
 RNG = np.random.RandomState(4)
 
@@ -15,16 +17,16 @@ def png(picture):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_decode_gives_the_pixels_of_every_depth(depth):
+def test_reading_gives_the_pixels_of_every_depth(depth):
     picture = RNG.randint(0, 256, (5, 7, depth)).astype(np.uint8)
     expected = picture[..., [0, 0, 0, 1]] if depth == 2 else picture  # grey with transparency
-    np.testing.assert_array_equal(decode(png(picture)), expected)
+    np.testing.assert_array_equal(read(io.BytesIO(png(picture))), expected)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 2), (0, 4, 3)])
 def test_what_is_no_picture_is_refused(shape):
     with pytest.raises(DataError, match="readable PNG, JPEG"):
-        decode(png(np.zeros((9, 9, 1), np.uint8))[: 10 * len(shape)])
+        read(io.BytesIO(png(np.zeros((9, 9, 1), np.uint8))[: 10 * len(shape)]))
     with pytest.raises(DataError, match=r"uint8 \[rows, columns, depth\]"):
         prepare("mnist", np.zeros(shape, np.uint8), (28, 28, 1))
 

@@ -122,14 +122,9 @@ class Records(Split):
     ) -> tuple[list[np.ndarray], np.ndarray]:
         """Returns each of `images`, uint8 [n, *shape], and the labels, int32 [n, len(labels)], in the format of 2017.
 
-        `images` and `labels` are names of features. Every record must have that shape and one of `num_classes`.
+        `images` and `labels` are names of features. Every record must have as many pixels and one of `num_classes`.
         """
-        parsed = self.parse(indices, dict.fromkeys(images, 0) | dict.fromkeys((*labels, *_SIZES), 1))
-        sizes = np.concatenate([parsed[name] for name in _SIZES], axis=1)
-        wrong = np.flatnonzero((sizes != shape).any(axis=1))
-        if wrong.size:
-            place, received = self.place(int(indices[wrong[0]])), tuple(sizes[wrong[0]].tolist())
-            raise unfit(place, f"have height, width and depth {shape}", received)
+        parsed = self.parse(indices, dict.fromkeys(images, 0) | dict.fromkeys(labels, 1))
         numbers = np.concatenate([parsed[name] for name in labels], axis=1)
         outside = np.flatnonzero(((numbers < 0) | (numbers >= num_classes)).any(axis=1))
         if outside.size:

@@ -83,18 +83,12 @@ def test_records_are_read_below_folders_of_any_name(name, tmp_path):
     assert records.shards(f"{folder}/digits@2") == [folder / "digits@2"]  # the file itself
 
 
-def test_a_record_of_another_size_or_class_is_refused_wherever_it_stands(tmp_path):
+def test_a_record_of_another_class_is_refused_wherever_it_stands(tmp_path):
     path, place = mnist(tmp_path)
-    plain = path.read_bytes()
-    for change, words in (
-        ({"height": 7}, r"record 4 should have height, width and depth \(6, 6, 1\). Received \(7, 6, 1\)"),
-        ({"depth": 3}, r"record 4 should have height, .* Received \(6, 6, 3\)"),
-        ({"label": 12}, "record 4 should have labels that are whole numbers from 0 to 9. Received 12"),
-    ):
-        mnist_test.write_records(tmp_path / "other", *mnist_test.digits(1), **change)
-        path.write_bytes(plain + (tmp_path / "other").read_bytes())
-        with pytest.raises(DataError, match=words):
-            list(evaluation_batches(open_split(*place), 3))
+    mnist_test.write_records(tmp_path / "other", *mnist_test.digits(1), label=12)
+    path.write_bytes(path.read_bytes() + (tmp_path / "other").read_bytes())
+    with pytest.raises(DataError, match="record 4 should have labels that are whole numbers from 0 to 9. Received 12"):
+        list(evaluation_batches(open_split(*place), 3))
 
 
 @FORMATS

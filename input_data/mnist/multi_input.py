@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import Arrays
-from input_data.dataset import DataError, Info
+from input_data.dataset import Info
 from input_data.formats.records import Records, shards
 from input_data.images import integers, scaled, shift
 
@@ -31,8 +31,6 @@ class Partners:
         self._by_class = np.argsort(labels, kind="stable")
         self._counts = np.bincount(labels, minlength=num_classes)
         self._starts = np.cumsum(self._counts) - self._counts
-        if self._counts.max() == len(labels):
-            raise DataError("MultiMNIST needs digits of two classes. All of these have the same label.")
 
     def choose(self, first: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """The partners of the digits `first` [n], chosen by `noise` [n] uniformly among digits of other classes."""
@@ -98,9 +96,6 @@ class RecordPairs(Records):
         images, labels = self.examples(
             indices, self.info.image_shape, 10, ("merged_raw", "image_raw_1", "image_raw_2"), ("label_1", "label_2")
         )
-        same = np.flatnonzero(labels[:, 0] == labels[:, 1])
-        if same.size:
-            raise DataError(f"{self.place(int(indices[same[0]]))}: both labels are {labels[same[0], 0]}.")
         merged, *digits = map(scaled, images)
         return {"images": merged, "labels": labels, "reconstruction_targets": np.stack(digits, axis=1)}
 

@@ -72,7 +72,7 @@ def test_sharded_records_of_2017_are_read_in_order(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"label_2": 0, "label_1": 0}, "both labels are 0"), ({"label_1": 12}, "Received 12"), ({"width": 9}, "54 bytes")],
+    [({"label_1": 12}, "record 0 should have labels .* Received 12"), ({"width": 9}, "54 bytes")],
 )
 def test_wrong_pairs_are_named(change, words, tmp_path):
     write_pairs(tmp_path / "pairs.tfrecords", **change)
