@@ -14,10 +14,8 @@ from input_data.arrays import ImageArrays
 from input_data.dataset import DataError, Info, Options, Split, check_examples, check_labels
 from input_data.formats.arrays import read_mat, require
 from input_data.images import shifted
-from input_data.mnist import mnist_input
-from input_data.mnist.mnist_input import RecordDigits, find_records, load
+from input_data.mnist.mnist_input import load
 
-fit = mnist_input.fit
 SIZE = 40
 REACH = 6  # training: pixels each way, also the padding of the 28x28 digits
 INFO = Info("affNIST", (SIZE, SIZE, 1), 10, 1, tuple("0123456789"))
@@ -62,21 +60,13 @@ def substitute(images: np.ndarray) -> np.ndarray:
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
     """Opens affNIST's split: expanded MNIST for training and validation, affNIST or its substitute for the test.
 
-    The folder has MNIST's IDX files. It may also have `train_6shifted_mnist.tfrecords` for training, and affNIST's
-    `test.mat` or `test_batches/*.mat` for the real test.
+    The folder has MNIST's IDX files. It may also have affNIST's `test.mat` or `test_batches/*.mat` for the real test.
     """
     folder = options.folder("affNIST", data_dir, "MNIST's IDX files and affNIST's test.mat or test_batches/*.mat")
     paths = sorted(folder.glob("test_batches/*.mat")) or sorted(folder.glob("test.mat"))
     if split == "test" and paths:
         images, labels = map(np.concatenate, zip(*map(_read, paths), strict=True))
         return ImageArrays(INFO, images[..., None], labels, reach=0)
-    found = find_records(folder, split, REACH) if split in ("train", "valid_train") else None
-    if found:
-        records = RecordDigits(found)  # mnist_shift.py --shift=6 --pad=6 wrote them
-        if records.info.image_shape != INFO.image_shape:
-            raise DataError(f"{found} should hold 40x40x1, as mnist_shift.py --shift=6 --pad=6 makes it.")
-        records.info = INFO
-        return records
     images, labels, source = load(folder, split)
     if source.relative.class_names != INFO.class_names:
         raise DataError(f"affNIST needs the digits of MNIST. {folder} has {source.relative.name}.")

@@ -12,7 +12,6 @@ from input_data.formats import pictures
 from input_data.formats.arrays import npz_examples, npz_parts
 from input_data.images import border_colours, shifted
 
-fit = pictures.fitted
 REACH = 2  # pixels each way, in training
 _HELD_OUT = 6  # every sixth picture of a class is held out for validation, and as the test if there is no test folder
 _FOLDERS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("val", "valid", "validation")}
@@ -62,7 +61,7 @@ def _read(
             unreadable.append(f"{path} ({error})")
             continue
         size = (options.image_size, options.image_size) if options.image_size else picture.shape[:2]
-        image = fit(picture, (*size, 1 if options.grayscale else 3))[0]
+        image = pictures.fitted(picture, (*size, 1 if options.grayscale else 3))[0]
         if not images.size:
             images = np.empty((len(paths), *image.shape), np.uint8)
         if image.shape != images.shape[1:]:

@@ -185,9 +185,9 @@ class RecordDigits(Records):
         return scaled(images)
 
 
-def find_records(folder: Path, split: str, train_shift: int = TRAIN_SHIFT) -> Path | None:
+def find_records(folder: Path, split: str) -> Path | None:
     """A split's TFRecords in a folder."""
-    base = f"train_{train_shift}shifted_mnist" if split in ("train", "valid_train") else "test_0shifted_mnist"
+    base = f"train_{TRAIN_SHIFT}shifted_mnist" if split in ("train", "valid_train") else "test_0shifted_mnist"
     names = [f"{base}_valid.tfrecords", f"valid_{base}.tfrecords"]  # what 2017 read, and what it wrote
     names = [f"{base}.tfrecords"] if split in ("train", "test") else names
     return next(filter(None, (find(folder, name) for name in names)), None)

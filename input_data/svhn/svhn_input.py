@@ -5,10 +5,8 @@ import numpy as np
 from input_data.arrays import ImageArrays, hold_out
 from input_data.dataset import Info, Options, Split, check_examples, check_labels
 from input_data.formats.arrays import read_mat
-from input_data.formats.pictures import fitted
 from input_data.images import scaled
 
-fit = fitted
 INFO = Info("SVHN", (32, 32, 3), 10, 1, tuple("0123456789"))
 
 
