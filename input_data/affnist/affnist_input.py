@@ -12,7 +12,7 @@ import numpy as np
 
 from input_data.arrays import ImageArrays
 from input_data.dataset import DataError, Info, Options, Split, check_examples, check_labels
-from input_data.formats.arrays import read_mat, require
+from input_data.formats.arrays import read, require
 from input_data.images import shifted
 from input_data.mnist.mnist_input import load
 
@@ -29,9 +29,9 @@ def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Returns images uint8 [n, 40, 40] and labels int32 [n] of one of affNIST's `.mat` files."""
-    (record,) = read_mat(path, "affNISTdata")
-    require(path, ("image", "label_int"), record.dtype.names or ())
-    images, labels = record["image"].item().T, record["label_int"].item().ravel()
+    found = read(path, "affNISTdata")["affNISTdata"]
+    require(path, ("image", "label_int"), found)
+    images, labels = found["image"].T, found["label_int"]
     check_examples(path, images, labels, (SIZE * SIZE,))
     return images.reshape(-1, SIZE, SIZE), check_labels(labels, 10, path)
 

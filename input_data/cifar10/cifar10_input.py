@@ -6,7 +6,7 @@ import numpy as np
 
 from input_data.arrays import Arrays
 from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels, unfit
-from input_data.formats.arrays import read_pickle, require
+from input_data.formats.arrays import read
 from input_data.formats.files import find, read_bytes
 from input_data.formats.pictures import fitted
 from input_data.formats.records import Records
@@ -62,8 +62,7 @@ def _read_binary(path: Path) -> Examples:
 
 
 def _read_python(path: Path) -> Examples:
-    content = read_pickle(path)
-    require(path, ("data", "labels"), content)
+    content = read(path, "data", "labels")
     planes, labels = np.asarray(content["data"]), np.asarray(content["labels"])
     check_examples(path, planes, labels, (_PIXELS,))
     return planes, labels
