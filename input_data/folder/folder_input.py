@@ -17,6 +17,8 @@ _HELD_OUT = 6  # every sixth picture of a class is held out for validation, and 
 _FOLDERS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("val", "valid", "validation")}
 _LAYOUT = "--data_dir should have train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
 
+Opened = tuple[np.ndarray, np.ndarray, list[str], str]  # images, labels [n], the names of all classes, and a note
+
 
 def view(images: np.ndarray, random: np.ndarray | None, options: Options = Options()) -> np.ndarray:
     """What the network sees of images [n, rows, columns, depth]: scaled, and in training shifted.
@@ -39,10 +41,7 @@ def _classes(folder: Path) -> tuple[dict[str, list[Path]], str]:
         files, skipped = pictures.below(place)
         found.setdefault(name, []).extend(files)
         others += skipped
-    empty = [name for name, files in found.items() if not files]
-    notes = [pictures.not_pictures(others)] * bool(others)
-    notes += [f"folder(s) without a picture: {', '.join(empty[:10])}"] * bool(empty)
-    note = f"Skipped in {folder}: {'; '.join(notes)}." if notes else ""
+    note = f"Skipped in {folder}: {pictures.not_pictures(others)}." if others else ""
     return {name: files for name, files in sorted(found.items()) if files}, note
 
 
@@ -87,7 +86,7 @@ def _parts(folder: Path) -> dict[str, Path]:
     return parts if parts.keys() & {"train", "test"} else {}
 
 
-def _open_pictures(folder: Path, split_name: str, options: Options) -> Split:
+def _open_pictures(folder: Path, split_name: str, options: Options) -> Opened:
     parts = _parts(folder)
     own_validation = split_name == "valid_test" and "valid" in parts
     wanted = "test" if split_name == "test" else "valid" if own_validation else "train"
@@ -111,16 +110,11 @@ def _open_pictures(folder: Path, split_name: str, options: Options) -> Split:
         note += f" {folder} has no train and test folders: every sixth picture of a class is held out as the test."
     if split_name.startswith("valid") and "valid" not in parts:
         arrays = _part(*arrays, split_name == "valid_test")
-    return _split(*arrays, tuple(names), split_name, note.strip())
+    return *arrays, names, note.strip()
 
 
-def _split(images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], split_name: str, note: str = "") -> Split:
-    info = Info("own images", images.shape[1:], len(names), 1, names)
-    return Arrays(info, images, labels, view, 2 if split_name in ("train", "valid_train") else 0, note)
-
-
-def _open_arrays(path: Path, split_name: str, options: Options) -> Split:
-    """Opens a split of a `.npz` file; --validate uses the file's own validation split if it has one (MedMNIST)."""
+def _open_arrays(path: Path, split_name: str, options: Options) -> Opened:
+    """Reads a split of a `.npz` file; --validate uses the file's own validation split if it has one (MedMNIST)."""
     if options.image_size or options.grayscale:
         raise DataError(f"--image_size and --grayscale are for pictures. {path} holds images of one size and depth.")
     own_validation = "val" in npz_parts(path)
@@ -133,7 +127,7 @@ def _open_arrays(path: Path, split_name: str, options: Options) -> Split:
     labels = check_labels(labels, count, path)
     if not own_validation:
         images, labels = hold_out(split_name, images, labels)
-    return _split(images, labels, tuple(map(str, range(count))), split_name)
+    return images, labels, list(map(str, range(count))), ""
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
@@ -145,6 +139,9 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     """
     path = Path(data_dir) if data_dir is not None else None
     if path is not None and path.suffix == ".npz" and path.is_file() and options.num_targets == 1:
-        return _open_arrays(path, split, options)
-    folder = options.folder("folder", data_dir, "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png")
-    return _open_pictures(folder, split, options)
+        images, labels, names, note = _open_arrays(path, split, options)
+    else:
+        folder = options.folder("folder", data_dir, "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png")
+        images, labels, names, note = _open_pictures(folder, split, options)
+    info = Info("own images", images.shape[1:], len(names), 1, tuple(names))
+    return Arrays(info, images, labels, view, 2 if split in ("train", "valid_train") else 0, note)
