@@ -18,23 +18,13 @@ from input_data.norb.norb_test import write_matrices
 IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
 
-def idx(name, change):
-    """MNIST's files, of which the content of one is changed before it is packed."""
+def idx(name, change, packed=False):
+    """MNIST's files, of which one is changed, before or after it is packed."""
 
     def write(folder):
         write_idx(folder, *digits(), "test")
-        path = folder / name
-        path.write_bytes(gzip.compress(change(gzip.decompress(path.read_bytes()))))
-
-    return "mnist", "", write
-
-
-def packed(change):
-    """MNIST's files, of which one is changed after it is packed."""
-
-    def write(folder):
-        write_idx(folder, *digits(), "test")
-        (folder / IMAGES).write_bytes(change((folder / IMAGES).read_bytes()))
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(change(content) if packed else gzip.compress(change(gzip.decompress(content))))
 
     return "mnist", "", write
 
@@ -95,7 +85,7 @@ FAULTS = [
     (idx(IMAGES, lambda c: c[:-1]), "1,096 bytes, as its header says. Received 1,095"),
     (idx(IMAGES, lambda c: b""), "Received an empty file"),
     (idx(LABELS, lambda c: c[:7] + b"\x1d" + c[8:-1]), "each of 30 images. Received uint8 .29."),
-    (packed(lambda c: c[:-40]), "cut short or damaged"),
+    (idx(IMAGES, lambda c: c[:-40], packed=True), "cut short or damaged"),
     (table(lambda text: text.replace("3,", "3.5,", 1)), "mnist_test.csv is of another format or is damaged"),
     (table(lambda text: text.replace(",3", ",256", 1)), "784 pixels from 0 to 255"),
     (table(lambda text: text.replace("0,", "12,", 1)), "from 0 to 9. Received 12 at index 0"),

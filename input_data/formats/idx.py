@@ -35,15 +35,15 @@ def locate(folder: Path, name: str) -> Path | None:
     return find(folder, name) or find(folder, name.replace("-idx", ".idx"))  # some copies are called …images.idx3-ubyte
 
 
-def load_names(folder: Path, images_name: str, labels_name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, rows, columns] and labels [n] of two files."""
-    images_path, labels_path = locate(folder, images_name), locate(folder, labels_name)
-    if images_path is None or labels_path is None:
-        raise DataError(f"{folder} lacks {images_name if images_path is None else labels_name}[.gz].")
-    return read(images_path, 3), read(labels_path, 1)
+def load_names(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images uint8 [n, rows, columns] and labels [n] of two files; `name` is that of the images."""
+    names = name, name.replace("images-idx3", "labels-idx1")
+    paths = [locate(folder, each) for each in names]
+    if None in paths:
+        raise DataError(f"{folder} lacks {names[paths.index(None)]}[.gz].")
+    return read(paths[0], 3), read(paths[1], 1)
 
 
 def load(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
     """As `load_names`, of MNIST's files for "train" or "test"."""
-    prefix = {"train": "train", "test": "t10k"}[split_name]
-    return load_names(folder, f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
+    return load_names(folder, {"train": "train", "test": "t10k"}[split_name] + "-images-idx3-ubyte")

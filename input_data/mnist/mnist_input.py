@@ -55,31 +55,25 @@ EMNIST = {
 class Form(NamedTuple):
     """One form in which a data set lies in a folder."""
 
-    images: str  # name of a file, where {} is the part
-    labels: str  # the same name if one file holds both
+    name: str  # of the file of images, or of images and labels, where {} is the part
     relative: Relative | None  # the data set that the names imply; None: several data sets use them
     folders: tuple[str, ...] = ("",)  # where the files are looked for, below the user's folder
-    test: str = "test"  # the word for this part in the names
+    test: str = "test"  # the word for this part in the name
 
-    def names(self, part: str) -> tuple[str, str]:
-        """The names of the files of "train" or "test"."""
-        word = self.test if part == "test" else part
-        return self.images.format(word), self.labels.format(word)
+    def file(self, part: str) -> str:
+        """The name of the file of "train" or "test"."""
+        return self.name.format(self.test if part == "test" else part)
 
 
-_IDX = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
 _TORCHVISION = ("", "raw", "MNIST/raw", "FashionMNIST/raw", "fashion-mnist", "KMNIST/raw")
 _FILES = {
     **{"mnist.npz": MNIST, "fashion_mnist.npz": FASHION, "fashion-mnist.npz": FASHION, "kmnist.npz": KMNIST},
     **{"mnist_{}.csv": MNIST, "fashion-mnist_{}.csv": FASHION, _KAGGLE: MNIST},
 }
 FORMS = (
-    Form(*_IDX, None, _TORCHVISION, "t10k"),
-    *(
-        Form(*(f"emnist-{name}-{file}" for file in _IDX), relative, ("", "raw", "EMNIST/raw"))
-        for name, relative in EMNIST.items()
-    ),
-    *(Form(name, name, relative) for name, relative in _FILES.items()),
+    Form("{}-images-idx3-ubyte", None, _TORCHVISION, "t10k"),
+    *(Form(f"emnist-{name}-{{}}-images-idx3-ubyte", each, ("", "raw", "EMNIST/raw")) for name, each in EMNIST.items()),
+    *(Form(name, relative) for name, relative in _FILES.items()),
 )
 
 
@@ -99,17 +93,17 @@ class Source(NamedTuple):
 
 
 def _has(form: Form, folder: Path, part: str) -> bool:
-    name = form.names(part)[0]
+    name = form.file(part)
     return (folder / name).is_file() if Path(name).suffix else idx.locate(folder, name) is not None
 
 
 def _files(form: Form, folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns images and labels of "train" or "test" as they are in the files."""
-    path = folder / form.names(part)[0]
+    path = folder / form.file(part)
     if path.suffix == ".npz":
         return npz_examples(path, part)
     if path.suffix != ".csv":
-        return idx.load_names(folder, *form.names(part))
+        return idx.load_names(folder, path.name)
     images, labels = read_csv(path, 28)
     if path.name == _KAGGLE:
         first = len(images) - len(images) // _HELD_OUT
@@ -139,10 +133,10 @@ def sources(folder: Path, wanted: Relative) -> list[Source]:
     """
     forms, top = FORMS, folder
     if folder.is_file() and folder.suffix == ".npz":
-        known = tuple(form for form in FORMS if form.images == folder.name)
-        forms, top = known or (Form(folder.name, folder.name, None),), folder.parent
+        known = tuple(form for form in FORMS if form.name == folder.name)
+        forms, top = known or (Form(folder.name, None),), folder.parent
     elif not folder.is_dir() and folder.name.removeprefix("emnist-") in EMNIST:
-        forms, top = tuple(form for form in FORMS if form.images.startswith(f"{folder.name}-")), folder.parent
+        forms, top = tuple(form for form in FORMS if form.name.startswith(f"{folder.name}-")), folder.parent
     places = [(form, top / name) for form in forms for name in form.folders]
     there = [(form, place) for form, place in places if _has(form, place, "train") or _has(form, place, "test")]
     found = [Source(form, place, form.relative or _recognised(form, place) or wanted) for form, place in there]
@@ -204,7 +198,7 @@ def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray
         if found:
             fault = f"has {found[0].relative.name}, not {wished}"
         elif folder.exists():
-            looked_for = ", ".join(form.images.format("train") for form in FORMS)
+            looked_for = ", ".join(form.file("train") for form in FORMS)
             fault = f"has no files of {wished} (docs/data.md). Looked for: TFRecords of 2017, {looked_for}"
         else:
             fault = "does not exist"
@@ -212,7 +206,7 @@ def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray
         raise DataError(f"{folder} {fault}. {advice}.")
     splits = [source for source in found if source.relative in EMNIST.values()]
     if len(splits) > 1 and found[0] is splits[0]:
-        choice = ", ".join(str(source.folder / source.form.images.partition("-{}")[0]) for source in splits)
+        choice = ", ".join(str(source.folder / source.form.name.partition("-{}")[0]) for source in splits)
         raise DataError(f"{folder} has several splits of EMNIST. Give one of them as --data_dir: {choice}.")
     return *hold_out(split, *found[0].read("test" if split == "test" else "train")), found[0]
 
@@ -247,7 +241,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options(), w
     else:
         noise = (varied_digits.NOISE if efficient else 2) if training else 0
         opened = Arrays(info, images[..., None], labels, partial(view, options=options), noise)
-    if source.form.images == _KAGGLE:
+    if source.form.name == _KAGGLE:
         opened.note = f"The last seventh of {source.folder / _KAGGLE} is held out as the test."
     elif data_dir is None:
         opened.note = f"No --data_dir: using {len(images):,} digits of the embedded sample of MNIST."
