@@ -69,11 +69,8 @@ def _read_python(path: Path) -> Examples:
 
 
 def _read_records(path: Path) -> Examples:
-    records = Records([path])
-    parsed = [(block, records.parse(block, {"image": 0, "label": 1})) for block in records.blocks()]
-    planes = [records.pixels(values["image"], block, (3, RAW, RAW)) for block, values in parsed]
-    labels = np.concatenate([values["label"][:, 0] for _, values in parsed])
-    return np.concatenate(planes).reshape(len(labels), _PIXELS), check_labels(labels, 10, path)
+    parsed = Records([path]).parse_all({"image": (_PIXELS,), "label": 1})
+    return parsed["image"], check_labels(parsed["label"][:, 0], 10, path)
 
 
 # The folders of each form, the names of its files for each split, their ending, and what reads them.

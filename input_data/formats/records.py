@@ -83,11 +83,6 @@ class Records(Split):
             raise DataError(f"{self.place(int(indices[wrong[0]]))} is damaged: it does not match its checksum.")
         return payloads
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yields the indices of all records in blocks."""
-        for start in range(0, len(self), _BLOCK):
-            yield np.arange(start, min(start + _BLOCK, len(self)))
-
     def checksum(self):
         """A checksum of the payloads' checksums in the files; of millions of records, of an even sample of them."""
         step = 1 if len(self) <= _SUMMED else _BLOCK * -(-len(self) // _SUMMED)
@@ -95,21 +90,38 @@ class Records(Split):
         total = zlib.crc32(b"".join(file[-first % step :: step, -FOOTER:].tobytes() for file, first in parts))
         return total if step == 1 else zlib.crc32(b"%d" % len(self), total)
 
-    def parse(self, indices: np.ndarray, features: dict[str, int]) -> dict[str, np.ndarray]:
-        """Returns features of the records at `indices`; `features` has their lengths: 0 for bytes, n for n int64."""
+    def parse(self, indices: np.ndarray, features: dict[str, int | tuple[int, ...]]) -> dict[str, np.ndarray]:
+        """Returns features of the records at `indices`: int64 [n, k] for a number k, uint8 [n, *shape] for a shape."""
         import tensorflow as tf  # only here, so that the other formats read without TensorFlow
 
-        kinds = {name: ([size], tf.int64) if size else ([], tf.string) for name, size in features.items()}
-        spec = {name: tf.io.FixedLenFeature(*kind) for name, kind in kinds.items()}
+        spec = {
+            name: tf.io.FixedLenFeature([kind], tf.int64) for name, kind in features.items() if isinstance(kind, int)
+        }
+        pixels = {name: kind for name, kind in features.items() if isinstance(kind, tuple)}
+        spec |= dict.fromkeys(pixels, tf.io.FixedLenFeature([], tf.string))
         serialized = self.serialized(indices)
         try:
             with tf.device("CPU:0"):
-                return {name: value.numpy() for name, value in tf.io.parse_example(serialized, spec).items()}
+                found = {name: value.numpy() for name, value in tf.io.parse_example(serialized, spec).items()}
         except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, UnicodeDecodeError):  # it words some in UTF-8
             for index in indices if len(indices) > 1 else ():  # find the one to name
                 self.parse(np.array([index]), features)
             place, names = self.place(int(indices[0])), ", ".join(features)
             raise DataError(f"{place} does not hold the features {names} or is damaged.") from None
+        return found | {name: self._pixels(found[name], indices, shape) for name, shape in pixels.items()}
+
+    def _pixels(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        size = math.prod(shape)
+        for index, value in zip(indices.tolist(), values, strict=True):
+            if len(value) != size:
+                raise unfit(self.place(index), f"have an image of {shape} in {size} bytes", len(value))
+        return np.frombuffer(b"".join(values), np.uint8).reshape(-1, *shape)
+
+    def parse_all(self, features: dict[str, int | tuple[int, ...]]) -> dict[str, np.ndarray]:
+        """Returns features of all records, see `parse`."""
+        blocks = np.array_split(np.arange(len(self)), -(-len(self) // _BLOCK))
+        parsed = [self.parse(block, features) for block in blocks]
+        return {name: np.concatenate([part[name] for part in parsed]) for name in features}
 
     def image_shape(self) -> Shape:
         """Returns (rows, columns, depth) of the images, from the first record."""
@@ -118,26 +130,15 @@ class Records(Split):
         return rows, columns, depth
 
     def examples(
-        self, indices: np.ndarray, shape: Shape, num_classes: int, images=("image_raw",), labels=("label",)
+        self, indices: np.ndarray, images: tuple[str, ...], labels: tuple[str, ...]
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Returns each of `images`, uint8 [n, *shape], and the labels, int32 [n, len(labels)], in the format of 2017.
-
-        `images` and `labels` are names of features. Every record must have as many pixels and one of `num_classes`.
-        """
-        parsed = self.parse(indices, dict.fromkeys(images, 0) | dict.fromkeys(labels, 1))
+        """Returns the features `images`, each uint8 [n, *shape], and `labels`, int32 [n, len(labels)]: see `info`."""
+        parsed = self.parse(indices, dict.fromkeys(images, self.info.image_shape) | dict.fromkeys(labels, 1))
         numbers = np.concatenate([parsed[name] for name in labels], axis=1)
-        outside = np.flatnonzero(((numbers < 0) | (numbers >= num_classes)).any(axis=1))
+        outside = np.flatnonzero(((numbers < 0) | (numbers >= self.info.num_classes)).any(axis=1))
         if outside.size:
-            check_labels(numbers[outside[0]], num_classes, self.place(int(indices[outside[0]])))
-        return [self.pixels(parsed[name], indices, shape) for name in images], numbers.astype(np.int32)
-
-    def pixels(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns the raw bytes of a feature as uint8 [n, *shape]."""
-        size = math.prod(shape)
-        for index, value in zip(indices.tolist(), values, strict=True):
-            if len(value) != size:
-                raise unfit(self.place(index), f"have an image of {shape} in {size} bytes", len(value))
-        return np.frombuffer(b"".join(values), np.uint8).reshape(-1, *shape)
+            check_labels(numbers[outside[0]], self.info.num_classes, self.place(int(indices[outside[0]])))
+        return [parsed[name] for name in images], numbers.astype(np.int32)
 
 
 def _records(path: Path) -> np.ndarray:

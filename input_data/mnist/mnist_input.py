@@ -172,7 +172,7 @@ class RecordDigits(Records):
         self.info = Info(MNIST.name, self.image_shape(), 10, 1, MNIST.class_names)
 
     def read(self, indices):
-        (images,), labels = self.examples(indices, self.info.image_shape, self.info.num_classes)
+        (images,), labels = self.examples(indices, ("image_raw",), ("label",))
         return images, labels
 
     def view(self, images, random):

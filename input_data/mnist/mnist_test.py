@@ -97,6 +97,13 @@ def test_the_sample_is_the_head_of_mnist():
     assert sum(path.stat().st_size for path in SAMPLE.glob("*.gz")) < 1.1e6
 
 
+def test_the_checksum_is_that_of_all_labels():
+    split = open_split("mnist", "test", None)
+    checksum = split.checksum()
+    split.labels[-1] += 1
+    assert checksum != split.checksum()
+
+
 def test_shift_moves_down_and_right_and_fills_with_zeros():
     image = np.arange(1, 10, dtype=np.uint8).reshape(1, 3, 3)
     np.testing.assert_array_equal(shift(image, np.array([1]), np.array([-1]))[0], [[0, 0, 0], [2, 3, 0], [5, 6, 0]])

@@ -93,9 +93,8 @@ class RecordPairs(Records):
         self.info = Info("MultiMNIST", self.image_shape(), 10, 2, tuple("0123456789"))
 
     def batch(self, indices, random=None):
-        images, labels = self.examples(
-            indices, self.info.image_shape, 10, ("merged_raw", "image_raw_1", "image_raw_2"), ("label_1", "label_2")
-        )
+        names = "merged_raw", "image_raw_1", "image_raw_2"
+        images, labels = self.examples(indices, names, ("label_1", "label_2"))
         merged, *digits = map(scaled, images)
         return {"images": merged, "labels": labels, "reconstruction_targets": np.stack(digits, axis=1)}
 

@@ -27,7 +27,7 @@ _NAME = "smallnorb-5x{}x9x18x6x2x96x96-{}ing-{{}}.mat"
 NAMES = {"train": _NAME.format("46789", "train"), "test": _NAME.format("01235", "test")}
 _MAGIC = {"u1": 0x1E3D4C55, "<i4": 0x1E3D4C54}
 
-# Views of both eyes uint8 [n, 2, 96/step, 96/step], labels [n], and facts [n, 4] that begin with the number of the toy.
+# Views of both eyes uint8 [n, 2, 96, 96], labels [n], and facts [n, 4] that begin with the number of the toy.
 Examples = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -74,20 +74,15 @@ def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], o
     return picture.repeat(2, axis=2), [*notes, "the one view is used for both eyes"]
 
 
-def _read_records(path: Path, step: int) -> Examples:
-    records, parts = Records([path]), []
-    for block in records.blocks():
-        parsed = records.parse(block, {"image_raw": 0, "label": 1, "meta": 4})
-        pixels = records.pixels(parsed["image_raw"], block, (2, RAW, RAW))
-        parts.append((pixels[:, :, ::step, ::step], parsed["label"][:, 0], parsed["meta"]))
-    images, labels, meta = map(np.concatenate, zip(*parts, strict=True))
-    return images, check_labels(labels, 5, path), meta
+def _read_records(path: Path) -> Examples:
+    parsed = Records([path]).parse_all({"image_raw": (2, RAW, RAW), "label": 1, "meta": 4})
+    return parsed["image_raw"], check_labels(parsed["label"][:, 0], 5, path), parsed["meta"]
 
 
-def _read_matrices(dat: Path, cat: Path, info: Path, step: int) -> Examples:
+def _read_matrices(dat: Path, cat: Path, info: Path) -> Examples:
     images = _read_matrix(dat, "u1", (None, 2, RAW, RAW))
     labels = check_labels(_read_matrix(cat, "<i4", (len(images),)), 5, cat)
-    return images[:, :, ::step, ::step], labels, _read_matrix(info, "<i4", (len(images), 4))
+    return images, labels, _read_matrix(info, "<i4", (len(images), 4))
 
 
 def _read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -116,10 +111,11 @@ def _statistics(images: np.ndarray) -> tuple[float, ...]:
 class SmallNorb(Split):
     """Pairs of views as in 2017, of `examples`, a split of views [n, 48, 48, 2]."""
 
-    info = INFO
+    info, preparation = INFO, "2017"
 
-    def __init__(self, examples: Any, split_name: str, options: Options = Options()):
-        self.examples, self.view = examples, partial(view, options=options)
+    def __init__(self, examples: Any, split_name: str, statistics: tuple[float, ...] = ()):
+        self.examples, self.statistics = examples, statistics
+        self.view = partial(view, options=Options(preparation=self.preparation, statistics=statistics))
         self.noise = 4 if split_name in ("train", "valid_train") else 0
 
     def __len__(self):
@@ -138,11 +134,7 @@ class EfficientNorb(SmallNorb):
     `statistics` are the two means of each eye's pixels of all training images, then their two deviations.
     """
 
-    info = replace(INFO, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2))
-
-    def __init__(self, examples: Any, split_name: str, statistics: tuple[float, ...]):
-        super().__init__(examples, split_name, Options(preparation="efficient", statistics=statistics))
-        self.statistics = statistics
+    info, preparation = replace(INFO, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2)), "efficient"
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
@@ -153,17 +145,17 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     folder = options.folder("smallNORB", data_dir, "its .mat files, or trainduo.tfrecords and testduo.tfrecords")
     name = "test" if split == "test" else "train"
     efficient = options.preparation == "efficient"
-    step = 1 if efficient else 2
     records = find(folder, f"{name}duo.tfrecords")
     names = [NAMES[name].format(kind) for kind in ("dat", "cat", "info")]
     paths = [path for path in (find(folder, name) for name in names) if path]
     if not records and len(paths) < 3:
         raise DataError(f"{folder} needs {name}duo.tfrecords, or {', '.join(names)} (also .gz). It lacks some of them.")
-    images, labels, facts = _read_records(records, step) if records else _read_matrices(*paths, step)
-    images = images.transpose(0, 2, 3, 1)
+    images, labels, facts = _read_records(records) if records else _read_matrices(*paths)
+    step = 1 if efficient else 2
+    images = images.transpose(0, 2, 3, 1)[:, ::step, ::step]
     statistics = (options.statistics or _statistics(images)) if efficient else ()
     if split.startswith("valid"):
         own = (facts[:, 0] == facts[:, 0].max()) == (split == "valid_test")
         images, labels = images[own], labels[own]
     examples = Arrays(INFO, images, labels, view, 0)
-    return EfficientNorb(examples, split, statistics) if efficient else SmallNorb(examples, split)
+    return (EfficientNorb if efficient else SmallNorb)(examples, split, statistics)
