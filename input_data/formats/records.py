@@ -94,10 +94,8 @@ class Records(Split):
         """Returns features of the records at `indices`: int64 [n, k] for a number k, uint8 [n, *shape] for a shape."""
         import tensorflow as tf  # only here, so that the other formats read without TensorFlow
 
-        spec = {
-            name: tf.io.FixedLenFeature([kind], tf.int64) for name, kind in features.items() if isinstance(kind, int)
-        }
         pixels = {name: kind for name, kind in features.items() if isinstance(kind, tuple)}
+        spec = {name: tf.io.FixedLenFeature([features[name]], tf.int64) for name in features.keys() - pixels.keys()}
         spec |= dict.fromkeys(pixels, tf.io.FixedLenFeature([], tf.string))
         serialized = self.serialized(indices)
         try:

@@ -1,7 +1,6 @@
 """Writes shifted, expanded and paired MNIST as the TFRecords of 2017.
 
     python input_data/mnist/mnist_shift.py --data_dir=D --split=train --shift=2                    # single digits
-    python input_data/mnist/mnist_shift.py --data_dir=D --split=train --shift=6 --pad=6            # for affNIST
     python input_data/mnist/mnist_shift.py --data_dir=D --split=test --shift=6 --pad=4 --num_pairs=1000 \
         --max_shard=100000 --multi_targets=true                                                    # MultiMNIST
 
