@@ -143,11 +143,3 @@ def test_own_images_are_prepared_as_they_are_read_for_training(tmp_path):
         prepared, notes = prepare("folder", pictures[1], (12, 12, depth))
         np.testing.assert_array_equal(prepared, batch["images"][1])
         assert notes == ["colour to grey"] * (depth == 1) + ["resized 30x20 to 12x12"]
-
-
-def test_a_house_number_is_scaled_and_resized():
-    picture = RNG.randint(0, 256, (32, 32, 3)).astype(np.uint8)
-    np.testing.assert_allclose(prepare("svhn", picture, (32, 32, 3))[0] * 255, picture, atol=1e-4)
-    prepared, notes = prepare("svhn", np.full((64, 48, 3), 51, np.uint8), (32, 32, 3))
-    np.testing.assert_allclose(prepared, 0.2, atol=1e-5)
-    assert notes == ["resized 64x48 to 32x32"]

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split, training_batches
 from input_data.formats import idx
-from input_data.images import integers, shift
 from input_data.mnist.mnist_input import SAMPLE
 
 
@@ -102,12 +101,6 @@ def test_the_checksum_is_that_of_all_labels():
     checksum = split.checksum()
     split.labels[-1] += 1
     assert checksum != split.checksum()
-
-
-def test_shift_moves_down_and_right_and_fills_with_zeros():
-    image = np.arange(1, 10, dtype=np.uint8).reshape(1, 3, 3)
-    np.testing.assert_array_equal(shift(image, np.array([1]), np.array([-1]))[0], [[0, 0, 0], [2, 3, 0], [5, 6, 0]])
-    assert np.unique(integers(np.linspace(0, 1, 1000, endpoint=False), -2, 2)).tolist() == [-2, -1, 0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,7 @@ def test_every_form_gives_the_same_images_under_its_name(form, tmp_path):
     assert (name in split.note) == (name != "MNIST")
 
 
-def test_the_names_of_classes_are_those_of_the_labels():
-    balanced = mnist_input.EMNIST["balanced"].class_names
-    assert (balanced[0], balanced[10], balanced[35], balanced[36], balanced[46]) == ("0", "A", "Z", "a", "t")
+def test_each_relative_has_its_classes():
     counts = {name: len(relative.class_names) for name, relative in mnist_input.EMNIST.items()}
     assert counts == {"balanced": 47, "letters": 26, "digits": 10, "mnist": 10, "bymerge": 47, "byclass": 62}
     assert all(len(set(relative.class_names)) == len(relative.class_names) for relative in mnist_input.EMNIST.values())
