@@ -74,10 +74,7 @@ def test_what_is_wanted_is_fetched_beside_other_data_and_over_damaged_files(data
 def test_a_login_page_is_not_kept_and_a_good_server_helps_afterwards(dataset, mirror, tmp_path):
     path = place(mirror, download.REMOTES[dataset][-1])
     good = path.read_bytes()
-    for answer, words in (
-        (b"<html>log in</html>", "Cannot fetch"),
-        (None, "Without internet, copy .* by hand"),
-    ):
+    for answer, words in ((b"<html>log in</html>", "Cannot fetch"), (None, "Without internet, copy .* by hand")):
         path.unlink() if answer is None else path.write_bytes(answer)
         with pytest.raises(DataError, match=words):
             download.download(dataset, str(tmp_path / "new"))

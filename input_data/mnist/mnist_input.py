@@ -190,13 +190,18 @@ def find_records(folder: Path, split: str) -> Path | None:
 def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray, np.ndarray, Source]:
     """Returns images uint8 [n, rows, columns] and labels int32 [n] of a split, and the files that they come from.
 
-    The validation split is the first sixth of the training images: 0–9999 of MNIST's 60,000, as in 2017.
+    They are of the wanted data set, or of a relative if MNIST is wanted; DataError if the folder has neither. The
+    validation split is the first sixth of the training images: 0–9999 of MNIST's 60,000, as in 2017.
     """
     found = sources(folder, wanted)
     if not found or (found[0].relative is not wanted and wanted is not MNIST):
         wished = "MNIST or its relatives" if wanted is MNIST else wanted.name
         if found:
             fault = f"has {found[0].relative.name}, not {wished}"
+        elif find_records(folder, split):
+            fault = (
+                "has shifted digits alone. Pairs and preparation=efficient are made of plain ones, as in MNIST's files"
+            )
         elif folder.exists():
             looked_for = ", ".join(form.file("train") for form in FORMS)
             fault = f"has no files of {wished} (docs/data.md). Looked for: TFRecords of 2017, {looked_for}"
@@ -215,7 +220,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options(), w
     """Opens MNIST's split from 2017's TFRecords if the folder has them, or else from another of its forms.
 
     `data_dir` is a folder, or None for the embedded sample of 5,000 and 1,000 digits; for MultiMNIST
-    (`options.num_targets` is 2) it may also be the name of record files, `NAME@N`. `wanted`: see `locate`.
+    (`options.num_targets` is 2) it may also be the name of record files, `NAME@N`. `wanted`: see `load`.
     """
     if data_dir is None and wanted is not MNIST:
         raise DataError(f"{wanted.name} needs a --data_dir, its folder; --download downloads the files to it.")
@@ -225,12 +230,9 @@ def open_split(data_dir: str | None, split: str, options: Options = Options(), w
         pairs = RecordPairs(str(folder))
         pairs.note = f"Training and evaluation both use {folder}: evaluate with the test pairs' files."
         return pairs
-    records = find_records(folder, split) if wanted is MNIST else None
-    if records and not two and not efficient:
+    records = find_records(folder, split)
+    if records and wanted is MNIST and not two and not efficient:
         return RecordDigits(records)
-    if records and not sources(folder, wanted):
-        needed = "--num_targets=2 and preparation=efficient need the plain digits beside it, such as MNIST's IDX files"
-        raise DataError(f"{records} has shifted digits. {needed}: --download fetches them.")
     images, labels, source = load(folder, split, wanted)
     name, names = source.relative.name, source.relative.class_names
     info = Info(name, (*images.shape[1:], 1), len(names), 1, names)
