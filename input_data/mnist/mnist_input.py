@@ -199,9 +199,7 @@ def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray
         if found:
             fault = f"has {found[0].relative.name}, not {wished}"
         elif find_records(folder, split):
-            fault = (
-                "has shifted digits alone. Pairs and preparation=efficient are made of plain ones, as in MNIST's files"
-            )
+            fault = "has shifted digits alone. Pairs and preparation=efficient need plain ones, such as MNIST's files"
         elif folder.exists():
             looked_for = ", ".join(form.file("train") for form in FORMS)
             fault = f"has no files of {wished} (docs/data.md). Looked for: TFRecords of 2017, {looked_for}"

@@ -28,6 +28,18 @@ from input_data.startup import load_tensorflow
 _BLOCK = 1000  # examples at a time: about a megabyte, which stays in the cache
 
 
+def _frame(values: dict[str, bytes | int]) -> np.ndarray:
+    from tensorflow.train import BytesList, Example, Feature, Features, Int64List
+
+    feature = {}
+    for name, value in values.items():
+        if isinstance(value, bytes):
+            feature[name] = Feature(bytes_list=BytesList(value=[value]))
+        else:
+            feature[name] = Feature(int64_list=Int64List(value=[value]))
+    return frame(Example(features=Features(feature=feature)).SerializeToString(deterministic=True))
+
+
 class Template:
     """Serialized tf.train.Examples of one size (height, width), which differ only in the pixels and the labels, 0 to 9.
 
@@ -37,23 +49,13 @@ class Template:
 
     def __init__(self, images: tuple[str, ...], labels: tuple[str, ...], shape: tuple[int, int]):
         self.shapes = dict.fromkeys(images, shape) | dict.fromkeys(labels, ())
-        self.sizes = {"height": shape[0], "width": shape[1], "depth": 1}
-        self.blank = self._frame()
-        different = {name: np.flatnonzero(self.blank != self._frame(name)) for name in self.shapes}
-        self.places = {name: slice(places[0], places[-1] + 1) for name, places in different.items()}
-
-    def _frame(self, full: str = "") -> np.ndarray:
-        """An Example whose pixels and labels are 0, apart from one feature: then its pixels are 255, or its label 1."""
-        from tensorflow.train import BytesList, Example, Feature, Features, Int64List
-
-        feature = {name: Feature(int64_list=Int64List(value=[value])) for name, value in self.sizes.items()}
-        for name, shape in self.shapes.items():
-            if shape:
-                pixels = bytes([255 * (name == full)]) * math.prod(shape)
-                feature[name] = Feature(bytes_list=BytesList(value=[pixels]))
-            else:
-                feature[name] = Feature(int64_list=Int64List(value=[int(name == full)]))
-        return frame(Example(features=Features(feature=feature)).SerializeToString(deterministic=True))
+        sizes = {"height": shape[0], "width": shape[1], "depth": 1}
+        empty = dict.fromkeys(images, bytes(math.prod(shape))) | dict.fromkeys(labels, 0) | sizes
+        full = dict.fromkeys(images, b"\xff" * math.prod(shape)) | dict.fromkeys(labels, 1)
+        self.blank, self.places = _frame(empty), {}
+        for name, value in full.items():
+            different = np.flatnonzero(self.blank != _frame(empty | {name: value}))
+            self.places[name] = slice(different[0], different[-1] + 1)
 
     def blanks(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Blank frames uint8 [count, bytes], and views into them, [count, height, width] or [count], to write to."""

@@ -70,9 +70,7 @@ def test_records_of_2017_give_the_same_as_idx(tmp_path):
 @pytest.mark.parametrize("options", [Options(num_targets=2), Options(preparation="efficient")], ids=str)
 def test_records_alone_are_not_enough_for_what_is_made_from_plain_digits(options, tmp_path):
     write_records(tmp_path / "test_0shifted_mnist.tfrecords", *digits(4))
-    with pytest.raises(
-        DataError, match="has shifted digits alone. Pairs and preparation=efficient are made of plain ones"
-    ):
+    with pytest.raises(DataError, match="has shifted digits alone. Pairs and preparation=efficient need plain ones"):
         open_split("mnist", "test", str(tmp_path), options)
 
 
