@@ -15,7 +15,7 @@ from input_data.formats.pictures import resized, with_depth
 from input_data.formats.records import Records
 from input_data.images import scaled, shifted
 from input_data.mnist import varied_digits
-from input_data.mnist.multi_input import EFFICIENT_REACH, REACH, ComposedPairs, RecordPairs, is_records
+from input_data.mnist.multi_input import EFFICIENT_REACH, REACH, ComposedPairs, RecordPairs
 
 SAMPLE = Path(__file__).with_name("sample")  # the first 5,000 training and 1,000 test digits of MNIST
 TRAIN_SHIFT = 2  # largest shift in training, in pixels each way (paper, section 5)
@@ -83,13 +83,6 @@ class Source(NamedTuple):
     form: Form
     folder: Path
     relative: Relative
-
-    def read(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        """Returns images uint8 [n, rows, columns] and labels int32 [n], counted from 0, of "train" or "test"."""
-        images, labels = _files(self.form, self.folder, part)
-        check_examples(self.folder, images, labels, (None, None))
-        labels = check_labels(labels, len(self.relative.class_names), self.folder, self.relative.first_label)
-        return images.transpose(0, 2, 1) if self.relative.transposed else images, labels
 
 
 def _has(form: Form, folder: Path, part: str) -> bool:
@@ -211,7 +204,12 @@ def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray
     if len(splits) > 1 and found[0] is splits[0]:
         choice = ", ".join(str(source.folder / source.form.name.partition("-{}")[0]) for source in splits)
         raise DataError(f"{folder} has several splits of EMNIST. Give one of them as --data_dir: {choice}.")
-    return *hold_out(split, *found[0].read("test" if split == "test" else "train")), found[0]
+    form, place, relative = found[0]
+    images, labels = _files(form, place, "test" if split == "test" else "train")
+    check_examples(place, images, labels, (None, None))
+    labels = check_labels(labels, len(relative.class_names), place, relative.first_label)
+    images = images.transpose(0, 2, 1) if relative.transposed else images
+    return *hold_out(split, images, labels), found[0]
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options(), wanted: Relative = MNIST) -> Split:
@@ -224,10 +222,9 @@ def open_split(data_dir: str | None, split: str, options: Options = Options(), w
         raise DataError(f"{wanted.name} needs a --data_dir, its folder; --download downloads the files to it.")
     folder = SAMPLE if data_dir is None else Path(data_dir)
     two, efficient = options.num_targets == 2, options.preparation == "efficient"
-    if two and is_records(folder):
-        pairs = RecordPairs(str(folder))
-        pairs.note = f"Training and evaluation both use {folder}: evaluate with the test pairs' files."
-        return pairs
+    is_file = folder.is_file() or ("@" in folder.name and not folder.is_dir())
+    if two and is_file and folder.suffix != ".npz":
+        return RecordPairs(str(folder))
     records = find_records(folder, split)
     if records and wanted is MNIST and not two and not efficient:
         return RecordDigits(records)

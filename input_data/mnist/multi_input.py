@@ -8,7 +8,6 @@ follows from row p % 1000 of `numpy.random.default_rng([2017, p // 1000])`.
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -91,14 +90,10 @@ class RecordPairs(Records):
     def __init__(self, name: str):
         super().__init__(shards(name))
         self.info = Info("MultiMNIST", self.image_shape(), 10, 2, tuple("0123456789"))
+        self.note = f"Training and evaluation both use {name}: evaluate with the test pairs' files."
 
     def batch(self, indices, random=None):
         names = "merged_raw", "image_raw_1", "image_raw_2"
         images, labels = self.examples(indices, names, ("label_1", "label_2"))
         merged, *digits = map(scaled, images)
         return {"images": merged, "labels": labels, "reconstruction_targets": np.stack(digits, axis=1)}
-
-
-def is_records(path: Path) -> bool:
-    """Whether a --data_dir is the name of record files (`NAME@N` or a file) and not a folder or a `.npz` file."""
-    return path.suffix != ".npz" and not path.is_dir() and ("@" in path.name or path.is_file())
