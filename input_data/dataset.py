@@ -96,9 +96,6 @@ class Split:
         """A checksum of the examples, by which a resumed run recognises its data."""
         raise NotImplementedError
 
-    def verify(self) -> None:
-        """Runs the checks that reading single examples omits; raises DataError naming the first fault."""
-
 
 def labels_checksum(labels: np.ndarray) -> int:
     """The CRC-32 of integer labels in their order."""

@@ -1,9 +1,7 @@
 """Downloads data sets from the addresses that Keras uses, and checks what arrives."""
 
-import hashlib
 import tarfile
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,8 +34,8 @@ REMOTES = {
 def download(dataset: str, data_dir: str | None) -> None:
     """Downloads a data set to a folder that does not have it; the folder is created if it is missing.
 
-    A damaged file of the same name is fetched again, and the old one is kept as NAME.damaged. If there is no network,
-    or something else arrives, that is a DataError, and no part of a file is left in the folder.
+    A file of the same name, which is damaged or of another data set, is kept as NAME.old. If there is no network, or
+    something else arrives, that is a DataError, and no part of a file is left in the folder.
     """
     if dataset not in REMOTES:
         raise DataError(f"--download fetches {', '.join(REMOTES)}. Received --dataset={dataset}: fetch it by hand.")
@@ -46,19 +44,18 @@ def download(dataset: str, data_dir: str | None) -> None:
     folder = Path(data_dir)
     folder.mkdir(parents=True, exist_ok=True)
     for remote in REMOTES[dataset]:
-        target = folder / remote.kept
-        if _is_there(dataset, remote, folder):
-            continue
+        if _is_there(dataset, folder):
+            return
         print(f"Fetching {remote.url}", flush=True)
         try:
             # Each process has a folder for its drafts, so that two of them do not meet.
             with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as drafts:
-                draft = _fetch(remote, Path(drafts))
-                if _is_there(dataset, remote, folder):  # by another process in the meantime
-                    continue
+                draft, target = _fetch(remote, Path(drafts)), folder / remote.kept
+                if _is_there(dataset, folder):  # by another process in the meantime
+                    return
                 target.parent.mkdir(exist_ok=True)
-                if target.exists():  # damaged or incomplete
-                    target.replace(target.with_name(f"{target.name}.damaged"))
+                if target.exists():
+                    target.replace(target.with_name(f"{target.name}.old"))
                 draft.replace(target)
         except Exception as error:  # Keras raises plain exceptions
             raise DataError(
@@ -67,26 +64,13 @@ def download(dataset: str, data_dir: str | None) -> None:
             ) from None
 
 
-def _is_there(dataset: str, remote: Remote, folder: Path) -> bool:
-    """Whether a folder has a file, whole, or the data set in any form."""
-    if _is_whole(remote, folder / remote.kept):
-        return True
+def _is_there(dataset: str, folder: Path) -> bool:
+    """Whether a folder has the data set, whole and in any form."""
     try:
         names = {open_split(dataset, split_name, str(folder)).info.name for split_name in ("train", "test")}
     except DataError:
         return False
     return {name.replace("-", "").lower() for name in names} == {dataset.replace("_", "")}
-
-
-def _is_whole(remote: Remote, path: Path) -> bool:
-    """Whether a file is the one that Keras has."""
-    if not path.is_file():
-        return False
-    if remote.sha256:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == remote.sha256
-    with suppress(DataError):
-        return idx.read(path, 3 if "images" in remote.kept else 1).size > 0
-    return False
 
 
 def _fetch(remote: Remote, drafts: Path) -> Path:
@@ -95,8 +79,8 @@ def _fetch(remote: Remote, drafts: Path) -> Path:
 
     name = remote.url.rpartition("/")[2]
     file = Path(get_file(name, remote.url, file_hash=remote.sha256, cache_dir=str(drafts), cache_subdir="."))
-    if not _is_whole(remote, file):
-        raise ValueError("what arrived is another file, perhaps a page on which to log in")
+    if remote.sha256 is None:
+        idx.read(file, 3 if "images" in name else 1)  # it may be a page on which to log in
     if not name.endswith(".tar.gz"):
         return file
     with tarfile.open(file) as archive:

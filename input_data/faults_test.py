@@ -18,23 +18,13 @@ from input_data.norb.norb_test import write_matrices
 IMAGES, LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
 
-def idx(name, change):
-    """MNIST's files, of which the content of one is changed before it is packed."""
+def idx(name, change, packed=False):
+    """MNIST's files, of which one is changed, before or after it is packed."""
 
     def write(folder):
         write_idx(folder, *digits(), "test")
-        path = folder / name
-        path.write_bytes(gzip.compress(change(gzip.decompress(path.read_bytes()))))
-
-    return "mnist", "", write
-
-
-def packed(change):
-    """MNIST's files, of which one is changed after it is packed."""
-
-    def write(folder):
-        write_idx(folder, *digits(), "test")
-        (folder / IMAGES).write_bytes(change((folder / IMAGES).read_bytes()))
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(change(content) if packed else gzip.compress(change(gzip.decompress(content))))
 
     return "mnist", "", write
 
@@ -95,19 +85,19 @@ FAULTS = [
     (idx(IMAGES, lambda c: c[:-1]), "1,096 bytes, as its header says. Received 1,095"),
     (idx(IMAGES, lambda c: b""), "Received an empty file"),
     (idx(LABELS, lambda c: c[:7] + b"\x1d" + c[8:-1]), "each of 30 images. Received uint8 .29."),
-    (packed(lambda c: c[:-40]), "cut short or damaged"),
-    (table(lambda text: text.replace("3,", "3.5,", 1)), "not a table of whole numbers"),
+    (idx(IMAGES, lambda c: c[:-40], packed=True), "cut short or damaged"),
+    (table(lambda text: text.replace("3,", "3.5,", 1)), "mnist_test.csv is of another format or is damaged"),
     (table(lambda text: text.replace(",3", ",256", 1)), "784 pixels from 0 to 255"),
     (table(lambda text: text.replace("0,", "12,", 1)), "from 0 to 9. Received 12 at index 0"),
     (table(lambda text: ",".join(["id", "label", *map(str, range(783))]) + "\n" + text), "2 such names: id, label"),
     (arrays(x_test=np.zeros((3, 9, 7), np.float32)), r"should have images uint8 .* Received float32 \[3, 9, 7, 1\]"),
     (arrays(y_test=np.array([0, 1, 0.5])), "whole numbers from 0 to 1. Received 0.5 at index 2"),
-    (arrays(y_test=np.array([0, 1, None])), "is not a .npz file of numbers"),
+    (arrays(y_test=np.array([0, 1, None])), "own.npz is of another format or is damaged"),
     (arrays(x_test=None), "should have the arrays x_train, .* Received x_train, y_test, y_train"),
     (matlab("svhn", SVHN, {"X": DIGITS, "y": np.ones((3, 1))}), "each of 2 images. Received float64 .3."),
     (matlab("svhn", SVHN, {"X": DIGITS[:16], "y": np.ones((2, 1))}), r"Received uint8 \[2, 16, 32, 3\]"),
     (matlab("svhn", SVHN, {"X": DIGITS, "y": [[1], [11]]}), "from 1 to 10. Received 11 at index 1"),
-    (matlab("svhn", SVHN, b""), "test_32x32.mat is not a file of MATLAB's versions"),
+    (matlab("svhn", SVHN, b""), "test_32x32.mat is of another format or is damaged"),
     (matlab("affnist", AFFNIST, {"affNISTdata": {"image": np.zeros((1600, 2))}}), "lacks the array label_int"),
     (norb(dat=(np.zeros((10, 2, 96, 96)), "<i4")), "magic number 0x1e3d4c55 .* Received 0x1e3d4c54"),
     (norb(dat=(np.zeros((10, 2, 96, 96)), "u1"), keep=-1), "cut short or damaged"),

@@ -18,7 +18,6 @@ def check_data(flags: RunConfig) -> int:
     flags.root.mkdir(parents=True, exist_ok=True)
     for training, name in ((True, "train"), (False, flags.part)):
         split = open_data(flags, training).open(NetworkConfig().with_flags(flags))
-        split.verify()
         say(report(f"{split.info.name}, {name}", split, evaluation_batches(split, 500, augmented=training)))
         shown = training_batches(split, 128, flags.seed) if training else evaluation_batches(split, 128, 128)
         draw_sheet(flags.root / f"sheet-{name}.png", next(shown))

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import ImageArrays
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels
-from input_data.formats.arrays import read_mat, require
+from input_data.dataset import DataError, Info, Options, Split, check_examples, check_labels
+from input_data.formats.arrays import read, require
 from input_data.images import shifted
-from input_data.mnist.mnist_input import RecordDigits, find_records, load
+from input_data.mnist.mnist_input import load
 
 SIZE = 40
 REACH = 6  # training: pixels each way, also the padding of the 28x28 digits
@@ -27,18 +27,11 @@ def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.
     return shifted(images, random, REACH)
 
 
-def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
-    """Lays out a picture of a digit."""
-    from input_data.mnist import digits
-
-    return digits.fit(picture, image_shape)
-
-
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Returns images uint8 [n, 40, 40] and labels int32 [n] of one of affNIST's `.mat` files."""
-    (record,) = read_mat(path, "affNISTdata")
-    require(path, ("image", "label_int"), record.dtype.names or ())
-    images, labels = record["image"].item().T, record["label_int"].item().ravel()
+    found = read(path, "affNISTdata")["affNISTdata"]
+    require(path, ("image", "label_int"), found)
+    images, labels = found["image"].T, found["label_int"]
     check_examples(path, images, labels, (SIZE * SIZE,))
     return images.reshape(-1, SIZE, SIZE), check_labels(labels, 10, path)
 
@@ -67,21 +60,13 @@ def substitute(images: np.ndarray) -> np.ndarray:
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
     """Opens affNIST's split: expanded MNIST for training and validation, affNIST or its substitute for the test.
 
-    The folder has MNIST's IDX files. It may also have `train_6shifted_mnist.tfrecords` for training, and affNIST's
-    `test.mat` or `test_batches/*.mat` for the real test.
+    The folder has MNIST's IDX files. It may also have affNIST's `test.mat` or `test_batches/*.mat` for the real test.
     """
     folder = options.folder("affNIST", data_dir, "MNIST's IDX files and affNIST's test.mat or test_batches/*.mat")
     paths = sorted(folder.glob("test_batches/*.mat")) or sorted(folder.glob("test.mat"))
     if split == "test" and paths:
         images, labels = map(np.concatenate, zip(*map(_read, paths), strict=True))
         return ImageArrays(INFO, images[..., None], labels, reach=0)
-    found = find_records(folder, split, REACH) if split in ("train", "valid_train") else None
-    if found:
-        records = RecordDigits(found)  # mnist_shift.py --shift=6 --pad=6 wrote them
-        if records.info.image_shape != INFO.image_shape:
-            raise DataError(f"{found} should hold 40x40x1, as mnist_shift.py --shift=6 --pad=6 makes it.")
-        records.info = INFO
-        return records
     images, labels, source = load(folder, split)
     if source.relative.class_names != INFO.class_names:
         raise DataError(f"affNIST needs the digits of MNIST. {folder} has {source.relative.name}.")

@@ -1,14 +1,11 @@
 """The data sets in MATLAB files, SVHN and affNIST, with its substitute."""
 
 import numpy as np
-import pytest
 from scipy.io import savemat
 
-from input_data import DataError, evaluation_batches, open_split
+from input_data import evaluation_batches, open_split
 from input_data.affnist.affnist_input import substitute
-from input_data.mnist import mnist_shift
 from input_data.mnist.mnist_input import SAMPLE, load
-from input_data.mnist.mnist_test import digits, write_idx
 
 RNG = np.random.RandomState(4)
 
@@ -40,21 +37,6 @@ def test_affnist_batches_are_read_in_order(tmp_path):
     (batch,) = evaluation_batches(split, 10)
     np.testing.assert_allclose(batch["images"][..., 0] * 255, images, atol=1e-4)
     assert batch["labels"][:, 0].tolist() == labels.tolist() and "SUBSTITUTE" not in split.note
-
-
-def test_expanded_mnist_comes_from_records_where_there_are_some(tmp_path):
-    images, labels = digits(12, size=28)
-    write_idx(tmp_path, images, labels)
-    mnist_shift.generate(str(tmp_path), shift=6, pad=6)
-    split = open_split("affnist", "train", str(tmp_path))
-    assert len(split) == 12 * 13**2 and split.info.name == "affNIST"
-    first = next(evaluation_batches(split, 1))
-    expected = np.zeros((40, 40))
-    expected[:28, :28] = images[0] / 255  # 6 pixels up and left of the middle
-    np.testing.assert_allclose(first["images"][0, ..., 0], expected, atol=1e-6)
-    mnist_shift.generate(str(tmp_path), shift=6, overwrite=True)
-    with pytest.raises(DataError, match="should hold 40x40x1, as mnist_shift.py --shift=6 --pad=6"):
-        open_split("affnist", "train", str(tmp_path))
 
 
 def test_the_substitute_is_labelled_fixed_and_keeps_digits_inside():

@@ -6,7 +6,7 @@ import numpy as np
 
 from input_data.arrays import Arrays
 from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels, unfit
-from input_data.formats.arrays import read_pickle, require
+from input_data.formats.arrays import read
 from input_data.formats.files import find, read_bytes
 from input_data.formats.pictures import fitted
 from input_data.formats.records import Records
@@ -23,7 +23,7 @@ _BATCHES = {"train": _TRAINING, "test": ("test_batch",), "valid_train": _TRAININ
 _GENERATED = {"train": ("train", "validation"), "test": ("eval",), "valid_train": ("train",)}
 _GENERATED |= {"valid_test": ("validation",)}
 
-Examples = tuple[np.ndarray, np.ndarray]  # planes of red, green and blue, uint8 [n, …] of 3,072 values, and labels [n]
+Examples = tuple[np.ndarray, np.ndarray]  # planes of red, green and blue, uint8 [n, 3072], and labels [n]
 
 
 def view(images: np.ndarray, random: np.ndarray | None, options: Options = Options()) -> np.ndarray:
@@ -58,22 +58,19 @@ def _read_binary(path: Path) -> Examples:
     if not content.size or content.size % (1 + _PIXELS):
         raise unfit(path, f"hold records of {1 + _PIXELS:,} bytes", f"{content.size:,} bytes", "Fetch it again.")
     records = content.reshape(-1, 1 + _PIXELS)
-    return records[:, 1:], records[:, 0]
+    return records[:, 1:], check_labels(records[:, 0], 10, path)
 
 
 def _read_python(path: Path) -> Examples:
-    content = read_pickle(path)
-    require(path, ("data", "labels"), content)
+    content = read(path, "data", "labels")
     planes, labels = np.asarray(content["data"]), np.asarray(content["labels"])
     check_examples(path, planes, labels, (_PIXELS,))
-    return planes, labels
+    return planes, check_labels(labels, 10, path)
 
 
 def _read_records(path: Path) -> Examples:
-    records = Records([path])
-    parsed = [(block, records.parse(block, {"image": 0, "label": 1})) for block in records.blocks()]
-    planes = [records.pixels(values["image"], block, (3, RAW, RAW)) for block, values in parsed]
-    return np.concatenate(planes), np.concatenate([values["label"][:, 0] for _, values in parsed])
+    parsed = Records([path]).parse_all({"image": (_PIXELS,), "label": 1})
+    return parsed["image"], check_labels(parsed["label"][:, 0], 10, path)
 
 
 # The folders of each form, the names of its files for each split, their ending, and what reads them.
@@ -90,16 +87,13 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     """Opens CIFAR-10's split; validation holds out data_batch_5."""
     folder = options.folder("CIFAR-10", data_dir, "cifar-10-batches-bin, cifar-10-batches-py or TFRecords")
     for inside, names, ending, reader in _FORMS:
-        paths = {f"{name}{ending}": find(folder / inside, f"{name}{ending}") for name in names[split]}
-        missing = [name for name, path in paths.items() if path is None]
-        if missing and len(missing) < len(paths):
-            raise DataError(f"{folder / inside} lacks {', '.join(missing)}.")
-        if not missing:
-            images, labels = [], []
-            for path in filter(None, paths.values()):
-                planes, numbers = reader(path)
-                images.append(planes.reshape(-1, 3, RAW, RAW).transpose(0, 2, 3, 1))
-                labels.append(check_labels(numbers, 10, path))
-            return Cifar10(np.concatenate(images), np.concatenate(labels), split in ("train", "valid_train"))
+        files = [f"{name}{ending}" for name in names[split]]
+        paths = [path for file in files if (path := find(folder / inside, file))]
+        if 0 < len(paths) < len(files):
+            raise DataError(f"{folder / inside} lacks some of {', '.join(files)}.")
+        if paths:
+            planes, labels = map(np.concatenate, zip(*map(reader, paths), strict=True))
+            images = planes.reshape(-1, 3, RAW, RAW).transpose(0, 2, 3, 1)
+            return Cifar10(images, labels, split in ("train", "valid_train"))
     wanted = ", ".join(str(Path(inside, names[split][0] + ending)) for inside, names, ending, _ in _FORMS)
     raise DataError(f"{folder} has no CIFAR-10. Looked for: {wanted} (docs/data.md: TensorFlow Datasets).")

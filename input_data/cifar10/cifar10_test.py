@@ -1,6 +1,5 @@
 """CIFAR-10's three forms: pixels in their places, and splits."""
 
-import gzip
 import pickle
 
 import numpy as np
@@ -31,14 +30,6 @@ def write_binary(folder):
     return [*values, write(folder, "test_batch.bin", 6)][-1][:, 1:]
 
 
-def write_packed(folder):
-    values = write_binary(folder)
-    for path in folder.iterdir():
-        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
-        path.unlink()
-    return values
-
-
 def write_pickles(folder, protocol=2, encode=str.encode):
     """The five batches of 1 to 5 images, and a test batch of 6; returns the test images."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,10 +56,8 @@ def write_records(folder):
     ("form", "inside"),
     [
         (write_binary, "cifar-10-batches-bin"),
-        (write_packed, "cifar-10-batches-bin"),
         (lambda folder: write_pickles(folder, 0, str), "cifar-10-batches-py"),
         (write_pickles, "cifar-10-batches-py"),
-        (lambda folder: write_pickles(folder, 5), "cifar-10-batches-py"),
         (write_records, ""),
     ],
 )
@@ -87,5 +76,5 @@ def test_records_of_another_size_and_missing_ones_are_named(tmp_path):
     with pytest.raises(DataError, match="record 0 should have an image of .* in 3072 bytes. Received 3071"):
         open_split("cifar10", "test", str(tmp_path))
     (tmp_path / "validation.tfrecords").unlink()
-    with pytest.raises(DataError, match="lacks validation.tfrecords"):
+    with pytest.raises(DataError, match="lacks some of train.tfrecords, validation.tfrecords"):
         open_split("cifar10", "train", str(tmp_path))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import Arrays, hold_out
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels, unfit
+from input_data.dataset import DataError, Info, Options, Split, check_examples, check_labels, unfit
 from input_data.formats import pictures
 from input_data.formats.arrays import npz_examples, npz_parts
 from input_data.images import border_colours, shifted
@@ -17,6 +17,8 @@ _HELD_OUT = 6  # every sixth picture of a class is held out for validation, and 
 _FOLDERS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("val", "valid", "validation")}
 _LAYOUT = "--data_dir should have train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
 
+Opened = tuple[np.ndarray, np.ndarray, list[str], str]  # images, labels [n], the names of all classes, and a note
+
 
 def view(images: np.ndarray, random: np.ndarray | None, options: Options = Options()) -> np.ndarray:
     """What the network sees of images [n, rows, columns, depth]: scaled, and in training shifted.
@@ -24,12 +26,6 @@ def view(images: np.ndarray, random: np.ndarray | None, options: Options = Optio
     The gap has the colour of the image's border, since a dark bar on light paper would be a feature of its own.
     """
     return shifted(images, random, REACH, 0 if random is None else border_colours(images))
-
-
-def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
-    """Makes any picture uint8 with the network's depth and size."""
-    picture, notes = pictures.fitted(picture, image_shape)
-    return np.round(picture).astype(np.uint8), notes
 
 
 def _classes(folder: Path) -> tuple[dict[str, list[Path]], str]:
@@ -45,10 +41,7 @@ def _classes(folder: Path) -> tuple[dict[str, list[Path]], str]:
         files, skipped = pictures.below(place)
         found.setdefault(name, []).extend(files)
         others += skipped
-    empty = [name for name, files in found.items() if not files]
-    notes = [pictures.not_pictures(others)] * bool(others)
-    notes += [f"folder(s) without a picture: {', '.join(empty[:10])}"] * bool(empty)
-    note = f"Skipped in {folder}: {'; '.join(notes)}." if notes else ""
+    note = f"Skipped in {folder}: {pictures.not_pictures(others)}." if others else ""
     return {name: files for name, files in sorted(found.items()) if files}, note
 
 
@@ -67,7 +60,7 @@ def _read(
             unreadable.append(f"{path} ({error})")
             continue
         size = (options.image_size, options.image_size) if options.image_size else picture.shape[:2]
-        image = fit(picture, (*size, 1 if options.grayscale else 3), (), options)[0]
+        image = pictures.fitted(picture, (*size, 1 if options.grayscale else 3))[0]
         if not images.size:
             images = np.empty((len(paths), *image.shape), np.uint8)
         if image.shape != images.shape[1:]:
@@ -89,15 +82,11 @@ def _part(images: np.ndarray, labels: np.ndarray, held_out: bool) -> tuple[np.nd
 def _parts(folder: Path) -> dict[str, Path]:
     """The folders of the parts that a folder has; none if it has the classes themselves."""
     there = sorted(item for item in folder.iterdir() if item.is_dir())
-    found = {part: [item for item in there if item.name.lower() in words] for part, words in _FOLDERS.items()}
-    for items in found.values():
-        if len(items) > 1:
-            raise DataError(f"{items[0]} and {items[1]} could both be meant. {_LAYOUT}.")
-    parts = {part: items[0] for part, items in found.items() if items}
+    parts = {part: item for part, words in _FOLDERS.items() for item in there if item.name.lower() in words}
     return parts if parts.keys() & {"train", "test"} else {}
 
 
-def _open_pictures(folder: Path, split_name: str, options: Options) -> Split:
+def _open_pictures(folder: Path, split_name: str, options: Options) -> Opened:
     parts = _parts(folder)
     own_validation = split_name == "valid_test" and "valid" in parts
     wanted = "test" if split_name == "test" else "valid" if own_validation else "train"
@@ -121,16 +110,11 @@ def _open_pictures(folder: Path, split_name: str, options: Options) -> Split:
         note += f" {folder} has no train and test folders: every sixth picture of a class is held out as the test."
     if split_name.startswith("valid") and "valid" not in parts:
         arrays = _part(*arrays, split_name == "valid_test")
-    return _split(*arrays, tuple(names), split_name, note.strip())
+    return *arrays, names, note.strip()
 
 
-def _split(images: np.ndarray, labels: np.ndarray, names: tuple[str, ...], split_name: str, note: str = "") -> Split:
-    info = Info("own images", images.shape[1:], len(names), 1, names)
-    return Arrays(info, images, labels, view, 2 if split_name in ("train", "valid_train") else 0, note)
-
-
-def _open_arrays(path: Path, split_name: str, options: Options) -> Split:
-    """Opens a split of a `.npz` file; --validate uses the file's own validation split if it has one (MedMNIST)."""
+def _open_arrays(path: Path, split_name: str, options: Options) -> Opened:
+    """Reads a split of a `.npz` file; --validate uses the file's own validation split if it has one (MedMNIST)."""
     if options.image_size or options.grayscale:
         raise DataError(f"--image_size and --grayscale are for pictures. {path} holds images of one size and depth.")
     own_validation = "val" in npz_parts(path)
@@ -143,7 +127,7 @@ def _open_arrays(path: Path, split_name: str, options: Options) -> Split:
     labels = check_labels(labels, count, path)
     if not own_validation:
         images, labels = hold_out(split_name, images, labels)
-    return _split(images, labels, tuple(map(str, range(count))), split_name)
+    return images, labels, list(map(str, range(count))), ""
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
@@ -155,6 +139,9 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     """
     path = Path(data_dir) if data_dir is not None else None
     if path is not None and path.suffix == ".npz" and path.is_file() and options.num_targets == 1:
-        return _open_arrays(path, split, options)
-    folder = options.folder("folder", data_dir, "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png")
-    return _open_pictures(folder, split, options)
+        images, labels, names, note = _open_arrays(path, split, options)
+    else:
+        folder = options.folder("folder", data_dir, "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png")
+        images, labels, names, note = _open_pictures(folder, split, options)
+    info = Info("own images", images.shape[1:], len(names), 1, tuple(names))
+    return Arrays(info, images, labels, view, 2 if split in ("train", "valid_train") else 0, note)

@@ -93,11 +93,9 @@ def test_what_is_left_out_is_said_and_what_a_mac_adds_is_not_read(pets):
     (cat / "folder.png").mkdir()
     for name in ("notes.txt", "photo.heic", "README"):
         (cat / name).write_text("no picture")
-    (pets / "train" / "bird").mkdir()
     split = open_split("folder", "train", str(pets))
     assert split.labels.tolist() == [0] * 11 + [1] * 7 and split.info.class_names == ("cat", "dog")
     assert "3 file(s) that are not pictures (.heic, .txt, README)" in split.note
-    assert "folder(s) without a picture: bird" in split.note
     (cat / "dead.png").symlink_to("nowhere")
     with pytest.raises(DataError, match=r"dead.png \(No such file or directory\)"):
         open_split("folder", "train", str(pets))
@@ -131,7 +129,7 @@ def test_arrays_in_the_layouts_of_keras_and_medmnist_are_read(names, tmp_path):
     assert split.labels.tolist() == [0, 1, 2, 0, 1]
 
 
-@pytest.mark.parametrize("name", ["a@1 *[x]?{}$$", "\udcff", "三毛　猫 می‌روم", "x" * 200])
+@pytest.mark.parametrize("name", ["a@1 *[x]?{}$$\udcff" + "x" * 200, "三毛　猫 می‌روم"])
 def test_folders_and_classes_of_any_name_are_read(name, tmp_path):
     write(tmp_path / "0")
     for part in ("train", "test"):
@@ -153,46 +151,27 @@ def test_accents_in_two_forms_are_one_class(name, tmp_path):
     assert set(open_split("folder", "test", str(tmp_path)).info.class_names) == {forms[0], "other"}
 
 
-LAYOUTS = [
-    {"train": 7, "test": 2},
-    {"training": 7, "testing": 2},
-    {"Train": 7, "TEST": 2, "notes": 0},
-    {"train": 7, "test": 2, "val": 3},
-    {"Training": 7, "Testing": 2, "validation": 3},
-]
-
-
-@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
-def test_the_parts_of_a_data_set_are_never_taken_for_classes(layout, tmp_path):
-    for part, count in layout.items():
-        (tmp_path / part).mkdir()
+@pytest.mark.parametrize("names", [("training", "testing"), ("Train", "TEST", "val"), ("train", "test", "validation")])
+def test_the_parts_of_a_data_set_are_never_taken_for_classes(names, tmp_path):
+    (tmp_path / "notes").mkdir()
+    for part, count in zip(names, (7, 2, 3), strict=False):
         for index in range(count):
             for kind in ("cat", "dog"):
                 write(tmp_path / part / kind / str(index))
     splits = [open_split("folder", name, str(tmp_path)) for name in SPLITS]
-    validation = (14, 6) if len(layout) == 3 and "notes" not in layout else (10, 4)
-    assert [len(split) for split in splits] == [14, 4, *validation]
+    assert [len(split) for split in splits] == [14, 4, *((14, 6) if len(names) == 3 else (10, 4))]
     assert all(split.info.class_names == ("cat", "dog") for split in splits)
 
 
-def test_parts_that_could_be_either_are_refused(pets):
-    (pets / "training").mkdir()
-    with pytest.raises(DataError, match="could both be meant"):
-        open_split("folder", "train", str(pets))
-    (pets / "training").rmdir()
+def test_a_missing_part_is_named(pets):
     (pets / "test").rename(pets / "val")
     with pytest.raises(DataError, match=r"/test does not exist: .*It has: .*train, .*val"):
         open_split("folder", "test", str(pets))
 
 
-def test_a_part_of_a_sorted_folder_has_all_classes(tmp_path):
-    for part in ("train", "test"):
-        for kind in "abcde":
-            for index in range(8):
-                write(tmp_path / part / kind / str(index), size=(3, 3))
-    split = open_split("folder", "test", str(tmp_path))
+def test_a_part_of_a_sorted_folder_has_all_classes():
     for limit in (5, 11, 20, 40, 100):
-        labels = np.concatenate([batch["labels"][:, 0] for batch in evaluation_batches(split, 3, limit)])
+        labels = np.arange(40)[evaluation_indices(40, limit)] // 8
         counts = np.bincount(labels, minlength=5)
         assert len(labels) == min(limit, 40) and counts.max() - counts.min() <= 1 and (np.diff(labels) >= 0).all()
     assert evaluation_indices(40, None).tolist() == list(range(40)) and evaluation_indices(5, 0).size == 0

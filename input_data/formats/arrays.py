@@ -1,9 +1,9 @@
-"""Reads arrays from NumPy's `.npz` files, MATLAB's files, tables (`.csv`) and CIFAR-10's pickles."""
+"""Reads arrays from NumPy's `.npz` files, MATLAB's files, CIFAR-10's pickles and tables (`.csv`)."""
 
 import io
 import pickle
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,45 @@ _MEDMNIST = {part: (f"{part}_images", f"{part}_labels") for part in ("train", "v
 _HARMLESS = ("multiarray._reconstruct", "numeric._frombuffer", "numpy.ndarray", "numpy.dtype", "_codecs.encode")
 
 
-def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
+class _Unpickler(pickle.Unpickler):
+    """Makes NumPy's arrays and plain containers only; no other code is run."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}".replace("numpy._core.", "").replace("numpy.core.", "") not in _HARMLESS:
+            raise pickle.UnpicklingError(f"it uses {module}.{name}, which is not allowed")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)  # its name since NumPy 1.26
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    if path.suffix == ".npz":
+        return np.load(path, allow_pickle=False)
+    if path.suffix == ".mat":
+        from scipy.io import loadmat
+
+        return loadmat(path, simplify_cells=True)
+    found = _Unpickler(io.BytesIO(read_bytes(path)), encoding="latin-1").load()
+    return {key.decode("latin-1") if isinstance(key, bytes) else str(key): value for key, value in found.items()}
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
     if not path.is_file():
         return DataError(f"{path} does not exist.")
-    return DataError(f"{path} is not {kind} or is damaged ({error}). Fetch it again.")
+    return DataError(f"{path} is of another format or is damaged ({error}). Fetch it again.")
+
+
+def read(path: Path, *names: str) -> dict[str, Any]:
+    """Returns the arrays with these names in a `.npz` file, a `.mat` file, or a pickle of a dictionary.
+
+    Those that are not asked for are None, and not read from a `.npz` file. DataError: the file is missing, damaged or
+    lacks one, or a pickle has anything but arrays, lists, texts and numbers.
+    """
+    try:
+        content = _load(path)
+        found = {name: content[name] if name in names else None for name in content}
+    except Exception as error:  # damage leads to whatever the bytes are taken for
+        raise _unreadable(path, error) from None
+    require(path, names, found)
+    return found
 
 
 def require(path: Path, names: Collection[str], found: Collection[str]) -> None:
@@ -31,20 +66,9 @@ def require(path: Path, names: Collection[str], found: Collection[str]) -> None:
         raise DataError(f"{path} lacks the array {missing[0]}. It has: {', '.join(sorted(found)) or 'none'}.")
 
 
-def read_npz(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray | None]:
-    """Returns the arrays with these names in a `.npz` file; those that are not asked for are None, and not read."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] if name in names else None for name in archive.files}
-    except Exception as error:  # damage leads to whatever the header is parsed as
-        raise _unreadable(path, "a .npz file of numbers", error) from None
-    require(path, names, found)
-    return found
-
-
 def npz_parts(path: Path) -> dict[str, tuple[str, str]]:
     """The names of a `.npz` file's images and labels for "train", "test" and, in MedMNIST's layout, "val"."""
-    names = read_npz(path)
+    names = read(path)
     for layout in (_KERAS, _MEDMNIST):
         if all(set(pair) <= set(names) for pair in layout.values()):
             return layout
@@ -55,20 +79,8 @@ def npz_parts(path: Path) -> dict[str, tuple[str, str]]:
 def npz_examples(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns images [n, …] and labels [n] of a part."""
     names = npz_parts(path)[part]
-    images, labels = map(read_npz(path, names).get, names)
+    images, labels = map(read(path, *names).get, names)
     return images, labels.reshape(-1)
-
-
-def read_mat(path: Path, *names: str) -> list[Any]:
-    """Returns variables of a `.mat` file as SciPy reads them; DataError if it is missing, damaged or lacks one."""
-    from scipy.io import loadmat
-
-    try:
-        found = loadmat(path, appendmat=False)
-    except Exception as error:  # damage leads to whatever the bytes are taken for
-        raise _unreadable(path, "a file of MATLAB's versions 5 to 7", error) from None
-    require(path, names, found)
-    return [found[name] for name in names]
 
 
 def read_csv(path: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +97,7 @@ def read_csv(path: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
             how = {"skiprows": int(heading), "encoding": "utf-8-sig", "ndmin": 2, "quotechar": '"'}
             table = np.loadtxt(path, np.int16, delimiter=",", **how)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, "a table of whole numbers", error) from None
+        raise _unreadable(path, error) from None
     worded = [place for place, name in enumerate(names) if not any(letter.isdigit() for letter in name)]
     fits = len(table) and table.shape[1] == side * side + 1 and table.min() >= 0 and table.max() <= 255
     if not fits or (heading and len(worded) != 1):
@@ -94,21 +106,3 @@ def read_csv(path: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
         raise unfit(path, should, f"{received}: {', '.join(names[place] for place in worded[:5])}")
     label = worded[0] if heading else -1 if np.ptp(table[:, 0]) == 0 < np.ptp(table[:, -1]) else 0
     return np.delete(table, label, axis=1).astype(np.uint8).reshape(-1, side, side), table[:, label]
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes NumPy's arrays and plain containers only; no other code is run."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if f"{module}.{name}".replace("numpy._core.", "").replace("numpy.core.", "") not in _HARMLESS:
-            raise pickle.UnpicklingError(f"it uses {module}.{name}, which is not allowed")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)  # its name since NumPy 1.26
-
-
-def read_pickle(path: Path) -> dict[str, Any]:
-    """Returns the dictionary in a pickle of arrays, lists, texts and numbers; DataError if there is anything else."""
-    try:
-        found = _Unpickler(io.BytesIO(read_bytes(path)), encoding="latin-1").load()
-        return {key.decode("latin-1") if isinstance(key, bytes) else str(key): value for key, value in found.items()}
-    except Exception as error:  # a damaged pickle raises whatever its opcodes lead to
-        raise _unreadable(path, "a pickle of a dictionary of arrays", error) from None

@@ -6,10 +6,9 @@ import math
 import mmap
 import os
 import socket
-import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,18 +56,18 @@ def values(path: Path, content, start: int, dtype: str, shape: tuple[int, ...]) 
 def atomic_write(*paths: Path) -> Iterator[list[Path]]:
     """Yields temporary paths to write to, which become `paths` when the block ends; an error leaves `paths` untouched.
 
-    A process that is killed leaves its temporary files behind; the next `atomic_write` to the same paths removes them.
-    Several files are replaced one by one, after all old ones are removed, so old and new files are never mixed.
+    A process that is killed leaves its temporary files behind; the next `atomic_write` to the same paths on the same
+    machine removes them. Several files are replaced one by one, after all old ones are removed, so old and new files
+    are never mixed.
     """
     paths = tuple(Path(path).resolve() for path in paths)  # a symbolic link is kept, and its target is replaced
     drafts = []
     for path in paths:
-        prefix = f".{path.name[-40:]}."  # names may have 255 bytes; the end of a name distinguishes shards
-        drafts.append(path.with_name(f"{prefix}{_HOST}.{os.getpid()}"))
-        for draft in path.parent.glob(f"{glob.escape(prefix)}*.*"):
-            with suppress(OSError):  # another process may remove it first
-                if _is_abandoned(draft, f"{prefix}{_HOST}."):
-                    draft.unlink()
+        prefix = f".{path.name[-40:]}.{_HOST}."  # names may have 255 bytes; the end of a name distinguishes shards
+        drafts.append(path.with_name(f"{prefix}{os.getpid()}"))
+        for draft in path.parent.glob(f"{glob.escape(prefix)}*"):
+            if not _runs(int(draft.name.removeprefix(prefix))):
+                draft.unlink(missing_ok=True)  # another process may remove it first
     try:
         yield drafts
         if len(paths) > 1:
@@ -85,14 +84,11 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
             draft.unlink(missing_ok=True)
 
 
-def _is_abandoned(draft: Path, prefix: str) -> bool:
-    """Whether the process of a draft no longer runs on this machine, or nobody has written to the draft for a day."""
-    process = draft.name.removeprefix(prefix)
-    if process.isdecimal():
-        try:
-            os.kill(int(process), 0)
-        except (ProcessLookupError, OverflowError):
-            return True
-        except PermissionError:
-            pass  # it runs for another user
-    return time.time() - draft.stat().st_mtime > 86_400
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it runs for another user
+    return True

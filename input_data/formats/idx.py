@@ -13,15 +13,15 @@ from input_data.dataset import DataError, unfit
 from input_data.formats.files import find, read_bytes, values
 
 
-def read(path: Path, dimensions: int, dtype: str = "u1") -> np.ndarray:
-    """Returns the array in an IDX file, `.gz` or plain; DataError if its type, dimensions or length are others."""
+def read(path: Path, dimensions: int) -> np.ndarray:
+    """Returns the uint8 array in an IDX file, `.gz` or plain; DataError if type, dimensions or length are others."""
     content, start = read_bytes(path), 4 + 4 * dimensions
-    magic = bytes([0, 0, {"u1": 0x08, ">i4": 0x0C}[dtype], dimensions])
+    magic = bytes([0, 0, 8, dimensions])
     if content[:4] != magic:
         should = f"be an IDX file of {dimensions} dimension(s) and begin with {magic.hex(' ')}"
         raise unfit(path, should, content[:4].hex(" ") or "an empty file", "Fetch it again.")
     shape = np.frombuffer(content[4:start].ljust(4 * dimensions, b"\0"), ">u4").tolist()
-    return values(path, content, start, dtype, tuple(shape))
+    return values(path, content, start, "u1", tuple(shape))
 
 
 def write(path: Path, array: np.ndarray) -> None:
@@ -35,20 +35,15 @@ def locate(folder: Path, name: str) -> Path | None:
     return find(folder, name) or find(folder, name.replace("-idx", ".idx"))  # some copies are called …images.idx3-ubyte
 
 
-def read_labels(path: Path) -> np.ndarray:
-    """Returns labels [n]: of QMNIST's eight columns, the digit; the others say who wrote it."""
-    return read(path, 2, ">i4")[:, 0] if "idx2-int" in path.name else read(path, 1)
-
-
-def load_names(folder: Path, images_name: str, labels_name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, rows, columns] and labels [n] of two files."""
-    images_path, labels_path = locate(folder, images_name), locate(folder, labels_name)
-    if images_path is None or labels_path is None:
-        raise DataError(f"{folder} lacks {images_name if images_path is None else labels_name}[.gz].")
-    return read(images_path, 3), read_labels(labels_path)
+def load_names(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images uint8 [n, rows, columns] and labels [n] of two files; `name` is that of the images."""
+    names = name, name.replace("images-idx3", "labels-idx1")
+    paths = [locate(folder, each) for each in names]
+    if None in paths:
+        raise DataError(f"{folder} lacks {names[paths.index(None)]}[.gz].")
+    return read(paths[0], 3), read(paths[1], 1)
 
 
 def load(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
     """As `load_names`, of MNIST's files for "train" or "test"."""
-    prefix = {"train": "train", "test": "t10k"}[split_name]
-    return load_names(folder, f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
+    return load_names(folder, {"train": "train", "test": "t10k"}[split_name] + "-images-idx3-ubyte")

@@ -1,13 +1,13 @@
 """Decodes single pictures, converts them to grey or colour, and resizes them."""
 
-import io
 import os
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from input_data.dataset import DataError, Fitted, Shape, unfit
+from input_data.dataset import DataError, Fitted, Options, Shape, unfit
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # Pillow's names of the formats that are read
 ENDINGS = (".png", ".jpg", ".jpeg", ".mpo", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -43,32 +43,26 @@ def not_pictures(paths: list[Path]) -> str:
     return f"{len(paths)} file(s) that are not pictures ({', '.join(endings[:10])})"
 
 
-def read(path: Path) -> np.ndarray:
-    """Returns the picture in a file, see `decode`; DataError if the file cannot be read."""
-    try:
-        return decode(path.read_bytes())
-    except OSError as error:
-        raise DataError(error.strerror or str(error)) from None
-
-
-def decode(content: bytes) -> np.ndarray:
-    """Returns the picture in the content of a file as a viewer shows it (the first one if there are several).
+def read(file: Path | BinaryIO) -> np.ndarray:
+    """Returns the picture in a file as a viewer shows it (the first one if there are several).
 
     Palettes, CMYK and other colour spaces become RGB, 16 bits become 8, and photos are turned upright by the
     orientation that the camera recorded: uint8 [rows, columns, depth], depth 1 (grey), 3 (RGB) or 4 (RGBA). DataError:
-    the content is of another kind, is damaged, or has more pixels than Pillow reads.
+    the file cannot be read, is of another kind, is damaged, or has more pixels than Pillow reads.
     """
     from PIL import Image, ImageOps
 
     try:
         with warnings.catch_warnings(action="ignore"):  # of harmless oddities of TIFF files
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 return _pixels(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise DataError(f"The picture is too large: at most {most:.0f} million pixels are read.") from None
-    except Exception:  # Pillow raises whatever the damage leads to
+    except Exception as error:  # Pillow raises whatever the damage leads to
+        if isinstance(error, OSError) and error.strerror:  # of the file system: it is not there, or not to be read
+            raise DataError(error.strerror) from None
         should = "be a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture"
         raise unfit("The file", should, "another kind or a damaged one") from None
 
@@ -126,8 +120,10 @@ def resized(picture: np.ndarray, rows: int, columns: int) -> Fitted:
     return changed, [f"resized {picture.shape[0]}x{picture.shape[1]} to {rows}x{columns}"]
 
 
-def fitted(picture: np.ndarray, shape: Shape) -> Fitted:
-    """A picture in the depth and size of images of a shape (rows, columns, depth), and what was done."""
-    picture, notes = with_depth(picture, shape[2])
-    picture, changed = resized(picture, *shape[:2])
-    return picture, [*notes, *changed]
+def fitted(
+    picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...] = (), options: Options = Options()
+) -> Fitted:
+    """The `fit` of data sets whose pictures fill the frame: a picture in the images' depth and size, uint8."""
+    picture, notes = with_depth(picture, image_shape[2])
+    picture, changed = resized(picture, *image_shape[:2])
+    return np.round(picture).astype(np.uint8), [*notes, *changed]

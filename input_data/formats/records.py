@@ -1,18 +1,17 @@
 """Reads TFRecord files in any order from memory-mapped files, parses them in batches, and writes them in blocks.
 
-Opening reads a few bytes of a file if its records have one length, as those of 2017 have; other files are read through
-once. Files may be larger than memory. The checksum of each record is verified whenever it is read, as in 2017.
+All records of a file have one length, as those of 2017 and of the TensorFlow models have, so that a file is a matrix of
+bytes: opening it reads a few of them, and it may be larger than memory. The checksum of each record is verified
+whenever it is read, as in 2017.
 """
 
 import math
 import re
 import shutil
 import zlib
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from input_data.progress import Progress
 
 HEADER, FOOTER = 12, 4  # bytes: length and its checksum before the payload, the payload's checksum after it
 _SIZES = ("height", "width", "depth")
-_BLOCK = 1000  # records that are verified at a time
+_BLOCK = 1000  # records that are parsed at a time
 _SUMMED = 2_000_000  # of more records, the checksum takes a sample: MultiMNIST's 60 million fill 245 GB
 
 
@@ -58,69 +57,69 @@ class Records(Split):
 
     def __init__(self, paths: list[Path]):
         self.paths = paths
-        self._contents = [mapped(path) for path in paths]
-        # Where each record of a file begins, and where the last one ends.
-        self._bounds = [_bounds(path, content) for path, content in zip(paths, self._contents, strict=True)]
-        self._first = np.cumsum([0, *(len(bounds) - 1 for bounds in self._bounds)])  # number of each file's first one
+        self._files = [_records(path) for path in paths]
+        self._first = np.cumsum([0, *map(len, self._files)])  # number of each file's first record
 
     def __len__(self):
         return int(self._first[-1])
 
-    def _spans(self, indices: np.ndarray) -> Iterator[tuple[Any, int, int]]:
-        """Yields the content of the file of each record, and where the record begins and ends."""
-        files = np.searchsorted(self._first, indices, side="right") - 1
-        for file, number in zip(files.tolist(), (indices - self._first[files]).tolist(), strict=True):
-            bounds = self._bounds[file]
-            yield self._contents[file], int(bounds[number]), int(bounds[number + 1])
+    def _place(self, index: int) -> tuple[int, int]:
+        """The number of a record's file, and its number within it."""
+        file = int(np.searchsorted(self._first, index, side="right")) - 1
+        return file, index - int(self._first[file])
 
     def place(self, index: int) -> str:
         """Returns the file of a record and its number within it, for messages."""
-        file = int(np.searchsorted(self._first, index, side="right")) - 1
-        return f"{self.paths[file]}, record {index - self._first[file]}"
+        file, number = self._place(index)
+        return f"{self.paths[file]}, record {number}"
 
     def serialized(self, indices: np.ndarray) -> list[bytes]:
-        """Returns the payloads at `indices`, each of which fits its length and its checksum."""
-        payloads, stored = [], np.empty(len(indices), np.uint32)
-        for place, (content, start, end) in enumerate(self._spans(indices)):
-            fits = int.from_bytes(content[start : start + 8], "little") == end - start - HEADER - FOOTER
-            payloads.append(content[start + HEADER : end - FOOTER] if fits else b"")
-            stored[place] = int.from_bytes(content[end - FOOTER : end], "little")
+        """Returns the payloads at `indices`, each of which fits its checksum."""
+        records = [self._files[file][number] for file, number in map(self._place, indices.tolist())]
+        payloads = [record[HEADER:-FOOTER].tobytes() for record in records]
+        stored = np.concatenate([record[-FOOTER:] for record in records]).view("<u4")
         wrong = np.flatnonzero(checksums(payloads) != stored)
         if wrong.size:
             raise DataError(f"{self.place(int(indices[wrong[0]]))} is damaged: it does not match its checksum.")
         return payloads
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yields the indices of all records in blocks."""
-        for start in range(0, len(self), _BLOCK):
-            yield np.arange(start, min(start + _BLOCK, len(self)))
-
-    def verify(self):
-        for block in self.blocks():
-            self.serialized(block)
-
     def checksum(self):
         """A checksum of the payloads' checksums in the files; of millions of records, of an even sample of them."""
         step = 1 if len(self) <= _SUMMED else _BLOCK * -(-len(self) // _SUMMED)
-        spans = self._spans(np.arange(0, len(self), step))
-        total = zlib.crc32(b"".join(content[end - FOOTER : end] for content, _, end in spans))
+        parts = zip(self._files, self._first[:-1].tolist(), strict=True)
+        total = zlib.crc32(b"".join(file[-first % step :: step, -FOOTER:].tobytes() for file, first in parts))
         return total if step == 1 else zlib.crc32(b"%d" % len(self), total)
 
-    def parse(self, indices: np.ndarray, features: dict[str, int]) -> dict[str, np.ndarray]:
-        """Returns features of the records at `indices`; `features` has their lengths: 0 for bytes, n for n int64."""
+    def parse(self, indices: np.ndarray, features: dict[str, int | tuple[int, ...]]) -> dict[str, np.ndarray]:
+        """Returns features of the records at `indices`: int64 [n, k] for a number k, uint8 [n, *shape] for a shape."""
         import tensorflow as tf  # only here, so that the other formats read without TensorFlow
 
-        kinds = {name: ([size], tf.int64) if size else ([], tf.string) for name, size in features.items()}
-        spec = {name: tf.io.FixedLenFeature(*kind) for name, kind in kinds.items()}
+        pixels = {name: kind for name, kind in features.items() if isinstance(kind, tuple)}
+        spec = {name: tf.io.FixedLenFeature([features[name]], tf.int64) for name in features.keys() - pixels.keys()}
+        spec |= dict.fromkeys(pixels, tf.io.FixedLenFeature([], tf.string))
         serialized = self.serialized(indices)
         try:
             with tf.device("CPU:0"):
-                return {name: value.numpy() for name, value in tf.io.parse_example(serialized, spec).items()}
+                found = {name: value.numpy() for name, value in tf.io.parse_example(serialized, spec).items()}
         except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, UnicodeDecodeError):  # it words some in UTF-8
             for index in indices if len(indices) > 1 else ():  # find the one to name
                 self.parse(np.array([index]), features)
             place, names = self.place(int(indices[0])), ", ".join(features)
             raise DataError(f"{place} does not hold the features {names} or is damaged.") from None
+        return found | {name: self._pixels(found[name], indices, shape) for name, shape in pixels.items()}
+
+    def _pixels(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        size = math.prod(shape)
+        for index, value in zip(indices.tolist(), values, strict=True):
+            if len(value) != size:
+                raise unfit(self.place(index), f"have an image of {shape} in {size} bytes", len(value))
+        return np.frombuffer(b"".join(values), np.uint8).reshape(-1, *shape)
+
+    def parse_all(self, features: dict[str, int | tuple[int, ...]]) -> dict[str, np.ndarray]:
+        """Returns features of all records, see `parse`."""
+        blocks = np.array_split(np.arange(len(self)), -(-len(self) // _BLOCK))
+        parsed = [self.parse(block, features) for block in blocks]
+        return {name: np.concatenate([part[name] for part in parsed]) for name in features}
 
     def image_shape(self) -> Shape:
         """Returns (rows, columns, depth) of the images, from the first record."""
@@ -129,57 +128,31 @@ class Records(Split):
         return rows, columns, depth
 
     def examples(
-        self, indices: np.ndarray, shape: Shape, num_classes: int, images=("image_raw",), labels=("label",)
+        self, indices: np.ndarray, images: tuple[str, ...], labels: tuple[str, ...]
     ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Returns each of `images`, uint8 [n, *shape], and the labels, int32 [n, len(labels)], in the format of 2017.
-
-        `images` and `labels` are names of features. Every record must have that shape and one of `num_classes`.
-        """
-        parsed = self.parse(indices, dict.fromkeys(images, 0) | dict.fromkeys((*labels, *_SIZES), 1))
-        sizes = np.concatenate([parsed[name] for name in _SIZES], axis=1)
-        wrong = np.flatnonzero((sizes != shape).any(axis=1))
-        if wrong.size:
-            place, received = self.place(int(indices[wrong[0]])), tuple(sizes[wrong[0]].tolist())
-            raise unfit(place, f"have height, width and depth {shape}", received)
+        """Returns the features `images`, each uint8 [n, *shape], and `labels`, int32 [n, len(labels)]: see `info`."""
+        parsed = self.parse(indices, dict.fromkeys(images, self.info.image_shape) | dict.fromkeys(labels, 1))
         numbers = np.concatenate([parsed[name] for name in labels], axis=1)
-        outside = np.flatnonzero(((numbers < 0) | (numbers >= num_classes)).any(axis=1))
+        outside = np.flatnonzero(((numbers < 0) | (numbers >= self.info.num_classes)).any(axis=1))
         if outside.size:
-            check_labels(numbers[outside[0]], num_classes, self.place(int(indices[outside[0]])))
-        return [self.pixels(parsed[name], indices, shape) for name in images], numbers.astype(np.int32)
-
-    def pixels(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns the raw bytes of a feature as uint8 [n, *shape]."""
-        size = math.prod(shape)
-        for index, value in zip(indices.tolist(), values, strict=True):
-            if len(value) != size:
-                raise unfit(self.place(index), f"have an image of {shape} in {size} bytes", len(value))
-        return np.frombuffer(b"".join(values), np.uint8).reshape(-1, *shape)
+            check_labels(numbers[outside[0]], self.info.num_classes, self.place(int(indices[outside[0]])))
+        return [parsed[name] for name in images], numbers.astype(np.int32)
 
 
-def _bounds(path: Path, content) -> Sequence[int]:
-    """Returns where the records of a file begin, and where the last one ends."""
-    if not len(content):
+def _records(path: Path) -> np.ndarray:
+    """The records of a file, uint8 [records, bytes]; DataError unless records of the first one's length fill it."""
+    content = np.frombuffer(mapped(path), np.uint8)
+    if not content.size:
         raise DataError(f"{path} holds no records.")
-    size = _size(path, content, 0, 0)
-    count, rest = divmod(len(content), size)
-    probes = np.linspace(0, count - 1, 8).astype(int).tolist()  # records whose lengths are compared
-    if not rest and len({content[size * probe : size * probe + HEADER] for probe in probes}) == 1:
-        return range(0, len(content) + size, size)
-    bounds = array("q", [0])
-    while bounds[-1] < len(content):
-        bounds.append(bounds[-1] + _size(path, content, bounds[-1], len(bounds) - 1))
-    return bounds
-
-
-def _size(path: Path, content, start: int, number: int) -> int:
-    """Returns the bytes of the record that begins at `start`."""
-    header = content[start : start + HEADER]
-    if len(header) == HEADER and int(checksums([header[:8]])[0]) != int.from_bytes(header[8:], "little"):
-        raise DataError(f"{path} is not a TFRecord file or is damaged in record {number}.")
-    size = HEADER + int.from_bytes(header[:8], "little") + FOOTER
-    if len(header) < HEADER or start + size > len(content):
-        raise DataError(f"{path} is cut short or damaged in record {number}. Copy or generate it again.")
-    return size
+    length = content[:8].tobytes()
+    if content[8:HEADER].tobytes() != checksums([length]).tobytes():
+        raise DataError(f"{path} is not a TFRecord file or is damaged in record 0.")
+    size = HEADER + int.from_bytes(length, "little") + FOOTER
+    count, rest = divmod(content.size, size)
+    if rest:
+        should = f"all records should have the {size:,} bytes of the first"
+        raise DataError(f"{path} is cut short or damaged in record {count}: {should}. Copy or generate it again.")
+    return content.reshape(count, size)
 
 
 def frame(payload: bytes) -> np.ndarray:

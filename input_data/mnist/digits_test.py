@@ -36,9 +36,9 @@ def test_a_digit_of_that_size_is_taken_as_it_is_and_a_dark_one_on_white_inverted
 @pytest.mark.parametrize("paper", [0, 60, 140, 255])
 def test_a_digit_anywhere_on_a_large_sheet_of_any_brightness_comes_back(paper):
     ink = 255 if paper < 128 else 0
-    for index, digit in enumerate(DIGITS[:10]):
+    for index in range(3):
         page = np.zeros((500, 400, 1), np.float32)
-        page[200:480, 10 * index : 10 * index + 280] = enlarged(digit)
+        page[200:480, 10 * index : 10 * index + 280] = enlarged(DIGITS[index])
         prepared, notes = prepare("mnist", np.round(paper + (ink - paper) * page / 255).astype(np.uint8), SHAPE)
         alike = [likeness(prepared, other) for other in DIGITS[:10]]
         assert np.argmax(alike) == index and alike[index] > 0.9
@@ -65,7 +65,7 @@ def test_thin_strokes_and_the_grain_of_paper_do_not_matter():
         ("mnist", 14, Options(), 10),
     ],
 )
-@pytest.mark.parametrize("margins", [((0, 0), (0, 0)), ((90, 10), (5, 200)), ((300, 300), (300, 300))], ids=str)
+@pytest.mark.parametrize("margins", [((0, 0), (0, 0)), ((90, 10), (5, 200))], ids=str)
 def test_margins_do_not_matter_in_any_frame(dataset, side, options, box, margins):
     ink = enlarged(np.maximum(DIGITS[1], np.roll(DIGITS[2], (3, -4), (0, 1))), 5)
     page = 255 - np.pad(np.round(ink).astype(np.uint8), (*margins, (0, 0)))
@@ -87,33 +87,24 @@ def test_a_network_of_two_digits_reads_both_wherever_they_stand():
         assert any("3 characters: only the two largest" in note for note in notes) == (count == 3)
 
 
-def lit(kind, rows=480, columns=360):
-    """How much light falls on each place of a sheet, [rows, columns] up to 1."""
-    y, x = np.mgrid[:rows, :columns] / [[[rows]], [[columns]]]
-    wave = 0.02 * np.sin(9 * y)
-    return {
-        "even": np.ones_like(x),
-        "from one side": 1 - 0.55 * x,
-        "dark corners": 1 - 0.7 * ((x - 0.5) ** 2 + (y - 0.5) ** 2),
-        "shadow on the left": np.where(x + wave < 0.18, 0.45, 1.0),
-        "shadow below": np.where(y + 0.1 * x < 0.88, 1.0, 0.5),
-        "shadow in a corner": np.where(x + y < 0.4, 0.4, 1.0),
-        "table on the right": np.where(x > 0.9, 0.08, 1.0),
-        "half in shadow": np.where(x + 0.3 * y < 0.6, 0.6, 1.0),
-        "dim": np.full_like(x, 0.3),
-    }[kind]
+Y, X = np.mgrid[:480, :360] / [[[480]], [[360]]]
+LIGHTS = {  # how much light falls on each place of a sheet, up to 1
+    "even": np.ones_like(X),
+    "from one side": 1 - 0.55 * X,
+    "dark corners": 1 - 0.7 * ((X - 0.5) ** 2 + (Y - 0.5) ** 2),
+    "shadow on the left": np.where(X + 0.02 * np.sin(9 * Y) < 0.18, 0.45, 1.0),
+    "shadow below": np.where(Y + 0.1 * X < 0.88, 1.0, 0.5),
+    "shadow in a corner": np.where(X + Y < 0.4, 0.4, 1.0),
+    "table on the right": np.where(X > 0.9, 0.08, 1.0),
+    "half in shadow": np.where(X + 0.3 * Y < 0.6, 0.6, 1.0),
+    "dim": np.full_like(X, 0.3),
+}
 
 
 def photo(written, light, grain, seed=0):
     """A photo of a sheet: ink float [rows, columns] in [0, 1] under some light, with the grain of a camera."""
-    sheet = 235 * light * (1 - 0.75 * written)
-    return np.clip(sheet + np.random.RandomState(seed).normal(0, grain, sheet.shape), 0, 255).astype(np.uint8)[
-        ..., None
-    ]
-
-
-LIGHTS = ["even", "from one side", "dark corners", "shadow on the left", "shadow below", "shadow in a corner"]
-LIGHTS += ["table on the right", "half in shadow", "dim"]
+    sheet = 235 * light * (1 - 0.75 * written) + np.random.RandomState(seed).normal(0, grain, light.shape)
+    return np.clip(sheet, 0, 255).astype(np.uint8)[..., None]
 
 
 def sheet(*digits):
@@ -126,33 +117,22 @@ def sheet(*digits):
     return written
 
 
-@pytest.mark.parametrize("grain", [0, 12])
 @pytest.mark.parametrize("light", LIGHTS)
-def test_a_gallery_of_photos_is_read_whatever_the_light(light, grain):
-    right = 0
-    for index, digit in enumerate(DIGITS[:6]):
-        prepared, notes = prepare("mnist", photo(sheet(digit), lit(light), grain, index), SHAPE)
+def test_photos_of_digits_are_read_and_blank_paper_is_not_whatever_the_light(light):
+    for index, grain in enumerate((0, 12, 0, 12)):
+        prepared, notes = prepare("mnist", photo(sheet(DIGITS[index]), LIGHTS[light], grain, index), SHAPE)
         alike = [likeness(prepared, other) for other in DIGITS[:10]]
-        right += np.argmax(alike) == index and alike[index] > 0.85
-        assert notes[0] == "inverted: dark on light"
+        assert np.argmax(alike) == index and alike[index] > 0.85
+        assert notes[0] == "inverted: dark on light" and not any("characters" in note for note in notes)
         assert light != "shadow on the left" or "a shadow or an edge removed" in notes
-    assert right == 6
-
-
-@pytest.mark.parametrize("grain", [0, 12])
-@pytest.mark.parametrize("light", LIGHTS)
-def test_blank_paper_has_nothing_readable_whatever_the_light(light, grain):
-    blank = photo(sheet(), lit(light), grain)
-    for picture, shape in ((blank, SHAPE), (blank, (36, 36, 1)), (np.full_like(blank[:28, :28], 200), SHAPE)):
+    for blank in (photo(sheet(), LIGHTS[light], 0), photo(sheet(), LIGHTS[light], 12), np.full(SHAPE, 200, np.uint8)):
         with pytest.raises(DataError, match="Nothing readable: no ink stands out"):
-            prepare("mnist", picture, shape)
+            prepare("mnist", blank, SHAPE)
 
 
 @pytest.mark.parametrize("light", ["even", "from one side", "shadow below"])
-def test_several_digits_in_a_picture_are_said_and_one_is_not(light):
-    one = sheet(DIGITS[0])
-    assert not any("characters" in note for note in prepare("mnist", photo(one, lit(light), 4), SHAPE)[1])
-    for first, second in itertools.pairwise(DIGITS[:8]):
-        prepared, notes = prepare("mnist", photo(sheet(first, second), lit(light), 4), SHAPE)
+def test_several_digits_in_a_picture_are_said(light):
+    for first, second in itertools.pairwise(DIGITS[:4]):
+        prepared, notes = prepare("mnist", photo(sheet(first, second), LIGHTS[light], 4), SHAPE)
         assert "2 characters: only the largest is read" in notes
         assert max(likeness(prepared, first), likeness(prepared, second)) > 0.85

@@ -1,7 +1,6 @@
 """Writes shifted, expanded and paired MNIST as the TFRecords of 2017.
 
     python input_data/mnist/mnist_shift.py --data_dir=D --split=train --shift=2                    # single digits
-    python input_data/mnist/mnist_shift.py --data_dir=D --split=train --shift=6 --pad=6            # for affNIST
     python input_data/mnist/mnist_shift.py --data_dir=D --split=test --shift=6 --pad=4 --num_pairs=1000 \
         --max_shard=100000 --multi_targets=true                                                    # MultiMNIST
 
@@ -29,6 +28,18 @@ from input_data.startup import load_tensorflow
 _BLOCK = 1000  # examples at a time: about a megabyte, which stays in the cache
 
 
+def _frame(values: dict[str, bytes | int]) -> np.ndarray:
+    from tensorflow.train import BytesList, Example, Feature, Features, Int64List
+
+    feature = {}
+    for name, value in values.items():
+        if isinstance(value, bytes):
+            feature[name] = Feature(bytes_list=BytesList(value=[value]))
+        else:
+            feature[name] = Feature(int64_list=Int64List(value=[value]))
+    return frame(Example(features=Features(feature=feature)).SerializeToString(deterministic=True))
+
+
 class Template:
     """Serialized tf.train.Examples of one size (height, width), which differ only in the pixels and the labels, 0 to 9.
 
@@ -38,23 +49,13 @@ class Template:
 
     def __init__(self, images: tuple[str, ...], labels: tuple[str, ...], shape: tuple[int, int]):
         self.shapes = dict.fromkeys(images, shape) | dict.fromkeys(labels, ())
-        self.sizes = {"height": shape[0], "width": shape[1], "depth": 1}
-        self.blank = self._frame()
-        different = {name: np.flatnonzero(self.blank != self._frame(name)) for name in self.shapes}
-        self.places = {name: slice(places[0], places[-1] + 1) for name, places in different.items()}
-
-    def _frame(self, full: str = "") -> np.ndarray:
-        """An Example whose pixels and labels are 0, apart from one feature: then its pixels are 255, or its label 1."""
-        from tensorflow.train import BytesList, Example, Feature, Features, Int64List
-
-        feature = {name: Feature(int64_list=Int64List(value=[value])) for name, value in self.sizes.items()}
-        for name, shape in self.shapes.items():
-            if shape:
-                pixels = bytes([255 * (name == full)]) * math.prod(shape)
-                feature[name] = Feature(bytes_list=BytesList(value=[pixels]))
-            else:
-                feature[name] = Feature(int64_list=Int64List(value=[int(name == full)]))
-        return frame(Example(features=Features(feature=feature)).SerializeToString(deterministic=True))
+        sizes = {"height": shape[0], "width": shape[1], "depth": 1}
+        empty = dict.fromkeys(images, bytes(math.prod(shape))) | dict.fromkeys(labels, 0) | sizes
+        full = dict.fromkeys(images, b"\xff" * math.prod(shape)) | dict.fromkeys(labels, 1)
+        self.blank, self.places = _frame(empty), {}
+        for name, value in full.items():
+            different = np.flatnonzero(self.blank != _frame(empty | {name: value}))
+            self.places[name] = slice(different[0], different[-1] + 1)
 
     def blanks(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Blank frames uint8 [count, bytes], and views into them, [count, height, width] or [count], to write to."""
@@ -63,47 +64,38 @@ class Template:
         return frames, {name: view.reshape(count, *self.shapes[name]) for name, view in views.items()}
 
 
-def single(images: np.ndarray, labels: np.ndarray, reach: int) -> tuple[int, Template, Iterator[np.ndarray]]:
-    """Every digit at all (2·reach+1)² positions: number of examples, template, blocks of frames."""
-    shape, places = images.shape[1:], (2 * reach + 1) ** 2
-    template = Template(("image_raw",), ("label",), shape)
+def single(images: np.ndarray, labels: np.ndarray, reach: int, template: Template) -> Iterator[np.ndarray]:
+    """Blocks of frames: every digit at all (2·reach+1)² positions."""
+    places = (2 * reach + 1) ** 2
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
     digits = max(1, _BLOCK // places)
-
-    def blocks():
-        for start in range(0, len(images), digits):
-            windows = np.lib.stride_tricks.sliding_window_view(padded[start : start + digits], shape, axis=(1, 2))
-            frames, views = template.blanks(len(windows) * places)
-            views["image_raw"].reshape(windows.shape)[:] = windows[:, ::-1, ::-1]  # [n, side, side, height, width]
-            views["label"][:] = np.repeat(labels[start : start + digits], places)
-            yield frames
-
-    return len(images) * places, template, blocks()
+    for start in range(0, len(images), digits):
+        own = slice(start, start + digits)
+        windows = np.lib.stride_tricks.sliding_window_view(padded[own], images.shape[1:], axis=(1, 2))
+        frames, views = template.blanks(len(windows) * places)
+        views["image_raw"].reshape(windows.shape)[:] = windows[:, ::-1, ::-1]  # [n, side, side, height, width]
+        views["label"][:] = np.repeat(labels[own], places)
+        yield frames
 
 
 def multi(
-    images: np.ndarray, labels: np.ndarray, reach: int, num_pairs: int, seed: int
-) -> tuple[int, Template, Iterator[np.ndarray]]:
-    """Each digit, shifted once at random, paired with `num_pairs` digits of other classes, each shifted at random."""
-    template = Template(("image_raw_1", "image_raw_2", "merged_raw"), ("label_1", "label_2"), images.shape[1:])
+    images: np.ndarray, labels: np.ndarray, reach: int, template: Template, num_pairs: int, seed: int
+) -> Iterator[np.ndarray]:
+    """Blocks of frames: each digit, shifted once at random, with `num_pairs` others of other classes, shifted too."""
     total, partners = len(images) * num_pairs, Partners(labels, 10)
-
-    def blocks():
-        own = integers(np.random.default_rng([seed, 0]).random((len(images), 2)), -reach, reach)
-        noise = np.random.default_rng([seed, 1])
-        for start in range(0, total, _BLOCK):
-            digit = np.arange(start, min(start + _BLOCK, total)) // num_pairs
-            drawn = noise.random((len(digit), 3))
-            other = partners.choose(digit, drawn[:, 0])
-            first = shift(images[digit], *own[digit].T)
-            second = shift(images[other], *integers(drawn[:, 1:], -reach, reach).T)
-            frames, views = template.blanks(len(digit))
-            views["image_raw_1"][:], views["image_raw_2"][:] = first, second
-            views["merged_raw"][:] = np.minimum(first.astype(np.uint16) + second, 255)
-            views["label_1"][:], views["label_2"][:] = labels[digit], labels[other]
-            yield frames
-
-    return total, template, blocks()
+    own = integers(np.random.default_rng([seed, 0]).random((len(images), 2)), -reach, reach)
+    noise = np.random.default_rng([seed, 1])
+    for start in range(0, total, _BLOCK):
+        digit = np.arange(start, min(start + _BLOCK, total)) // num_pairs
+        drawn = noise.random((len(digit), 3))
+        other = partners.choose(digit, drawn[:, 0])
+        first = shift(images[digit], *own[digit].T)
+        second = shift(images[other], *integers(drawn[:, 1:], -reach, reach).T)
+        frames, views = template.blanks(len(digit))
+        views["image_raw_1"][:], views["image_raw_2"][:] = first, second
+        views["merged_raw"][:] = np.minimum(first.astype(np.uint16) + second, 255)
+        views["label_1"][:], views["label_2"][:] = labels[digit], labels[other]
+        yield frames
 
 
 def generate(
@@ -124,11 +116,15 @@ def generate(
     images = np.pad(images, ((0, 0), (pad, pad), (pad, pad)))
     name = f"{split}_{shift}shifted_mnist.tfrecords"
     if multi_targets:
-        total, template, blocks = multi(images, labels, shift, num_pairs, seed)
+        total = len(images) * num_pairs
+        template = Template(("image_raw_1", "image_raw_2", "merged_raw"), ("label_1", "label_2"), images.shape[1:])
+        blocks = multi(images, labels, shift, template, num_pairs, seed)
         count = -(-total // max_shard) if max_shard else 1
         paths = [Path(data_dir) / f"multi{name}-{index:05}-of-{count:05}" for index in range(count)]
     else:
-        total, template, blocks = single(images, labels, shift)
+        total = len(images) * (2 * shift + 1) ** 2
+        template = Template(("image_raw",), ("label",), images.shape[1:])
+        blocks = single(images, labels, shift, template)
         paths = [Path(data_dir) / name]
     write(paths, total, len(template.blank), blocks, seed, overwrite)
     return paths

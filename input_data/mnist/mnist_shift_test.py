@@ -98,15 +98,7 @@ def test_files_are_those_of_tensorflows_writer(tmp_path):
         assert path.read_bytes() == copy.read_bytes() != b""
 
 
-@pytest.mark.parametrize(
-    ("flag", "words"),
-    [
-        ("--multi_targets=yes", "Non-boolean argument"),
-        ("--shift=99", "range [0, 19]"),
-        ("--shft=1", "'shft'"),
-        ("x", "x"),
-    ],
-)
+@pytest.mark.parametrize(("flag", "words"), [("--shift=99", "range [0, 19]"), ("--shft=1", "'shft'"), ("x", "x")])
 def test_wrong_flags_get_one_line_and_exit_code_2(flag, words, tmp_path, capsys):
     assert mnist_shift.main([f"--data_dir={tmp_path}", flag]) == 2
     error = capsys.readouterr().err

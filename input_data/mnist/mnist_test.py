@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from input_data import DataError, Options, evaluation_batches, open_split, training_batches
 from input_data.formats import idx
-from input_data.images import integers, shift
 from input_data.mnist.mnist_input import SAMPLE
 
 
@@ -71,7 +70,7 @@ def test_records_of_2017_give_the_same_as_idx(tmp_path):
 @pytest.mark.parametrize("options", [Options(num_targets=2), Options(preparation="efficient")], ids=str)
 def test_records_alone_are_not_enough_for_what_is_made_from_plain_digits(options, tmp_path):
     write_records(tmp_path / "test_0shifted_mnist.tfrecords", *digits(4))
-    with pytest.raises(DataError, match="need the plain digits beside it, such as MNIST's IDX files"):
+    with pytest.raises(DataError, match="has shifted digits alone. Pairs and preparation=efficient need plain ones"):
         open_split("mnist", "test", str(tmp_path), options)
 
 
@@ -97,10 +96,11 @@ def test_the_sample_is_the_head_of_mnist():
     assert sum(path.stat().st_size for path in SAMPLE.glob("*.gz")) < 1.1e6
 
 
-def test_shift_moves_down_and_right_and_fills_with_zeros():
-    image = np.arange(1, 10, dtype=np.uint8).reshape(1, 3, 3)
-    np.testing.assert_array_equal(shift(image, np.array([1]), np.array([-1]))[0], [[0, 0, 0], [2, 3, 0], [5, 6, 0]])
-    assert np.unique(integers(np.linspace(0, 1, 1000, endpoint=False), -2, 2)).tolist() == [-2, -1, 0, 1, 2]
+def test_the_checksum_is_that_of_all_labels():
+    split = open_split("mnist", "test", None)
+    checksum = split.checksum()
+    split.labels[-1] += 1
+    assert checksum != split.checksum()
 
 
 @pytest.mark.parametrize(

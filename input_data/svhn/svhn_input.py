@@ -3,9 +3,8 @@
 import numpy as np
 
 from input_data.arrays import ImageArrays, hold_out
-from input_data.dataset import Fitted, Info, Options, Shape, Split, check_examples, check_labels
-from input_data.formats.arrays import read_mat
-from input_data.formats.pictures import fitted
+from input_data.dataset import Info, Options, Split, check_examples, check_labels
+from input_data.formats.arrays import read
 from input_data.images import scaled
 
 INFO = Info("SVHN", (32, 32, 3), 10, 1, tuple("0123456789"))
@@ -16,17 +15,12 @@ def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.
     return scaled(images)
 
 
-def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], options: Options) -> Fitted:
-    """Makes any picture RGB and 32x32."""
-    return fitted(picture, INFO.image_shape)
-
-
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
     """Opens SVHN's split from a folder with the `.mat` files; validation is the first sixth of the training digits."""
     folder = options.folder("SVHN", data_dir, "train_32x32.mat and test_32x32.mat")
     path = folder / f"{'test' if split == 'test' else 'train'}_32x32.mat"
-    images, labels = read_mat(path, "X", "y")
-    images, labels = np.moveaxis(images, -1, 0), labels.ravel()
+    found = read(path, "X", "y")
+    images, labels = np.moveaxis(found["X"], -1, 0), found["y"]
     check_examples(path, images, labels, INFO.image_shape)
     labels = (check_labels(labels, 10, path, first=1) + 1) % 10  # the files call the digit 0 10
     return ImageArrays(INFO, *hold_out(split, images, labels), reach=0)
