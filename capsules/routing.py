@@ -87,6 +87,11 @@ def coupling_coefficients(logits: Any, leaky: bool = False, axis: int = -1) -> A
     return shares / total
 
 
+def equal_coefficients(total: Any, inputs: int, share: float) -> Any:
+    """Coefficients [batch, in, out] that are all `share`, for votes whose sum is `total` [batch, out, atoms]."""
+    return ops.repeat(ops.full_like(total[:, None, :, 0], share), inputs, axis=1)
+
+
 @keras.saving.register_keras_serializable("capsules")
 class DynamicRouting(Routing):
     """Routing by agreement (paper, procedure 1).
@@ -108,14 +113,15 @@ class DynamicRouting(Routing):
         ValueError: an argument is out of range.
     """
 
+    bias: Any = None
+    learnt_scale: Any = None
+
     def __init__(self, iterations: int = 3, leaky: bool = False, gradient: str = "all", scale: float | str = 1.0):
         self.iterations = count("Routing: iterations", iterations)
         self.leaky = bool(leaky)
         self.gradient = choice("Routing: gradient", gradient, ("all", "last"))
         words = isinstance(scale, str)
         self.scale = choice("Routing: scale", scale, ("sqrt", "learnt")) if words else number("Routing: scale", scale)
-        self.bias: Any = None
-        self.learnt_scale: Any = None
 
     def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
         self.bias = add_weight(name="bias", shape=shape[1:], initializer=keras.initializers.Constant(0.1))
@@ -129,8 +135,7 @@ class DynamicRouting(Routing):
         uniform = 1.0 / (outputs + int(self.leaky))
         total = votes.sum()
         capsules = squash(uniform * total + bias)
-        shares = ops.repeat(ops.full_like(total[:, None, :, 0], uniform), inputs, axis=1)  # [batch, in, out]
-        steps = [Step(shares, capsules)]
+        steps = [Step(equal_coefficients(total, inputs, uniform), capsules)]
         seen = capsules  # the sum of the capsules so far
 
         def couple(agreements: Any, axis: int) -> Any:
@@ -202,12 +207,12 @@ class InvertedAttentionRouting(Routing):
     """
 
     own_activations = True
+    gain: Any
+    offset: Any
+    score: Any
 
     def __init__(self, iterations: int = 1):
         self.iterations = count("InvertedAttentionRouting: iterations", iterations)
-        self.gain: Any = None
-        self.offset: Any = None
-        self.score: Any = None
 
     def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
         self.gain = add_weight(name="gain", shape=shape[2:], initializer="ones")
@@ -216,20 +221,19 @@ class InvertedAttentionRouting(Routing):
 
     def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
         inputs, outputs, atoms = votes.shape
+
+        def couple(agreements: Any, axis: int) -> Any:
+            return coupling_coefficients(agreements / atoms**0.5, axis=axis)
+
         total = votes.sum()
-        shares = ops.repeat(ops.full_like(total[:, None, :, 0], 1.0 / outputs), inputs, axis=1)  # [batch, in, out]
         capsules = self._norm(total / outputs)
-        steps = [Step(shares, capsules)]
+        steps = [Step(equal_coefficients(total, inputs, 1.0 / outputs), capsules)]
         for _ in range(self.iterations - 1):
-            total, shares = votes.attend(
-                capsules, lambda agreements, axis: coupling_coefficients(agreements / atoms**0.5, axis=axis)
-            )
+            total, shares = votes.attend(capsules, couple)
             capsules = self._norm(total)
             steps.append(Step(shares, capsules))
-        scored = (
-            length(capsules) if self.score is None else ops.sigmoid(ops.sum(capsules * precise(self.score), axis=-1))
-        )
-        return Routed(capsules, scored, steps)
+        scores = ops.sigmoid(ops.sum(capsules * precise(self.score), axis=-1))
+        return Routed(capsules, scores, steps)
 
     def _norm(self, vectors: Any) -> Any:
         centred = vectors - ops.mean(vectors, axis=-1, keepdims=True)
@@ -252,19 +256,9 @@ def dynamic_routing(
     gradient: str = "all",
     scale: float | str = 1.0,
 ) -> Any:
-    """The output capsules [batch, out, atoms] of votes that are already stored (paper, procedure 1).
+    """The output capsules [batch, out, atoms] of stored votes û [batch, in, out, atoms] (paper, procedure 1).
 
-    `Capsules` does the same from the input capsules without ever storing the votes.
-
-    Args:
-        votes: û [batch, in, out, atoms], the prediction of input capsule i for output capsule j.
-        iterations, leaky, gradient, scale: see `DynamicRouting`, whose errors it has.
-        bias: None, or [out, atoms], added to the weighted sum inside every iteration.
-
-    Example:
-        >>> votes = keras.random.normal((2, 1152, 10, 16))
-        >>> tuple(dynamic_routing(votes).shape)
-        (2, 10, 16)
+    `bias` is None or [out, atoms]. The other arguments, and the errors, are those of `DynamicRouting`.
     """
     routing = DynamicRouting(iterations, leaky, gradient, scale)
     routing.bias = bias

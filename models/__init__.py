@@ -46,7 +46,8 @@ def make_model(name: str, image_shape: tuple[int, ...], num_classes: int, hparam
 
     network = network_class(name)
     hparams = hparams if isinstance(hparams, HParams) else HParams(**(hparams or {}))
-    model = network(image_shape, num_classes, **network_arguments(hparams, inspect.signature(network).parameters))
+    accepted = inspect.signature(network).parameters
+    model = network(image_shape, num_classes, **network_arguments(name, accepted, hparams))
     model.given_hparams = hparams
     return model
 
