@@ -95,9 +95,7 @@ class ConvCapsules(Capsules, WindowLayer):
 
     def votes(self, capsules: Any) -> StoredVotes:
         """The votes in all windows of capsules [batch, rows, columns, types_in, atoms_in]."""
-        windows, kernel = self.windows(capsules), ops.cast(self.kernel, capsules.dtype)
-        columns_in, columns = windows.shape[2] // self.rows, self.atoms // self.rows
-        kernel = ops.reshape(kernel, (-1, columns_in, self.num_capsules, columns))
+        windows, kernel = self.windows(capsules), self.kernel_by_capsule(capsules.dtype)
         if self.coordinates:
             kernel = ops.tile(kernel, (math.prod(self.kernel_size), 1, 1, 1))
             windows, kernel = self._with_places(windows, kernel)

@@ -69,7 +69,7 @@ class Mask(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("capsules")
 class Decoder(CapsuleLayer):
-    """Draws an image from one capsule (paper, section 4.1): 512 ReLU, 1024 ReLU, one sigmoid a pixel.
+    """Draws an image from the capsules that `Mask` leaves (paper, section 4.1): 512 ReLU, 1024 ReLU, a sigmoid a pixel.
 
     The weights order the pixels [depth, row, column], as in 2017; the images come out with the depth last.
 
@@ -78,12 +78,11 @@ class Decoder(CapsuleLayer):
         units: widths of the two hidden layers.
         kernel_initializer, …: see `CapsuleLayer`; they apply to each of the three layers.
 
-    Call: `decoder(capsules, shown)` with capsules [batch, classes, atoms] and shown [batch, classes], 1 for the
-    capsule to draw and 0 for the others; or `decoder(capsules)` with capsules from `Mask`.
+    Input: [batch, classes, atoms].
     Output: images [batch, rows, columns, depth] in [0, 1], float32 under every dtype policy but float64.
 
     Raises:
-        ValueError: a size is not a whole number of 1 or more or is unknown, or `shown` has another shape.
+        ValueError: a size is not a whole number of 1 or more or is unknown.
 
     Example:
         >>> capsules = Capsules(10)(keras.random.normal((2, 72, 8)))
@@ -109,28 +108,23 @@ class Decoder(CapsuleLayer):
         """The three fully connected layers, in order. Their activations are applied in `call`."""
         return self.recons_1, self.recons_2, self.recons_3
 
-    def build(self, capsules_shape: tuple, shown_shape: tuple | None = None) -> None:
+    def build(self, capsules_shape: tuple) -> None:
         self.check_shape(capsules_shape, "capsules [batch, classes, atoms]")
         width = capsules_shape[1] * capsules_shape[2]
         for layer in self.stack:
             layer.build((None, width))
             width = layer.units
 
-    def call(self, capsules: Any, shown: Any = None) -> Any:
+    def call(self, capsules: Any) -> Any:
         batch, (classes, atoms) = ops.shape(capsules)[0], capsules.shape[1:]
-        if shown is not None:
-            if len(shown.shape) != 2 or shown.shape[1] != classes:
-                words = f"expects numbers [batch, {classes}] that say which capsules to draw"
-                raise ValueError(f"Layer '{self.name}' {words}. Received: {tuple(shown.shape)}")
-            capsules = capsules * ops.cast(shown, capsules.dtype)[..., None]
         hidden = ops.reshape(capsules, (batch, classes * atoms))
         hidden = self.recons_3(ops.relu(self.recons_2(ops.relu(self.recons_1(hidden)))))
         rows, columns, depth = self.image_shape
         pixels = ops.reshape(ops.sigmoid(precise(hidden)), (batch, depth, rows, columns))
         return ops.transpose(pixels, (0, 2, 3, 1))  # [batch, rows, columns, depth]
 
-    def compute_output_shape(self, capsules_shape: tuple, shown_shape: tuple | None = None) -> tuple:
+    def compute_output_shape(self, capsules_shape: tuple) -> tuple:
         return (capsules_shape[0], *self.image_shape)
 
-    def compute_output_spec(self, capsules: Any, shown: Any = None) -> keras.KerasTensor:
+    def compute_output_spec(self, capsules: Any) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(capsules.shape), dtype=drawn_dtype(self))

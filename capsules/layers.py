@@ -214,9 +214,12 @@ class Capsules(CapsuleLayer):
 
     def votes(self, capsules: Any) -> StoredVotes:
         """The votes of input capsules [batch, in, atoms_in] for the output capsules."""
-        kernel = ops.cast(self.kernel, capsules.dtype)  # [in, columns_in, out·columns]
-        shape = (*kernel.shape[:2], self.num_capsules, self.atoms // self.rows)
-        return Votes(capsules, ops.reshape(kernel, shape), self.rows)
+        return Votes(capsules, self.kernel_by_capsule(capsules.dtype), self.rows)
+
+    def kernel_by_capsule(self, dtype: Any) -> Any:
+        """The kernel as [in, columns_in, out, columns]."""
+        shape = (*self.kernel.shape[:2], self.num_capsules, self.atoms // self.rows)
+        return ops.reshape(ops.cast(self.kernel, dtype), shape)
 
     def route(self, capsules: Any, activations: Any = None) -> Routed:
         """The output capsules with all iterations of the routing, see `capsules.routing.Routed`."""

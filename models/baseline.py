@@ -49,7 +49,7 @@ class Baseline(_ConvolutionalNetwork):
     """
 
     def __init__(self, image_shape: tuple[int, ...], num_classes: int, padding: str = "valid", **options: Any):
-        config = arguments(locals(), name="baseline")
+        config = arguments(locals(), smallest=13, name="baseline")
         super().__init__(config, channels=(512, 256), pool=True, units=(1024,), dropout=0.0)
 
 

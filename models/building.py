@@ -9,10 +9,11 @@ import keras
 from capsules.ops import choice, count, counts
 
 
-def arguments(values: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+def arguments(values: dict[str, Any], smallest: int = 1, **defaults: Any) -> dict[str, Any]:
     """The config of a network: the arguments of its constructor, from its `locals()`, and its `**options`, checked.
 
     The options are the arguments of `Classifier` that all networks take, and `defaults` what they are if not given.
+    `smallest` is the smallest side of images that unpadded convolutions can process.
     """
     kind, options = type(values["self"]).__name__, values["options"]
     config = {name: value for name, value in values.items() if name not in ("self", "__class__", "options")}
@@ -24,6 +25,10 @@ def arguments(values: dict[str, Any], **defaults: Any) -> dict[str, Any]:
     config["num_classes"] = count(f"{kind}: num_classes", config["num_classes"])
     if "padding" in config:
         config["padding"] = choice(f"{kind}: padding", config["padding"], ("valid", "same"))
+    rows, columns, _ = config["image_shape"]
+    if min(rows, columns) < smallest and config.get("padding") != "same":
+        padded = ", or of any size with the padding 'same'" if "padding" in config else ""
+        raise ValueError(f"{kind} takes images of {smallest}x{smallest} or larger{padded}. Received: {rows}x{columns}.")
     if isinstance(config.get("routing"), dict):  # from a file
         config["routing"] = keras.saving.deserialize_keras_object(config["routing"])
     config["dtype"] = keras.dtype_policies.get(config["dtype"] or keras.config.dtype_policy()).name

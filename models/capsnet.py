@@ -57,7 +57,7 @@ class CapsNet(CapsuleNetwork):
         primary_scale: float | None = None,
         **options: Any,
     ):
-        config = arguments(locals(), name="capsnet")
+        config = arguments(locals(), smallest=2 * KERNEL - 1, name="capsnet")
         padding, routing = config["padding"], as_routing(config["routing"])
         if primary_scale is None:
             primary_scale = 1.0 / (primary_types + getattr(routing, "leaky", 0))

@@ -15,7 +15,6 @@ from .network import CapsuleNetwork
 
 CHANNELS = (32, 64, 64, 128)
 ATOMS = 8  # of a primary capsule
-SMALLEST = 11  # smallest side of an image that the four convolutions can process
 LARGEST_MAP = 9  # largest value for the smaller side of the last feature map in a derived network
 
 
@@ -43,15 +42,9 @@ def architecture(image_shape: tuple[int, ...]) -> Architecture:
     A derived network has MNIST's kernels. The last convolution has stride 2. While both sides of the last feature map
     are larger than 9, the third, the second and the first convolution get stride 2 too, in this order. The primary
     capsules' kernel covers the last map.
-
-    Raises:
-        ValueError: the images are smaller than 11x11.
     """
     if image_shape in PAPER:
         return PAPER[image_shape]
-    if min(image_shape[:2]) < SMALLEST:
-        received = "x".join(map(str, image_shape[:2]))
-        raise ValueError(f"EfficientCapsNet takes images of {SMALLEST}x{SMALLEST} or larger. Received: {received}")
     kernels = (5, 3, 3, 3)
     for halved in (1, 2, 3, 4):
         strides, size = (1,) * (4 - halved) + (2,) * halved, image_shape[:2]
@@ -92,7 +85,7 @@ class EfficientCapsNet(CapsuleNetwork):
     def __init__(
         self, image_shape: tuple[int, ...], num_classes: int, atoms: int = 16, decoder: bool = True, **options: Any
     ):
-        config = arguments(locals(), name="efficient")
+        config = arguments(locals(), smallest=11, name="efficient")
         image_shape, num_classes = config["image_shape"], config["num_classes"]
         sizes, draws = architecture(image_shape), None
         with layers_with(config["dtype"]):

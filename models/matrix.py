@@ -54,7 +54,7 @@ class MatrixCapsNet(CapsuleNetwork):
         iterations: int = 3,
         **options: Any,
     ):
-        config = arguments(locals(), name="matrix", loss="spread")
+        config = arguments(locals(), smallest=17, name="matrix", loss="spread")
         filters, primary_types, *types = counts("MatrixCapsNet: sizes", sizes, "(A, B, C, D)")
         with layers_with(config["dtype"]):
             images = keras.Input(config["image_shape"], name="images")

@@ -4,8 +4,7 @@
 and `SHA256SUMS` has the checksums of both, which are checked each time a file is read.
 
 In `weights.npz`, a float array [...] is stored as byte planes, uint8 [2 or 4, ...], from the lowest byte of each
-float16 or float32 to the byte with its sign and exponent. In the last plane few values are frequent, so it compresses
-well.
+float16 or float32 to the highest, which compress better.
 """
 
 import hashlib
@@ -31,11 +30,7 @@ def names() -> list[str]:
 
 
 def find(name: str | Path) -> Path:
-    """The folder of a pretrained network, from its name or from the path of a folder that `write` has written.
-
-    Raises:
-        ValueError: there is no such network; the message lists the names.
-    """
+    """The folder of a pretrained network, from its name or from its path; a ValueError lists the names."""
     if name in names():
         return FOLDER / name
     if os.sep in str(name) and (Path(name) / WEIGHTS).is_file():
@@ -47,19 +42,17 @@ def find(name: str | Path) -> Path:
 def read(name: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The config and the weights by name of a pretrained network, or of the newest checkpoint of a run's folder.
 
-    Raises:
-        ValueError: there is no such network, or its files are missing or damaged.
+    ValueError: there is no such network, or its files are missing or damaged.
     """
     train = Path(name) / "train"
-    numbers = [path.stem.removeprefix("model.ckpt-") for path in train.glob("model.ckpt-*.index")]
-    steps = [int(number) for number in numbers if number.isdigit()]
-    if name in names() or not steps:
+    checkpoints = [path.with_suffix("") for path in train.glob("model.ckpt-*.index")]
+    if name in names() or not checkpoints:
         folder = find(name)
         return read_config(folder), read_weights(folder)
     import tensorflow as tf
 
     try:
-        reader = tf.train.load_checkpoint(str(train / f"model.ckpt-{max(steps)}"))
+        reader = tf.train.load_checkpoint(str(max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2]))))
         weights = {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map() if "/Adam" not in key}
         averaged = {key.removesuffix(_AVERAGE): value for key, value in weights.items() if key.endswith(_AVERAGE)}
         return json.loads((train / CONFIG).read_text(encoding="utf-8")), weights | averaged
@@ -70,10 +63,8 @@ def read(name: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def write(folder: str | Path, config: Mapping[str, Any], weights: Mapping[str, np.ndarray], step: int) -> None:
     """Writes a network's three files into a folder, each completely or not at all.
 
-    Args:
-        folder: a new or empty folder, or one that holds a network of this form; another one is a ValueError.
-        config: the content of config.json: flags, hparams, image_shape and class_names.
-        weights, step: see `write_weights`.
+    The folder is new or empty or holds a network of this form; another one is a ValueError. The config has at least
+    flags, hparams, image_shape and class_names. For weights and step see `write_weights`.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / WEIGHTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -89,12 +80,12 @@ def write(folder: str | Path, config: Mapping[str, Any], weights: Mapping[str, n
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The content of a network's `config.json`. Errors as `read_file`."""
+    """The content of a network's `config.json`; errors as `read_file`."""
     return json.loads(read_file(folder, CONFIG))
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:
-    """The float32 weights of a network by name, and its "global_step", the number of steps. Errors as `read_file`."""
+    """The float32 weights of a network by name, and its "global_step", the number of steps; errors as `read_file`."""
     with np.load(io.BytesIO(read_file(folder, WEIGHTS)), allow_pickle=False) as archive:
         return {name: _from_planes(archive[name]) for name in archive.files}
 
@@ -111,11 +102,7 @@ def checksum_line(path: Path) -> str:
 
 
 def read_file(folder: Path, name: str) -> bytes:
-    """The content of a file of a pretrained network, checked against `SHA256SUMS`.
-
-    Raises:
-        ValueError: the file is missing, cannot be read or does not match its checksum.
-    """
+    """The content of a file of a pretrained network; a ValueError if it is missing or does not fit `SHA256SUMS`."""
     try:
         content = (folder / name).read_bytes()
         sums = (folder / SUMS).read_text(encoding="utf-8").splitlines()

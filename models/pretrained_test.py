@@ -53,17 +53,15 @@ def test_the_network_that_is_loaded_is_the_one_that_was_written(tiny, copied):
 
 
 @pytest.mark.parametrize("file", [pretrained.CONFIG, pretrained.WEIGHTS, pretrained.SUMS])
-@pytest.mark.parametrize("harm", ["changed", "cut", "emptied", "missing", "a folder", "not text"])
+@pytest.mark.parametrize("harm", ["changed", "cut", "missing", "not text"])
 def test_a_damaged_or_missing_file_is_one_sentence(copied, file, harm):
     path = copied / "tiny" / file
     content = path.read_bytes()
     path.unlink()
-    if harm == "a folder":
-        path.mkdir()
-    elif harm != "missing":
+    if harm != "missing":
         middle = len(content) // 3
         changed = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        path.write_bytes({"changed": changed, "cut": content[:20], "emptied": b"", "not text": b"\xff\xfe"}[harm])
+        path.write_bytes({"changed": changed, "cut": content[:20], "not text": b"\xff\xfe"}[harm])
     with pytest.raises(
         ValueError, match=r"^The pretrained network tiny (is damaged|cannot be read).*Copy .* again"
     ) as e:
