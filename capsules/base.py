@@ -22,6 +22,8 @@ _OPTIONS = {f"{weight}_{kind}": get for weight in ("kernel", "bias") for kind, g
 class CapsuleLayer(keras.layers.Layer):
     """A layer with a kernel and a bias, each with an initializer, a regularizer and a constraint of Keras.
 
+    An argument out of range is a ValueError, and so is an input of another shape than the layer was built for.
+
     Args:
         kernel_initializer, bias_initializer: initializers; None: those of 2017, or of the layer's paper.
         kernel_regularizer, bias_regularizer: penalties on the weights that are added to the loss.

@@ -36,10 +36,6 @@ class ConvCapsules(Capsules, WindowLayer):
     and activations [batch, rows, columns, types_in].
     Output: capsules [batch, rows', columns', types, atoms], and activations [batch, rows', columns', types].
 
-    Raises:
-        ValueError: an argument is out of range, or the input is smaller than the window or not a grid of capsules of
-            the size that the layer was built for.
-
     Example:
         >>> layer = ConvCapsules(16, kernel_size=3, strides=2, routing=EMRouting(2), return_activations=True)
         >>> poses, activations = layer(keras.random.normal((2, 12, 12, 8, 16)), keras.random.uniform((2, 12, 12, 8)))

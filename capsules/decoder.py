@@ -81,9 +81,6 @@ class Decoder(CapsuleLayer):
     Input: [batch, classes, atoms].
     Output: images [batch, rows, columns, depth] in [0, 1], float32 under every dtype policy but float64.
 
-    Raises:
-        ValueError: a size is not a whole number of 1 or more or is unknown.
-
     Example:
         >>> capsules = Capsules(10)(keras.random.normal((2, 72, 8)))
         >>> tuple(Decoder((28, 28, 1))(Mask()(capsules)).shape)

@@ -32,9 +32,6 @@ class EMRouting(Routing):
 
     Weights: `beta_u`, `beta_a` [out]. `beta_u` starts at 1: a capsule pays if its votes deviate by less than 1/e, and
     poses of a size of about 1 have activations between 0 and 1, and not all 1, where nothing would learn.
-
-    Raises:
-        ValueError: an argument is out of range.
     """
 
     own_activations = True

@@ -57,9 +57,6 @@ class PrimaryCapsules(_ConvolutionalCapsules):
     Input: floats [batch, rows, columns, channels], whatever Keras' image format is.
     Output: [batch, types·rows'·columns', atoms].
 
-    Raises:
-        ValueError: an argument is out of range, or the input is not an image of the size that the layer was built for.
-
     Example:
         >>> tuple(PrimaryCapsules(types=32, atoms=8)(keras.random.normal((2, 20, 20, 256))).shape)
         (2, 1152, 8)
@@ -104,9 +101,6 @@ class DepthwiseCapsules(_ConvolutionalCapsules):
         atoms: length of each capsule vector (8), which divides the number of channels.
 
     Input: floats [batch, rows, columns, channels]. Output: [batch, channels/atoms·rows'·columns', atoms].
-
-    Raises:
-        ValueError: as `PrimaryCapsules`, or the number of channels cannot be divided by `atoms`.
 
     Example:
         >>> tuple(DepthwiseCapsules(kernel_size=9)(keras.random.normal((2, 9, 9, 128))).shape)
@@ -155,9 +149,6 @@ class Capsules(CapsuleLayer):
 
     Call: `layer(capsules)` or `layer(capsules, activations)` with capsules [batch, in, atoms_in] and activations
     [batch, in]. Output: [batch, num_capsules, atoms], and float32 activations [batch, num_capsules].
-
-    Raises:
-        ValueError: an argument is out of range, or the input has not the size that the layer was built for.
 
     Example:
         >>> tuple(Capsules(num_capsules=10, atoms=16, routing=3)(keras.random.normal((2, 1152, 8))).shape)

@@ -105,7 +105,7 @@ def margin_loss(
         over_classes: "sum", as in the paper, or "mean". The code of 2017 had half the mean.
 
     Raises:
-        ValueError: the predictions are not [batch, classes], labels are refused, or `over_classes` is another word.
+        ValueError: the predictions are not [batch, classes], or the labels are refused.
     """
     targets, lengths = _rows_and_predictions(y_true, y_pred)
     terms = targets * ops.square(ops.relu(present - lengths))

@@ -3,7 +3,8 @@
 A routing is an object: `Capsules(10, routing=DynamicRouting(3, scale="sqrt"))`. A routing of one's own is a class
 derived from `Routing` with `__call__`; `examples/new_routing.py` shows one.
 
-Agreements and the softmax are float32 whatever the votes are: float16 is too coarse for logits that grow slowly.
+Agreements and the softmax are float32 whatever the votes are: float16 is too coarse for logits that grow slowly. An
+argument of a routing that is out of range is a ValueError.
 
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
@@ -108,9 +109,6 @@ class DynamicRouting(Routing):
             for a weight that starts at 1. With a factor above 1, routing is sharper.
 
     Weights: `bias` [out, atoms], added to the sum in every iteration before `squash`, as in 2017; `scale` if learnt.
-
-    Raises:
-        ValueError: an argument is out of range.
     """
 
     bias: Any = None
@@ -201,9 +199,6 @@ class InvertedAttentionRouting(Routing):
 
     Weights: `gain` and `offset` [atoms] of the normalisation. All capsules have about the same length after it, so the
     activation is the sigmoid of a product with `score` [atoms], as the paper's classifier that all classes share.
-
-    Raises:
-        ValueError: `iterations` is out of range.
     """
 
     own_activations = True
@@ -258,7 +253,7 @@ def dynamic_routing(
 ) -> Any:
     """The output capsules [batch, out, atoms] of stored votes û [batch, in, out, atoms] (paper, procedure 1).
 
-    `bias` is None or [out, atoms]. The other arguments, and the errors, are those of `DynamicRouting`.
+    `bias` is None or [out, atoms]; the other arguments are those of `DynamicRouting`.
     """
     routing = DynamicRouting(iterations, leaky, gradient, scale)
     routing.bias = bias

@@ -39,8 +39,7 @@ def make_model(name: str, image_shape: tuple[int, ...], num_classes: int, hparam
         num_classes: number of classes.
         hparams: an `HParams`, or a dict of its fields; None: the defaults.
 
-    Raises:
-        ValueError: there is no such network, or it cannot have this image shape, number of classes or routing.
+    ValueError: there is no such network, or it cannot have this image shape, number of classes or routing.
     """
     from .hparams import HParams, network_arguments
 

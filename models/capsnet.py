@@ -33,14 +33,6 @@ class CapsNet(CapsuleNetwork):
         padding: "valid" or "same", of both convolutions.
         primary_scale: see `PrimaryCapsules`; None: 1/primary_types, or 1/(primary_types + 1) with leaky routing.
         options: `loss`, `reconstruction_weight`, `name` and `dtype`, see `Classifier`.
-
-    Raises:
-        ValueError: the images are too small for the kernels, or an argument is out of range.
-
-    Example:
-        >>> model = CapsNet((28, 28, 1), 10)
-        >>> model.compile("adam")
-        >>> model.fit(images, labels, batch_size=128)
     """
 
     def __init__(

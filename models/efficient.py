@@ -67,19 +67,11 @@ class EfficientCapsNet(CapsuleNetwork):
     Scientific Reports 11:14634, 2021 (arXiv:2101.12491).
 
     Args:
-        image_shape: (rows, columns, depth).
+        image_shape: (rows, columns, depth), of 11x11 or more.
         num_classes: number of classes.
         atoms: length of a class capsule.
         decoder: whether there is a decoder, whose reconstruction joins the loss.
         options: `loss`, `reconstruction_weight`, `name` and `dtype`, see `Classifier`.
-
-    Raises:
-        ValueError: the images are smaller than 11x11, or an argument is out of range.
-
-    Example:
-        >>> model = EfficientCapsNet((28, 28, 1), 10)
-        >>> model.compile("adam")
-        >>> model.fit(images, labels, batch_size=16)
     """
 
     def __init__(

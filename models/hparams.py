@@ -139,8 +139,7 @@ _ROUTINGS: dict[str, tuple[str, dict[str, str]]] = {  # by routing_type: the cla
 def network_arguments(name: str, accepted: Collection[str], hparams: HParams) -> dict[str, Any]:
     """The keyword arguments that hparams stand for, of the network `name`, whose constructor has those `accepted`.
 
-    Raises:
-        ValueError: an hparam of the routing is not the default, and the network has a routing of its own.
+    An hparam of the routing is a ValueError if it is not the default and the network has a routing of its own.
     """
     always = ("loss", "reconstruction_weight")
     arguments = {ours: getattr(hparams, each) for each, ours in _ARGUMENTS.items() if ours in (*accepted, *always)}

@@ -31,19 +31,11 @@ class MatrixCapsNet(CapsuleNetwork):
     Source: Hinton, Sabour, Frosst, "Matrix capsules with EM routing", ICLR 2018, figure 1.
 
     Args:
-        image_shape: (rows, columns, depth).
+        image_shape: (rows, columns, depth), of 17x17 or more.
         num_classes: number of classes.
         sizes: (A, B, C, D).
         iterations: number of EM iterations.
         options: `loss`, `name` and `dtype`, see `Classifier`.
-
-    Raises:
-        ValueError: the images are smaller than 17x17, or an argument is out of range.
-
-    Example:
-        >>> model = MatrixCapsNet((28, 28, 1), 10)
-        >>> model.compile("adam")
-        >>> model.fit(images, labels, batch_size=64)
     """
 
     def __init__(

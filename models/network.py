@@ -51,7 +51,7 @@ class Classifier(keras.Model):
         decoder: the layer that draws an image from a class capsule, or None.
 
     Raises:
-        ValueError: a size is not a whole number of 1 or more, or images have another shape than `image_shape`.
+        ValueError: an argument is out of range, or images have another shape than `image_shape`.
     """
 
     has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`

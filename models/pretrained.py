@@ -63,8 +63,11 @@ def read(name: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def write(folder: str | Path, config: Mapping[str, Any], weights: Mapping[str, np.ndarray], step: int) -> None:
     """Writes a network's three files into a folder, each completely or not at all.
 
-    The folder is new or empty or holds a network of this form; another one is a ValueError. The config has at least
-    flags, hparams, image_shape and class_names. For weights and step see `write_weights`.
+    Args:
+        folder: a new or empty folder, or one that holds a network of this form; another one is a ValueError.
+        config: the content of config.json, at least flags, hparams, image_shape and class_names.
+        weights: float16 or float32 arrays by the names of a checkpoint.
+        step: number of training steps.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / WEIGHTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -73,7 +76,8 @@ def write(folder: str | Path, config: Mapping[str, Any], weights: Mapping[str, n
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as name:
         draft = Path(name)
         (draft / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        write_weights(draft / WEIGHTS, weights, step)
+        planes: dict[str, Any] = {each: _to_planes(values) for each, values in weights.items()}
+        np.savez_compressed(draft / WEIGHTS, **planes, global_step=np.int64(step))
         (draft / SUMS).write_text(checksum_line(draft / CONFIG) + checksum_line(draft / WEIGHTS), encoding="utf-8")
         for each in (CONFIG, WEIGHTS, SUMS):
             os.replace(draft / each, folder / each)
@@ -88,12 +92,6 @@ def read_weights(folder: Path) -> dict[str, np.ndarray]:
     """The float32 weights of a network by name, and its "global_step", the number of steps; errors as `read_file`."""
     with np.load(io.BytesIO(read_file(folder, WEIGHTS)), allow_pickle=False) as archive:
         return {name: _from_planes(archive[name]) for name in archive.files}
-
-
-def write_weights(path: Path, weights: Mapping[str, np.ndarray], step: int) -> None:
-    """Writes `weights.npz`: float16 or float32 arrays by the names of a checkpoint, and the number of steps."""
-    planes: dict[str, Any] = {name: _to_planes(values) for name, values in weights.items()}
-    np.savez_compressed(path, **planes, global_step=np.int64(step))
 
 
 def checksum_line(path: Path) -> str:

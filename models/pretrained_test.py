@@ -19,8 +19,6 @@ CONFIG = {"flags": {"model": "capsule"}, "hparams": HPARAMS, "image_shape": [20,
 def tiny(tmp_path_factory):
     """A folder `pretrained/` with the network `tiny`, float16 but for one weight, and that network."""
     root = tmp_path_factory.mktemp("pretrained")
-    folder = root / "tiny"
-    folder.mkdir()
     keras.utils.set_random_seed(0)
     model = make_model("capsule", (20, 22, 1), 2, HPARAMS)
     for variable in model.variables:
@@ -29,10 +27,7 @@ def tiny(tmp_path_factory):
     model.conv1.kernel.assign(model.conv1.kernel + 1e-6)
     values = {name: variable.numpy() for name, variable in model.named_variables().items()}
     halves = {name: value if name == "conv1/weights" else np.float16(value) for name, value in values.items()}
-    pretrained.write_weights(folder / pretrained.WEIGHTS, halves, 7)
-    (folder / pretrained.CONFIG).write_text(json.dumps(CONFIG))
-    sums = [pretrained.checksum_line(folder / name) for name in (pretrained.CONFIG, pretrained.WEIGHTS)]
-    (folder / pretrained.SUMS).write_text("".join(sums))
+    pretrained.write(root / "tiny", CONFIG, halves, 7)
     return root, model
 
 
