@@ -96,7 +96,7 @@ class EfficientCapsNet(CapsuleNetwork):
             if decoder and sizes.norb:
                 draws = upsampling_decoder((num_classes, atoms), image_shape[2])
             elif decoder:
-                starts = {"kernel_initializer": "he_normal", "bias_initializer": "zeros"}
+                starts: dict[str, Any] = {"kernel_initializer": "he_normal", "bias_initializer": "zeros"}
                 draws = Decoder(image_shape, **starts, name="recons")
         super().__init__(images, lengths, capsules, config, classes, primary, draws)
 
