@@ -179,7 +179,7 @@ def files(tmp_path_factory):
 
 
 BAD = [
-    (["--data_dir={}/small"], "'conv1' applies a 9x9 kernel without padding"),
+    (["--data_dir={}/small"], "CapsNet takes images of 17x17 or larger"),
     (["--data_dir={}/cut"], "is cut short or damaged"),
     (["--data_dir={}/records"], "damaged in record 0"),
     (["--data_dir={}/nowhere"], "nowhere does not exist"),

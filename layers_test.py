@@ -16,6 +16,7 @@ from capsules import (
     Decoder,
     DepthwiseCapsules,
     DynamicRouting,
+    Mask,
     PrimaryCapsules,
     SelfAttentionRouting,
     UniformRouting,
@@ -240,7 +241,7 @@ def test_decoder_draws_the_chosen_capsule_alone_with_pixels_by_depth():
     decoder = Decoder((3, 4, 2), units=(5, 6))
     capsules = RNG.standard_normal((2, 3, 4)).astype(np.float32)
     mask = np.eye(3, dtype=np.float32)[[2, 0]]
-    drawn = decoder(capsules, mask)
+    drawn = decoder(Mask()(capsules, mask))
     hidden = (capsules * mask[..., None]).reshape(2, 12)
     for layer in decoder.stack[:2]:
         hidden = np.maximum(hidden @ ops.convert_to_numpy(layer.kernel) + 0.1, 0)

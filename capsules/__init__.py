@@ -11,14 +11,10 @@ try:
     import keras  # noqa: F401  (a backend is missing more often than Keras itself)
 except ImportError as error:
     installed = [backend for backend in ("tensorflow", "jax", "torch") if find_spec(backend)]
-    if find_spec("keras") is None or not installed:
-        raise ImportError(
-            "The package capsules needs Keras 3 with a backend, and found none. "
-            "Install one, for example: pip install 'dynamic-routing-capsules[cpu]' (or [gpu], [jax], [torch])"
-        ) from error
     raise ImportError(
-        f"Keras could not start ({error}). Of its backends {', '.join(installed)} is installed here: "
-        f'set the environment variable KERAS_BACKEND={installed[0]}, or "backend" in ~/.keras/keras.json.'
+        f"The package capsules could not load Keras 3 with a backend ({error}). Backends that are installed: "
+        f"{', '.join(installed) or 'none'}. Choose one with the environment variable KERAS_BACKEND, or install one, "
+        "for example: pip install 'dynamic-routing-capsules[cpu]' (or [gpu], [jax], [torch])"
     ) from error
 
 from capsules.conv_capsules import ConvCapsules

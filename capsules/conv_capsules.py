@@ -1,19 +1,20 @@
 """Convolutional capsules: each place of the output is routed from a window of capsules (Hinton et al. 2018)."""
 
+import math
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from capsules.base import WindowLayer
 from capsules.layers import Capsules
-from capsules.ops import check_capsules, choice, convolved_size, sides
 from capsules.routing import Routed, Routing
-from capsules.votes import StoredVotes, make_votes
+from capsules.votes import StoredVotes, Votes
 
 
 @keras.saving.register_keras_serializable("capsules")
-class ConvCapsules(Capsules):
+class ConvCapsules(Capsules, WindowLayer):
     """Capsules over a grid, each routed from the capsules of a window below it, with the same weights at every place.
 
     A window is routed like the capsules of `Capsules`: its input capsules are ordered (row, column, type), and the
@@ -25,9 +26,7 @@ class ConvCapsules(Capsules):
     Args:
         types: number of capsule types at each place of the output.
         atoms: length of each output capsule.
-        kernel_size: side of the window, or (rows, columns).
-        strides: step of the window, or (down, across).
-        padding: "valid" or "same".
+        kernel_size, strides, padding: see `WindowLayer`.
         routing, transform, return_activations, kernel_initializer, …: see `Capsules`.
         coordinates: coordinate addition, for the last layer, whose window is the whole grid: all places of a window
             share their weights, and the place of a capsule, (row, column) in (0, 1), is added to two numbers of its
@@ -36,10 +35,6 @@ class ConvCapsules(Capsules):
     Call: `layer(capsules)` or `layer(capsules, activations)` with capsules [batch, rows, columns, types_in, atoms_in]
     and activations [batch, rows, columns, types_in].
     Output: capsules [batch, rows', columns', types, atoms], and activations [batch, rows', columns', types].
-
-    Raises:
-        ValueError: an argument is out of range, or the input is smaller than the window or not a grid of capsules of
-            the size that the layer was built for.
 
     Example:
         >>> layer = ConvCapsules(16, kernel_size=3, strides=2, routing=EMRouting(2), return_activations=True)
@@ -61,21 +56,19 @@ class ConvCapsules(Capsules):
         return_activations: bool = False,
         **kwargs: Any,
     ):
+        kwargs |= {"kernel_size": kernel_size, "strides": strides, "padding": padding}
         super().__init__(types, atoms, routing, transform, return_activations, **kwargs)
-        self.kernel_size = sides("ConvCapsules: kernel_size", kernel_size)
-        self.strides = sides("ConvCapsules: strides", strides)
-        self.padding = choice("ConvCapsules: padding", padding, ("valid", "same"))
         self.coordinates = bool(coordinates)
 
     def build(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> None:
-        check_capsules(self, capsules_shape, "[batch, rows, columns, types, atoms]")
+        self.check_shape(capsules_shape, "capsules [batch, rows, columns, types, atoms]")
         if activations_shape is not None and tuple(activations_shape[1:]) != tuple(capsules_shape[1:4]):
             raise ValueError(
                 f"Layer '{self.name}' expects an activation for each capsule, [batch, rows, columns, types]. "
                 f"Received: {tuple(activations_shape)} for capsules {tuple(capsules_shape)}"
             )
-        self.grid = convolved_size(self.name, capsules_shape[1:3], self.kernel_size, self.strides, self.padding)
-        places = self.kernel_size[0] * self.kernel_size[1]
+        self.grid = self.grid_of(capsules_shape)
+        places = math.prod(self.kernel_size)
         self.build_weights(places * capsules_shape[3], capsules_shape[4], places if self.coordinates else 1)
 
     def windows(self, values: Any) -> Any:
@@ -98,15 +91,12 @@ class ConvCapsules(Capsules):
 
     def votes(self, capsules: Any) -> StoredVotes:
         """The votes in all windows of capsules [batch, rows, columns, types_in, atoms_in]."""
-        windows, kernel = self.windows(capsules), ops.cast(self.kernel, capsules.dtype)
-        columns_in, columns = windows.shape[2] // self.rows, self.atoms // self.rows
-        kernel = ops.reshape(kernel, (-1, columns_in, self.num_capsules, columns))
+        windows, kernel = self.windows(capsules), self.kernel_by_capsule(capsules.dtype)
         if self.coordinates:
-            places = self.kernel_size[0] * self.kernel_size[1]
-            kernel = ops.tile(kernel, (places, 1, 1, 1))
+            kernel = ops.tile(kernel, (math.prod(self.kernel_size), 1, 1, 1))
             windows, kernel = self._with_places(windows, kernel)
-        votes = make_votes(windows, kernel, self.rows)
-        votes.places = self.grid[0] * self.grid[1]
+        votes = Votes(windows, kernel, self.rows)
+        votes.places = math.prod(self.grid)
         return votes
 
     def _with_places(self, windows: Any, kernel: Any) -> tuple[Any, Any]:
@@ -136,8 +126,7 @@ class ConvCapsules(Capsules):
         return Routed(capsules, ops.reshape(routed.activations, shape), routed.steps)
 
     def compute_output_shape(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> tuple:
-        grid = convolved_size(self.name, capsules_shape[1:3], self.kernel_size, self.strides, self.padding)
-        shape = (capsules_shape[0], *grid, self.num_capsules, self.atoms)
+        shape = (capsules_shape[0], *self.grid_of(capsules_shape), self.num_capsules, self.atoms)
         return (shape, shape[:-1]) if self.return_activations else shape
 
     def get_config(self) -> dict[str, Any]:

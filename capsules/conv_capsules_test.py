@@ -117,22 +117,6 @@ def test_convolutional_capsules_are_the_windows_routed_one_by_one(backend, on_ba
     assert len(found) == len(TWINS) and max(found.values()) < 2e-5, found
 
 
-@pytest.mark.parametrize("routing", ["em", "self_attention"])
-def test_matrix_capsules_multiply_matrices(routing):
-    layer = Capsules(3, 16, ROUTINGS[routing](), transform="matrix")
-    poses = ops.convert_to_tensor(np.random.RandomState(2).standard_normal((2, 5, 16)).astype("float32"))
-    layer(poses)
-    assert layer.kernel.shape == (5, 4, 12)  # 16 weights for each pair
-    layer.kernel.assign(np.random.RandomState(3).standard_normal(layer.kernel.shape))
-    matrices, kernel = ops.reshape(poses, (2, 5, 4, 4)), ops.reshape(layer.kernel, (5, 4, 3, 4))
-    votes = ops.reshape(ops.einsum("birc,icjd->bijrd", matrices, kernel), (2, 5, 3, 16))
-    expected = layer.routing(StoredVotes(votes))
-    routed = layer.route(poses)
-    np.testing.assert_allclose(layer(poses), expected.capsules, atol=1e-5)
-    np.testing.assert_allclose(routed.activations, expected.activations, atol=1e-5)
-    np.testing.assert_allclose(routed.steps[-1].coefficients, expected.steps[-1].coefficients, atol=1e-5)
-
-
 def test_em_routing_of_a_grid_learns_every_weight_and_loads_again(tmp_path):
     poses, activations = keras.Input((6, 6, 2, 16)), keras.Input((6, 6, 2))
     hidden = ConvCapsules(3, strides=2, routing=EMRouting(2, 1.0), return_activations=True)(poses, activations)

@@ -186,12 +186,6 @@ def test_kernels_for_which_nothing_is_saved_stay_direct():
     assert minimum_batch((20, 20), (9, 9, 256, 256), 2) < 32
 
 
-def test_tiles_are_cut_where_a_longer_transform_needs_much_more_memory():
-    """MultiMNIST's map is one tile. CIFAR-10's is cut, so that an ensemble of its networks fits into 2 GB."""
-    assert layout_of((28, 28), (9, 9, 256, 256), (2, 2), "valid").tiles == (1, 1)
-    assert layout_of((24, 24), (9, 9, 256, 512), (2, 2), "same").tiles == (2, 2)
-
-
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="Received: 'winograd'"), convolution_method("winograd"):
         pass

@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from capsules.layers import CapsuleLayer
+from capsules.base import CapsuleLayer
 from capsules.losses import label_rows
-from capsules.ops import check_capsules, counts, drawn_dtype, length, precise
+from capsules.ops import counts, drawn_dtype, length, precise
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -69,22 +69,17 @@ class Mask(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("capsules")
 class Decoder(CapsuleLayer):
-    """Draws an image from one capsule (paper, section 4.1): 512 ReLU, 1024 ReLU, one sigmoid a pixel.
+    """Draws an image from the capsules that `Mask` leaves (paper, section 4.1): 512 ReLU, 1024 ReLU, a sigmoid a pixel.
 
     The weights order the pixels [depth, row, column], as in 2017; the images come out with the depth last.
 
     Args:
         image_shape: (rows, columns, depth) of the images.
         units: widths of the two hidden layers.
-        dense_dtypes: None, or a dtype policy for each of the three layers, as a saved file has after `quantize`.
         kernel_initializer, …: see `CapsuleLayer`; they apply to each of the three layers.
 
-    Call: `decoder(capsules, shown)` with capsules [batch, classes, atoms] and shown [batch, classes], 1 for the
-    capsule to draw and 0 for the others; or `decoder(capsules)` with capsules from `Mask`.
+    Input: [batch, classes, atoms].
     Output: images [batch, rows, columns, depth] in [0, 1], float32 under every dtype policy but float64.
-
-    Raises:
-        ValueError: a size is not a whole number of 1 or more or is unknown, or `shown` has another shape.
 
     Example:
         >>> capsules = Capsules(10)(keras.random.normal((2, 72, 8)))
@@ -92,59 +87,41 @@ class Decoder(CapsuleLayer):
         (2, 28, 28, 1)
     """
 
-    def __init__(
-        self,
-        image_shape: tuple[int, ...],
-        units: tuple[int, int] = (512, 1024),
-        dense_dtypes: list | None = None,
-        **kwargs: Any,
-    ):
+    def __init__(self, image_shape: tuple[int, ...], units: tuple[int, int] = (512, 1024), **kwargs: Any):
         super().__init__(**kwargs)
         self.image_shape = counts("Decoder: image_shape", image_shape, "(rows, columns, depth)")
         self.units = counts("Decoder: units", units, "(first, second)")
-        dtypes = [keras.dtype_policies.get(each) for each in dense_dtypes or [self.dtype_policy] * 3]
 
-        def dense(index: int, width: int, dtype: Any) -> keras.layers.Dense:
+        def dense(index: int, width: int) -> keras.layers.Dense:
             options = self.weight_options("kernel") | self.weight_options("bias")
-            return keras.layers.Dense(width, dtype=dtype, name=f"recons_{index}", **options)
+            return keras.layers.Dense(width, dtype=self.dtype_policy, name=f"recons_{index}", **options)
 
         # Attributes and not a list: tf.train.Checkpoint does not follow a Python list in a Keras layer.
         widths = (*self.units, math.prod(self.image_shape))
-        self.recons_1, self.recons_2, self.recons_3 = map(dense, (1, 2, 3), widths, dtypes)
+        self.recons_1, self.recons_2, self.recons_3 = map(dense, (1, 2, 3), widths)
 
     @property
     def stack(self) -> tuple[keras.layers.Dense, ...]:
         """The three fully connected layers, in order. Their activations are applied in `call`."""
         return self.recons_1, self.recons_2, self.recons_3
 
-    def build(self, capsules_shape: tuple, shown_shape: tuple | None = None) -> None:
-        check_capsules(self, capsules_shape, "[batch, classes, atoms]")
+    def build(self, capsules_shape: tuple) -> None:
+        self.check_shape(capsules_shape, "capsules [batch, classes, atoms]")
         width = capsules_shape[1] * capsules_shape[2]
         for layer in self.stack:
             layer.build((None, width))
             width = layer.units
 
-    def call(self, capsules: Any, shown: Any = None) -> Any:
+    def call(self, capsules: Any) -> Any:
         batch, (classes, atoms) = ops.shape(capsules)[0], capsules.shape[1:]
-        if shown is not None:
-            if len(shown.shape) != 2 or shown.shape[1] != classes:
-                words = f"expects numbers [batch, {classes}] that say which capsules to draw"
-                raise ValueError(f"Layer '{self.name}' {words}. Received: {tuple(shown.shape)}")
-            capsules = capsules * ops.cast(shown, capsules.dtype)[..., None]
         hidden = ops.reshape(capsules, (batch, classes * atoms))
         hidden = self.recons_3(ops.relu(self.recons_2(ops.relu(self.recons_1(hidden)))))
         rows, columns, depth = self.image_shape
         pixels = ops.reshape(ops.sigmoid(precise(hidden)), (batch, depth, rows, columns))
         return ops.transpose(pixels, (0, 2, 3, 1))  # [batch, rows, columns, depth]
 
-    def compute_output_shape(self, capsules_shape: tuple, shown_shape: tuple | None = None) -> tuple:
+    def compute_output_shape(self, capsules_shape: tuple) -> tuple:
         return (capsules_shape[0], *self.image_shape)
 
-    def compute_output_spec(self, capsules: Any, shown: Any = None) -> keras.KerasTensor:
+    def compute_output_spec(self, capsules: Any) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(capsules.shape), dtype=drawn_dtype(self))
-
-    def get_config(self) -> dict[str, Any]:
-        dtypes = [layer.dtype_policy for layer in self.stack]
-        same = all(dtype == self.dtype_policy for dtype in dtypes)
-        serialized = None if same else [keras.dtype_policies.serialize(dtype) for dtype in dtypes]
-        return super().get_config() | {"dense_dtypes": serialized}

@@ -1,12 +1,8 @@
 """Keras layers that make capsules: primary capsules and routed ones.
 
-The layers run on any backend, take any image size, depth and class count, follow the dtype policy (with the sensitive
-parts in float32) and save to `.keras` files that load again without custom objects.
-
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,90 +10,22 @@ from typing import Any
 import keras
 from keras import ops
 
+from capsules.base import CapsuleLayer, WindowLayer
 from capsules.convolution import convolve
-from capsules.ops import (
-    check_capsules,
-    check_floats,
-    choice,
-    convolved_size,
-    count,
-    drawn_dtype,
-    exponential_squash,
-    number,
-    precise,
-    sides,
-    squash,
-)
+from capsules.ops import check_floats, choice, count, drawn_dtype, exponential_squash, number, precise, squash
 from capsules.routing import Routed, Routing, as_routing
-from capsules.votes import StoredVotes, make_votes
-
-_GETTERS = {
-    "initializer": keras.initializers.get,
-    "regularizer": keras.regularizers.get,
-    "constraint": keras.constraints.get,
-}
-_OPTIONS = {f"{weight}_{kind}": get for weight in ("kernel", "bias") for kind, get in _GETTERS.items()}
+from capsules.votes import StoredVotes, Votes
 
 
-class CapsuleLayer(keras.layers.Layer):
-    """A layer with a kernel and a bias, each with an initializer, a regularizer and a constraint of Keras.
-
-    Args:
-        kernel_initializer, bias_initializer: initializers; None: those of 2017, or of the layer's paper.
-        kernel_regularizer, bias_regularizer: penalties on the weights that are added to the loss.
-        kernel_constraint, bias_constraint: projections of the weights after each step.
-    """
-
-    default_kernel: Any = keras.initializers.TruncatedNormal(stddev=0.1)
-    default_bias: Any = keras.initializers.Constant(0.1)
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(**{name: value for name, value in kwargs.items() if name not in _OPTIONS})
-        for name, get in _OPTIONS.items():
-            setattr(self, name, get(kwargs.get(name)))
-
-    def weight_options(self, weight: str, default: Any = None) -> dict[str, Any]:
-        """The options of "kernel" or "bias"; an initializer is cloned, so that several weights differ."""
-        options = {name: getattr(self, name) for name in _OPTIONS if name.startswith(weight)}
-        given = options[f"{weight}_initializer"] or default or getattr(self, f"default_{weight}")
-        cloned = given.clone() if isinstance(given, keras.initializers.Initializer) else given
-        return options | {f"{weight}_initializer": cloned}
-
-    def add_named_weight(self, weight: str, shape: tuple[int, ...], default: Any = None) -> Any:
-        """Creates "kernel" or "bias". A bias is added to float32 sums, whatever the votes' dtype is."""
-        options = {name.partition("_")[2]: value for name, value in self.weight_options(weight, default).items()}
-        return self.add_weight(name=weight, shape=shape, autocast=weight == "kernel", **options)
-
-    def get_config(self) -> dict[str, Any]:
-        # The arguments of every class between, since a derived class may pass some on as **kwargs.
-        kinds = [kind for kind in type(self).__mro__ if issubclass(kind, CapsuleLayer)]
-        arguments = [name for kind in kinds for name in inspect.signature(kind.__init__).parameters]
-        config = {name: getattr(self, name) for name in arguments if hasattr(self, name)}
-        options = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _OPTIONS}
-        return config | super().get_config() | options
-
-
-class _ConvolutionalCapsules(CapsuleLayer):
-    """What both layers of primary capsules share: their arguments, checks and output, and `grid`, (rows', columns')."""
+class _ConvolutionalCapsules(WindowLayer):
+    """What both layers of primary capsules share: the check of their input, and their output."""
 
     types: int
-    padding = "valid"
-
-    def __init__(self, atoms: int, kernel_size: Any, strides: Any, **kwargs: Any):
-        super().__init__(**kwargs)
-        kind = type(self).__name__
-        self.atoms = count(f"{kind}: atoms", atoms)
-        self.kernel_size = sides(f"{kind}: kernel_size", kernel_size)
-        self.strides = sides(f"{kind}: strides", strides)
+    atoms: int
 
     def build(self, input_shape: tuple) -> None:
-        if len(input_shape) != 4 or None in input_shape[1:]:
-            raise ValueError(
-                f"Layer '{self.name}' expects images [batch, rows, columns, channels] of known size. "
-                f"Received: {tuple(input_shape)}"
-            )
-        self.grid = convolved_size(self.name, input_shape[1:3], self.kernel_size, self.strides, self.padding)
-        self.input_spec = keras.layers.InputSpec(shape=(None, *input_shape[1:]))
+        self.check_shape(input_shape, "images [batch, rows, columns, channels]")
+        self.grid = self.grid_of(input_shape)
 
     def as_capsules(self, maps: Any, bias: Any, shrink: Callable) -> Any:
         """Maps [batch, rows', columns', types·atoms] and a bias as capsules [batch, types·rows'·columns', atoms]."""
@@ -108,9 +36,8 @@ class _ConvolutionalCapsules(CapsuleLayer):
         return ops.cast(capsules, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        rows, columns = convolved_size(self.name, input_shape[1:3], self.kernel_size, self.strides, self.padding)
         types = getattr(self, "types", None) or input_shape[3] // self.atoms
-        return (input_shape[0], types * rows * columns, self.atoms)
+        return (input_shape[0], types * math.prod(self.grid_of(input_shape)), self.atoms)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -123,18 +50,12 @@ class PrimaryCapsules(_ConvolutionalCapsules):
     Args:
         types: number of capsule types (32 in the paper).
         atoms: length of each capsule vector (8).
-        kernel_size: side of the square kernel (9), or (rows, columns).
-        strides: step of the kernel (2), or (down, across).
-        padding: "valid" or "same".
+        kernel_size, strides, padding, kernel_initializer, …: see `WindowLayer`.
         scale: factor before the bias. The code of 2017 has 1/types (1/(types + 1) when leaky), since the layer is a
             routing pass with one input capsule there.
-        kernel_initializer, …: see `CapsuleLayer`.
 
     Input: floats [batch, rows, columns, channels], whatever Keras' image format is.
     Output: [batch, types·rows'·columns', atoms].
-
-    Raises:
-        ValueError: an argument is out of range, or the input is not an image of the size that the layer was built for.
 
     Example:
         >>> tuple(PrimaryCapsules(types=32, atoms=8)(keras.random.normal((2, 20, 20, 256))).shape)
@@ -151,9 +72,9 @@ class PrimaryCapsules(_ConvolutionalCapsules):
         scale: float = 1.0,
         **kwargs: Any,
     ):
-        super().__init__(atoms, kernel_size, strides, **kwargs)
+        super().__init__(kernel_size, strides, padding, **kwargs)
         self.types = count("PrimaryCapsules: types", types)
-        self.padding = choice("PrimaryCapsules: padding", padding, ("valid", "same"))
+        self.atoms = count("PrimaryCapsules: atoms", atoms)
         self.scale = number("PrimaryCapsules: scale", scale)
 
     def build(self, input_shape: tuple) -> None:
@@ -175,15 +96,11 @@ class DepthwiseCapsules(_ConvolutionalCapsules):
     Source: Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet", Scientific Reports 11:14634, 2021, section 3.2.
 
     Args:
-        kernel_size: side of the square kernel, or (rows, columns); in the paper it covers the whole feature map.
+        kernel_size, strides, padding, kernel_initializer, …: see `WindowLayer`. In the paper, the kernel covers the
+            whole feature map and begins with he_normal, the bias with zeros.
         atoms: length of each capsule vector (8), which divides the number of channels.
-        strides: step of the kernel (1), or (down, across).
-        kernel_initializer, …: see `CapsuleLayer`; the defaults are the paper's, he_normal and zeros.
 
     Input: floats [batch, rows, columns, channels]. Output: [batch, channels/atoms·rows'·columns', atoms].
-
-    Raises:
-        ValueError: as `PrimaryCapsules`, or the number of channels cannot be divided by `atoms`.
 
     Example:
         >>> tuple(DepthwiseCapsules(kernel_size=9)(keras.random.normal((2, 9, 9, 128))).shape)
@@ -194,7 +111,8 @@ class DepthwiseCapsules(_ConvolutionalCapsules):
     default_bias = keras.initializers.Zeros()
 
     def __init__(self, kernel_size: int | tuple, atoms: int = 8, strides: int | tuple = 1, **kwargs: Any):
-        super().__init__(atoms, kernel_size, strides, **kwargs)
+        super().__init__(kernel_size, strides, **kwargs)
+        self.atoms = count("DepthwiseCapsules: atoms", atoms)
 
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)
@@ -209,7 +127,7 @@ class DepthwiseCapsules(_ConvolutionalCapsules):
     def call(self, inputs: Any) -> Any:
         kernel = ops.cast(self.kernel, check_floats(self, inputs).dtype)
         kernel = ops.transpose(kernel, (0, 1, 3, 2))  # [rows, columns, channels, 1]
-        maps = ops.depthwise_conv(inputs, kernel, self.strides, "valid", data_format="channels_last")
+        maps = ops.depthwise_conv(inputs, kernel, self.strides, self.padding, data_format="channels_last")
         bias = ops.reshape(precise(self.bias), (self.types, self.atoms))
         return self.as_capsules(precise(maps), bias, exponential_squash)
 
@@ -231,9 +149,6 @@ class Capsules(CapsuleLayer):
 
     Call: `layer(capsules)` or `layer(capsules, activations)` with capsules [batch, in, atoms_in] and activations
     [batch, in]. Output: [batch, num_capsules, atoms], and float32 activations [batch, num_capsules].
-
-    Raises:
-        ValueError: an argument is out of range, or the input has not the size that the layer was built for.
 
     Example:
         >>> tuple(Capsules(num_capsules=10, atoms=16, routing=3)(keras.random.normal((2, 1152, 8))).shape)
@@ -260,7 +175,7 @@ class Capsules(CapsuleLayer):
         self.return_activations = bool(return_activations)
 
     def build(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> None:
-        check_capsules(self, capsules_shape, "[batch, in, atoms]")
+        self.check_shape(capsules_shape, "capsules [batch, in, atoms]")
         self.build_weights(*capsules_shape[1:])
 
     def build_weights(self, inputs: int, atoms_in: int, shared: int = 1) -> None:
@@ -290,9 +205,12 @@ class Capsules(CapsuleLayer):
 
     def votes(self, capsules: Any) -> StoredVotes:
         """The votes of input capsules [batch, in, atoms_in] for the output capsules."""
-        kernel = ops.cast(self.kernel, capsules.dtype)  # [in, columns_in, out·columns]
-        shape = (*kernel.shape[:2], self.num_capsules, self.atoms // self.rows)
-        return make_votes(capsules, ops.reshape(kernel, shape), self.rows)
+        return Votes(capsules, self.kernel_by_capsule(capsules.dtype), self.rows)
+
+    def kernel_by_capsule(self, dtype: Any) -> Any:
+        """The kernel as [in, columns_in, out, columns]."""
+        shape = (*self.kernel.shape[:2], self.num_capsules, self.atoms // self.rows)
+        return ops.reshape(ops.cast(self.kernel, dtype), shape)
 
     def route(self, capsules: Any, activations: Any = None) -> Routed:
         """The output capsules with all iterations of the routing, see `capsules.routing.Routed`."""
@@ -305,8 +223,8 @@ class Capsules(CapsuleLayer):
     def compute_output_spec(self, capsules: Any, activations: Any = None) -> Any:
         shape = self.compute_output_shape(capsules.shape)
         if not self.return_activations:
-            return keras.KerasTensor(shape, dtype=self.compute_dtype)
-        return keras.KerasTensor(shape[0], dtype=self.compute_dtype), keras.KerasTensor(shape[1], drawn_dtype(self))
+            return keras.KerasTensor(shape, self.compute_dtype)
+        return keras.KerasTensor(shape[0], self.compute_dtype), keras.KerasTensor(shape[1], drawn_dtype(self))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"routing": keras.saving.serialize_keras_object(self.routing)}

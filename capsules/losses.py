@@ -1,14 +1,13 @@
 """Losses for capsule networks in Keras' form, loss(y_true, y_pred), with one number for each example.
 
-Each can be given to `compile`: Keras averages it over the batch, applies sample weights, divides it among devices and
-finds it again when it loads a saved model. Everything is float32 (float64 for float64) on any backend.
+Each can be given to `compile`. Everything is float32 (float64 for float64) on any backend.
 
 Losses, metrics, `Mask` and the networks' `fit` take labels in the same forms, see `label_rows`. Where values can be
-seen, a wrong label raises a ValueError that names it. In a compiled function, such as the training step of `fit`, it is
-TensorFlow's InvalidArgumentError with the same rule if that runs on a CPU without XLA. Elsewhere the loss becomes NaN,
-as in Keras' sparse losses on an accelerator.
+seen, a wrong label raises a ValueError that names it. In a function that TensorFlow compiles for a CPU without XLA, it
+raises InvalidArgumentError with the same rule. Elsewhere no function can raise, and the loss becomes NaN.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -51,16 +50,17 @@ def label_rows(labels: Any, num_classes: int, batch: int | None = None) -> Any:
         )
     if batch is not None and shape[0] not in (None, batch):
         raise ValueError(f"There must be a label for each of the {batch} examples. Received: {shape[0]}")
-    if shape[1] == num_classes:
-        rows, valid = values, ops.all(ops.logical_and(values >= 0.0, values <= 1.0), axis=1)
+    are_rows = shape[1] == num_classes
+    if are_rows:
+        rows = values
         rule = f"Labels [batch, {num_classes}] must be one-hot, multi-hot or soft rows of numbers from 0 to 1"
     else:
-        within = ops.logical_and(values >= 0.0, values <= num_classes - 1.0)
-        valid = ops.all(ops.logical_and(within, ops.equal(values, ops.floor(values))), axis=1)
-        classes = ops.cast(ops.where(within, values, 0.0), "int32")
-        rows = ops.sum(ops.one_hot(classes, num_classes, dtype=values.dtype), axis=1)
-        valid = ops.logical_and(valid, ops.all(rows <= 1.0, axis=1))
+        classes = ops.arange(num_classes, dtype=values.dtype)
+        rows = ops.sum(ops.cast(ops.equal(values[:, :, None], classes), values.dtype), axis=1)
         rule = f"Labels must be whole numbers from 0 to {num_classes - 1}, different within an image"
+    valid = ops.all(ops.logical_and(rows >= 0.0, rows <= 1.0), axis=1)
+    if not are_rows:  # a label that is no class is in none of the columns
+        valid = ops.logical_and(valid, ops.equal(ops.sum(rows, axis=1), shape[1]))
     return ops.where(_refuse(labels, valid, rule)[:, None], rows, float("nan"))
 
 
@@ -105,12 +105,7 @@ def margin_loss(
         over_classes: "sum", as in the paper, or "mean". The code of 2017 had half the mean.
 
     Raises:
-        ValueError: the predictions are not [batch, classes], labels are refused, or `over_classes` is another word.
-
-    Example:
-        >>> loss = margin_loss([0, 1], keras.ops.convert_to_tensor([[0.9, 0.1], [0.9, 0.1]]))
-        >>> print(keras.ops.convert_to_numpy(loss).round(2))
-        [0.   0.96]
+        ValueError: the predictions are not [batch, classes], or the labels are refused.
     """
     targets, lengths = _rows_and_predictions(y_true, y_pred)
     terms = targets * ops.square(ops.relu(present - lengths))
@@ -121,28 +116,14 @@ def margin_loss(
 
 @keras.saving.register_keras_serializable("capsules")
 def softmax_loss(y_true: Any, y_pred: Any) -> Any:
-    """Softmax cross-entropy, summed over the targets of an example: float32 [batch].
-
-    `y_true` and errors are those of `margin_loss`, and `y_pred` logits [batch, classes].
-
-    Example:
-        >>> print(keras.ops.convert_to_numpy(softmax_loss([0], keras.ops.zeros((1, 4)))).round(3))
-        [1.386]
-    """
+    """Softmax cross-entropy of logits [batch, classes], summed over the targets of an example: float32 [batch]."""
     targets, logits = _rows_and_predictions(y_true, y_pred)
     return -ops.sum(targets * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
 @keras.saving.register_keras_serializable("capsules")
 def sigmoid_loss(y_true: Any, y_pred: Any) -> Any:
-    """Sigmoid cross-entropy with targets/2, as in 2017, mean over the classes: float32 [batch].
-
-    `y_true` and errors are those of `margin_loss`, and `y_pred` logits [batch, classes].
-
-    Example:
-        >>> print(keras.ops.convert_to_numpy(sigmoid_loss([0], keras.ops.zeros((1, 4)))).round(3))
-        [0.693]
-    """
+    """Sigmoid cross-entropy of logits [batch, classes] with targets/2, as in 2017, mean over the classes: [batch]."""
     targets, logits = _rows_and_predictions(y_true, y_pred)
     return ops.mean(ops.softplus(logits) - 0.5 * targets * logits, axis=-1)
 
@@ -151,15 +132,7 @@ def sigmoid_loss(y_true: Any, y_pred: Any) -> Any:
 def reconstruction_loss(y_true: Any, y_pred: Any, weight: float = 0.0005) -> Any:
     """`weight` · the sum of squared pixel differences of each image (paper, section 4.1), float32 [batch].
 
-    Args:
-        y_true: the images to reconstruct [batch, rows, columns, depth].
-        y_pred: the reconstructions, same shape; another one is a ValueError.
-        weight: factor of the sum.
-
-    Example:
-        >>> loss = reconstruction_loss(keras.ops.zeros((1, 28, 28, 1)), keras.ops.ones((1, 28, 28, 1)))
-        >>> print(keras.ops.convert_to_numpy(loss).round(3))
-        [0.392]
+    `y_true` are images [batch, rows, columns, depth], and `y_pred` reconstructions; another shape is a ValueError.
     """
     images, drawn = precise(y_true), precise(y_pred)
     if len(images.shape) != len(drawn.shape) or images.shape[1:] != drawn.shape[1:]:
@@ -174,13 +147,10 @@ def reconstruction_loss(y_true: Any, y_pred: Any, weight: float = 0.0005) -> Any
 def spread_loss(y_true: Any, y_pred: Any, margin: Any = 0.9) -> Any:
     """Spread loss of activations, one number for each example: Σ_t T_t Σ_i (1 − T_i)·max(0, m − (a_t − a_i))².
 
-    Arguments, result and errors as `margin_loss`, with activations a in place of lengths, and with the margin m, by
-    which the activation of a target must exceed every other one.
+    As `margin_loss`, with activations a in place of lengths, and with the margin m, by which the activation of a target
+    must exceed every other one.
 
-    Example:
-        >>> loss = spread_loss([0, 1], keras.ops.convert_to_tensor([[0.9, 0.1], [0.9, 0.1]]), margin=0.2)
-        >>> print(keras.ops.convert_to_numpy(loss).round(2))
-        [0. 1.]
+    Source: Hinton, Sabour, Frosst, "Matrix capsules with EM routing", ICLR 2018, eq. 3.
     """
     targets, activations = _rows_and_predictions(y_true, y_pred)
     lead = activations[:, :, None] - activations[:, None]  # a_t − a_i [batch, t, i]
@@ -189,19 +159,18 @@ def spread_loss(y_true: Any, y_pred: Any, margin: Any = 0.9) -> Any:
 
 
 class _Loss(keras.losses.Loss):
-    """A Keras loss object of a function and its further arguments, which are its config."""
+    """A Keras loss object of a function and its further arguments, numbers and words, which are its config."""
 
-    function: Any = None
+    function: Callable
 
-    def __init__(self, arguments: dict[str, Any], **kwargs: Any):
-        super().__init__(**{"name": type(self).function.__name__} | kwargs)
-        self.arguments = {
-            name: value if isinstance(value, str | keras.Variable) else number(f"{type(self).__name__}: {name}", value)
-            for name, value in arguments.items()
-        }
+    def __init__(self, numbers: dict[str, Any], words: dict[str, str] | None = None, **kwargs: Any):
+        super().__init__(**{"name": self.function.__name__} | kwargs)
+        kind = type(self).__name__
+        self.arguments: dict[str, Any] = {name: number(f"{kind}: {name}", value) for name, value in numbers.items()}
+        self.arguments |= words or {}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        return type(self).function(y_true, y_pred, **self.arguments)
+        return self.function(y_true, y_pred, **self.arguments)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | self.arguments
@@ -220,7 +189,7 @@ class MarginLoss(_Loss):
         >>> model.compile("adam", MarginLoss(), metrics=["accuracy"])
     """
 
-    function = margin_loss
+    function = staticmethod(margin_loss)
 
     def __init__(
         self,
@@ -231,8 +200,7 @@ class MarginLoss(_Loss):
         **kwargs: Any,
     ):
         words = {"over_classes": choice("MarginLoss: over_classes", over_classes, ("sum", "mean"))}
-        numbers = {"present": present, "absent": absent, "absent_weight": absent_weight}
-        super().__init__(numbers | words, **kwargs)
+        super().__init__({"present": present, "absent": absent, "absent_weight": absent_weight}, words, **kwargs)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -249,7 +217,7 @@ class ReconstructionLoss(_Loss):
         0.392
     """
 
-    function = reconstruction_loss
+    function = staticmethod(reconstruction_loss)
 
     def __init__(self, weight: float = 0.0005, **kwargs: Any):
         super().__init__({"weight": weight}, **kwargs)
@@ -273,11 +241,12 @@ class SpreadLoss(_Loss):
         0.16
     """
 
-    function = spread_loss
+    function = staticmethod(spread_loss)
 
     def __init__(self, margin: float = 0.9, **kwargs: Any):
-        self.margin = keras.Variable(number("SpreadLoss: margin", margin), trainable=False, name="margin")
-        super().__init__({"margin": self.margin}, **kwargs)
+        super().__init__({"margin": margin}, **kwargs)
+        self.margin = keras.Variable(self.arguments["margin"], trainable=False, name="margin")
+        self.arguments["margin"] = self.margin
 
     def set_margin(self, margin: float) -> None:
         """Sets the margin."""

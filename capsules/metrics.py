@@ -1,7 +1,4 @@
-"""The accuracy for images with one digit or several, in Keras' form, metric(y_true, y_pred).
-
-The targets of an example are its labels, in any form of `label_rows`, or the largest number of a soft row.
-"""
+"""The accuracy for images with one label or several; the target of a soft row is the class of its largest number."""
 
 from typing import Any
 
@@ -38,14 +35,8 @@ def score(labels: Any, logits: Any) -> tuple[Any, Any]:
 def all_targets_right(y_true: Any, y_pred: Any) -> Any:
     """1 for each example whose k targets have the k highest predictions, 0 for the others: float32 [batch].
 
-    Args:
-        y_true: labels, in any form of `label_rows`, whose errors it has. An example without targets counts as wrong.
-        y_pred: lengths or logits [batch, classes].
-
-    Example:
-        >>> lengths = keras.ops.convert_to_tensor([[0.9, 0.8, 0.1], [0.9, 0.1, 0.8]])
-        >>> print(keras.ops.convert_to_numpy(all_targets_right([[1, 1, 0], [1, 1, 0]], lengths)))
-        [1. 0.]
+    `y_true` are labels in any form of `label_rows`, whose errors it has, and `y_pred` lengths or logits
+    [batch, classes]. An example without targets counts as wrong.
     """
     y_pred = ops.convert_to_tensor(y_pred)
     hits, count = _hits(label_rows(y_true, y_pred.shape[1], y_pred.shape[0]), y_pred)

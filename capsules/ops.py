@@ -111,9 +111,7 @@ def counts(name: str, value: Any, meaning: str) -> tuple[int, ...]:
 
 def sides(name: str, value: Any) -> tuple[int, ...]:
     """(rows, columns) from one number for both or from two."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return counts(name, value, "(rows, columns)")
-    return (count(name, value),) * 2
+    return counts(name, (value, value) if isinstance(value, Integral) else value, "(rows, columns)")
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:
@@ -127,39 +125,12 @@ def choice(name: str, value: Any, choices: Sequence[str]) -> str:
 def check_floats(layer: Any, images: Any) -> Any:
     """Images of floats; whole numbers, such as bytes, are refused."""
     dtype = keras.backend.standardize_dtype(images.dtype)
-    if "float" in dtype:
-        return images
-    words = "expects images of floats in [0, 1]. Received:"
-    raise ValueError(f"'{layer.name}' {words} {dtype}. Divide by 255: images / 255.0")
-
-
-def check_capsules(layer: Any, shape: tuple, meaning: str) -> None:
-    """Refuses capsules of unknown number or length; later inputs of the layer must match them.
-
-    `shape` has as many sizes as there are names in `meaning`, such as "[batch, in, atoms]".
-    """
-    if len(shape) != meaning.count(",") + 1 or None in shape[1:]:
-        raise ValueError(f"Layer '{layer.name}' expects capsules {meaning} of known size. Received: {tuple(shape)}")
-    layer.input_spec = keras.layers.InputSpec(shape=(None, *shape[1:]))
+    if "float" not in dtype:
+        expected = f"'{layer.name}' expects images of floats in [0, 1]."
+        raise ValueError(f"{expected} Received: {dtype}. Divide by 255: images / 255.0")
+    return images
 
 
 def drawn_dtype(layer: Any) -> str:
     """The dtype of lengths, activations and images: float32 under every dtype policy but float64."""
     return "float64" if layer.compute_dtype == "float64" else "float32"
-
-
-def convolved_size(
-    layer: str, size: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], padding: str
-) -> tuple[int, int]:
-    """(rows, columns) of a convolution's output; a ValueError names the layer if the kernel is larger than `size`.
-
-    `size`, `kernel` and `strides` are (rows, columns); `padding` is "valid" or "same".
-    """
-    if padding.lower() == "same":
-        return -(-size[0] // strides[0]), -(-size[1] // strides[1])
-    if size[0] < kernel[0] or size[1] < kernel[1]:
-        raise ValueError(
-            f"Layer '{layer}' applies a {kernel[0]}x{kernel[1]} kernel without padding and needs an input of at least "
-            f"that size. Received: {size[0]}x{size[1]}. Use larger images or the padding 'same'."
-        )
-    return (size[0] - kernel[0]) // strides[0] + 1, (size[1] - kernel[1]) // strides[1] + 1

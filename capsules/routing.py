@@ -3,7 +3,8 @@
 A routing is an object: `Capsules(10, routing=DynamicRouting(3, scale="sqrt"))`. A routing of one's own is a class
 derived from `Routing` with `__call__`; `examples/new_routing.py` shows one.
 
-Agreements and the softmax are float32 whatever the votes are: float16 is too coarse for logits that grow slowly.
+Agreements and the softmax are float32 whatever the votes are: float16 is too coarse for logits that grow slowly. An
+argument of a routing that is out of range is a ValueError.
 
 Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
@@ -87,6 +88,11 @@ def coupling_coefficients(logits: Any, leaky: bool = False, axis: int = -1) -> A
     return shares / total
 
 
+def equal_coefficients(total: Any, inputs: int, share: float) -> Any:
+    """Coefficients [batch, in, out] that are all `share`, for votes whose sum is `total` [batch, out, atoms]."""
+    return ops.repeat(ops.full_like(total[:, None, :, 0], share), inputs, axis=1)
+
+
 @keras.saving.register_keras_serializable("capsules")
 class DynamicRouting(Routing):
     """Routing by agreement (paper, procedure 1).
@@ -103,10 +109,10 @@ class DynamicRouting(Routing):
             for a weight that starts at 1. With a factor above 1, routing is sharper.
 
     Weights: `bias` [out, atoms], added to the sum in every iteration before `squash`, as in 2017; `scale` if learnt.
-
-    Raises:
-        ValueError: an argument is out of range.
     """
+
+    bias: Any = None
+    learnt_scale: Any = None
 
     def __init__(self, iterations: int = 3, leaky: bool = False, gradient: str = "all", scale: float | str = 1.0):
         self.iterations = count("Routing: iterations", iterations)
@@ -114,8 +120,6 @@ class DynamicRouting(Routing):
         self.gradient = choice("Routing: gradient", gradient, ("all", "last"))
         words = isinstance(scale, str)
         self.scale = choice("Routing: scale", scale, ("sqrt", "learnt")) if words else number("Routing: scale", scale)
-        self.bias: Any = None
-        self.learnt_scale: Any = None
 
     def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
         self.bias = add_weight(name="bias", shape=shape[1:], initializer=keras.initializers.Constant(0.1))
@@ -129,8 +133,7 @@ class DynamicRouting(Routing):
         uniform = 1.0 / (outputs + int(self.leaky))
         total = votes.sum()
         capsules = squash(uniform * total + bias)
-        shares = ops.repeat(ops.full_like(total[:, None, :, 0], uniform), inputs, axis=1)  # [batch, in, out]
-        steps = [Step(shares, capsules)]
+        steps = [Step(equal_coefficients(total, inputs, uniform), capsules)]
         seen = capsules  # the sum of the capsules so far
 
         def couple(agreements: Any, axis: int) -> Any:
@@ -196,18 +199,15 @@ class InvertedAttentionRouting(Routing):
 
     Weights: `gain` and `offset` [atoms] of the normalisation. All capsules have about the same length after it, so the
     activation is the sigmoid of a product with `score` [atoms], as the paper's classifier that all classes share.
-
-    Raises:
-        ValueError: `iterations` is out of range.
     """
 
     own_activations = True
+    gain: Any
+    offset: Any
+    score: Any
 
     def __init__(self, iterations: int = 1):
         self.iterations = count("InvertedAttentionRouting: iterations", iterations)
-        self.gain: Any = None
-        self.offset: Any = None
-        self.score: Any = None
 
     def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
         self.gain = add_weight(name="gain", shape=shape[2:], initializer="ones")
@@ -216,20 +216,19 @@ class InvertedAttentionRouting(Routing):
 
     def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
         inputs, outputs, atoms = votes.shape
+
+        def couple(agreements: Any, axis: int) -> Any:
+            return coupling_coefficients(agreements / atoms**0.5, axis=axis)
+
         total = votes.sum()
-        shares = ops.repeat(ops.full_like(total[:, None, :, 0], 1.0 / outputs), inputs, axis=1)  # [batch, in, out]
         capsules = self._norm(total / outputs)
-        steps = [Step(shares, capsules)]
+        steps = [Step(equal_coefficients(total, inputs, 1.0 / outputs), capsules)]
         for _ in range(self.iterations - 1):
-            total, shares = votes.attend(
-                capsules, lambda agreements, axis: coupling_coefficients(agreements / atoms**0.5, axis=axis)
-            )
+            total, shares = votes.attend(capsules, couple)
             capsules = self._norm(total)
             steps.append(Step(shares, capsules))
-        scored = (
-            length(capsules) if self.score is None else ops.sigmoid(ops.sum(capsules * precise(self.score), axis=-1))
-        )
-        return Routed(capsules, scored, steps)
+        scores = ops.sigmoid(ops.sum(capsules * precise(self.score), axis=-1))
+        return Routed(capsules, scores, steps)
 
     def _norm(self, vectors: Any) -> Any:
         centred = vectors - ops.mean(vectors, axis=-1, keepdims=True)
@@ -252,19 +251,9 @@ def dynamic_routing(
     gradient: str = "all",
     scale: float | str = 1.0,
 ) -> Any:
-    """The output capsules [batch, out, atoms] of votes that are already stored (paper, procedure 1).
+    """The output capsules [batch, out, atoms] of stored votes û [batch, in, out, atoms] (paper, procedure 1).
 
-    `Capsules` does the same from the input capsules without ever storing the votes.
-
-    Args:
-        votes: û [batch, in, out, atoms], the prediction of input capsule i for output capsule j.
-        iterations, leaky, gradient, scale: see `DynamicRouting`, whose errors it has.
-        bias: None, or [out, atoms], added to the weighted sum inside every iteration.
-
-    Example:
-        >>> votes = keras.random.normal((2, 1152, 10, 16))
-        >>> tuple(dynamic_routing(votes).shape)
-        (2, 10, 16)
+    `bias` is None or [out, atoms]; the other arguments are those of `DynamicRouting`.
     """
     routing = DynamicRouting(iterations, leaky, gradient, scale)
     routing.bias = bias

@@ -1,11 +1,9 @@
 """Computes sums and agreements of the votes û_ij = u_i W_ij of input capsules for output capsules.
 
 `Votes` never stores the votes. Their weighted sum is s_j = Σ_i c_ij u_i W_ij, and their agreement with v_j is
-u_i · (W_ij v_j). Both are matrix products over the input capsules, one for each of their atoms. `StoredVotes` has the
-same methods for votes that exist as an array, and `MatrixVotes` for capsules whose pose is a matrix, û_ij = M_i W_ij
-(Hinton, Sabour, Frosst 2018).
-
-In the products the output capsules come first, [out, batch, in]; a routing sees [batch, in, out].
+u_i · (W_ij v_j). Both are matrix products over the input capsules, one for each of their atoms; the output capsules
+come first there, [out, batch, in], while a routing sees [batch, in, out]. `StoredVotes` has the same methods for votes
+that exist as an array.
 """
 
 from collections.abc import Callable, Iterator
@@ -70,32 +68,35 @@ class StoredVotes:
 class Votes(StoredVotes):
     """Votes that are computed where they are needed; the methods are those of `StoredVotes`.
 
-    The input capsules are divided into groups and by their atoms: a piece is one atom of one group.
+    The input capsules are divided into groups and by their atoms: a piece is one atom of one group. The rows of a pose
+    that is a matrix are transformed by the same weights, so they are further examples of the batch here.
 
     Args:
-        inputs: the input capsules u [batch, in, atoms_in].
-        kernel: the weights W [in, atoms_in, out, atoms], in the dtype of `inputs`.
+        inputs: the input capsules u [batch, in, rows·columns_in], matrices with one row after the other.
+        kernel: the weights W [in, columns_in, out, columns], in the dtype of `inputs`.
+        rows: number of rows of a pose; 1 for vectors.
     """
 
-    def __init__(self, inputs: Any, kernel: Any):
-        self.inputs, self.kernel = inputs, kernel
-        size, self._atoms_in, outputs, atoms = kernel.shape
-        self.shape = (size, outputs, atoms)
-        self._groups = _number_of_groups(inputs.shape[0], size, outputs)
+    def __init__(self, inputs: Any, kernel: Any, rows: int = 1):
+        size, self._columns_in, outputs, columns = kernel.shape
+        self.rows, self.shape = rows, (size, outputs, rows * columns)
+        self.inputs, self.kernel = self._as_rows(inputs), kernel  # inputs [batch·rows, in, columns_in]
+        self._groups = _number_of_groups(self.inputs.shape[0], size, outputs)
         group = size // self._groups
-        pieces = ops.reshape(inputs, (-1, self._groups, group, self._atoms_in))
-        pieces = ops.transpose(pieces, (1, 3, 0, 2))  # [groups, atoms_in, batch, group]
+        pieces = ops.reshape(self.inputs, (-1, self._groups, group, self._columns_in))
+        pieces = ops.transpose(pieces, (1, 3, 0, 2))  # [groups, columns_in, batch·rows, group]
         # Unstacked, since the gradient of an index would fill an array as large as the whole with zeros.
-        self._input_pieces = ops.unstack(ops.reshape(pieces, (self._groups * self._atoms_in, 1, -1, group)))
-        pieces = ops.reshape(kernel, (self._groups, group, self._atoms_in, outputs, atoms))
-        pieces = ops.transpose(pieces, (0, 2, 3, 4, 1))  # [groups, atoms_in, out, atoms, group]
-        self._kernel_pieces = ops.unstack(ops.reshape(pieces, (self._groups * self._atoms_in, outputs, atoms, group)))
+        self._input_pieces = ops.unstack(ops.reshape(pieces, (self._groups * self._columns_in, 1, -1, group)))
+        pieces = ops.reshape(kernel, (self._groups, group, self._columns_in, outputs, columns))
+        pieces = ops.transpose(pieces, (0, 2, 3, 4, 1))  # [groups, columns_in, out, columns, group]
+        pieces = ops.reshape(pieces, (self._groups * self._columns_in, outputs, columns, group))
+        self._kernel_pieces = ops.unstack(pieces)
 
     def sum(self) -> Any:
-        size, outputs, atoms = self.shape
-        rows = ops.reshape(self.inputs, (-1, size * self._atoms_in))
-        total = ops.matmul(rows, ops.reshape(self.kernel, (size * self._atoms_in, outputs * atoms)))
-        return precise(ops.reshape(total, (-1, outputs, atoms)))
+        size, columns_in, outputs, columns = self.kernel.shape
+        rows = ops.reshape(self.inputs, (-1, size * columns_in))
+        total = ops.matmul(rows, ops.reshape(self.kernel, (size * columns_in, outputs * columns)))
+        return self._as_poses(precise(ops.reshape(total, (-1, outputs, columns))))
 
     def weighted_sum(self, coefficients: Any) -> Any:
         return self._weighted_sum(ops.transpose(coefficients, (2, 0, 1)))
@@ -108,79 +109,55 @@ class Votes(StoredVotes):
         return self._weighted_sum(coefficients), ops.transpose(coefficients, (1, 2, 0))
 
     def chunks(self, size: int) -> Iterator[StoredVotes]:
-        for start in range(0, self.shape[0], size):
+        inputs, outputs, atoms = self.shape
+        for start in range(0, inputs, size):
             part = slice(start, start + size)
-            yield StoredVotes(ops.einsum("bia,iajd->bijd", self.inputs[:, part], self.kernel[part]))
+            votes = ops.einsum("bia,iajd->bijd", self.inputs[:, part], self.kernel[part])
+            count, columns = votes.shape[1], votes.shape[3]
+            votes = self._as_poses(ops.reshape(votes, (-1, count * outputs, columns)))
+            yield StoredVotes(ops.reshape(votes, (-1, count, outputs, atoms)))
 
     def _weighted_sum(self, coefficients: Any) -> Any:
         """Σ_i c_ij û_ij [batch, out, atoms], of coefficients [out, batch, in]."""
         size, outputs, _ = self.shape
+        if self.rows > 1:
+            coefficients = ops.repeat(coefficients, self.rows, axis=1)  # [out, batch·rows, in]
         shares = ops.cast(coefficients, self.inputs.dtype)
         shares = ops.reshape(shares, (outputs, -1, self._groups, size // self._groups))
-        shares = ops.unstack(shares, axis=2) if self._groups > 1 else [shares[:, :, 0]]  # each [out, batch, group]
+        shares = ops.unstack(shares, axis=2) if self._groups > 1 else [shares[:, :, 0]]  # each [out, batch·rows, group]
         total: Any = 0.0
         for piece, (inputs, kernel) in enumerate(zip(self._input_pieces, self._kernel_pieces, strict=True)):
-            moved = shares[piece // self._atoms_in] * inputs  # [out, batch, group]
+            moved = shares[piece // self._columns_in] * inputs  # [out, batch·rows, group]
             total = total + precise(ops.matmul(moved, ops.transpose(kernel, (0, 2, 1))))
-        return ops.transpose(total, (1, 0, 2))
+        return self._as_poses(ops.transpose(total, (1, 0, 2)))
 
     def _agreement(self, capsules: Any) -> Any:
         """û_ij · v_j [out, batch, in], with capsules [batch, out, atoms]."""
-        vectors = ops.transpose(ops.cast(capsules, self.inputs.dtype), (1, 0, 2))  # [out, batch, atoms]
+        size, outputs, _ = self.shape
+        vectors = self._as_rows(ops.cast(capsules, self.inputs.dtype))
+        vectors = ops.transpose(vectors, (1, 0, 2))  # [out, batch·rows, columns]
         of_groups: list[Any] = [0.0] * self._groups
         for piece, (inputs, kernel) in enumerate(zip(self._input_pieces, self._kernel_pieces, strict=True)):
-            of_groups[piece // self._atoms_in] += precise(ops.matmul(vectors, kernel) * inputs)  # [out, batch, group]
-        return ops.concatenate(of_groups, axis=2)
+            products = ops.matmul(vectors, kernel) * inputs  # [out, batch·rows, group]
+            of_groups[piece // self._columns_in] += precise(products)
+        of_rows = ops.concatenate(of_groups, axis=2)
+        return of_rows if self.rows == 1 else ops.sum(ops.reshape(of_rows, (outputs, -1, self.rows, size)), axis=2)
 
-
-class MatrixVotes(StoredVotes):
-    """Votes of matrix poses, which are computed where they are needed.
-
-    The rows of a pose are transformed by the same weights. They are treated as further examples of the batch, so each
-    sum is that of `Votes`, with 1/rows of the weights that a vector of all atoms would need.
-
-    Args:
-        inputs: the poses [batch, in, rows·columns_in], each with its rows one after the other.
-        kernel: the weights W [in, columns_in, out, columns], in the dtype of `inputs`.
-        rows: number of rows of a pose.
-    """
-
-    def __init__(self, inputs: Any, kernel: Any, rows: int):
-        size, columns_in, outputs, columns = kernel.shape
-        self.rows, self.columns, self.shape = rows, columns, (size, outputs, rows * columns)
-        inputs = ops.reshape(inputs, (-1, size, rows, columns_in))
-        inputs = ops.transpose(inputs, (0, 2, 1, 3))  # [batch, rows, in, columns_in]
-        self._of_rows = Votes(ops.reshape(inputs, (-1, size, columns_in)), kernel)
-
-    def sum(self) -> Any:
-        return self._as_poses(self._of_rows.sum())
-
-    def weighted_sum(self, coefficients: Any) -> Any:
-        return self._as_poses(self._of_rows.weighted_sum(ops.repeat(coefficients, self.rows, axis=0)))
-
-    def agreement(self, capsules: Any) -> Any:
-        size, outputs, _ = self.shape
-        rows = ops.reshape(capsules, (-1, outputs, self.rows, self.columns))
-        rows = ops.reshape(ops.transpose(rows, (0, 2, 1, 3)), (-1, outputs, self.columns))  # [batch·rows, out, columns]
-        return ops.sum(ops.reshape(self._of_rows.agreement(rows), (-1, self.rows, size, outputs)), axis=1)
-
-    def chunks(self, size: int) -> Iterator[StoredVotes]:
-        _, outputs, atoms = self.shape
-        for part in self._of_rows.chunks(size):
-            votes = ops.reshape(part.array, (-1, self.rows, part.shape[0], outputs, self.columns))
-            votes = ops.transpose(votes, (0, 2, 3, 1, 4))  # [batch, size, out, rows, columns]
-            yield StoredVotes(ops.reshape(votes, (-1, part.shape[0], outputs, atoms)))
+    def _as_rows(self, poses: Any) -> Any:
+        """[batch, n, rows·columns] as [batch·rows, n, columns]."""
+        if self.rows == 1:
+            return poses
+        count, columns = poses.shape[1], poses.shape[2] // self.rows
+        rows = ops.transpose(ops.reshape(poses, (-1, count, self.rows, columns)), (0, 2, 1, 3))
+        return ops.reshape(rows, (-1, count, columns))
 
     def _as_poses(self, rows: Any) -> Any:
-        """Poses [batch, out, rows·columns] of their rows [batch·rows, out, columns]."""
-        _, outputs, atoms = self.shape
-        poses = ops.transpose(ops.reshape(rows, (-1, self.rows, outputs, self.columns)), (0, 2, 1, 3))
-        return ops.reshape(poses, (-1, outputs, atoms))
-
-
-def make_votes(inputs: Any, kernel: Any, rows: int) -> StoredVotes:
-    """The votes of input capsules for a kernel, whose poses are vectors (`rows` is 1) or matrices."""
-    return Votes(inputs, kernel) if rows == 1 else MatrixVotes(inputs, kernel, rows)
+        """[batch·rows, n, columns] as [batch, n, rows·columns]."""
+        if self.rows == 1:
+            return rows
+        count, columns = rows.shape[1:]
+        poses = ops.transpose(ops.reshape(rows, (-1, self.rows, count, columns)), (0, 2, 1, 3))
+        return ops.reshape(poses, (-1, count, self.rows * columns))
 
 
 def _number_of_groups(batch: int | None, size: int, outputs: int) -> int:

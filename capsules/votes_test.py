@@ -8,13 +8,14 @@ from capsules import votes
 from capsules.votes import StoredVotes, Votes
 
 
-@pytest.mark.parametrize("groups", [1, 2, 6])
-def test_votes_in_groups_answer_as_stored_votes_do_with_their_gradients(groups, monkeypatch):
-    batch, size, atoms_in, num_outputs, atoms = 3, 6, 4, 5, 2
-    monkeypatch.setattr(votes, "_GROUP_BYTES", 4 * batch * num_outputs * size / groups)
+@pytest.mark.parametrize(("groups", "rows"), [(1, 1), (2, 1), (6, 1), (1, 2), (2, 3)])
+def test_votes_in_groups_answer_as_stored_votes_do_with_their_gradients(groups, rows, monkeypatch):
+    """With more than one row, the poses are matrices [rows, columns], and the votes are products of matrices."""
+    batch, size, columns_in, num_outputs, columns = 3, 6, 4, 5, 2
+    monkeypatch.setattr(votes, "_GROUP_BYTES", 4 * batch * rows * num_outputs * size / groups)
     random = np.random.RandomState(0)
-    shapes = (batch, size, atoms_in), (size, atoms_in, num_outputs, atoms), (batch, size, num_outputs)
-    shapes += ((batch, num_outputs, atoms),)
+    shapes = (batch, size, rows * columns_in), (size, columns_in, num_outputs, columns), (batch, size, num_outputs)
+    shapes += ((batch, num_outputs, rows * columns),)
     inputs, kernel, coefficients, capsules = (
         tf.constant(random.standard_normal(shape).astype(np.float32)) for shape in shapes
     )
@@ -23,14 +24,19 @@ def test_votes_in_groups_answer_as_stored_votes_do_with_their_gradients(groups, 
         with tf.GradientTape() as tape:
             variables = inputs, kernel, coefficients, capsules
             tape.watch(variables)
-            both = StoredVotes(tf.einsum("bia,iajd->bijd", inputs, kernel)) if stored else Votes(inputs, kernel)
+            if stored:
+                matrices = tf.reshape(inputs, (batch, size, rows, columns_in))
+                array = tf.einsum("birc,icjd->bijrd", matrices, kernel)
+                both = StoredVotes(tf.reshape(array, (batch, size, num_outputs, rows * columns)))
+            else:
+                both = Votes(inputs, kernel, rows)
             answers = both.sum(), both.weighted_sum(coefficients), both.agreement(capsules)
             answers += both.attend(capsules, lambda agreements, axis: tf.nn.softmax(agreements, axis))
             answers += (tf.concat([part.sum() for part in both.chunks(4)], axis=1),)
             total = sum(tf.reduce_sum(tf.sin(answer)) for answer in answers)
         results.append([*answers, *tape.gradient(total, variables)])
-    assert both.shape == (size, num_outputs, atoms)
-    assert len(Votes(inputs, kernel)._input_pieces) == groups * atoms_in
+    assert both.shape == (size, num_outputs, rows * columns)
+    assert len(Votes(inputs, kernel, rows)._input_pieces) == groups * columns_in
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
 

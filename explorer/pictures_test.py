@@ -62,7 +62,7 @@ def test_reconstructions_are_of_the_capsules_that_are_named(single):
     for image, target in itertools.product(range(3), range(2)):
         alone = np.zeros((1, 10, 16), np.float32)
         alone[0, labels[image, target]] = capsules[image, labels[image, target]]
-        expected = np.asarray(model.decoder(alone, np.ones((1, 10), np.float32)))[0]
+        expected = np.asarray(model.draw(alone, np.ones((1, 10), np.float32)))[0]
         np.testing.assert_allclose(found[image, target], expected, atol=1e-5)
 
 
@@ -77,7 +77,7 @@ def test_the_sweep_changes_one_dimension_at_a_time(single):
     for dimension, column, amount in ((0, 0, -0.25), (4, 7, 0.1), (15, 10, 0.25)):
         capsules = np.array(model(image)["capsules"])
         capsules[0, 6, dimension] += amount
-        expected = np.asarray(model.decoder(capsules, np.eye(10, dtype=np.float32)[[6]]))[0]
+        expected = np.asarray(model.draw(capsules, np.eye(10, dtype=np.float32)[[6]]))[0]
         np.testing.assert_allclose(found[dimension, column], expected, atol=1e-5)
         assert np.abs(expected - plain).max() > 1e-3
 

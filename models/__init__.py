@@ -39,14 +39,14 @@ def make_model(name: str, image_shape: tuple[int, ...], num_classes: int, hparam
         num_classes: number of classes.
         hparams: an `HParams`, or a dict of its fields; None: the defaults.
 
-    Raises:
-        ValueError: there is no such network, or it cannot have this image shape, number of classes or routing.
+    ValueError: there is no such network, or it cannot have this image shape, number of classes or routing.
     """
     from .hparams import HParams, network_arguments
 
     network = network_class(name)
     hparams = hparams if isinstance(hparams, HParams) else HParams(**(hparams or {}))
-    model = network(image_shape, num_classes, **network_arguments(hparams, inspect.signature(network).parameters))
+    accepted = inspect.signature(network).parameters
+    model = network(image_shape, num_classes, **network_arguments(name, accepted, hparams))
     model.given_hparams = hparams
     return model
 

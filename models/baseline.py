@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from capsules.convolution import ShortDFTConv2D
-from capsules.ops import convolved_size
 
-from .network import Classifier, arguments, named_weights
+from .building import arguments, initial, layers_with, named_weights
+from .network import Classifier
 
 
 class _ConvolutionalNetwork(Classifier):
@@ -20,34 +20,25 @@ class _ConvolutionalNetwork(Classifier):
     def __init__(
         self, config: dict[str, Any], channels: tuple[int, ...], pool: bool, units: tuple[int, ...], dropout: float
     ):
-        dtype, padding = config["dtype"], config.get("padding", "same")
-        hidden = images = keras.Input(config["image_shape"], name="images")
-        options: dict[str, Any] = {"data_format": "channels_last", "dtype": dtype}  # whatever Keras is set to
-        for index, width in enumerate(channels, start=1):
-            convolved_size(f"conv{index}", hidden.shape[1:3], (5, 5), (1, 1), padding)
-            convolution = ShortDFTConv2D(width, 5, padding=padding, name=f"conv{index}", **_initial(0.05), **options)
-            hidden = convolution(hidden)
-            if pool:
-                hidden = keras.layers.MaxPooling2D(2, padding="same", name=f"pool{index}", **options)(hidden)
-            hidden = keras.layers.ReLU(dtype=dtype, name=f"relu{index}")(hidden)
-        hidden = keras.layers.Permute((3, 1, 2), dtype=dtype, name="by_channel")(hidden)
-        hidden = keras.layers.Flatten(data_format="channels_last", dtype=dtype, name="flat")(hidden)
-        for index, width in enumerate(units, start=1):
-            hidden = keras.layers.Dense(width, "relu", name=f"fc{index}", dtype=dtype, **_initial(0.1))(hidden)
-        if dropout:
-            hidden = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(hidden)
-        top = keras.layers.Dense(config["num_classes"], name="softmax_layer", dtype=dtype, **_initial(0.1))
-        super().__init__(images, {"logits": ops.cast(top(hidden), "float32")}, config)
+        padding = config.get("padding", "same")
+        with layers_with(config["dtype"]):
+            hidden = images = keras.Input(config["image_shape"], name="images")
+            for index, width in enumerate(channels, start=1):
+                hidden = ShortDFTConv2D(width, 5, padding=padding, name=f"conv{index}", **initial(0.05))(hidden)
+                if pool:
+                    hidden = keras.layers.MaxPooling2D(2, padding="same", name=f"pool{index}")(hidden)
+                hidden = keras.layers.ReLU(name=f"relu{index}")(hidden)
+            hidden = keras.layers.Permute((3, 1, 2), name="by_channel")(hidden)
+            hidden = keras.layers.Flatten(name="flat")(hidden)
+            for index, width in enumerate(units, start=1):
+                hidden = keras.layers.Dense(width, "relu", name=f"fc{index}", **initial(0.1))(hidden)
+            if dropout:
+                hidden = keras.layers.Dropout(dropout, name="dropout")(hidden)
+            logits = keras.layers.Dense(config["num_classes"], name="softmax_layer", **initial(0.1))(hidden)
+        super().__init__(images, {"logits": ops.cast(logits, "float32")}, config)
 
     def named_variables(self) -> dict[str, Any]:
         return named_weights(self)
-
-
-def _initial(deviation: float) -> dict[str, Any]:
-    return {
-        "kernel_initializer": keras.initializers.TruncatedNormal(stddev=deviation),
-        "bias_initializer": keras.initializers.Constant(0.1),
-    }
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -57,17 +48,9 @@ class Baseline(_ConvolutionalNetwork):
     `model(images)` gives "logits" [batch, classes]. Arguments as `Classifier`, and `padding`, "valid" or "same".
     """
 
-    def __init__(
-        self,
-        image_shape: tuple[int, int, int],
-        num_classes: int,
-        padding: str = "valid",
-        loss: str = "margin",
-        reconstruction_weight: float = 0.0005,
-        name: str = "baseline",
-        dtype: Any = None,
-    ):
-        super().__init__(arguments(locals()), channels=(512, 256), pool=True, units=(1024,), dropout=0.0)
+    def __init__(self, image_shape: tuple[int, ...], num_classes: int, padding: str = "valid", **options: Any):
+        config = arguments(locals(), smallest=13, name="baseline")
+        super().__init__(config, channels=(512, 256), pool=True, units=(1024,), dropout=0.0)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -78,13 +61,6 @@ class PaperBaseline(_ConvolutionalNetwork):
     `model(images)` gives "logits" [batch, classes]. Arguments as `Classifier`.
     """
 
-    def __init__(
-        self,
-        image_shape: tuple[int, int, int],
-        num_classes: int,
-        loss: str = "margin",
-        reconstruction_weight: float = 0.0005,
-        name: str = "baseline_paper",
-        dtype: Any = None,
-    ):
-        super().__init__(arguments(locals()), channels=(256, 256, 128), pool=False, units=(328, 192), dropout=0.5)
+    def __init__(self, image_shape: tuple[int, ...], num_classes: int, **options: Any):
+        config = arguments(locals(), name="baseline_paper")
+        super().__init__(config, channels=(256, 256, 128), pool=False, units=(328, 192), dropout=0.5)

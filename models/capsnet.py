@@ -6,10 +6,10 @@ import keras
 
 from capsules.decoder import Decoder, Length
 from capsules.layers import Capsules, PrimaryCapsules
-from capsules.ops import convolved_size, count
 from capsules.routing import Routing, as_routing
 
-from .network import CapsuleNetwork, arguments
+from .building import arguments, initial, layers_with
+from .network import CapsuleNetwork
 
 KERNEL = 9
 
@@ -32,15 +32,7 @@ class CapsNet(CapsuleNetwork):
         decoder: whether there is a decoder, whose reconstruction joins the loss.
         padding: "valid" or "same", of both convolutions.
         primary_scale: see `PrimaryCapsules`; None: 1/primary_types, or 1/(primary_types + 1) with leaky routing.
-        loss, reconstruction_weight, name, dtype: see `Classifier`.
-
-    Raises:
-        ValueError: the images are too small for the kernels, or an argument is out of range.
-
-    Example:
-        >>> model = CapsNet((28, 28, 1), 10)
-        >>> model.compile("adam")
-        >>> model.fit(images, labels, batch_size=128)
+        options: `loss`, `reconstruction_weight`, `name` and `dtype`, see `Classifier`.
     """
 
     def __init__(
@@ -55,38 +47,26 @@ class CapsNet(CapsuleNetwork):
         decoder: bool = True,
         padding: str = "valid",
         primary_scale: float | None = None,
-        loss: str = "margin",
-        reconstruction_weight: float = 0.0005,
-        name: str = "capsnet",
-        dtype: Any = None,
+        **options: Any,
     ):
-        config = arguments(locals())
-        image_shape, num_classes, padding = config["image_shape"], config["num_classes"], config["padding"]
-        convolved_size("conv1", image_shape[:2], (KERNEL, KERNEL), (1, 1), padding)
-        own = as_routing(config["routing"]).own_activations
-        conv1 = keras.layers.Conv2D(
-            count("CapsNet: filters", filters),
-            KERNEL,
-            padding=padding,
-            activation="relu",
-            kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.05),
-            bias_initializer=keras.initializers.Constant(0.1),
-            data_format="channels_last",  # whatever the user's Keras is set to
-            dtype=dtype,
-            name="conv1",
-        )
-        routing = config["routing"]
-        classes = Capsules(num_classes, atoms, routing, return_activations=own, dtype=dtype, name="capsule2")
-        types = count("CapsNet: primary_types", primary_types)
-        scale = 1.0 / (types + getattr(classes.routing, "leaky", 0)) if primary_scale is None else primary_scale
-        options = {"padding": padding, "scale": scale, "dtype": dtype, "name": "conv_capsule1"}
-        primary = PrimaryCapsules(types, primary_atoms, KERNEL, **options)
-        images = keras.Input(image_shape, name="images")
-        capsules = classes(primary(conv1(images)))
-        capsules, scores = capsules if own else (capsules, Length(dtype=dtype, name="lengths")(capsules))
-        draws = Decoder(image_shape, dtype=dtype, name="recons") if decoder else None
-        score = "activation" if own else "length"
-        super().__init__(images, scores, capsules, config, draws, (primary, classes), score)
+        config = arguments(locals(), smallest=2 * KERNEL - 1, name="capsnet")
+        padding, routing = config["padding"], as_routing(config["routing"])
+        if primary_scale is None:
+            primary_scale = 1.0 / (primary_types + getattr(routing, "leaky", 0))
+        with layers_with(config["dtype"]):
+            images = keras.Input(config["image_shape"], name="images")
+            conv1 = keras.layers.Conv2D(
+                filters, KERNEL, padding=padding, activation="relu", name="conv1", **initial(0.05)
+            )
+            primary = PrimaryCapsules(
+                primary_types, primary_atoms, KERNEL, padding=padding, scale=primary_scale, name="conv_capsule1"
+            )
+            own = routing.own_activations
+            classes = Capsules(num_classes, atoms, routing, return_activations=own, name="capsule2")
+            capsules = classes(primary(conv1(images)))
+            capsules, scores = capsules if own else (capsules, Length(name="lengths")(capsules))
+            draws = Decoder(image_shape, name="recons") if decoder else None
+        super().__init__(images, scores, capsules, config, classes, primary, draws)
         self.conv1 = conv1
 
     def places(self) -> dict[str, float] | None:

@@ -8,14 +8,13 @@ from keras import ops
 
 from capsules.decoder import Decoder
 from capsules.layers import Capsules, DepthwiseCapsules
-from capsules.ops import convolved_size
 from capsules.routing import SelfAttentionRouting
 
-from .network import CapsuleNetwork, arguments, replicas
+from .building import arguments, layers_with, replicas
+from .network import CapsuleNetwork
 
 CHANNELS = (32, 64, 64, 128)
 ATOMS = 8  # of a primary capsule
-SMALLEST = 11  # smallest side of an image that the four convolutions can process
 LARGEST_MAP = 9  # largest value for the smaller side of the last feature map in a derived network
 
 
@@ -43,20 +42,14 @@ def architecture(image_shape: tuple[int, ...]) -> Architecture:
     A derived network has MNIST's kernels. The last convolution has stride 2. While both sides of the last feature map
     are larger than 9, the third, the second and the first convolution get stride 2 too, in this order. The primary
     capsules' kernel covers the last map.
-
-    Raises:
-        ValueError: the images are smaller than 11x11.
     """
     if image_shape in PAPER:
         return PAPER[image_shape]
-    if min(image_shape[:2]) < SMALLEST:
-        received = "x".join(map(str, image_shape[:2]))
-        raise ValueError(f"EfficientCapsNet takes images of {SMALLEST}x{SMALLEST} or larger. Received: {received}")
     kernels = (5, 3, 3, 3)
     for halved in (1, 2, 3, 4):
         strides, size = (1,) * (4 - halved) + (2,) * halved, image_shape[:2]
         for kernel, stride in zip(kernels, strides, strict=True):
-            size = convolved_size("conv", size, (kernel, kernel), (stride, stride), "valid")
+            size = tuple((side - kernel) // stride + 1 for side in size)
         if min(size) <= LARGEST_MAP:
             break
     return Architecture(kernels, strides, size)
@@ -74,62 +67,45 @@ class EfficientCapsNet(CapsuleNetwork):
     Scientific Reports 11:14634, 2021 (arXiv:2101.12491).
 
     Args:
-        image_shape: (rows, columns, depth).
+        image_shape: (rows, columns, depth), of 11x11 or more.
         num_classes: number of classes.
         atoms: length of a class capsule.
         decoder: whether there is a decoder, whose reconstruction joins the loss.
-        loss, reconstruction_weight, name, dtype: see `Classifier`.
-
-    Raises:
-        ValueError: the images are smaller than 11x11, or an argument is out of range.
-
-    Example:
-        >>> model = EfficientCapsNet((28, 28, 1), 10)
-        >>> model.compile("adam")
-        >>> model.fit(images, labels, batch_size=16)
+        options: `loss`, `reconstruction_weight`, `name` and `dtype`, see `Classifier`.
     """
 
     def __init__(
-        self,
-        image_shape: tuple[int, ...],
-        num_classes: int,
-        atoms: int = 16,
-        decoder: bool = True,
-        loss: str = "margin",
-        reconstruction_weight: float = 0.0005,
-        name: str = "efficient",
-        dtype: Any = None,
+        self, image_shape: tuple[int, ...], num_classes: int, atoms: int = 16, decoder: bool = True, **options: Any
     ):
-        config = arguments(locals())
+        config = arguments(locals(), smallest=11, name="efficient")
         image_shape, num_classes = config["image_shape"], config["num_classes"]
-        sizes = architecture(image_shape)
-        hidden = images = keras.Input(image_shape, name="images")
-        options: dict[str, Any] = {"kernel_initializer": "he_normal", "data_format": "channels_last", "dtype": dtype}
-        for index, (channels, kernel, stride) in enumerate(zip(CHANNELS, sizes.kernels, sizes.strides, strict=True), 1):
-            hidden = keras.layers.Conv2D(channels, kernel, stride, name=f"conv{index}", **options)(hidden)
-            hidden = _leaky_relu(hidden, 0.3) if sizes.norb else ops.relu(hidden)
-            hidden = _normalisation(f"norm{index}", sizes.norb, dtype)(hidden)
-        primary = DepthwiseCapsules(sizes.primary_kernel, ATOMS, sizes.primary_stride, dtype=dtype, name="primary")
-        # The paper's he_normal of a kernel [out, in, atoms_in, atoms], whose fan-in is out·in·atoms_in.
-        initial = keras.initializers.VarianceScaling(2.0 / num_classes, "fan_in", "truncated_normal")
-        options = {"kernel_initializer": initial, "dtype": dtype, "name": "classes"}
-        classes = Capsules(num_classes, atoms, SelfAttentionRouting(), **options)
-        capsules = classes(primary(hidden))
-        lengths = ops.sqrt(ops.sum(ops.square(ops.cast(capsules, "float32")), axis=-1) + 1e-7)
-        draws = None
-        if decoder and sizes.norb:
-            draws = upsampling_decoder((num_classes, atoms), image_shape[2], dtype)
-        elif decoder:
-            options = {"kernel_initializer": "he_normal", "bias_initializer": "zeros", "dtype": dtype}
-            draws = Decoder(image_shape, **options, name="recons")
-        super().__init__(images, lengths, capsules, config, draws, (primary, classes))
+        sizes, draws = architecture(image_shape), None
+        with layers_with(config["dtype"]):
+            hidden = images = keras.Input(image_shape, name="images")
+            for index, each in enumerate(zip(CHANNELS, sizes.kernels, sizes.strides, strict=True), 1):
+                hidden = keras.layers.Conv2D(*each, kernel_initializer="he_normal", name=f"conv{index}")(hidden)
+                hidden = _leaky_relu(hidden, 0.3) if sizes.norb else ops.relu(hidden)
+                hidden = _normalisation(f"norm{index}", sizes.norb)(hidden)
+            primary = DepthwiseCapsules(sizes.primary_kernel, ATOMS, sizes.primary_stride, name="primary")
+            # The paper's he_normal of a kernel [out, in, atoms_in, atoms], whose fan-in is out·in·atoms_in.
+            initial = keras.initializers.VarianceScaling(2.0 / num_classes, "fan_in", "truncated_normal")
+            routing = SelfAttentionRouting()
+            classes = Capsules(num_classes, atoms, routing, kernel_initializer=initial, name="classes")
+            capsules = classes(primary(hidden))
+            lengths = ops.sqrt(ops.sum(ops.square(ops.cast(capsules, "float32")), axis=-1) + 1e-7)
+            if decoder and sizes.norb:
+                draws = upsampling_decoder((num_classes, atoms), image_shape[2])
+            elif decoder:
+                starts: dict[str, Any] = {"kernel_initializer": "he_normal", "bias_initializer": "zeros"}
+                draws = Decoder(image_shape, **starts, name="recons")
+        super().__init__(images, lengths, capsules, config, classes, primary, draws)
 
 
-def _normalisation(name: str, instance: bool, dtype: Any) -> keras.layers.Layer:
+def _normalisation(name: str, instance: bool) -> keras.layers.Layer:
     if not instance:
-        return keras.layers.BatchNormalization(synchronized=replicas() > 1, dtype=dtype, name=name)
+        return keras.layers.BatchNormalization(synchronized=replicas() > 1, name=name)
     random: dict[str, Any] = {"gamma_initializer": "random_uniform", "beta_initializer": "random_uniform"}
-    return keras.layers.GroupNormalization(-1, **random, dtype=dtype, name=name)  # one group per channel
+    return keras.layers.GroupNormalization(-1, **random, name=name)  # one group per channel
 
 
 def _leaky_relu(values: Any, slope: float) -> Any:
@@ -141,7 +117,7 @@ def _leaky_relu(values: Any, slope: float) -> Any:
     return ops.maximum(values, slope * values)
 
 
-def upsampling_decoder(capsules_shape: tuple[int, int], depth: int, dtype: Any) -> keras.Model:
+def upsampling_decoder(capsules_shape: tuple[int, int], depth: int) -> keras.Model:
     """The decoder for smallNORB, from masked capsules [batch, classes, atoms] to images [batch, 48, 48, depth].
 
     A fully connected layer makes an image of 8x8 with one channel. Three times, the image is doubled (bilinear) and
@@ -149,12 +125,11 @@ def upsampling_decoder(capsules_shape: tuple[int, int], depth: int, dtype: Any) 
 
     Source: the authors' code.
     """
-    capsules = keras.Input(capsules_shape, dtype=dtype and keras.dtype_policies.get(dtype).compute_dtype)
-    hidden = keras.layers.Dense(64, dtype=dtype, name="dense")(keras.layers.Flatten(dtype=dtype)(capsules))
-    hidden = keras.layers.Reshape((8, 8, 1), dtype=dtype)(hidden)
-    options = {"data_format": "channels_last", "dtype": dtype}
+    capsules = keras.Input(capsules_shape, dtype=keras.config.dtype_policy().compute_dtype)
+    hidden = keras.layers.Dense(64, name="dense")(keras.layers.Flatten()(capsules))
+    hidden = keras.layers.Reshape((8, 8, 1))(hidden)
     for index, channels in enumerate((64, 128, 128), start=1):
-        hidden = keras.layers.UpSampling2D(2, interpolation="bilinear", **options)(hidden)
-        hidden = _leaky_relu(keras.layers.Conv2D(channels, 3, name=f"conv{index}", **options)(hidden), 0.2)
-    pixels = ops.sigmoid(ops.cast(keras.layers.Conv2D(depth, 3, name="conv4", **options)(hidden), "float32"))
+        hidden = keras.layers.UpSampling2D(2, interpolation="bilinear")(hidden)
+        hidden = _leaky_relu(keras.layers.Conv2D(channels, 3, name=f"conv{index}")(hidden), 0.2)
+    pixels = ops.sigmoid(ops.cast(keras.layers.Conv2D(depth, 3, name="conv4")(hidden), "float32"))
     return keras.Model(capsules, pixels, name="recons")

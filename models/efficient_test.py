@@ -5,10 +5,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from models import make_model
-from models.efficient import EfficientCapsNet, architecture
+from models.efficient import architecture
 from models.hparams import HParams
 
 GOLDEN = Path(__file__).with_name("testdata") / "efficient_smallnorb.npz"
@@ -102,7 +101,7 @@ def test_the_numpy_network_is_the_originals_too(golden):
     np.testing.assert_allclose(expected, values["capsules"], atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (48, 48, 2), (22, 30, 3)])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (22, 30, 3)])
 def test_every_network_is_the_papers_formula(shape):
     model = varied(make_model("efficient", shape, 4, HParams(remake=False, class_atoms=6)))
     images = RNG.uniform(size=(2, *shape)).astype(np.float32)
@@ -112,13 +111,7 @@ def test_every_network_is_the_papers_formula(shape):
     np.testing.assert_allclose(outputs["logits"], np.sqrt((expected**2).sum(-1) + 1e-7), atol=1e-5)
 
 
-def test_images_that_nothing_would_be_left_of_are_refused():
-    assert make_model("efficient", (11, 11, 1), 2, HParams(remake=False)).primary.kernel_size == (1, 1)
-    with pytest.raises(ValueError, match="images of 11x11 or larger. Received: 28x10"):
-        make_model("efficient", (28, 10, 1), 2, HParams(remake=False))
-
-
-def test_the_decoder_of_smallnorb_doubles_and_convolves():
+def test_the_decoder_of_smallnorb_doubles_and_convolves_and_loads_again(tmp_path):
     model = varied(make_model("efficient", (48, 48, 2), 5, HParams()))
     images = RNG.uniform(size=(2, 48, 48, 2)).astype(np.float32)
     outputs = model(images)
@@ -133,6 +126,9 @@ def test_the_decoder_of_smallnorb_doubles_and_convolves():
         hidden = np.where(hidden > 0, hidden, 0.2 * hidden)
     hidden = convolved(hidden, named["recons/conv4/weights"], 1) + named["recons/conv4/biases"]
     np.testing.assert_allclose(drawn, 1 / (1 + np.exp(-hidden)), atol=1e-4)
+    model.save(tmp_path / "net.keras")
+    loaded = keras.saving.load_model(tmp_path / "net.keras")
+    np.testing.assert_array_equal(loaded.remake(loaded(images), np.array([[3], [0]]))[0], drawn)
 
 
 def doubled(images, axis):
@@ -142,26 +138,3 @@ def doubled(images, axis):
     after = np.concatenate([images[1:], images[-1:]])
     both = np.stack([0.75 * images + 0.25 * before, 0.75 * images + 0.25 * after], axis=1)
     return np.moveaxis(both.reshape(-1, *images.shape[1:]), 0, axis)
-
-
-def test_training_moves_the_statistics_and_evaluation_does_not():
-    model = make_model("efficient", (20, 20, 1), 3, HParams(remake=False))
-    images = tf.constant(RNG.uniform(size=(4, 20, 20, 1)), tf.float32)
-    before = model.get_layer("norm1").moving_mean.numpy()
-    model(images)
-    np.testing.assert_array_equal(model.get_layer("norm1").moving_mean, before)
-    model(images, training=True)
-    hidden = tf.nn.relu(model.get_layer("conv1")(images))
-    np.testing.assert_allclose(
-        model.get_layer("norm1").moving_mean, 0.01 * np.mean(hidden, axis=(0, 1, 2)), rtol=1e-4, atol=1e-7
-    )
-
-
-def test_a_network_for_both_eyes_loads_with_its_decoder(tmp_path):
-    model = varied(EfficientCapsNet((48, 48, 2), 5))
-    model.save(tmp_path / "net.keras")
-    loaded = keras.saving.load_model(tmp_path / "net.keras")
-    images = RNG.uniform(size=(1, 48, 48, 2)).astype(np.float32)
-    for outputs in (model(images), loaded(images)):
-        drawn = model.remake(outputs, np.array([[1]]))[0], loaded.remake(outputs, np.array([[1]]))[0]
-        np.testing.assert_array_equal(*drawn)

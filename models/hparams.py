@@ -1,31 +1,13 @@
 """Hyperparameters and their override string, `name=value,name=value`, as in 2017, and what they say of a network."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any
 
-_CHOICES = {
-    "loss_type": ("margin", "margin_sum", "softmax", "sigmoid", "spread"),
-    "padding": ("VALID", "SAME"),
-    "preparation": ("2017", "efficient"),
-    "routing_gradient": ("all", "last"),
-    "routing_type": ("dynamic", "em", "inverted", "attention", "uniform"),
-    "schedule": ("exponential", "linear"),
-}
 _SCALES = ("sqrt", "learnt")  # what routing_scale may be besides a number
 _TOO_LARGE = 1e39  # for a float32
-_POSITIVE = "decay_rate decay_steps learning_rate routing num_prime_capsules conv_channels primary_atoms class_atoms "
-_POSITIVE += "learning_rate_floor reconstruction_weight"
-_LIMITS = {
-    **dict.fromkeys(_POSITIVE.split(), (lambda x: 0 < x < _TOO_LARGE, f"greater than 0, less than {_TOO_LARGE:g}")),
-    "average": (lambda x: 0 <= x < 1, "at least 0 and less than 1"),
-    "warmup_steps": (lambda x: 0 <= x < _TOO_LARGE, f"0 or more, less than {_TOO_LARGE:g}"),
-    "routing_scale": (
-        lambda x: x in _SCALES if isinstance(x, str) else 0 <= x < _TOO_LARGE,
-        "a number of 0 or more, sqrt or learnt",
-    ),
-} | {name: (choices.__contains__, f"one of {', '.join(choices)}") for name, choices in _CHOICES.items()}
+
 
 # The recipe of Efficient-CapsNet (Mazzia et al. 2021), for --batch_size=16: an epoch of MNIST has 3750 steps.
 _EFFICIENT = "loss_type=margin_sum,learning_rate=0.0005,learning_rate_floor=0.00005,decay_rate=0.97,staircase=true,"
@@ -44,42 +26,60 @@ PRESETS = {
 }
 
 
+def _limited(default: Any, valid: Callable[[Any], bool], words: str) -> Any:
+    return field(default=default, metadata={"valid": valid, "words": words})
+
+
+def _positive(default: float) -> Any:
+    return _limited(default, lambda x: 0 < x < _TOO_LARGE, f"greater than 0, less than {_TOO_LARGE:g}")
+
+
+def _one_of(*choices: str) -> Any:
+    return _limited(choices[0], choices.__contains__, f"one of {', '.join(choices)}")
+
+
+def _is_scale(value: Any) -> bool:
+    return value in _SCALES if isinstance(value, str) else 0 <= value < _TOO_LARGE
+
+
 @dataclass(frozen=True)
 class HParams:
     """Hyperparameters of a network and its training. The defaults are those of 2017."""
 
-    decay_rate: float = 0.96  # factor of the learning rate ...
-    decay_steps: int = 2000  # ... for this many steps, applied smoothly unless `staircase` is true
+    decay_rate: float = _positive(0.96)  # factor of the learning rate ...
+    decay_steps: int = _positive(2000)  # ... for this many steps, applied smoothly unless `staircase` is true
     leaky: bool = False  # an extra output takes part in the routing softmax, and its share is dropped
-    learning_rate: float = 0.001
-    loss_type: str = "margin"  # margin (mean over the classes), margin_sum (the paper's), softmax, sigmoid or spread
-    num_prime_capsules: int = 32  # types of primary capsules
-    padding: str = "VALID"  # of the convolutions, VALID or SAME
+    learning_rate: float = _positive(0.001)
+    loss_type: str = _one_of("margin", "margin_sum", "softmax", "sigmoid", "spread")  # margin_sum is the paper's
+    num_prime_capsules: int = _positive(32)  # types of primary capsules
+    padding: str = _one_of("VALID", "SAME")  # of the convolutions
     remake: bool = True  # reconstruct the image and add its loss
-    routing: int = 3  # routing iterations
+    routing: int = _positive(3)  # routing iterations
     verbose: bool = False  # write image and histogram summaries
-    conv_channels: int = 256  # channels of CapsNet's first convolution
-    primary_atoms: int = 8  # length of a primary capsule
-    class_atoms: int = 16  # length of a class capsule
-    routing_gradient: str = "all"  # the gradient flows through all routing iterations, or only the last
-    learning_rate_floor: float = 1e-6  # the learning rate never falls below this
+    conv_channels: int = _positive(256)  # channels of CapsNet's first convolution
+    primary_atoms: int = _positive(8)  # length of a primary capsule
+    class_atoms: int = _positive(16)  # length of a class capsule
+    routing_gradient: str = _one_of("all", "last")  # the iterations through which the gradient flows
+    learning_rate_floor: float = _positive(1e-6)  # the learning rate never falls below this
     staircase: bool = False  # the learning rate changes only at multiples of decay_steps
-    reconstruction_weight: float = 0.0005  # weight of the sum of squared pixel differences in the loss
-    preparation: str = "2017"  # how images are prepared: 2017 or efficient (see `input_data.Options`)
-    routing_type: str = "dynamic"  # dynamic, em, inverted (attention), attention (self-attention) or uniform
-    routing_scale: float | str = 1.0  # factor of the agreements: a number, sqrt for √(input capsules), or learnt
-    schedule: str = "exponential"  # exponential: decay_rate for each decay_steps; linear: to 0 at step decay_steps
-    warmup_steps: int = 0  # steps in which the learning rate rises from 0
-    average: float = 0.0  # momentum of a moving average of the weights, such as 0.999; 0: none
+    reconstruction_weight: float = _positive(0.0005)  # weight of the sum of squared pixel differences in the loss
+    preparation: str = _one_of("2017", "efficient")  # how images are prepared, see `input_data.Options`
+    routing_type: str = _one_of("dynamic", "em", "inverted", "attention", "uniform")  # attention is self-attention
+    routing_scale: float | str = _limited(1.0, _is_scale, "a number of 0 or more, sqrt or learnt")  # see DynamicRouting
+    schedule: str = _one_of("exponential", "linear")  # decay_rate for each decay_steps, or to 0 at step decay_steps
+    warmup_steps: int = _limited(
+        0, lambda x: 0 <= x < _TOO_LARGE, f"0 or more, less than {_TOO_LARGE:g}"
+    )  # from rate 0
+    average: float = _limited(0.0, lambda x: 0 <= x < 1, "at least 0 and less than 1")  # momentum of averaged weights
 
     def __post_init__(self):
-        for each in fields(self):  # NumPy's numbers become Python's, which JSON can write
+        for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, Real) and not isinstance(value, bool) and each.type is not bool:
-                object.__setattr__(self, each.name, int(value) if isinstance(value, Integral) else float(value))
-        for name, (valid, words) in _LIMITS.items():
-            if not valid(getattr(self, name)):
-                raise ValueError(f"hparam {name} must be {words}. Received: {getattr(self, name)!r}")
+                value = int(value) if isinstance(value, Integral) else float(value)  # from NumPy's, for JSON
+                object.__setattr__(self, each.name, value)
+            if each.metadata and not each.metadata["valid"](value):
+                raise ValueError(f"hparam {each.name} must be {each.metadata['words']}. Received: {value!r}")
 
     def override(self, text: str | None) -> "HParams":
         """These hparams with the changes in an override string, `name=value,name=value`; None or "" changes nothing.
@@ -124,38 +124,41 @@ _ARGUMENTS = {
     "loss_type": "loss",
     "reconstruction_weight": "reconstruction_weight",
 }
-_DYNAMIC = {"routing": "iterations", "leaky": "leaky", "routing_gradient": "gradient", "routing_scale": "scale"}
-_OTHER_ROUTINGS = {  # the class of each, and whether it has iterations
-    "em": ("EMRouting", True),
-    "inverted": ("InvertedAttentionRouting", True),
-    "attention": ("SelfAttentionRouting", False),
-    "uniform": ("UniformRouting", False),
+_ROUTINGS: dict[str, tuple[str, dict[str, str]]] = {  # by routing_type: the class, and its arguments by their hparams
+    "dynamic": (
+        "DynamicRouting",
+        {"routing": "iterations", "leaky": "leaky", "routing_gradient": "gradient", "routing_scale": "scale"},
+    ),
+    "em": ("EMRouting", {"routing": "iterations"}),
+    "inverted": ("InvertedAttentionRouting", {"routing": "iterations"}),
+    "attention": ("SelfAttentionRouting", {}),
+    "uniform": ("UniformRouting", {}),
 }
 
 
-def network_arguments(hparams: HParams, accepted: Mapping[str, Any]) -> dict[str, Any]:
-    """The keyword arguments that hparams stand for, of a network whose constructor has the parameters `accepted`.
+def network_arguments(name: str, accepted: Collection[str], hparams: HParams) -> dict[str, Any]:
+    """The keyword arguments that hparams stand for, of the network `name`, whose constructor has those `accepted`.
 
-    Raises:
-        ValueError: an hparam of the routing is not the default, and the network has a routing of its own.
+    An hparam of the routing is a ValueError if it is not the default and the network has a routing of its own.
     """
-    arguments = {ours: getattr(hparams, name) for name, ours in _ARGUMENTS.items() if ours in accepted}
+    always = ("loss", "reconstruction_weight")
+    arguments = {ours: getattr(hparams, each) for each, ours in _ARGUMENTS.items() if ours in (*accepted, *always)}
     if "padding" in arguments:
         arguments["padding"] = arguments["padding"].lower()
     if "routing" in accepted:
         scale = 1.0 / (hparams.num_prime_capsules + hparams.leaky)
         return arguments | {"routing": make_routing(hparams), "primary_scale": scale}
     if "iterations" in accepted:
-        arguments["iterations"] = hparams.routing
-    if "iterations" in accepted or "atoms" in accepted:  # capsules with a routing of their own
-        used = ("routing",) if "iterations" in accepted else ()
-        _refuse_unused(hparams, f"The network {accepted['name'].default}", used)
+        _refuse_unused(hparams, f"The network {name}", ("routing",))
+        return arguments | {"iterations": hparams.routing}
+    if "atoms" in accepted:  # capsules with a routing of their own
+        _refuse_unused(hparams, f"The network {name}", ())
     return arguments
 
 
 def _refuse_unused(hparams: HParams, owner: str, used: Collection[str]) -> None:
     """Raises ValueError for hparams of a routing that are not `used` and differ from the defaults."""
-    names = (*_DYNAMIC, "routing_type")
+    names = (*_ROUTINGS["dynamic"][1], "routing_type")
     wrong = [name for name in names if name not in used and getattr(hparams, name) != getattr(HParams, name)]
     if wrong:
         raise ValueError(f"{owner} has no hparam {', '.join(wrong)}. Leave it out of --hparams_override.")
@@ -165,12 +168,9 @@ def make_routing(hparams: HParams) -> Any:
     """The `capsules.Routing` of the hparams; a ValueError names hparams that belong to another routing."""
     import capsules
 
-    if hparams.routing_type == "dynamic":
-        return capsules.DynamicRouting(**{ours: getattr(hparams, name) for name, ours in _DYNAMIC.items()})
-    kind, iterates = _OTHER_ROUTINGS[hparams.routing_type]
-    used = ("routing_type", "routing") if iterates else ("routing_type",)
-    _refuse_unused(hparams, f"The routing {hparams.routing_type}", used)
-    return getattr(capsules, kind)(*[hparams.routing] * iterates)
+    kind, arguments = _ROUTINGS[hparams.routing_type]
+    _refuse_unused(hparams, f"The routing {hparams.routing_type}", ("routing_type", *arguments))
+    return getattr(capsules, kind)(**{ours: getattr(hparams, name) for name, ours in arguments.items()})
 
 
 def describe_network(config: Mapping[str, Any]) -> HParams:
@@ -182,11 +182,9 @@ def describe_network(config: Mapping[str, Any]) -> HParams:
     if isinstance(routing, int):
         return HParams(**values, routing=routing)
     kind = type(routing).__name__
-    if kind == "DynamicRouting":
-        values |= {name: getattr(routing, ours) for name, ours in _DYNAMIC.items()}
-    for name, (other, iterates) in _OTHER_ROUTINGS.items():
-        if kind == other:
-            values |= {"routing_type": name} | ({"routing": routing.iterations} if iterates else {})
+    for name, (ours, arguments) in _ROUTINGS.items():
+        if kind == ours:
+            values |= {"routing_type": name} | {each: getattr(routing, its) for each, its in arguments.items()}
     made = make_routing(HParams(**values))
     if type(made) is not type(routing) or made.get_config() != routing.get_config():
         raise ValueError(f"{kind} has no hparams. Keep the network with model.save(….keras).")

@@ -7,9 +7,10 @@ from keras import ops
 
 from capsules.conv_capsules import ConvCapsules
 from capsules.em_routing import EMRouting
-from capsules.ops import convolved_size, counts
+from capsules.ops import counts
 
-from .network import CapsuleNetwork, arguments
+from .building import arguments, layers_with
+from .network import CapsuleNetwork
 
 ATOMS = 16  # of a pose, a 4x4 matrix
 KERNEL = 5  # of the first convolution
@@ -30,19 +31,11 @@ class MatrixCapsNet(CapsuleNetwork):
     Source: Hinton, Sabour, Frosst, "Matrix capsules with EM routing", ICLR 2018, figure 1.
 
     Args:
-        image_shape: (rows, columns, depth).
+        image_shape: (rows, columns, depth), of 17x17 or more.
         num_classes: number of classes.
         sizes: (A, B, C, D).
         iterations: number of EM iterations.
-        loss, reconstruction_weight, name, dtype: see `Classifier`.
-
-    Raises:
-        ValueError: the images are smaller than 17x17, or an argument is out of range.
-
-    Example:
-        >>> model = MatrixCapsNet((28, 28, 1), 10)
-        >>> model.compile("adam")
-        >>> model.fit(images, labels, batch_size=64)
+        options: `loss`, `name` and `dtype`, see `Classifier`.
     """
 
     def __init__(
@@ -51,52 +44,41 @@ class MatrixCapsNet(CapsuleNetwork):
         num_classes: int,
         sizes: tuple[int, ...] = (32, 8, 16, 16),
         iterations: int = 3,
-        loss: str = "spread",
-        reconstruction_weight: float = 0.0005,
-        name: str = "matrix",
-        dtype: Any = None,
+        **options: Any,
     ):
-        config = arguments(locals())
-        image_shape, num_classes = config["image_shape"], config["num_classes"]
-        filters, primary_types, first, second = counts("MatrixCapsNet: sizes", sizes, "(A, B, C, D)")
-        convolved_size("conv1", image_shape[:2], (KERNEL, KERNEL), (2, 2), "valid")
-        options = {"data_format": "channels_last", "dtype": dtype}  # whatever the user's Keras is set to
-
-        def convolution(name: str, channels: int, size: int, strides: int, activation: str | None) -> Any:
-            start = keras.initializers.HeNormal()
-            return keras.layers.Conv2D(
-                channels, size, strides, activation=activation, kernel_initializer=start, name=name, **options
-            )
-
-        named: list = [
-            convolution("conv1", filters, KERNEL, 2, "relu"),
-            convolution("primary_poses", primary_types * ATOMS, 1, 1, None),
-            convolution("primary_activations", primary_types, 1, 1, "sigmoid"),
-        ]
-        images = keras.Input(image_shape, name="images")
-        features = named[0](images)
-        poses = named[1](features)
-        poses = keras.layers.Reshape((*poses.shape[1:3], primary_types, ATOMS), dtype=dtype, name="poses")(poses)
-        activations = named[2](features)
-        for index, (out, kernel, strides) in enumerate(((first, 3, 2), (second, 3, 1), (num_classes, None, 1))):
-            routing = EMRouting(iterations, TEMPERATURE)
-            layer = ConvCapsules(
-                out,
-                ATOMS,
-                kernel or poses.shape[1:3],
-                strides,
-                routing=routing,
-                coordinates=kernel is None,
-                return_activations=True,
-                kernel_initializer=keras.initializers.RandomNormal(stddev=1.0),  # keeps the size of poses
-                name="class_capsules" if kernel is None else f"conv_capsules{index + 1}",
-                dtype=dtype,
-            )
-            named.append(layer)
-            poses, activations = layer(poses, activations)
+        config = arguments(locals(), smallest=17, name="matrix", loss="spread")
+        filters, primary_types, *types = counts("MatrixCapsNet: sizes", sizes, "(A, B, C, D)")
+        with layers_with(config["dtype"]):
+            images = keras.Input(config["image_shape"], name="images")
+            named: list = [_convolution("conv1", filters, KERNEL, 2, "relu")]
+            named.append(_convolution("primary_poses", primary_types * ATOMS))
+            named.append(_convolution("primary_activations", primary_types, activation="sigmoid"))
+            features = named[0](images)
+            poses, activations = named[1](features), named[2](features)
+            poses = keras.layers.Reshape((*poses.shape[1:3], primary_types, ATOMS), name="poses")(poses)
+            layers = [("conv_capsules1", types[0], 3, 2), ("conv_capsules2", types[1], 3, 1)]
+            for name, out, kernel, strides in (*layers, ("class_capsules", num_classes, None, 1)):
+                layer = ConvCapsules(
+                    out,
+                    ATOMS,
+                    kernel or poses.shape[1:3],
+                    strides,
+                    routing=EMRouting(iterations, TEMPERATURE),
+                    coordinates=kernel is None,
+                    return_activations=True,
+                    kernel_initializer=keras.initializers.RandomNormal(stddev=1.0),  # keeps the size of poses
+                    name=name,
+                )
+                named.append(layer)
+                poses, activations = layer(poses, activations)
         capsules = ops.reshape(poses, (-1, num_classes, ATOMS))
-        super().__init__(images, ops.reshape(activations, (-1, num_classes)), capsules, config, None)
-        self.named_layers, self.classes = named, named[-1]
+        super().__init__(images, ops.reshape(activations, (-1, num_classes)), capsules, config, named[-1])
+        self.named_layers = named
 
     def named_variables(self) -> dict[str, Any]:
         return {f"{layer.name}/{weight.name}": weight for layer in self.named_layers for weight in layer.weights}
+
+
+def _convolution(name: str, channels: int, size: int = 1, strides: int = 1, activation: str | None = None) -> Any:
+    start = keras.initializers.HeNormal()
+    return keras.layers.Conv2D(channels, size, strides, activation=activation, kernel_initializer=start, name=name)

@@ -10,9 +10,10 @@ from keras import ops
 
 from capsules.losses import ReconstructionLoss, label_rows, margin_loss, sigmoid_loss, softmax_loss, spread_loss
 from capsules.metrics import AllTargetsAccuracy
-from capsules.ops import check_floats, choice, count, counts, number
+from capsules.ops import check_floats, choice, number
 
 from . import pretrained
+from .building import named_weights, replicas
 from .hparams import HParams, describe_network
 
 
@@ -31,41 +32,13 @@ LOSSES = {
 }
 
 
-def arguments(values: dict[str, Any]) -> dict[str, Any]:
-    """The config of a network: the arguments of its constructor, from its `locals()`, checked, and the dtype policy."""
-    config = {name: value for name, value in values.items() if name not in ("self", "__class__")}
-    kind = type(values["self"]).__name__
-    config["image_shape"] = counts(f"{kind}: image_shape", config["image_shape"], "(rows, columns, depth)")
-    config["num_classes"] = count(f"{kind}: num_classes", config["num_classes"])
-    if "padding" in config:
-        config["padding"] = choice(f"{kind}: padding", config["padding"], ("valid", "same"))
-    if isinstance(config.get("routing"), dict):  # from a file
-        config["routing"] = keras.saving.deserialize_keras_object(config["routing"])
-    config["dtype"] = keras.dtype_policies.get(config["dtype"] or keras.config.dtype_policy()).name
-    return config
-
-
-def named_weights(model: "Classifier") -> dict[str, Any]:
-    """The variables of a network by the names that 2017's checkpoints have for them, in order."""
-    decoder: Any = getattr(model.decoder, "stack", None) or getattr(model.decoder, "layers", ())
-    layers = [("", layer) for layer in model.layers if layer is not model.decoder]
-    named = {}
-    for prefix, layer in [*layers, *(("recons/", layer) for layer in decoder)]:
-        for weight in layer.weights:
-            kind = {"kernel": "weights", "bias": "biases"}.get(weight.name, weight.name)
-            named[f"{prefix}{layer.name}/{kind}"] = weight
-    return named
-
-
 class Classifier(keras.Model):
     """A functional Keras model from images to class logits that has its own losses.
 
     `model(images)` takes float images [batch, rows, columns, depth] in [0, 1] and returns a dict with at least
     "logits" [batch, classes]. `compile("adam")` trains with the network's own loss. A `loss` in `compile` replaces the
-    classification loss; it gets the labels and the logits, as `metrics` do. The reconstruction loss stays.
-
-    `fit` takes `x=images` and `y=labels` in any form of `capsules.losses.label_rows`. If other images are to be
-    reconstructed, it takes `y={"labels": …, "reconstruction_targets": …}`, see `costs`.
+    classification loss; it gets the labels and the logits, as `metrics` do. The reconstruction loss stays. `fit` takes
+    labels in any form of `capsules.losses.label_rows`.
 
     Args:
         image_shape: (rows, columns, depth).
@@ -78,7 +51,7 @@ class Classifier(keras.Model):
         decoder: the layer that draws an image from a class capsule, or None.
 
     Raises:
-        ValueError: a size is not a whole number of 1 or more, or images have another shape than `image_shape`.
+        ValueError: an argument is out of range, or images have another shape than `image_shape`.
     """
 
     has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`
@@ -104,7 +77,7 @@ class Classifier(keras.Model):
 
     @property
     def hparams(self) -> HParams:
-        """The hparams that `make_model` made the network with, or those that describe it."""
+        """The hparams that the network was made with, or those that describe it."""
         return self.given_hparams or describe_network(self.config)
 
     def named_variables(self) -> dict[str, Any]:
@@ -179,17 +152,16 @@ class Classifier(keras.Model):
         self.optimizer.build(self.trainable_variables)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        for_keras, shown = self._labels(y)
-        loss = super().compute_loss(x, for_keras, y_pred["logits"], sample_weight, training)
+        labels, of_drawings = self._labels(y)
+        loss = super().compute_loss(x, labels, y_pred["logits"], sample_weight, training)
         if self.decoder is None:
             return loss
-        targets = y.get("reconstruction_targets") if isinstance(y, dict) else None
-        drawn = ops.zeros((), "float32")
-        for index, labels in enumerate(shown):
-            image = self.draw(y_pred["capsules"], label_rows(labels, self.num_classes))
-            drawn += self.reconstruction_loss(x if targets is None else targets[:, index], image, sample_weight)
-        self.reconstruction_mean.update_state(drawn * replicas(), sample_weight=ops.shape(x)[0])
-        return loss + drawn
+        reconstruction = ops.zeros((), "float32")
+        for each in of_drawings:
+            drawn = self.draw(y_pred["capsules"], label_rows(each, self.num_classes))
+            reconstruction += self.reconstruction_loss(x, drawn, sample_weight)
+        self.reconstruction_mean.update_state(reconstruction * replicas(), sample_weight=ops.shape(x)[0])
+        return loss + reconstruction
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         # As dicts of one output, whose name Keras leaves out of the names of metrics.
@@ -198,7 +170,7 @@ class Classifier(keras.Model):
 
     def _labels(self, y: Any) -> tuple[Any, list]:
         """Labels for a loss or a metric of `compile`, as rows if an image has several, and those of each drawing."""
-        labels = ops.convert_to_tensor(y["labels"] if isinstance(y, dict) else y)
+        labels = ops.convert_to_tensor(y)
         shape, kind = labels.shape, keras.backend.standardize_dtype(labels.dtype)
         if len(shape) == 2 and shape[1] == self.num_classes == 2 and "int" in kind:
             words = "Whole numbers [batch, 2] as labels of 2 classes could be one-hot rows or two labels of an image."
@@ -212,8 +184,9 @@ class Classifier(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         routing = self.config.get("routing", 0)
-        own = {} if isinstance(routing, int) else {"routing": keras.saving.serialize_keras_object(routing)}
-        return dict(self.config) | own
+        if isinstance(routing, int):
+            return dict(self.config)
+        return self.config | {"routing": keras.saving.serialize_keras_object(routing)}
 
     @classmethod
     def from_preset(cls, name: str, num_classes: int | None = None) -> "Classifier":
@@ -225,10 +198,6 @@ class Classifier(keras.Model):
 
         Raises:
             ValueError: there is no such network, its files are damaged, or it is of another class.
-
-        Example:
-            >>> model = CapsNet.from_preset("capsnet_mnist_small")
-            >>> lengths = model(images)["lengths"]  # of images [batch, 28, 28, 1] in [0, 1]: [batch, 10]
         """
         from . import make_model
 
@@ -272,28 +241,29 @@ class CapsuleNetwork(Classifier):
     """A network whose outputs have "capsules" [batch, classes, atoms] and "lengths" [batch, classes], the logits.
 
     Where the routing has its own activations, the logits are these, and the output is called "activations". The layer
-    `primary` makes the primary capsules, and `classes` routes them to the class capsules.
+    `primary` makes the primary capsules, where there is one, and `classes` routes them to the class capsules.
     """
 
     has_capsules, score_name = True, "length"
 
     def __init__(
         self,
-        inputs: Any,
+        images: Any,
         scores: Any,
         capsules: Any,
-        config: dict[str, Any],
+        config: dict,
+        classes: Any,
+        primary: Any = None,
         decoder: Any = None,
-        routed: tuple = (),
-        score_name: str = "length",
     ):
         if decoder is not None and not decoder.built:
             decoder.build(tuple(capsules.shape))
+        score_name = "activation" if classes.routing.own_activations else "length"
         outputs = {"logits": scores, f"{score_name}s": scores, "capsules": capsules}
-        super().__init__(inputs, outputs, config, decoder)
-        self.score_name = score_name
-        if routed:
-            self.primary, self.classes = routed
+        super().__init__(images, outputs, config, decoder)
+        self.score_name, self.classes = score_name, classes
+        if primary is not None:
+            self.primary = primary
 
     def named_variables(self) -> dict[str, Any]:
         return named_weights(self)
@@ -304,15 +274,6 @@ class CapsuleNetwork(Classifier):
     def primary_capsules(self, images: Any) -> Any:
         """The primary capsules of images, [batch, in, atoms]."""
         return keras.Model(self.inputs[0], self.primary.output)(images)
-
-
-def replicas() -> int:
-    """Number of devices that share a batch, by which Keras divides a loss."""
-    if keras.backend.backend() != "tensorflow":
-        return 1
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 # The classes of networks are registered as soon as this module is loaded, so that a saved one is found by its name.

@@ -1,5 +1,8 @@
 """Makes Adam and the learning rate schedules on any backend."""
 
+from dataclasses import asdict
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -8,48 +11,32 @@ from .hparams import HParams
 
 @keras.saving.register_keras_serializable("capsules")
 class DecayToFloor(keras.optimizers.schedules.LearningRateSchedule):
-    """max(floor, rate · decay^(step/decay_steps)), which falls with every step or in a staircase.
+    """max(learning_rate_floor, learning_rate · decay_rate^(step/decay_steps)), or as the other arguments change it.
 
-    Args:
-        learning_rate: the rate at step 0.
-        decay_rate: factor for each `decay_steps` steps.
-        decay_steps: number of steps.
-        floor: the smallest rate.
-        staircase: whether the rate changes only at multiples of `decay_steps`.
-        linear: whether the rate falls linearly instead, to `floor` at step `decay_steps`.
-        warmup_steps: number of steps at the start in which the rate rises linearly to what it would be.
+    The arguments are those of `HParams`.
     """
 
-    def __init__(
-        self,
-        learning_rate: float,
-        decay_rate: float,
-        decay_steps: int,
-        floor: float = 1e-6,
-        staircase: bool = False,
-        linear: bool = False,
-        warmup_steps: int = 0,
-    ):
-        self.learning_rate, self.decay_rate, self.decay_steps = learning_rate, decay_rate, decay_steps
-        self.floor, self.staircase, self.linear, self.warmup_steps = floor, staircase, linear, warmup_steps
+    def __init__(self, **hparams: Any):
+        self.hparams = HParams(**hparams)
 
     def __call__(self, step):
-        step = ops.cast(step, "float32")
-        part = step / self.decay_steps
-        exponent = ops.floor(part) if self.staircase else part
-        decay = 1.0 - part if self.linear else ops.power(ops.cast(self.decay_rate, "float32"), exponent)
-        rate = ops.maximum(self.floor, self.learning_rate * decay)
-        return rate * ops.minimum(1.0, (step + 1.0) / self.warmup_steps) if self.warmup_steps else rate
+        given, step = self.hparams, ops.cast(step, "float32")
+        part = step / given.decay_steps
+        exponent = ops.floor(part) if given.staircase else part
+        is_linear = given.schedule == "linear"
+        decay = 1.0 - part if is_linear else ops.power(ops.cast(given.decay_rate, "float32"), exponent)
+        rate = ops.maximum(given.learning_rate_floor, given.learning_rate * decay)
+        return rate * ops.minimum(1.0, (step + 1.0) / given.warmup_steps) if given.warmup_steps else rate
 
     def get_config(self):
-        return vars(self)
+        return asdict(self.hparams)
 
 
 @keras.saving.register_keras_serializable("capsules")
 class Adam(keras.optimizers.Adam):
     """Keras' Adam, which on TensorFlow makes each update with the single operation that TF 1 used.
 
-    The result is the same, but each array is read and written once. Keras' own update passes over memory fifteen times.
+    The result is the same, but each array is read and written once, and not fifteen times.
     """
 
     def update_step(self, gradient, variable, learning_rate):
@@ -73,9 +60,7 @@ def _handle(variable):
 
 def make_schedule(hparams: HParams) -> DecayToFloor:
     """The learning rate schedule of the hparams."""
-    names = ("learning_rate", "decay_rate", "decay_steps", "staircase", "warmup_steps")
-    same = {name: getattr(hparams, name) for name in names}
-    return DecayToFloor(floor=hparams.learning_rate_floor, linear=hparams.schedule == "linear", **same)
+    return DecayToFloor(**asdict(hparams))
 
 
 def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimizers.Optimizer:

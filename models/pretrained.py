@@ -4,8 +4,7 @@
 and `SHA256SUMS` has the checksums of both, which are checked each time a file is read.
 
 In `weights.npz`, a float array [...] is stored as byte planes, uint8 [2 or 4, ...], from the lowest byte of each
-float16 or float32 to the byte with its sign and exponent. In the last plane few values are frequent, so it compresses
-well.
+float16 or float32 to the highest, which compress better.
 """
 
 import hashlib
@@ -31,11 +30,7 @@ def names() -> list[str]:
 
 
 def find(name: str | Path) -> Path:
-    """The folder of a pretrained network, from its name or from the path of a folder that `write` has written.
-
-    Raises:
-        ValueError: there is no such network; the message lists the names.
-    """
+    """The folder of a pretrained network, from its name or from its path; a ValueError lists the names."""
     if name in names():
         return FOLDER / name
     if os.sep in str(name) and (Path(name) / WEIGHTS).is_file():
@@ -47,19 +42,17 @@ def find(name: str | Path) -> Path:
 def read(name: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The config and the weights by name of a pretrained network, or of the newest checkpoint of a run's folder.
 
-    Raises:
-        ValueError: there is no such network, or its files are missing or damaged.
+    ValueError: there is no such network, or its files are missing or damaged.
     """
     train = Path(name) / "train"
-    numbers = [path.stem.removeprefix("model.ckpt-") for path in train.glob("model.ckpt-*.index")]
-    steps = [int(number) for number in numbers if number.isdigit()]
-    if name in names() or not steps:
+    checkpoints = [path.with_suffix("") for path in train.glob("model.ckpt-*.index")]
+    if name in names() or not checkpoints:
         folder = find(name)
         return read_config(folder), read_weights(folder)
     import tensorflow as tf
 
     try:
-        reader = tf.train.load_checkpoint(str(train / f"model.ckpt-{max(steps)}"))
+        reader = tf.train.load_checkpoint(str(max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2]))))
         weights = {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map() if "/Adam" not in key}
         averaged = {key.removesuffix(_AVERAGE): value for key, value in weights.items() if key.endswith(_AVERAGE)}
         return json.loads((train / CONFIG).read_text(encoding="utf-8")), weights | averaged
@@ -72,8 +65,9 @@ def write(folder: str | Path, config: Mapping[str, Any], weights: Mapping[str, n
 
     Args:
         folder: a new or empty folder, or one that holds a network of this form; another one is a ValueError.
-        config: the content of config.json: flags, hparams, image_shape and class_names.
-        weights, step: see `write_weights`.
+        config: the content of config.json, at least flags, hparams, image_shape and class_names.
+        weights: float16 or float32 arrays by the names of a checkpoint.
+        step: number of training steps.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / WEIGHTS).is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -82,27 +76,22 @@ def write(folder: str | Path, config: Mapping[str, Any], weights: Mapping[str, n
     with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as name:
         draft = Path(name)
         (draft / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        write_weights(draft / WEIGHTS, weights, step)
+        planes: dict[str, Any] = {each: _to_planes(values) for each, values in weights.items()}
+        np.savez_compressed(draft / WEIGHTS, **planes, global_step=np.int64(step))
         (draft / SUMS).write_text(checksum_line(draft / CONFIG) + checksum_line(draft / WEIGHTS), encoding="utf-8")
         for each in (CONFIG, WEIGHTS, SUMS):
             os.replace(draft / each, folder / each)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The content of a network's `config.json`. Errors as `read_file`."""
+    """The content of a network's `config.json`; errors as `read_file`."""
     return json.loads(read_file(folder, CONFIG))
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:
-    """The float32 weights of a network by name, and its "global_step", the number of steps. Errors as `read_file`."""
+    """The float32 weights of a network by name, and its "global_step", the number of steps; errors as `read_file`."""
     with np.load(io.BytesIO(read_file(folder, WEIGHTS)), allow_pickle=False) as archive:
         return {name: _from_planes(archive[name]) for name in archive.files}
-
-
-def write_weights(path: Path, weights: Mapping[str, np.ndarray], step: int) -> None:
-    """Writes `weights.npz`: float16 or float32 arrays by the names of a checkpoint, and the number of steps."""
-    planes: dict[str, Any] = {name: _to_planes(values) for name, values in weights.items()}
-    np.savez_compressed(path, **planes, global_step=np.int64(step))
 
 
 def checksum_line(path: Path) -> str:
@@ -111,11 +100,7 @@ def checksum_line(path: Path) -> str:
 
 
 def read_file(folder: Path, name: str) -> bytes:
-    """The content of a file of a pretrained network, checked against `SHA256SUMS`.
-
-    Raises:
-        ValueError: the file is missing, cannot be read or does not match its checksum.
-    """
+    """The content of a file of a pretrained network; a ValueError if it is missing or does not fit `SHA256SUMS`."""
     try:
         content = (folder / name).read_bytes()
         sums = (folder / SUMS).read_text(encoding="utf-8").splitlines()
