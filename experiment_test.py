@@ -200,9 +200,8 @@ BAD_FLAGS = [
     (["dev"], "unrecognized arguments: dev"),
     (["--predict=a.png", "--max_steps=5"], "--max_steps has no effect on this job (use)"),
     (["--data_dir=D "], "spaces at its ends"),
-    (["--train=false", "--checkpoint=a{}"], "if, and only if, --train=false"),
-    (["--train=false", "--num_trials=2", "--checkpoint=a"], "must contain {} for the trial's number"),
-    (["--num_trials=2", "--predictions=a.csv"], "needs {} in its name"),
+    (["--train=false", "--num_trials=2", "--checkpoint=a"], "--checkpoint needs {}, the trial's number, in it"),
+    (["--num_trials=2", "--predictions=a.csv"], "--predictions needs {}"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Uses a trained network and looks inside: pictures, a page to try it on, robustness, what its routing does, exports.
+"""Looks inside a trained network: pictures, a page to try it on, robustness, what its routing does.
 
     python explore.py                                              # pictures of a pretrained network
     python explore.py --serve                                      # a page to try it on
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from input_data.progress import say
+from runner.config import DEFAULT_NETWORK, NetworkFlags
 from runner.flags import UserError, exit_code, flag, parse
-from runner.run_config import DEFAULT_NETWORK, EXPORT_ENDINGS, NetworkFlags
 from runner.startup import use_tensorflow
 
 PROGRAM = "explore.py"
@@ -26,7 +26,7 @@ PROGRAM = "explore.py"
 
 @dataclass(frozen=True, kw_only=True)
 class ExploreConfig(NetworkFlags):
-    """The flags of `explore.py`; UserError: they contradict one another."""
+    """The flags of `explore.py`."""
 
     checkpoint: str | None = flag(
         None, "a run's folder, S/best, S/train/model.ckpt-STEP, or pretrained:NAME for a folder in pretrained/ "
@@ -44,27 +44,14 @@ class ExploreConfig(NetworkFlags):
     export_page: str | None = flag(None, "write that page, which needs no server, to a file or a folder", path=True)
     robustness: bool = flag(False, "measure accuracy under rotation, shift, scale, shear and noise")
     diagnose: bool = flag(False, "measure whether the routing does anything, and which capsules do")
-    predict: str | None = flag(None, "classify this picture, or the pictures of this folder or pattern", path=True)
-    export: str | None = flag(
-        None, "write the network to F.keras, F.onnx, F.tflite or a SavedModel folder", path=True, endings=EXPORT_ENDINGS
-    )
     compare: str | None = flag(
         None, "another network for the same images, for --robustness, --diagnose, --serve and --export_page", path=True
     )
 
-    def __post_init__(self):
-        super().__post_init__()
-        given = self._named()
-        if len(given) > 1:
-            raise UserError(f"--{given[0]} is not allowed with --{given[1]}. Give one of them.")
-
-    def _named(self) -> list[str]:
-        return [name for name in JOBS if getattr(self, name, None)]
-
     @property
     def job(self) -> str:
         """The name of the job that the flags ask for, as in the table of jobs."""
-        return next(iter(self._named()), "draw")
+        return next((name for name in JOBS if getattr(self, name, None)), "draw")
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,7 @@ class Loaded:
 
     def path(self, given: str | None, default: str) -> Path:
         """The path that a flag gives, or else a name in the run's folder."""
-        from runner.naming import run_folder
+        from runner.loader import run_folder
 
         return Path(given) if given else run_folder(self.checkpoint) / default
 
@@ -98,18 +85,6 @@ def _measure(job: Loaded) -> None:
     config, networks = job.config, [each for each in (job.trained, job.compared) if each is not None]
     kind, out = "diagnosis" if config.diagnose else "robustness", job.path(config.out, "pictures")
     report(kind, networks, job.split, config.eval_size, out, config.format, config.dpi)
-
-
-def _predict(job: Loaded) -> None:
-    from explorer.predict import predict
-
-    predict(job.config.predict, job.trained, 100)
-
-
-def _export(job: Loaded) -> None:
-    from explorer.export import export
-
-    say(export(job.trained, Path(job.config.export)))
 
 
 def _page(job: Loaded) -> None:
@@ -131,8 +106,6 @@ JOBS: dict[str, tuple[Callable[[Loaded], None], set[str]]] = {
     "diagnose": (_measure, _COMMON | _PICTURES | {"diagnose", "compare"}),
     "serve": (_page, _COMMON | {"serve", "port", "compare"}),
     "export_page": (_page, _COMMON | {"export_page", "compare"}),
-    "predict": (_predict, _COMMON | {"predict"}),
-    "export": (_export, _COMMON | {"export"}),
 }
 
 
@@ -150,17 +123,15 @@ def explore(config: ExploreConfig) -> int:
     use_tensorflow()
     from explorer.compare import check_comparable
     from runner.devices import show_devices
-    from runner.loader import Data, describe, load, load_described
-    from runner.naming import resolve
+    from runner.loader import Data, describe, load, load_described, resolve
 
-    show_devices(None)
+    show_devices()
     data = Data(config.data_dir)
     if not config.checkpoint:
         say(f"No --checkpoint given: using --checkpoint={DEFAULT_NETWORK}")
     checkpoint = resolve(config.checkpoint or DEFAULT_NETWORK)
     saved = describe(checkpoint, config, data)
-    split = None if config.job in ("predict", "export") else data.for_network(saved)
-    trained = load_described(checkpoint, saved)
+    split, trained = data.for_network(saved), load_described(checkpoint, saved)
     compared = load(config.compare, data=data) if config.compare else None  # the flags describe the other network
     if compared is not None:
         check_comparable(trained, compared)

@@ -7,9 +7,8 @@ import numpy as np
 
 from input_data import Split, evaluation_batches, training_batches
 from input_data.progress import Progress, say
-from runner.config import NetworkConfig
+from runner.config import NetworkConfig, RunConfig
 from runner.loader import open_data
-from runner.run_config import RunConfig
 from runner.summaries import grid, write_png
 
 

@@ -5,10 +5,10 @@ import pytest
 
 from models.hparams import HParams
 from runner import results
+from runner.checkpoints import MissingCheckpoint
+from runner.config import RunConfig
 from runner.evaluate import evaluate
 from runner.loader_test import save
-from runner.naming import MissingCheckpoint
-from runner.run_config import RunConfig
 
 DIGITS = tuple("0123456789")
 pytestmark = pytest.mark.usefixtures("eagerly")

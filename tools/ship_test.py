@@ -11,10 +11,9 @@ from input_data import evaluation_batches, open_split
 from models import pretrained
 from models.optimizer import make_optimizer
 from runner import checkpoints
+from runner.config import NetworkFlags
 from runner.evaluation import evaluate
-from runner.loader import Data, describe, load, load_described
-from runner.naming import resolve
-from runner.run_config import NetworkFlags
+from runner.loader import Data, describe, load, load_described, resolve
 from runner.steps import make_evaluation_step
 from tools import ship
 
