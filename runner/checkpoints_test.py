@@ -83,6 +83,8 @@ def test_a_saver_of_tf1_writes_what_we_read_and_reads_what_we_write(tmp_path):
     assert checkpoints.restore(theirs, model, optimizer) == 77
     assert int(optimizer.iterations) == 77
     assert_same(weights(model), {name: value * 2 + 1 for name, value in values.items()})
+    rewrite(theirs, global_step=np.float32(350))  # as the code of 2017 counted
+    assert checkpoints.restore(theirs, model, optimizer) == 350
 
 
 def test_only_the_newest_are_kept_and_none_counts_from_after_the_step_that_was_gone_back_to(network, tmp_path):
@@ -105,8 +107,6 @@ def test_another_network_is_refused_with_the_variable_and_both_shapes(network, t
     ):
         checkpoints.restore(path, wider)
     assert_same(weights(wider), before)  # nothing was changed
-    with pytest.raises(checkpoints.CheckpointError, match=r"conv1/weights is \[9, 9, 1, 8\] there"):
-        checkpoints.restore(path, make_model("baseline", (20, 20, 1), 10, HParams()))
     plain, optimizer, _ = trainable(hparams=replace(TINY, remake=False))
     path = checkpoints.save(tmp_path, 2, plain, optimizer)
     with pytest.raises(checkpoints.CheckpointError, match=r"recons/recons_1/weights is not in it.*remake=false"):
@@ -195,12 +195,6 @@ def test_a_damaged_newest_checkpoint_is_reported_passed_over_renamed_and_never_o
     assert {path.name for path in tmp_path.glob("*.index")} == {"model.ckpt-2.index", "damaged-model.ckpt-2.index"}
 
 
-def test_the_code_of_2017_counted_steps_in_float32(network, tmp_path):
-    path = checkpoints.save(tmp_path, 2, *network)
-    rewrite(path, global_step=np.float32(350))
-    assert checkpoints.restore(path, *network) == 350
-
-
 def test_where_no_checkpoint_can_be_read_nothing_is_changed(network, tmp_path):
     model, optimizer = network
     for step in (1, 2):
@@ -227,7 +221,7 @@ def test_weights_that_are_not_finite_are_not_saved_and_the_last_good_checkpoint_
     assert "No earlier checkpoint was saved" in last_good(tmp_path, 2)
 
 
-@pytest.mark.parametrize("name", ["lr[1e-3] a*b?", "run@4", "ä—日本", "x" * 200, "50%{}", "new\nline"])
+@pytest.mark.parametrize("name", ["lr[1e-3] a*b?", "ä—日本@4", "x" * 200, "50%{}\n"])
 def test_a_folder_and_a_checkpoint_of_2017_may_have_any_name(name, network, tmp_path):
     folder = tmp_path / name
     folder.mkdir()
@@ -242,7 +236,7 @@ def test_a_folder_and_a_checkpoint_of_2017_may_have_any_name(name, network, tmp_
     assert checkpoints.restore(str(folder / name), network[0]) == 2
 
 
-def test_averaged_weights_are_those_that_are_loaded(tmp_path):
+def test_averaged_weights_are_those_that_are_loaded(network, tmp_path):
     model, optimizer, step = trainable(average=0.5)
     step([BATCH])
     step([BATCH])
@@ -257,14 +251,10 @@ def test_averaged_weights_are_those_that_are_loaded(tmp_path):
     plain = make_model("capsule", (20, 20, 1), 10, TINY)
     checkpoints.restore(path, plain)
     assert_same(weights(plain), average)
-
-
-def test_averages_begin_at_the_weights_of_a_checkpoint_that_has_none(network, tmp_path):
-    path = checkpoints.save(tmp_path, 3, *network)
-    other, other_optimizer, _ = trainable(average=0.5)
-    assert checkpoints.restore(path, other, other_optimizer) == 3
-    with checkpoints.averaged(other, other_optimizer):
-        assert_same(weights(network[0]), weights(other))
+    path = checkpoints.save(tmp_path, 3, *network)  # without averages, which begin at its weights
+    assert checkpoints.restore(path, model, optimizer) == 3
+    with checkpoints.averaged(model, optimizer):
+        assert_same(weights(network[0]), weights(model))
 
 
 def test_the_minutes_of_training_are_kept_with_the_checkpoint(network, tmp_path):

@@ -24,12 +24,12 @@ from runner.flags import UserError, flag, user_errors
 SAME = ("data", "network", "run", "job")
 
 PRETRAINED = "pretrained:"  # before the name of a network that ships, where a checkpoint is named
-DEFAULT_NEW = f"{PRETRAINED}capsnet_mnist_small"
+DEFAULT_NETWORK = f"{PRETRAINED}capsnet_mnist_small"
 
 EXPORT_ENDINGS = (".keras", ".onnx", ".tflite", "")  # the last one is a folder
 
 _WHAT, _DATA, _TRAIN, _HARDWARE = "network and run", "data", "training", "hardware"
-_EVALUATE, _USE = "evaluation", f"use of a trained network (--checkpoint, else --summary_dir, else {DEFAULT_NEW})"
+_EVALUATE, _USE = "evaluation", f"use of a trained network (--checkpoint, else --summary_dir, else {DEFAULT_NETWORK})"
 _CHECKPOINT = (
     "the network, in training the one to begin with: a run's folder (its newest checkpoint), S/latest, S/best, a "
     "checkpoint's prefix S/train/model.ckpt-STEP, ours or one from 2017, pretrained:NAME or another folder in the form "
@@ -135,7 +135,7 @@ class RunConfig(NetworkFlags):
     @property
     def used_network(self) -> str:
         """The checkpoint for --predict and --export: the run that the flags name, or else a pretrained network."""
-        return self.checkpoint or self.summary_dir or DEFAULT_NEW
+        return self.checkpoint or self.summary_dir or DEFAULT_NETWORK
 
     @property
     def root(self) -> Path:

@@ -57,41 +57,28 @@ def test_a_network_of_wide_images_meets_its_data(own, tmp_path):
     trained = load(str(Path(own).parents[1]))
     assert (trained.dataset, trained.class_names, trained.step) == ("folder", ("cat", "dog"), 2)
     assert trained.model.hparams == TINY
-
-
-def test_resizing_and_grey_come_from_the_config(tmp_path):
     flags = {"dataset": "folder", "image_size": 20, "grayscale": True}
     prefix = save(tmp_path / "run/train", TINY, (20, 20, 1), ("cat", "dog"), **flags)
-    write_pictures(tmp_path / "data", ["cat", "dog"])
-    data = Data(str(tmp_path / "data"))
     assert data.for_network(describe(prefix, NetworkFlags(), data)).info.image_shape == (20, 20, 1)
 
 
-@pytest.mark.parametrize(
-    ("names", "shape", "words"),
-    [
-        (
-            ["cat", "fox"],
-            (20, 22, 3),
-            r"other data than own images in .* \['cat', 'dog'\] there and \['cat', 'fox'\] here",
-        ),
+def test_other_classes_and_images_of_another_size_are_refused(own, tmp_path):
+    for names, shape, words in (
+        (["cat", "fox"], (20, 22, 3), r"data than own images in .* there and \['cat', 'fox'\] here"),
         (["cat", "dog"], (24, 22, 3), "images is 20x22x3 there and 24x22x3 here"),
-    ],
-)
-def test_other_classes_and_images_of_another_size_are_refused(names, shape, words, own, tmp_path):
-    write_pictures(tmp_path / "data", names, shape)
-    data = Data(str(tmp_path / "data"))
-    with pytest.raises(ValueError, match=words):
-        data.for_network(describe(own, NetworkFlags(), data))
+    ):
+        write_pictures(tmp_path / names[1], names, shape)
+        data = Data(str(tmp_path / names[1]))
+        with pytest.raises(ValueError, match=words):
+            data.for_network(describe(own, NetworkFlags(), data))
 
 
-@pytest.mark.parametrize("flags", [{"dataset": "mnist"}, {"model": "baseline"}, {"num_targets": 2},
-                                   {"image_size": 9}, {"grayscale": True}])  # fmt: skip
-def test_a_flag_that_contradicts_the_config_is_named_with_both_values(flags, own):
-    ((name, value),) = flags.items()
-    saved = getattr(config.read(Path(own).parent), name)
-    with pytest.raises(ValueError, match=f"--{name}={value} and {saved} in config.json"):
-        load(own, NetworkFlags(**flags))
+def test_a_flag_that_contradicts_the_config_is_named_with_both_values(own):
+    wrong = {"dataset": "mnist", "model": "baseline", "num_targets": 2, "image_size": 9, "grayscale": True}
+    for name, value in wrong.items():
+        saved = getattr(config.read(Path(own).parent), name)
+        with pytest.raises(ValueError, match=f"--{name}={value} and {saved} in config.json"):
+            load(own, NetworkFlags(**{name: value}))
 
 
 def test_flags_that_agree_and_hparams_on_purpose_are_taken(own, capsys):
@@ -122,48 +109,28 @@ def run(tmp_path):
     for name in ("train/model.ckpt-9", "train/model.ckpt-10", "test/best/model.ckpt-9"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / f"{name}.index").touch()
-        (tmp_path / f"{name}.data-00000-of-00001").touch()
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("name", "prefix"),
-    [
-        ("", "train/model.ckpt-10"),
-        ("/train", "train/model.ckpt-10"),
-        ("/latest", "train/model.ckpt-10"),
-        ("/best", "test/best/model.ckpt-9"),
-        ("/train/model.ckpt-9", "train/model.ckpt-9"),
-        ("/train/model.ckpt-9.index", "train/model.ckpt-9"),
-        ("/train/model.ckpt-9.data-00000-of-00001", "train/model.ckpt-9"),
-    ],
-)
-def test_a_checkpoint_has_many_names(name, prefix, run):
-    assert resolve(f"{run}{name}") == str(run / prefix)
-
-
-def test_latest_and_best_alone_are_of_the_run(run, monkeypatch):
-    assert resolve("latest", run) == str(run / "train/model.ckpt-10")
-    assert resolve("best", run) == str(run / "test/best/model.ckpt-9")
+def test_a_checkpoint_has_many_names(run, monkeypatch):
+    newest, best, one = (str(run / f"{name}") for name in ("train/model.ckpt-10", "test/best/model.ckpt-9",
+                                                           "train/model.ckpt-9"))  # fmt: skip
+    names = {"": newest, "/train": newest, "/latest": newest, "/best": best, "/train/model.ckpt-9": one,
+             "/train/model.ckpt-9.index": one, "/train/model.ckpt-9.data-00000-of-00001": one}  # fmt: skip
+    assert {name: resolve(f"{run}{name}") for name in names} == names
+    assert (resolve("latest", run), resolve("best", run)) == (newest, best)
     monkeypatch.chdir(run)
     assert resolve("best") == "test/best/model.ckpt-9"
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("none/model.ckpt-1", "There is no checkpoint"),
-        ("train/model.ckpt-7", "has the steps 9 to 10"),
-        ("empty", "There is no checkpoint"),
-        ("other/best", "Evaluations with --validate keep the best"),
-        ("other/latest", "There is no checkpoint"),
-    ],
-)
-def test_what_is_missing_is_named(name, words, run):
+def test_a_checkpoint_that_is_missing_is_named(run):
     (run / "empty").mkdir()
-    with pytest.raises(MissingCheckpoint, match=words) as error:
-        resolve(str(run / name))
-    assert str(run) in str(error.value)
+    for name, words in (("none/model.ckpt-1", "There is no checkpoint"), ("empty", "There is no checkpoint"),
+                        ("train/model.ckpt-7", "has the steps 9 to 10"), ("other/latest", "There is no checkpoint"),
+                        ("other/best", "Evaluations with --validate keep the best")):  # fmt: skip
+        with pytest.raises(MissingCheckpoint, match=words) as error:
+            resolve(str(run / name))
+        assert str(run) in str(error.value)
 
 
 def test_a_network_that_ships_has_a_name(tmp_path, monkeypatch):
@@ -211,7 +178,8 @@ def file(tmp_path):
     return tmp_path / "my_net.py"
 
 
-SMALL = ["--batch_size=8", "--eval_size=30", "--hparams_override=num_prime_capsules=1,conv_channels=2,routing=1"]
+SMALL = ["--batch_size=8", "--eval_size=30"]
+SMALL += ["--hparams_override=num_prime_capsules=1,conv_channels=2,routing=1,remake=false"]
 
 
 def train(capsys, *arguments):
@@ -222,12 +190,12 @@ def train(capsys, *arguments):
 
 def test_an_own_network_resumes_bit_for_bit_with_dropout_and_moving_statistics(file, eagerly, tmp_path, capsys):
     own = f"--model={file}:Small"
-    train(capsys, *SMALL, own, f"--summary_dir={tmp_path}/whole", "--max_steps=4", "--steps_per_call=2")
-    train(capsys, *SMALL, own, f"--summary_dir={tmp_path}/parts", "--max_steps=2")
+    train(capsys, *SMALL, own, f"--summary_dir={tmp_path}/whole", "--max_steps=2", "--steps_per_call=2")
+    train(capsys, *SMALL, own, f"--summary_dir={tmp_path}/parts", "--max_steps=1")
     file.write_text(CODE + "# a comment")
-    out = train(capsys, *SMALL, f"--summary_dir={tmp_path}/parts", "--max_steps=4")
-    assert "Resuming at step 2 of 4" in out and "has changed since this run began" in out
-    one, two = (tensors(tmp_path / name / "train/model.ckpt-4") for name in ("whole", "parts"))
+    out = train(capsys, *SMALL, f"--summary_dir={tmp_path}/parts", "--max_steps=2")
+    assert "Resuming at step 1 of 2" in out and "has changed since this run began" in out
+    one, two = (tensors(tmp_path / name / "train/model.ckpt-2") for name in ("whole", "parts"))
     assert_same(one, two)
     assert {"0/kernel", "4/moving_mean", "7/bias"} <= one.keys()
     # The names of weights do not depend on what the process made before.
