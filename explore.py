@@ -54,53 +54,38 @@ class ExploreConfig(NetworkFlags):
         return next((name for name in JOBS if getattr(self, name, None)), "draw")
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """What a job gets: the flags, the network, the checkpoint's prefix, its test split, and the compared network."""
-
-    config: ExploreConfig
-    trained: Any
-    checkpoint: str
-    split: Any
-    compared: Any
-
-    def path(self, given: str | None, default: str) -> Path:
-        """The path that a flag gives, or else a name in the run's folder."""
-        from runner.loader import run_folder
-
-        return Path(given) if given else run_folder(self.checkpoint) / default
+# A job gets the flags, the network and perhaps one to compare it with, their test split, and the run's folder.
 
 
-def _draw(job: Loaded) -> None:
+def _draw(config: ExploreConfig, networks: list, split: Any, run: Path) -> None:
     from explorer.findings import examine
     from explorer.pictures import draw_all
 
-    config, found = job.config, examine(job.trained, job.split, job.config.eval_size)
-    draw_all(found, job.path(config.out, "pictures"), config.format, config.dpi)
+    found = examine(*networks, split, config.eval_size)
+    draw_all(found, Path(config.out or run / "pictures"), config.format, config.dpi)
 
 
-def _measure(job: Loaded) -> None:
+def _measure(config: ExploreConfig, networks: list, split: Any, run: Path) -> None:
     from explorer.report import report
 
-    config, networks = job.config, [each for each in (job.trained, job.compared) if each is not None]
-    kind, out = "diagnosis" if config.diagnose else "robustness", job.path(config.out, "pictures")
-    report(kind, networks, job.split, config.eval_size, out, config.format, config.dpi)
+    kind, out = "diagnosis" if config.diagnose else "robustness", Path(config.out or run / "pictures")
+    report(kind, networks, split, config.eval_size, out, config.format, config.dpi)
 
 
-def _page(job: Loaded) -> None:
+def _page(config: ExploreConfig, networks: list, split: Any, run: Path) -> None:
     from explorer.page.exported import export_page
     from explorer.page.serve import serve
 
-    page = export_page(job.trained, job.split, job.path(job.config.export_page, "page.html"), job.compared)
+    page = export_page(networks[0], split, Path(config.export_page or run / "page.html"), *networks[1:])
     size = page.stat().st_size / 2**20
     say(f"{page} ({size:.1f} MB) shows the network in any browser, without a server: open it with a double click.")
-    if job.config.serve:
-        serve(page, job.config.port)
+    if config.serve:
+        serve(page, config.port)
 
 
 _COMMON = {field.name for field in fields(NetworkFlags)} | {"checkpoint", "data_dir"}
 _PICTURES = {"out", "format", "dpi", "eval_size"}
-JOBS: dict[str, tuple[Callable[[Loaded], None], set[str]]] = {
+JOBS: dict[str, tuple[Callable, set[str]]] = {
     "draw": (_draw, _COMMON | _PICTURES),
     "robustness": (_measure, _COMMON | _PICTURES | {"robustness", "compare"}),
     "diagnose": (_measure, _COMMON | _PICTURES | {"diagnose", "compare"}),
@@ -123,7 +108,7 @@ def explore(config: ExploreConfig) -> int:
     use_tensorflow()
     from explorer.compare import check_comparable
     from runner.devices import show_devices
-    from runner.loader import Data, describe, load, load_described, resolve
+    from runner.loader import Data, describe, load, load_described, resolve, run_folder
 
     show_devices()
     data = Data(config.data_dir)
@@ -131,11 +116,11 @@ def explore(config: ExploreConfig) -> int:
         say(f"No --checkpoint given: using --checkpoint={DEFAULT_NETWORK}")
     checkpoint = resolve(config.checkpoint or DEFAULT_NETWORK)
     saved = describe(checkpoint, config, data)
-    split, trained = data.for_network(saved), load_described(checkpoint, saved)
-    compared = load(config.compare, data=data) if config.compare else None  # the flags describe the other network
-    if compared is not None:
-        check_comparable(trained, compared)
-    JOBS[config.job][0](Loaded(config, trained, checkpoint, split, compared))
+    split, networks = data.for_network(saved), [load_described(checkpoint, saved)]
+    if config.compare:
+        networks.append(load(config.compare, data=data))  # the flags describe the other network
+        check_comparable(*networks)
+    JOBS[config.job][0](config, networks, split, run_folder(checkpoint))
     return 0
 
 

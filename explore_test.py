@@ -31,7 +31,7 @@ def runs(tmp_path_factory):
     """Runs with random weights of step 2: `single`, `double` (two digits an image) and `plain` (no decoder)."""
     root = tmp_path_factory.mktemp("runs")
     for name, num_targets, remake in (("single", 1, True), ("double", 2, True), ("plain", 1, False)):
-        hparams = HParams(num_prime_capsules=1, conv_channels=4, remake=remake)
+        hparams = HParams(num_prime_capsules=1, conv_channels=4, class_atoms=3, remake=remake)
         shape = (36, 36, 1) if num_targets == 2 else (28, 28, 1)
         model, optimizer = make_model("capsule", shape, 10, hparams), make_optimizer(hparams)
         optimizer.build(model.trainable_variables)
@@ -56,7 +56,7 @@ def check_pictures(folder, out, names):
 
 
 def test_all_pictures_of_a_network_of_single_digits(runs, capsys):
-    code, out = run(capsys, f"--checkpoint={runs}/single/train/model.ckpt-2", "--eval_size=100", "--dpi=50")
+    code, out = run(capsys, f"--checkpoint={runs}/single/train/model.ckpt-2", "--eval_size=50", "--dpi=50")
     assert code == 0, out
     names = ["reconstructions", "routing", "confusion", *(f"dimensions-{label}" for label in range(10))]
     check_pictures(runs / "single/pictures", out, names)
@@ -64,9 +64,8 @@ def test_all_pictures_of_a_network_of_single_digits(runs, capsys):
 
 
 def test_all_pictures_of_a_network_of_two_digits(runs, capsys, tmp_path):
-    code, out = run(
-        capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--eval_size=100", f"--out={tmp_path}/new"
-    )
+    checkpoint = f"--checkpoint={runs}/double/train/model.ckpt-2"
+    code, out = run(capsys, checkpoint, "--eval_size=40", "--dpi=50", f"--out={tmp_path}/new")
     assert code == 0, out
     names = ["multimnist", "routing", "confusion", *(f"dimensions-{label}" for label in range(10))]
     check_pictures(tmp_path / "new", out, names)
@@ -82,7 +81,7 @@ def test_pictures_that_do_not_fit_are_left_out(runs, capsys, tmp_path):
 
 def test_a_diagnosis_has_its_table_and_files(runs, capsys, tmp_path):
     checkpoint = f"--checkpoint={runs}/plain/train/model.ckpt-2"
-    code, out = run(capsys, checkpoint, "--diagnose", "--eval_size=50", f"--out={tmp_path}")
+    code, out = run(capsys, checkpoint, "--diagnose", "--eval_size=20", "--dpi=50", f"--out={tmp_path}")
     assert code == 0 and "error in %, uniform couplings" in out, out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["diagnosis.json", "diagnosis.png"]
 
