@@ -148,6 +148,7 @@ def test_a_network_that_ships_has_a_name(tmp_path, monkeypatch):
 
 CODE = """
 import keras
+from capsules import UniformRouting
 from models.capsnet import CapsNet
 
 class Small(keras.Model):
@@ -162,7 +163,12 @@ class Small(keras.Model):
 def stacked(image_shape, num_classes, hparams):
     return keras.Sequential([keras.Input(image_shape), keras.layers.Flatten(), keras.layers.Dense(num_classes)])
 
+class Mine(UniformRouting):
+    pass
+
 class Twice(CapsNet):
+    def __init__(self, image_shape, num_classes, hparams):
+        super().__init__(image_shape, num_classes, hparams.conv_channels, hparams.num_prime_capsules, routing=Mine())
     def call(self, images, training=False):
         outputs = super().call(images, training)
         return outputs | {"logits": outputs["logits"] * 0.5}
