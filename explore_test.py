@@ -56,7 +56,7 @@ def check_pictures(folder, out, names):
 
 
 def test_all_pictures_of_a_network_of_single_digits(runs, capsys):
-    code, out = run(capsys, f"--checkpoint={runs}/single/train/model.ckpt-2", "--eval_size=50", "--dpi=50")
+    code, out = run(capsys, f"--checkpoint={runs}/single/train/model.ckpt-2", "--eval_size=100", "--dpi=50")
     assert code == 0, out
     names = ["reconstructions", "routing", "confusion", *(f"dimensions-{label}" for label in range(10))]
     check_pictures(runs / "single/pictures", out, names)
@@ -64,8 +64,9 @@ def test_all_pictures_of_a_network_of_single_digits(runs, capsys):
 
 
 def test_all_pictures_of_a_network_of_two_digits(runs, capsys, tmp_path):
-    checkpoint = f"--checkpoint={runs}/double/train/model.ckpt-2"
-    code, out = run(capsys, checkpoint, "--eval_size=40", "--dpi=50", f"--out={tmp_path}/new")
+    code, out = run(
+        capsys, f"--checkpoint={runs}/double/train/model.ckpt-2", "--eval_size=100", f"--out={tmp_path}/new"
+    )
     assert code == 0, out
     names = ["multimnist", "routing", "confusion", *(f"dimensions-{label}" for label in range(10))]
     check_pictures(tmp_path / "new", out, names)
@@ -81,7 +82,7 @@ def test_pictures_that_do_not_fit_are_left_out(runs, capsys, tmp_path):
 
 def test_a_diagnosis_has_its_table_and_files(runs, capsys, tmp_path):
     checkpoint = f"--checkpoint={runs}/plain/train/model.ckpt-2"
-    code, out = run(capsys, checkpoint, "--diagnose", "--eval_size=20", "--dpi=50", f"--out={tmp_path}")
+    code, out = run(capsys, checkpoint, "--diagnose", "--eval_size=50", f"--out={tmp_path}")
     assert code == 0 and "error in %, uniform couplings" in out, out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["diagnosis.json", "diagnosis.png"]
 
@@ -189,6 +190,13 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
 def test_wrong_flags_exit_with_2(arguments, words, capsys):
     code, out = run(capsys, *arguments)
     assert code == 2 and words in out
+
+
+@pytest.mark.parametrize("name", ["eval_size", "port", "dpi", "image_size", "num_targets"])
+def test_a_number_out_of_range_is_refused_for_every_flag(name, capsys):
+    for value in ("-1", "nan", "1e400", str(2**63), "x", ""):
+        code, out = run(capsys, "--checkpoint=x", f"--{name}={value}")
+        assert code == 2 and f"--{name}=" in out and out.count("\n") == 1
 
 
 def test_help_is_quick():
