@@ -9,15 +9,14 @@ Ctrl-C or SIGTERM.
 """
 
 import json
-import os
 import shlex
 import sys
 from dataclasses import fields
 from importlib import import_module
 
 from models.hparams import PRESETS, HParams
+from runner.config import NetworkFlags, RunConfig
 from runner.flags import exit_code, parse
-from runner.run_config import NetworkFlags, RunConfig
 from runner.startup import use_tensorflow
 
 PROGRAM = "experiment.py"
@@ -29,15 +28,15 @@ HPARAMS = ", ".join(f"{field.name}={json.dumps(field.default)}" for field in fie
 
 _ALL = {field.name for field in fields(RunConfig)}
 _USE = {"predict", "export"}
-_NETWORK = {field.name for field in fields(NetworkFlags)} | {"data_dir", "summary_dir", "gpus", "train"}
+_NETWORK = {field.name for field in fields(NetworkFlags)} | {"data_dir", "summary_dir", "train"}
 JOBS = {  # the function of each job, which takes the flags and returns the exit code, and the flags that it heeds
-    "train": ("runner.train.train_all", _ALL - _USE - {"check_data", "eval_timeout", "averaged"}),
+    "train": ("runner.train.train_all", _ALL - _USE - {"check_data", "eval_timeout"}),
     # A run's command may be repeated with --train=false, so evaluation takes the flags of training, too.
     "evaluate": ("runner.evaluate.evaluate", _ALL - _USE - {"check_data", "eval_timeout"}),
-    "watch": ("runner.evaluate.watch", _ALL - _USE - {"check_data", "averaged", "predictions"}),
+    "watch": ("runner.evaluate.watch", _ALL - _USE - {"check_data", "predictions"}),
     "check_data": ("runner.check_data.check_data",
                    _NETWORK | {"check_data", "validate", "download", "num_pairs", "seed"}),
-    "use": ("explorer.predict.use", _NETWORK | _USE | {"checkpoint", "averaged", "eval_batch_size", "predictions"}),
+    "use": ("explorer.predict.use", _NETWORK | _USE | {"checkpoint", "eval_batch_size", "predictions"}),
 }  # fmt: skip
 
 
@@ -54,8 +53,6 @@ def main(arguments: list[str]) -> int:
 
 def run_job(config: RunConfig) -> int:
     """Runs one job; TensorFlow is imported only here, so that --help and errors in flags are immediate."""
-    if config.gpus == "cpu":  # must be set before TensorFlow is imported
-        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     use_tensorflow()
     module, _, function = JOBS[config.job][0].rpartition(".")
     return getattr(import_module(module), function)(config)

@@ -1,4 +1,4 @@
-"""Uses a trained network and looks inside: pictures, a page to try it on, robustness, what its routing does, exports.
+"""Looks inside a trained network: pictures, a page to try it on, robustness, what its routing does.
 
     python explore.py                                              # pictures of a pretrained network
     python explore.py --serve                                      # a page to try it on
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from input_data.progress import say
+from runner.config import DEFAULT_NETWORK, NetworkFlags
 from runner.flags import UserError, exit_code, flag, parse
-from runner.run_config import DEFAULT_NETWORK, EXPORT_ENDINGS, NetworkFlags
 from runner.startup import use_tensorflow
 
 PROGRAM = "explore.py"
@@ -26,7 +26,7 @@ PROGRAM = "explore.py"
 
 @dataclass(frozen=True, kw_only=True)
 class ExploreConfig(NetworkFlags):
-    """The flags of `explore.py`; UserError: they contradict one another."""
+    """The flags of `explore.py`."""
 
     checkpoint: str | None = flag(
         None, "a run's folder, S/best, S/train/model.ckpt-STEP, or pretrained:NAME for a folder in pretrained/ "
@@ -44,95 +44,53 @@ class ExploreConfig(NetworkFlags):
     export_page: str | None = flag(None, "write that page, which needs no server, to a file or a folder", path=True)
     robustness: bool = flag(False, "measure accuracy under rotation, shift, scale, shear and noise")
     diagnose: bool = flag(False, "measure whether the routing does anything, and which capsules do")
-    predict: str | None = flag(None, "classify this picture, or the pictures of this folder or pattern", path=True)
-    export: str | None = flag(
-        None, "write the network to F.keras, F.onnx, F.tflite or a SavedModel folder", path=True, endings=EXPORT_ENDINGS
-    )
     compare: str | None = flag(
         None, "another network for the same images, for --robustness, --diagnose, --serve and --export_page", path=True
     )
 
-    def __post_init__(self):
-        super().__post_init__()
-        given = self._named()
-        if len(given) > 1:
-            raise UserError(f"--{given[0]} is not allowed with --{given[1]}. Give one of them.")
-
-    def _named(self) -> list[str]:
-        return [name for name in JOBS if getattr(self, name, None)]
-
     @property
     def job(self) -> str:
         """The name of the job that the flags ask for, as in the table of jobs."""
-        return next(iter(self._named()), "draw")
+        return next((name for name in JOBS if getattr(self, name, None)), "draw")
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """What a job gets: the flags, the network, the checkpoint's prefix, its test split, and the compared network."""
-
-    config: ExploreConfig
-    trained: Any
-    checkpoint: str
-    split: Any
-    compared: Any
-
-    def path(self, given: str | None, default: str) -> Path:
-        """The path that a flag gives, or else a name in the run's folder."""
-        from runner.naming import run_folder
-
-        return Path(given) if given else run_folder(self.checkpoint) / default
+# A job gets the flags, the network and perhaps one to compare it with, their test split, and the run's folder.
 
 
-def _draw(job: Loaded) -> None:
+def _draw(config: ExploreConfig, networks: list, split: Any, run: Path) -> None:
     from explorer.findings import examine
     from explorer.pictures import draw_all
 
-    config, found = job.config, examine(job.trained, job.split, job.config.eval_size)
-    draw_all(found, job.path(config.out, "pictures"), config.format, config.dpi)
+    found = examine(*networks, split, config.eval_size)
+    draw_all(found, Path(config.out or run / "pictures"), config.format, config.dpi)
 
 
-def _measure(job: Loaded) -> None:
+def _measure(config: ExploreConfig, networks: list, split: Any, run: Path) -> None:
     from explorer.report import report
 
-    config, networks = job.config, [each for each in (job.trained, job.compared) if each is not None]
-    kind, out = "diagnosis" if config.diagnose else "robustness", job.path(config.out, "pictures")
-    report(kind, networks, job.split, config.eval_size, out, config.format, config.dpi)
+    kind, out = "diagnosis" if config.diagnose else "robustness", Path(config.out or run / "pictures")
+    report(kind, networks, split, config.eval_size, out, config.format, config.dpi)
 
 
-def _predict(job: Loaded) -> None:
-    from explorer.predict import predict
-
-    predict(job.config.predict, job.trained, 100)
-
-
-def _export(job: Loaded) -> None:
-    from explorer.export import export
-
-    say(export(job.trained, Path(job.config.export)))
-
-
-def _page(job: Loaded) -> None:
+def _page(config: ExploreConfig, networks: list, split: Any, run: Path) -> None:
     from explorer.page.exported import export_page
     from explorer.page.serve import serve
 
-    page = export_page(job.trained, job.split, job.path(job.config.export_page, "page.html"), job.compared)
+    page = export_page(networks[0], split, Path(config.export_page or run / "page.html"), *networks[1:])
     size = page.stat().st_size / 2**20
     say(f"{page} ({size:.1f} MB) shows the network in any browser, without a server: open it with a double click.")
-    if job.config.serve:
-        serve(page, job.config.port)
+    if config.serve:
+        serve(page, config.port)
 
 
 _COMMON = {field.name for field in fields(NetworkFlags)} | {"checkpoint", "data_dir"}
 _PICTURES = {"out", "format", "dpi", "eval_size"}
-JOBS: dict[str, tuple[Callable[[Loaded], None], set[str]]] = {
+JOBS: dict[str, tuple[Callable, set[str]]] = {
     "draw": (_draw, _COMMON | _PICTURES),
     "robustness": (_measure, _COMMON | _PICTURES | {"robustness", "compare"}),
     "diagnose": (_measure, _COMMON | _PICTURES | {"diagnose", "compare"}),
     "serve": (_page, _COMMON | {"serve", "port", "compare"}),
     "export_page": (_page, _COMMON | {"export_page", "compare"}),
-    "predict": (_predict, _COMMON | {"predict"}),
-    "export": (_export, _COMMON | {"export"}),
 }
 
 
@@ -150,21 +108,19 @@ def explore(config: ExploreConfig) -> int:
     use_tensorflow()
     from explorer.compare import check_comparable
     from runner.devices import show_devices
-    from runner.loader import Data, describe, load, load_described
-    from runner.naming import resolve
+    from runner.loader import Data, describe, load, load_described, resolve, run_folder
 
-    show_devices(None)
+    show_devices()
     data = Data(config.data_dir)
     if not config.checkpoint:
         say(f"No --checkpoint given: using --checkpoint={DEFAULT_NETWORK}")
     checkpoint = resolve(config.checkpoint or DEFAULT_NETWORK)
     saved = describe(checkpoint, config, data)
-    split = None if config.job in ("predict", "export") else data.for_network(saved)
-    trained = load_described(checkpoint, saved)
-    compared = load(config.compare, data=data) if config.compare else None  # the flags describe the other network
-    if compared is not None:
-        check_comparable(trained, compared)
-    JOBS[config.job][0](Loaded(config, trained, checkpoint, split, compared))
+    split, networks = data.for_network(saved), [load_described(checkpoint, saved)]
+    if config.compare:
+        networks.append(load(config.compare, data=data))  # the flags describe the other network
+        check_comparable(*networks)
+    JOBS[config.job][0](config, networks, split, run_folder(checkpoint))
     return 0
 
 

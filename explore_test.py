@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import explore
 from conftest import run_program
-from input_data import open_split
 from input_data.formats import idx
 from models import make_model, pretrained
 from models.hparams import HParams
@@ -33,7 +31,7 @@ def runs(tmp_path_factory):
     """Runs with random weights of step 2: `single`, `double` (two digits an image) and `plain` (no decoder)."""
     root = tmp_path_factory.mktemp("runs")
     for name, num_targets, remake in (("single", 1, True), ("double", 2, True), ("plain", 1, False)):
-        hparams = HParams(num_prime_capsules=1, conv_channels=4, remake=remake)
+        hparams = HParams(num_prime_capsules=1, conv_channels=4, class_atoms=3, remake=remake)
         shape = (36, 36, 1) if num_targets == 2 else (28, 28, 1)
         model, optimizer = make_model("capsule", shape, 10, hparams), make_optimizer(hparams)
         optimizer.build(model.trainable_variables)
@@ -93,15 +91,6 @@ def test_robustness_is_drawn_in_any_format_with_its_finding(runs, capsys, tmp_pa
     flags = ["--robustness", "--eval_size=20", "--format=svg", f"--out={tmp_path}"]
     code, out = run(capsys, f"--checkpoint={runs}/plain/train/model.ckpt-2", *flags)
     assert code == 0 and sorted(path.name for path in tmp_path.iterdir()) == ["robustness.csv", "robustness.svg"], out
-
-
-def test_pictures_are_classified_and_the_network_is_exported(runs, capsys, tmp_path):
-    (tmp_path / "digit.png").write_bytes(tf.io.encode_png(open_split("mnist", "test", None).images[0]).numpy())
-    checkpoint = f"--checkpoint={runs}/plain/train/model.ckpt-2"
-    code, out = run(capsys, checkpoint, f"--predict={tmp_path}/digit.png")
-    assert code == 0 and f"{tmp_path}/digit.png: " in out and "runner-up" in out
-    code, out = run(capsys, checkpoint, f"--export={tmp_path}/net.keras")
-    assert code == 0 and out.splitlines()[-1].startswith("Keras: ") and (tmp_path / "net.keras").is_file()
 
 
 def test_the_page_is_written_into_the_runs_folder_and_served(runs, capsys, monkeypatch):
@@ -176,7 +165,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
         ([f"--checkpoint={runs}/single/train/model.ckpt-3"], "There is no checkpoint"),
         ([f"--checkpoint={tmp_path}/model.ckpt-3"], "There is no checkpoint"),
         ([checkpoint, "--data_dir=/not/there"], "/not/there does not exist"),
-        ([checkpoint, f"--data_dir={tmp_path}"], f"images is 28x28x1 there and 20x20x1 in MNIST in {tmp_path}"),
+        ([checkpoint, f"--data_dir={tmp_path}"], f"MNIST in {tmp_path}: images is 28x28x1 there and 20x20x1 here"),
         ([checkpoint, "--eval_size=2", f"--out={tmp_path}/file"], "File exists"),
         ([checkpoint, "--robustness", f"--compare={runs}/double/train/model.ckpt-2"], "for the same images and"),
     ]
@@ -194,7 +183,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_1(runs, capsys, tmp_path, mon
     [
         (["--checkpoint="], "--checkpoint=: expected a path"),
         (["--checkpoint=x", "--compare=y"], "--compare has no effect on this job (draw)"),
-        (["--checkpoint=x", "--serve", "--robustness"], "not allowed with"),
+        (["--checkpoint=x", "--serve", "--robustness"], "--serve has no effect on this job (robustness)"),
         (["--checkpoint=x", "--eval_size=0"], "--eval_size=0: 0 is not an integer in the range [1, "),
     ],
 )

@@ -9,8 +9,8 @@ import pytest
 from benchmarks import trained
 from models.hparams import HParams
 from runner import config, results
+from runner.config import RunConfig
 from runner.evaluation import Result
-from runner.run_config import RunConfig
 
 RUNS = trained.read(trained.TRAINED, trained.Run)
 

@@ -1,6 +1,6 @@
 """Checks whether two trained networks can be compared, and names them."""
 
-from runner.config import conflicts, in_words
+from runner.config import conflicts
 from runner.flags import UserError
 from runner.loader import Trained
 
@@ -11,10 +11,9 @@ def check_comparable(one: Trained, other: Trained) -> None:
         {"images": net.model.image_shape, "labels of an image": net.num_targets, "classes": list(net.class_names)}
         for net in (one, other)
     ]
-    if different := conflicts(*facts, facts[0]):
+    if words := conflicts(*facts, "The {} of one are {}, of the other {}"):
         raise UserError(
-            "Both networks must be for the same images and classes. "
-            f"{in_words(different, 'The {0} of one are {1}, of the other {2}')}. Give --compare another checkpoint."
+            f"Both networks must be for the same images and classes. {words}. Give --compare another checkpoint."
         )
 
 

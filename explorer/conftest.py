@@ -2,8 +2,8 @@
 
 import pytest
 
+from runner.config import RunConfig
 from runner.loader import load
-from runner.run_config import RunConfig
 from runner.train import train
 
 

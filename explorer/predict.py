@@ -14,19 +14,19 @@ from input_data import DataError
 from input_data.formats import pictures
 from input_data.formats.pictures import ENDINGS, below, not_pictures
 from input_data.progress import say
+from runner.config import RunConfig
 from runner.devices import show_devices
 from runner.evaluation import top_labels, write_predictions
 from runner.flags import UserError
 from runner.loader import Data, Trained, load
-from runner.run_config import RunConfig
 
 
 def use(config: RunConfig) -> int:
     """Exports a network (`--export`) and classifies pictures (`--predict`); see `RunConfig.used_network`."""
-    show_devices(config.gpus)
+    show_devices()
     if not config.checkpoint:
         say(f"No --checkpoint given: using --checkpoint={config.used_network}")
-    trained = load(config.used_network, config, Data(config.data_dir), config.root, config.averaged)
+    trained = load(config.used_network, config, Data(config.data_dir), config.root)
     if config.export:
         say(export(trained, Path(config.export)))
     if config.predict:

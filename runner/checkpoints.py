@@ -6,6 +6,7 @@ Ours have a third file, `.sha256` as the program sha256sum writes it, which is c
 others: its reader can end the process on a damaged index.
 """
 
+import math
 import os
 import re
 import shutil
@@ -23,13 +24,52 @@ from input_data.formats.files import atomic_write
 from input_data.progress import say
 from models import pretrained
 from models.network import Classifier
-from runner import naming
-from runner.flags import user_errors
-from runner.naming import DATA, INDEX, SUMS, CheckpointError, DamagedCheckpoint, MissingCheckpoint, files, prefix, steps
+from runner.flags import UserError, user_errors
 
 _PLAIN = re.compile(r"[\w./~+=,@: -]*", re.ASCII)  # TensorFlow's reader takes other names for patterns
+INDEX, DATA, SUMS = ".index", ".data-00000-of-00001", ".sha256"
+NAME = re.compile(r"model\.ckpt-(0|[1-9][0-9]*)")
 _AVERAGE = "/ExponentialMovingAverage"  # TF 1's ending of the name of an averaged weight
 Arrays = dict[str, np.ndarray]
+
+
+class CheckpointError(UserError):
+    """A checkpoint that cannot be used or written."""
+
+
+class MissingCheckpoint(CheckpointError):
+    """There is no such checkpoint; the training job that wrote it may have deleted it since."""
+
+
+class DamagedCheckpoint(CheckpointError):
+    """A checkpoint that is cut short, corrupted, or has values that training never writes."""
+
+    def __init__(self, checkpoint: str, reason: str):
+        super().__init__(f"The checkpoint {checkpoint} is cut short or damaged: {reason}.")
+
+
+def prefix(folder: Path, step: int) -> str:
+    """A checkpoint's prefix: the path of its files without their endings."""
+    return str(Path(folder) / f"model.ckpt-{step}")
+
+
+def steps(folder: Path, last: float = math.inf) -> list[int]:
+    """The steps of a folder's checkpoints up to `last`, in ascending order."""
+    names = (NAME.fullmatch(path.name.removesuffix(INDEX)) for path in Path(folder).glob(f"model.ckpt-*{INDEX}"))
+    return sorted(step for name in names if name and (step := int(name[1])) <= last)
+
+
+def files(checkpoint: str) -> list[Path]:
+    """The files of one of our checkpoints, which may not exist, in the order in which they are written."""
+    return [Path(f"{checkpoint}{ending}") for ending in (DATA, SUMS, INDEX)]
+
+
+def last_good(folder: Path, step: int) -> str:
+    """Advice after a run has diverged: names its newest checkpoint of `step` steps or fewer."""
+    good = steps(folder, step)
+    found = f"The last good checkpoint is {prefix(folder, good[-1])}" if good else "No earlier checkpoint was saved"
+    start = "start from it with --checkpoint" if good else "start again"
+    return f"{found}: lower learning_rate and {start} in another --summary_dir."
 
 
 def minutes(checkpoint: str) -> float:
@@ -102,11 +142,6 @@ def state(model: Classifier, optimizer) -> dict[str, Any]:
     return named
 
 
-def keeps_averages(optimizer) -> bool:
-    """Whether an optimizer keeps an average of the weights."""
-    return bool(_adam(optimizer).use_ema)
-
-
 @contextmanager
 def averaged(model: Classifier, optimizer) -> Iterator[None]:
     """A context in which a network has its averaged weights, if its optimizer keeps some."""
@@ -129,7 +164,7 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
     adam, target = _adam(optimizer), prefix(folder, step)
     tensors = {name: variable.numpy() for name, variable in state(model, optimizer).items()}
     if broken := _not_finite(tensors):
-        advice = naming.last_good(folder, step - 1)
+        advice = last_good(folder, step - 1)
         raise CheckpointError(f"After step {step}, {broken} is not finite. It was not saved. {advice}")
     tensors["global_step"] = np.int64(step)
     tensors["beta1_power"] = np.float32(adam.beta_1 ** (step + 1))
@@ -145,14 +180,13 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
             Path(draft + SUMS).write_text(text, encoding="utf-8", newline="\n")
             for source, path in zip(files(draft), files(target), strict=True):
                 os.replace(source, path)  # the index last: a checkpoint without it does not count
-        _write_state_file(folder, step)
+        _prune(folder, step, keep)
     except (OSError, tf.errors.OpError) as error:
         reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", getattr(error, "message", None) or str(error))
         raise CheckpointError(
             f"Cannot write the checkpoint {target}: {reason}. Older checkpoints are intact: "
             "free some space and run the same command again to resume from the last one."
         ) from None
-    _prune(folder, step, keep)
     return target
 
 
@@ -162,54 +196,52 @@ def _not_finite(tensors: Arrays) -> str | None:
 
 
 def _prune(folder: Path, step: int, keep: int) -> None:
-    """Deletes the oldest checkpoints; those after `step` are from before the run was set back and do not count."""
-    for old in steps(folder, step)[:-keep]:
-        for path in reversed(files(prefix(folder, old))):
-            path.unlink(missing_ok=True)
+    """Names the newest checkpoints in the file `checkpoint`, where TF 1 and other tools look, and deletes the others.
 
-
-def _write_state_file(folder: Path, step: int) -> None:
-    """Writes the file `checkpoint`, in which TF 1 and other tools look up the newest checkpoint."""
-    names = [f"model.ckpt-{each}" for each in steps(folder, step)]
+    Those after `step` are from before the run was set back and do not count.
+    """
+    found = steps(folder, step)
+    names = [f"model.ckpt-{each}" for each in found[-keep:]]
     lines = [f'model_checkpoint_path: "{names[-1]}"', *(f'all_model_checkpoint_paths: "{name}"' for name in names)]
     with atomic_write(Path(folder) / "checkpoint") as (draft,):
         draft.write_text("\n".join(lines) + "\n")
+    for old in found[:-keep]:
+        for path in reversed(files(prefix(folder, old))):
+            path.unlink(missing_ok=True)
 
 
 def tidy(folder: Path, keep: int) -> None:
     """Finishes what a killed run left half done, before training goes on from the newest checkpoint of its folder."""
     for path in folder.glob(".saving-*"):
         shutil.rmtree(path, ignore_errors=True)
-    for path in [*folder.glob(f"model.ckpt-*{DATA}"), *folder.glob(f"model.ckpt-*{SUMS}")]:
-        if not Path(str(path).removesuffix(DATA).removesuffix(SUMS) + INDEX).exists():
-            path.unlink()
+    for ending in (DATA, SUMS):
+        for path in folder.glob(f"model.ckpt-*{ending}"):
+            if not Path(str(path).removesuffix(ending) + INDEX).exists():
+                path.unlink()
     if found := steps(folder):
         _prune(folder, found[-1], keep)
-        _write_state_file(folder, found[-1])
 
 
-def restore(checkpoint: str, model: Classifier, optimizer=None, averaged: bool = True) -> int:
+def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
     """Loads a checkpoint into a network, and Adam's slots, if the checkpoint has them, into an optimizer.
 
     The checkpoint may be ours, one from 2017 or a pretrained network. Nothing is changed unless everything fits.
 
     Args:
         checkpoint: see `read`.
-        model, optimizer: the network, and a built Adam to set as well, or None.
-        averaged: without an optimizer, whether to load the averaged weights where the checkpoint has some.
+        model: the network, which gets the averaged weights, if the checkpoint has some and there is no optimizer.
+        optimizer: a built Adam to set as well, or None.
 
     Returns:
         The number of training steps of the checkpoint.
     """
     arrays, weights = read(checkpoint), model.named_variables()
     variables = state(model, optimizer) if optimizer is not None else weights
-    has_averages, values = any(name.endswith(_AVERAGE) for name in arrays), {}
+    values: Arrays = {}
     for name, variable in variables.items():
-        value, shape = arrays.get(name), list(variable.shape)
-        if optimizer is None and averaged:
-            value = arrays.get(name + _AVERAGE, value)
-        if not has_averages and name.endswith(_AVERAGE):
-            value = arrays.get(name.removesuffix(_AVERAGE))  # the averages begin at the weights
+        # A network to use gets the averages. Averages that a checkpoint lacks begin at its weights.
+        sources = (name + _AVERAGE, name) if optimizer is None else (name, name.removesuffix(_AVERAGE))
+        value, shape = next((arrays[each] for each in sources if each in arrays), None), list(variable.shape)
         if value is None and name not in weights:
             continue  # a checkpoint without the optimizer's state
         if value is None or list(value.shape) != shape:
@@ -220,7 +252,7 @@ def restore(checkpoint: str, model: Classifier, optimizer=None, averaged: bool =
                 f"Check --model, --dataset and --hparams_override{hint}."
             )
         values[name] = value
-    step = _step(checkpoint, arrays)
+    step = step_of(checkpoint, arrays)
     if broken := _not_finite(values):
         raise DamagedCheckpoint(checkpoint, f"{broken} holds numbers that are not finite")
     for name, value in values.items():
@@ -230,25 +262,15 @@ def restore(checkpoint: str, model: Classifier, optimizer=None, averaged: bool =
     return step
 
 
-def _step(checkpoint: str, arrays: Arrays) -> int:
-    """The number of training steps; in a run's folder it must be that of the name."""
+def step_of(checkpoint: str, arrays: Arrays | None = None) -> int:
+    """The number of training steps of a checkpoint; in a run's folder it must be that of the name. Errors as `read`."""
     path = Path(checkpoint)
-    name = naming.NAME.fullmatch(path.name) if (path.parent / "config.json").exists() else None
-    step = arrays.get("global_step", np.int64(0))  # released weights may have none; the code of 2017 counted in float32
+    name = NAME.fullmatch(path.name) if (path.parent / "config.json").exists() else None
+    # Released weights may have none, and the code of 2017 counted in float32.
+    step = (read(checkpoint) if arrays is None else arrays).get("global_step", np.int64(0))
     if name and (step.shape or step != int(name[1])):
         raise DamagedCheckpoint(checkpoint, f"its global_step is {step}")
     return int(step)
-
-
-def step_of(checkpoint: str) -> int:
-    """The number of training steps of a checkpoint; errors as `read`."""
-    return _step(checkpoint, read(checkpoint))
-
-
-def weights_of(checkpoint: str, averaged: bool) -> str:
-    """Which weights `restore` loads: "averaged" or "last" if the checkpoint has both, else ""."""
-    has_both = any(name.endswith(_AVERAGE) for name in read(checkpoint))
-    return ("averaged" if averaged else "last") if has_both else ""
 
 
 def restore_latest(folder: Path, model: Classifier, optimizer) -> int:

@@ -11,10 +11,10 @@ import tensorflow as tf
 from conftest import assert_same, tensors
 from models import make_model
 from models.hparams import HParams
-from models.optimizer import Adam, make_optimizer
+from models.optimizer import make_optimizer
 from runner import checkpoints
+from runner.checkpoints import last_good
 from runner.devices import Machines
-from runner.naming import last_good
 from runner.steps import make_train_step
 
 TINY = HParams(num_prime_capsules=2, conv_channels=8, routing=1)
@@ -25,11 +25,10 @@ BATCH = {
 pytestmark = pytest.mark.usefixtures("eagerly")
 
 
-def trainable(name="capsule", hparams=TINY, scale_loss=False, average=False):
+def trainable(name="capsule", hparams=TINY, scale_loss=False, average=0.0):
     """A network, its optimizer, which may average its weights, and a step of training."""
     model = make_model(name, (20, 20, 1), 10, hparams)
-    optimizer = Adam(0.01, use_ema=True, ema_momentum=0.5, name="adam") if average else make_optimizer(
-        hparams, scale_loss)  # fmt: skip
+    optimizer = make_optimizer(replace(hparams, average=average), scale_loss)
     optimizer.build(model.trainable_variables)
     return model, optimizer, make_train_step(model, optimizer, Machines(tf.distribute.get_strategy()))
 
@@ -45,22 +44,19 @@ def weights(model):
     return {name: variable.numpy() for name, variable in model.named_variables().items()}
 
 
-KINDS = [{}, {"scale_loss": True}, {"average": True}, {"name": "efficient", "hparams": HParams()}]
-
-
-@pytest.mark.parametrize("options", KINDS, ids=["capsules", "scaled loss", "averaged", "efficient"])
+@pytest.mark.parametrize("options", [{"scale_loss": True, "average": 0.5}, {"name": "efficient", "hparams": HParams()}],
+                         ids=["capsules", "efficient"])  # fmt: skip
 def test_training_goes_on_bit_for_bit(options, tmp_path):
     model, optimizer, step = trainable(**options)
-    for _ in range(3):
-        step([BATCH])
-    checkpoints.save(tmp_path, 3, model, optimizer)
-    other, other_optimizer, other_step = trainable(**options)
-    assert checkpoints.restore_latest(tmp_path, other, other_optimizer) == 3
     for _ in range(2):
-        metrics, others = step([BATCH])[0], other_step([BATCH])[0]
-        assert {name: float(value) for name, value in metrics.items()} == {
-            name: float(value) for name, value in others.items()
-        }
+        step([BATCH])
+    checkpoints.save(tmp_path, 2, model, optimizer)
+    other, other_optimizer, other_step = trainable(**options)
+    assert checkpoints.restore_latest(tmp_path, other, other_optimizer) == 2
+    metrics, others = step([BATCH])[0], other_step([BATCH])[0]
+    assert {name: float(value) for name, value in metrics.items()} == {
+        name: float(value) for name, value in others.items()
+    }
     assert_same(weights(model), weights(other))
     for one, two in zip(optimizer.variables, other_optimizer.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), two.numpy(), err_msg=one.name)
@@ -87,6 +83,8 @@ def test_a_saver_of_tf1_writes_what_we_read_and_reads_what_we_write(tmp_path):
     assert checkpoints.restore(theirs, model, optimizer) == 77
     assert int(optimizer.iterations) == 77
     assert_same(weights(model), {name: value * 2 + 1 for name, value in values.items()})
+    rewrite(theirs, global_step=np.float32(350))  # as the code of 2017 counted
+    assert checkpoints.restore(theirs, model, optimizer) == 350
 
 
 def test_only_the_newest_are_kept_and_none_counts_from_after_the_step_that_was_gone_back_to(network, tmp_path):
@@ -109,8 +107,6 @@ def test_another_network_is_refused_with_the_variable_and_both_shapes(network, t
     ):
         checkpoints.restore(path, wider)
     assert_same(weights(wider), before)  # nothing was changed
-    with pytest.raises(checkpoints.CheckpointError, match=r"conv1/weights is \[9, 9, 1, 8\] there"):
-        checkpoints.restore(path, make_model("baseline", (20, 20, 1), 10, HParams()))
     plain, optimizer, _ = trainable(hparams=replace(TINY, remake=False))
     path = checkpoints.save(tmp_path, 2, plain, optimizer)
     with pytest.raises(checkpoints.CheckpointError, match=r"recons/recons_1/weights is not in it.*remake=false"):
@@ -167,16 +163,13 @@ def flipped(content):
 INDEX, DATA = ".index", ".data-00000-of-00001"
 DAMAGES = {
     "index cut": damage(INDEX, lambda content: content[: len(content) // 2]),
-    "index empty": damage(INDEX, lambda content: b""),
     "index flipped": damage(INDEX, flipped),
     "data cut": damage(DATA, lambda content: content[: len(content) // 2]),
-    "data empty": damage(DATA, lambda content: b""),
     "data flipped": damage(DATA, flipped),
     "a wrong checksum": damage(".sha256", lambda content: b"0" * 64 + content[64:]),
     "another step": lambda path: rewrite(path, global_step=np.int64(3)),
     "no step": lambda path: rewrite(path, global_step=None),
     "NaN in the weights": spoil("conv1/weights", np.nan),
-    "an infinite weight": spoil("capsule2/weights", -np.inf),
     "NaN in a slot": spoil("conv1/weights/Adam", np.nan),
 }
 
@@ -200,12 +193,6 @@ def test_a_damaged_newest_checkpoint_is_reported_passed_over_renamed_and_never_o
     checkpoints.save(tmp_path, 2, model, optimizer, keep=1)
     assert checkpoints.steps(tmp_path) == [2]
     assert {path.name for path in tmp_path.glob("*.index")} == {"model.ckpt-2.index", "damaged-model.ckpt-2.index"}
-
-
-def test_the_code_of_2017_counted_steps_in_float32(network, tmp_path):
-    path = checkpoints.save(tmp_path, 2, *network)
-    rewrite(path, global_step=np.float32(350))
-    assert checkpoints.restore(path, *network) == 350
 
 
 def test_where_no_checkpoint_can_be_read_nothing_is_changed(network, tmp_path):
@@ -234,7 +221,7 @@ def test_weights_that_are_not_finite_are_not_saved_and_the_last_good_checkpoint_
     assert "No earlier checkpoint was saved" in last_good(tmp_path, 2)
 
 
-@pytest.mark.parametrize("name", ["lr[1e-3] a*b?", "run@4", "ä—日本", "x" * 200, "50%{}", "new\nline"])
+@pytest.mark.parametrize("name", ["lr[1e-3] a*b?", "ä—日本@4", "x" * 200, "50%{}\n"])
 def test_a_folder_and_a_checkpoint_of_2017_may_have_any_name(name, network, tmp_path):
     folder = tmp_path / name
     folder.mkdir()
@@ -249,31 +236,25 @@ def test_a_folder_and_a_checkpoint_of_2017_may_have_any_name(name, network, tmp_
     assert checkpoints.restore(str(folder / name), network[0]) == 2
 
 
-def test_averaged_weights_are_those_that_are_loaded(tmp_path):
-    model, optimizer, step = trainable(average=True)
-    for _ in range(3):
-        step([BATCH])
-    path = checkpoints.save(tmp_path, 3, model, optimizer)
+def test_averaged_weights_are_those_that_are_loaded(network, tmp_path):
+    model, optimizer, step = trainable(average=0.5)
+    step([BATCH])
+    step([BATCH])
+    path = checkpoints.save(tmp_path, 2, model, optimizer)
     last = weights(model)
     with checkpoints.averaged(model, optimizer):
         average = weights(model)
-    assert checkpoints.keeps_averages(optimizer) and (average["conv1/weights"] != last["conv1/weights"]).any()
+    assert (average["conv1/weights"] != last["conv1/weights"]).any()
     assert_same(weights(model), last)
     np.testing.assert_array_equal(tensors(path)["conv1/weights/ExponentialMovingAverage"], average["conv1/weights"])
     np.testing.assert_array_equal(tensors(path)["conv1/weights"], last["conv1/weights"])
     plain = make_model("capsule", (20, 20, 1), 10, TINY)
-    for flag, expected, words in ((True, average, "averaged"), (False, last, "last")):
-        checkpoints.restore(path, plain, averaged=flag)
-        assert_same(weights(plain), expected)
-        assert checkpoints.weights_of(path, flag) == words
-
-
-def test_averages_begin_at_the_weights_of_a_checkpoint_that_has_none(network, tmp_path):
-    path = checkpoints.save(tmp_path, 3, *network)
-    other, other_optimizer, _ = trainable(average=True)
-    assert checkpoints.restore(path, other, other_optimizer) == 3
-    with checkpoints.averaged(other, other_optimizer):
-        assert_same(weights(network[0]), weights(other))
+    checkpoints.restore(path, plain)
+    assert_same(weights(plain), average)
+    path = checkpoints.save(tmp_path, 3, *network)  # without averages, which begin at its weights
+    assert checkpoints.restore(path, model, optimizer) == 3
+    with checkpoints.averaged(model, optimizer):
+        assert_same(weights(network[0]), weights(model))
 
 
 def test_the_minutes_of_training_are_kept_with_the_checkpoint(network, tmp_path):

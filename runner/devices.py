@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_data.progress import say
-from runner.config import conflicts, in_words
+from runner.config import conflicts
 from runner.flags import UserError, one_line
 
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
@@ -20,22 +20,17 @@ _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.Cancelled
 
 
 @functools.cache  # a process chooses its devices once, however many jobs it runs
-def show_devices(gpus: str | None, most: int | None = None) -> None:
-    """Restricts TensorFlow to the given GPUs, `most` of them at most, and lets their memory grow as needed.
+def show_devices(most: int | None = None) -> None:
+    """Makes TensorFlow use GPUs, `most` of them at most, with as much of their memory as is needed.
 
-    Must run before TensorFlow first uses a device. `gpus` is "cpu", numbers such as "0,1", or None for all.
+    Must run before TensorFlow first uses a device. The variable CUDA_VISIBLE_DEVICES chooses among the GPUs.
     """
     devices = tf.config.list_physical_devices("GPU")
-    if not devices and gpus != "cpu" and Path("/proc/driver/nvidia/version").exists():
+    hidden = "CUDA_VISIBLE_DEVICES" in os.environ
+    if not devices and not hidden and Path("/proc/driver/nvidia/version").exists():
         say("This machine has an Nvidia GPU that TensorFlow cannot use. It needs CUDA: pip install '.[gpu]'")
-    by_number = {str(number): device for number, device in enumerate(devices)}
-    numbers = list(by_number) if gpus is None else [] if gpus == "cpu" else gpus.split(",")
-    if not set(numbers) <= set(by_number) or len(set(numbers)) < len(numbers):
-        choice = f", or some of {','.join(by_number)}" if devices else ": this machine has no GPU"
-        raise UserError(f"--gpus takes cpu{choice}. Received: {gpus}")
-    visible = [by_number[number] for number in numbers[:most]]
-    tf.config.set_visible_devices(visible, "GPU")
-    for gpu in visible:
+    tf.config.set_visible_devices(devices[:most], "GPU")
+    for gpu in devices[:most]:
         tf.config.experimental.set_memory_growth(gpu, True)
 
 
@@ -83,10 +78,9 @@ class Machines:
         chief, *others = map(json.loads, bytes(self.gather(text.astype(np.int32)).astype(np.uint8)).splitlines())
         for number, theirs in enumerate(others, start=1):
             template = f"{{}} is {{}} on {self.names[0]} and {{}} on {self.names[number]}"
-            if different := conflicts(chief, theirs, list(chief)):
+            if words := conflicts(chief, theirs, template):
                 raise UserError(
-                    f"The machines of the job differ: {in_words(different, template)}. "
-                    "Give all of them the same command, data and versions."
+                    f"The machines of the job differ: {words}. Give all of them the same command, data and versions."
                 )
 
     def share(self, start: int, variables: list) -> int:
@@ -107,13 +101,13 @@ class Machines:
 
 
 @functools.cache  # several trials share the devices of the process
-def connect(gpus: str | None, num_gpus: int) -> Machines:
+def connect(num_gpus: int) -> Machines:
     """The devices for `--num_gpus`, and the machines in TF_CONFIG if it names several.
 
     Without GPUs the devices are the logical CPUs, so that the same code can be tried anywhere.
     """
     names, number = _machines_in_tf_config()
-    show_devices(gpus, num_gpus if len(names) > 1 else None)
+    show_devices(num_gpus if len(names) > 1 else None)
     if len(names) > 1:
         say(f"This machine is {names[number]}. Waiting until all of these run: {', '.join(names)}")
         try:

@@ -11,15 +11,14 @@ import numpy as np
 from input_data import Split, evaluation_batches
 from input_data.progress import say
 from models.network import Classifier
-from runner import checkpoints, config, evaluation, naming, results
+from runner import checkpoints, config, evaluation, results
+from runner.config import NetworkConfig, RunConfig, conflicts
 from runner.devices import show_devices
 from runner.evaluation import Result
 from runner.flags import UserError
-from runner.loader import Data, describe, load_described, open_data
-from runner.naming import resolve, run_folder
-from runner.run_config import RunConfig
+from runner.loader import Data, build, describe, load_described, open_data, resolve, run_folder
 from runner.steps import make_evaluation_step
-from runner.stopping import Lock, is_locked
+from runner.stopping import is_locked, lock
 from runner.summaries import grid, write_png
 
 
@@ -46,9 +45,14 @@ def draw(folder: Path, model: Classifier, step: int, split: Split) -> None:
 
 def _prepare(flags: RunConfig) -> Data:
     """The data to evaluate on, after the devices and the precision are set."""
-    show_devices(flags.gpus)
+    show_devices()
     set_precision(flags.precision)
     return open_data(flags)
+
+
+def _weights(saved: NetworkConfig) -> str:
+    """Which weights are evaluated, as in `results.Row`."""
+    return "averaged" if saved.hparams.average else ""
 
 
 def evaluate(flags: RunConfig) -> int:
@@ -60,15 +64,14 @@ def evaluate(flags: RunConfig) -> int:
     prefixes = [resolve(name.replace("{}", str(trial)), flags.root) for trial in range(flags.num_trials)]
     saved = [describe(prefix, flags, data) for prefix in prefixes]
     for each, prefix in zip(saved, prefixes, strict=True):
-        if different := config.conflicts(saved[0].values(), each.values(), config.ENSEMBLE):
-            words = config.in_words(different, "{} is {} and {}")
+        if words := conflicts(saved[0].facts("data"), each.facts("data"), "{} is {} and {}"):
             raise UserError(f"The members {prefixes[0]} and {prefix} have different data or classes: {words}.")
     split, found = data.for_network(saved[0]), []
     for each, prefix in zip(saved, prefixes, strict=True):
-        trained = load_described(prefix, each, flags.averaged)
+        trained = load_described(prefix, each)
         say(f"{prefix}: {each.model}, {trained.model.count_weights():,} trainable weights")
         found.append(run_network(flags, make_evaluation_step(trained.model), split, f"Step {trained.step}"))
-    result, run, weights = found[0], run_folder(prefixes[0]), checkpoints.weights_of(prefixes[0], flags.averaged)
+    result, run, weights = found[0], run_folder(prefixes[0]), _weights(saved[0])
     if len(found) > 1:
         logits = np.sum([each.predictions["logits"] for each in found], axis=0)
         result, run, weights = evaluation.count(logits, result.predictions["labels"], float("nan")), run.parent, ""
@@ -86,33 +89,28 @@ def watch(flags: RunConfig) -> int:
     """Evaluates each checkpoint of a training job once, in order, until the training ends."""
     data, train_dir, folder = _prepare(flags), flags.train_dir, flags.test_dir
     folder.mkdir(parents=True, exist_ok=True)
-    lock = Lock(folder)
-    results.keep_best(folder)
     evaluated = lambda: results.steps(folder, flags.part)  # noqa: E731
-    say(f"Watching {train_dir}: {len(evaluated())} checkpoints are already evaluated")
-    network: tuple[Classifier, Callable, Split] | None = None  # made at the first checkpoint, which has a config
-    refused = 0
-    for step in new_checkpoints(train_dir, evaluated, flags.eval_timeout * 3600):
-        prefix = naming.prefix(train_dir, step)
-        try:
-            if network is None:
-                saved = describe(prefix, flags, data)
-                split = data.for_network(saved)
-                model = load_described(prefix, saved).model
-                network = model, make_evaluation_step(model), split
-            else:
-                checkpoints.restore(prefix, network[0])
-            weights = checkpoints.weights_of(prefix, averaged=True)
-            result = run_network(flags, *network[1:], f"Step {step}")
-            results.record(folder, prefix, step, flags.part, result, weights)
-        except (naming.MissingCheckpoint, naming.DamagedCheckpoint, evaluation.NotFinite) as error:
-            say(f"Step {step}: {error} Not evaluated.")
-            refused += not isinstance(error, naming.MissingCheckpoint)  # the training may have deleted it
-    lock.release()
+    model, refused = None, 0
+    with lock(folder):
+        results.keep_best(folder)
+        say(f"Watching {train_dir}: {len(evaluated())} checkpoints are already evaluated")
+        for step in new_checkpoints(train_dir, evaluated, flags.eval_timeout * 3600):
+            prefix = checkpoints.prefix(train_dir, step)
+            try:
+                if model is None:  # the first checkpoint has a config
+                    saved = describe(prefix, flags, data)
+                    model, split = build(saved), data.for_network(saved)
+                    run_batch = make_evaluation_step(model)
+                checkpoints.restore(prefix, model)
+                result = run_network(flags, run_batch, split, f"Step {step}")
+                results.record(folder, prefix, step, flags.part, result, _weights(saved))
+            except (checkpoints.MissingCheckpoint, checkpoints.DamagedCheckpoint, evaluation.NotFinite) as error:
+                say(f"Step {step}: {error} Not evaluated.")
+                refused += not isinstance(error, checkpoints.MissingCheckpoint)  # the training may have deleted it
     total = len(evaluated())
     if not total:
-        what = "could be evaluated" if refused else f"appeared within {flags.eval_timeout:g} hours"
-        raise UserError(f"In {train_dir}, no checkpoint {what}.")
+        hours = f"{flags.eval_timeout:g} hours"
+        raise UserError(f"In {train_dir}, no checkpoint appeared within {hours} that could be evaluated.")
     done = f"{total} checkpoints are evaluated, {refused} could not be" if refused else "Every checkpoint is evaluated"
     say(f"{done}: {folder}/{results.TABLE}")
     return 0
@@ -127,7 +125,7 @@ def new_checkpoints(train_dir: Path, evaluated: Callable[[], set[int]], timeout:
     given, since = set[int](), time.monotonic()
     while True:
         is_training = is_locked(train_dir)  # asked before the checkpoints are listed, so that none is missed
-        run, found = config.read(train_dir), naming.steps(train_dir)
+        run, found = config.read(train_dir), checkpoints.steps(train_dir)
         is_complete = run is not None and bool(found) and found[-1] >= run.flags.get("max_steps", math.inf)
         fresh = next((step for step in found if step not in given | evaluated()), None)
         if fresh is not None:

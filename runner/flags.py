@@ -39,7 +39,7 @@ def user_errors() -> Iterator[None]:
 
 def flag(
     default: Any, help: str, group: str = "flags", *, choices: tuple[str, ...] = (), low: float = 1,
-    high: float = 10**12, path: bool = False, endings: tuple[str, ...] | None = None,
+    high: float = 10**12, path: bool = False, endings: tuple[str, ...] | None = None, same: str = "", new: Any = None,
 ) -> Any:  # fmt: skip
     """A field of the dataclass, whose type is that of the flag.
 
@@ -48,9 +48,10 @@ def flag(
         choices: all allowed values; empty: any value.
         low, high: bounds of a number; the default is no limit to anybody and keeps it within 64 bits.
         path, endings: whether it is a path, in which ~ is the home folder, and its allowed endings; "" is none.
+        same, new: see `runner.config`.
     """
     rule = {"help": help, "group": group, "choices": choices, "low": low, "high": high, "path": path}
-    return field(default=default, metadata=rule | {"endings": endings})
+    return field(default=default, metadata=rule | {"endings": endings, "same": same, "new": new})
 
 
 class _Path(absl_flags.ArgumentParser):

@@ -1,73 +1,101 @@
-"""Loads a network from a checkpoint as its `config.json` describes it, or by flags where there is no config."""
+"""From a checkpoint's name to its network, and to the network that a training begins with.
 
-from dataclasses import dataclass
+A run's folder S has its checkpoints in S/train, and the best of those that were evaluated in S/test/best.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import re
+import sys
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from input_data import Options, Split, open_split
 from input_data.progress import say
-from models import make_model
+from models import make_model, pretrained
 from models.network import Classifier
-from runner import checkpoints, config, own_model
-from runner.config import NetworkConfig
+from runner import checkpoints, config
+from runner.checkpoints import INDEX, MissingCheckpoint, prefix, steps
+from runner.config import PRETRAINED, NetworkConfig, NetworkFlags, RunConfig, conflicts
 from runner.flags import UserError, user_errors
-from runner.naming import resolve
-from runner.run_config import NetworkFlags, RunConfig
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained network and its facts.
+def resolve(name: str, run: Path | None = None) -> str:
+    """The prefix of the checkpoint with a given name.
 
-    They are its number of training steps, and of its data the name for `--dataset`, labels of an image (1 or 2), a name
-    for each class, and statistics of the training images (see `input_data.Split`).
+    The name is a prefix `S/train/model.ckpt-STEP`, with or without `.index`; a folder with checkpoints, or with
+    `train/`, for its newest checkpoint; `S/latest` or `S/best`, of `run` or the current folder if there is no S;
+    `pretrained:NAME`, or a folder in the form of `pretrained/NAME`. MissingCheckpoint: there is none.
     """
+    path = Path(re.sub(r"\.(index|data-\d{5}-of-\d{5})$", "", name))
+    if Path(f"{path}{INDEX}").is_file():
+        return str(path)
+    if name.startswith(PRETRAINED) or (path / pretrained.WEIGHTS).is_file():
+        try:
+            folder = pretrained.find(name.removeprefix(PRETRAINED)) if name.startswith(PRETRAINED) else path
+            pretrained.read_config(folder)  # checks it; the weights are checked when they are read
+        except ValueError as error:
+            raise MissingCheckpoint(str(error)) from None
+        return str(folder / pretrained.WEIGHTS)
+    if path.is_dir():
+        folders = [path, path / "train"]
+    else:  # latest or best; a run may be called train or test, too
+        runs = [(run or Path()) if len(path.parts) == 1 else path.parent]
+        runs += [runs[0].parent] if runs[0].name in ("train", "test") else []
+        folders = [each / {"latest": "train", "best": "test/best"}.get(path.name, "") for each in runs]
+    found = next(((folder, own) for folder in folders if (own := steps(folder))), None)
+    if found and (path.is_dir() or path.name in ("latest", "best")):
+        return prefix(found[0], found[1][-1])
+    others = f" {found[0]} has the steps {found[1][0]} to {found[1][-1]}." if found else ""
+    best = " Evaluations with --validate keep the best checkpoint in test/best." if path.name == "best" else ""
+    raise MissingCheckpoint(f"There is no checkpoint {path}.{others}{best}")
 
-    model: Classifier
-    step: int
-    dataset: str
-    num_targets: int
-    class_names: tuple[str, ...]
-    statistics: tuple[float, ...] = ()
 
-    @property
-    def options(self) -> Options:
-        """How the images of its data set are prepared for it."""
-        return Options(self.num_targets, preparation=self.model.hparams.preparation, statistics=self.statistics)
+def run_folder(checkpoint: str) -> Path:
+    """The run's folder (`summary_dir`) that a checkpoint is in: the one with `train/`, or the checkpoint's own.
+
+    A pretrained network has no run; its outputs go to `runs/pretrained/NAME`.
+    """
+    if Path(checkpoint).name == pretrained.WEIGHTS:
+        return Path("runs/pretrained") / Path(checkpoint).parent.name
+    nearest = Path(checkpoint).absolute().parents[:3]  # S/train/model.ckpt-N or S/test/best/model.ckpt-N
+    return next((folder for folder in nearest if (folder / "train").is_dir()), nearest[0])
 
 
+@dataclass
 class Data:
     """A split for networks, opened once, when it is first needed.
 
     `split_name` is train, test, valid_train or valid_test; see `input_data.open_split` for the others.
     """
 
-    def __init__(self, data_dir: str | None, split_name: str = "test", num_pairs: int = 1):
-        self.data_dir, self.split_name, self.num_pairs = data_dir, split_name, num_pairs
-        self._opened: tuple[tuple, Split] | None = None
+    data_dir: str | None
+    split_name: str = "test"
+    num_pairs: int = 1
+    _opened: dict[tuple[str, Options], Split] = field(default_factory=dict)
 
     def open(self, network: NetworkConfig) -> Split:
         """The split for a network."""
         wanted = network.dataset, network.options(self.num_pairs)
-        if self._opened is None or self._opened[0] != wanted:
+        if wanted not in self._opened:
             split = open_split(wanted[0], self.split_name, self.data_dir, wanted[1])
             if split.note:
                 say(split.note)
-            self._opened = wanted, split
-        return self._opened[1]
+            self._opened = {wanted: split}
+        return self._opened[wanted]
 
     def for_network(self, saved: NetworkConfig) -> Split:
         """The split for a network; UserError if its images or its classes are not the network's."""
         split = self.open(saved)
-        there = saved.for_data(split)
-        if different := config.conflicts(saved.values(), there.values(), ("images", "classes")):
-            name, network, data = different[0]
-            if name == "classes" and len(network) == len(data):  # of many classes the first that differs
-                pairs = enumerate(zip(network, data, strict=True))
-                name, network, data = next((f"class {i}", *both) for i, both in pairs if both[0] != both[1])
+        if words := conflicts(saved.facts("data"), saved.for_data(split).facts("data"), "{} is {} there and {} here"):
             raise UserError(
-                f"The network was trained on other data: {name} is {network} there and {data} in {split.info.name} in "
-                f"{self.data_dir or 'the embedded sample'}. Give the --data_dir that it was trained on."
+                f"The network was trained on other data than {split.info.name} in "
+                f"{self.data_dir or 'the embedded sample'}: {words}. Give the --data_dir that it was trained on."
             )
         return split
 
@@ -94,34 +122,148 @@ def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
     network = saved.with_flags(flags)
     if network.hparams != saved.hparams:
         say(f"The hparams are those of {folder}/config.json, except for those given by flags")
-    if different := config.conflicts(network.values(), saved.values(), config.FLAGS):
+    if words := conflicts(network.facts("network"), saved.facts("network"), "--{}={} and {} in config.json"):
         raise UserError(
-            f"Flags contradict {folder}/config.json: {config.in_words(different, '--{}={} and {} in config.json')}. "
-            "Leave the flag out: the config describes the network."
+            f"Flags contradict {folder}/config.json: {words}. Leave the flag out: the config describes the network."
         )
     return network
 
 
-def build(saved: NetworkConfig) -> Classifier:
-    """A network with fresh weights."""
-    facts: Any = saved.model, saved.image_shape, len(saved.class_names), saved.hparams
-    if own_model.is_own(saved.model):
-        return own_model.make(*facts)
-    with user_errors():
-        return make_model(*facts)
+def begin(flags: RunConfig) -> tuple[NetworkConfig, str | None]:
+    """The network to train, and the checkpoint to begin with, which a run that has checkpoints does not need.
+
+    What the flags leave open is as in the run's config.json, else as in that of the checkpoint, else the default.
+    """
+    found, first = steps(flags.train_dir), None
+    if flags.checkpoint:
+        with suppress(MissingCheckpoint) if found else nullcontext():
+            first = resolve(flags.checkpoint, flags.root)
+    if first and found:
+        name = checkpoints.NAME.fullmatch(Path(first).name)
+        if name and Path(first).absolute().is_relative_to(flags.root.absolute()) and int(name[1]) < found[-1]:
+            raise UserError(
+                f"--checkpoint={flags.checkpoint} is of step {name[1]}, and {flags.train_dir} has later checkpoints, "
+                f"up to step {found[-1]}. To go back, remove these, or start from it in another --summary_dir."
+            )
+    elif first and (step := checkpoints.step_of(first)) >= flags.max_steps:
+        raise UserError(
+            f"{first} has {step} steps already, and --max_steps={flags.max_steps} counts from the start. "
+            f"For 1000 steps more, give --max_steps={step + 1000}."
+        )
+    # A new run may have other data than the checkpoint, so a flag does not contradict its config here.
+    folder = flags.train_dir if found else first and Path(first).parent
+    begun = replace((folder and config.read(folder)) or NetworkConfig(), statistics=()).with_flags(flags)
+    end = begun.hparams.decay_steps
+    if begun.hparams.schedule == "linear" and end < flags.max_steps:  # the steps beyond would teach nothing
+        raise UserError(
+            f"With schedule=linear, the learning rate has fallen to nothing at step {end}, and --max_steps="
+            f"{flags.max_steps} goes on after it. Give --hparams_override=decay_steps={flags.max_steps} too."
+        )
+    if _is_own(begun.model):
+        path, kind = _own_file(begun.model)
+        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+        begun = replace(begun, flags={**begun.flags, "model": f"{path}:{kind}"}, model_sha256=checksum)
+    return begun, None if found else first
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network and its facts.
+
+    They are its number of training steps, and of its data the name for `--dataset`, labels of an image (1 or 2), a name
+    for each class, and statistics of the training images (see `input_data.Split`).
+    """
+
+    model: Classifier
+    step: int
+    dataset: str
+    num_targets: int
+    class_names: tuple[str, ...]
+    statistics: tuple[float, ...] = ()
+
+    @property
+    def options(self) -> Options:
+        """How the images of its data set are prepared for it."""
+        return Options(self.num_targets, preparation=self.model.hparams.preparation, statistics=self.statistics)
 
 
 def load(
-    checkpoint: str, flags: NetworkFlags = NetworkFlags(), data: Data | None = None, run: Path | None = None,
-    averaged: bool = True,
-) -> Trained:  # fmt: skip
-    """The network of a checkpoint, by the arguments of `naming.resolve`, `describe` and `checkpoints.restore`."""
-    prefix = resolve(checkpoint, run)
-    return load_described(prefix, describe(prefix, flags, data or Data(None)), averaged)
+    checkpoint: str, flags: NetworkFlags = NetworkFlags(), data: Data | None = None, run: Path | None = None
+) -> Trained:
+    """The network of a checkpoint, by the arguments of `resolve` and `describe`."""
+    found = resolve(checkpoint, run)
+    return load_described(found, describe(found, flags, data or Data(None)))
 
 
-def load_described(prefix: str, saved: NetworkConfig, averaged: bool = True) -> Trained:
+def load_described(checkpoint: str, saved: NetworkConfig) -> Trained:
     """The network of a checkpoint that `describe` has described."""
     model = build(saved)
-    step = checkpoints.restore(prefix, model, averaged=averaged)
+    step = checkpoints.restore(checkpoint, model)
     return Trained(model, step, saved.dataset, saved.num_targets, saved.class_names, saved.statistics)
+
+
+def build(saved: NetworkConfig) -> Classifier:
+    """A network with fresh weights."""
+    if _is_own(saved.model):
+        return _build_own(saved)
+    with user_errors():
+        return make_model(saved.model, saved.image_shape, len(saved.class_names), saved.hparams)
+
+
+# A network of the user's own, `--model=FILE.py:CLASS`: a subclass of `Classifier`, or what makes a Keras model from
+# images to logits. It is called as CLASS(image_shape, num_classes), or with `hparams` too if it takes them.
+
+
+def _is_own(model: str) -> bool:
+    return ".py:" in model
+
+
+def _own_file(model: str) -> tuple[Path, str]:
+    """The file, whose absolute path config.json keeps, and the class."""
+    path, _, kind = model.rpartition(":")
+    return Path(path).expanduser().resolve(), kind
+
+
+def _build_own(saved: NetworkConfig) -> Classifier:
+    path, kind = _own_file(saved.model)
+    name = f"own_model_{path.stem}"
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))  # the file may import others in its folder
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec and spec.loader
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)  # an error in it is the user's to see, with its traceback
+    make_network = getattr(sys.modules[name], kind, None)
+    if not callable(make_network):
+        raise UserError(f"--model: {path} has no class {kind}.")
+    hparams = {"hparams": saved.hparams} if "hparams" in inspect.signature(make_network).parameters else {}
+    network = make_network(saved.image_shape, len(saved.class_names), **hparams)
+    if not isinstance(network, Classifier):
+        return OwnNetwork(network, kind, saved)
+    network.given_hparams = saved.hparams  # a routing of the user's own cannot be described by hparams
+    if type(network).named_variables is Classifier.named_variables:
+        network.named_variables = lambda: _numbered(network)  # type: ignore[method-assign]
+    return network
+
+
+def _numbered(network: keras.Model) -> dict[str, Any]:
+    """Weights by their place in a network: the numbers in Keras' names depend on what else the process has made."""
+    return {f"{place}/{weight.name.rstrip('_0123456789')}": weight for place, weight in enumerate(network.weights)}
+
+
+class OwnNetwork(Classifier):
+    """A Keras model from images to logits in the form that the runner trains; its loss is that of the hparams."""
+
+    def __init__(self, network: keras.Model, kind: str, saved: NetworkConfig):
+        images, num_classes = keras.Input(saved.image_shape, name="images"), len(saved.class_names)
+        logits = network(images)
+        if (shape := getattr(logits, "shape", type(logits).__name__)) != (None, num_classes):
+            raise UserError(f"--model: {kind} should give logits [batch, {num_classes}]. Received: {shape}")
+        facts = {"image_shape": saved.image_shape, "num_classes": num_classes, "loss": saved.hparams.loss_type,
+                 "reconstruction_weight": saved.hparams.reconstruction_weight, "name": kind.lower()}  # fmt: skip
+        super().__init__(images, {"logits": keras.ops.cast(logits, "float32")}, facts)
+        self.network, self.given_hparams = network, saved.hparams
+
+    def named_variables(self):
+        return _numbered(self.network)

@@ -1,13 +1,12 @@
 """`summary_dir/test/results.csv`, the memory of a run: a line for each evaluation, from which the best is chosen.
 
 The best checkpoint has the lowest error on held-out data: choosing it on the test set would make the reported test
-error too low. It is linked into `test/best`, where pruning does not delete it.
+error too low. It is copied into `test/best`, where pruning does not delete it.
 """
 
 import csv
 import itertools
 import json
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -16,7 +15,7 @@ from typing import get_type_hints
 
 from input_data.formats.files import atomic_write
 from input_data.progress import say
-from runner import checkpoints, naming
+from runner import checkpoints
 from runner import config as saved_config
 from runner.evaluation import Result
 from runner.flags import UserError
@@ -117,18 +116,18 @@ def keep_best(folder: Path) -> None:
 
     The best is the lowest row on held-out data whose checkpoint exists.
     """
-    train, kept = Path(folder).parent / "train", Path(folder) / "best"
-    there = {*naming.steps(train), *naming.steps(kept)}
+    train, kept, steps = Path(folder).parent / "train", Path(folder) / "best", checkpoints.steps
+    there = {*steps(train), *steps(kept)}
     rows = [row for row in read(folder) if row.split == "validation" and row.counts and row.step in there]
     if not rows:
         return
     best = min(rows, key=lambda row: (row.percent, row.step))
     kept.mkdir(exist_ok=True)
-    if best.step not in naming.steps(kept):
-        for source in naming.files(naming.prefix(train, best.step)):  # the index last, as in a save
-            with suppress(FileNotFoundError):
-                _link(source, kept / source.name)
-        if best.step not in naming.steps(kept):
+    if best.step not in steps(kept):
+        for source in checkpoints.files(checkpoints.prefix(train, best.step)):  # the index last, as in a save
+            with suppress(FileNotFoundError), atomic_write(kept / source.name) as (draft,):
+                shutil.copyfile(source, draft)
+        if best.step not in steps(kept):
             return  # pruned since it was read
     if (config := saved_config.read(train)) is not None:
         saved_config.write(kept, config)
@@ -137,16 +136,6 @@ def keep_best(folder: Path) -> None:
     for path in kept.glob("model.ckpt-*"):
         if not path.name.startswith(f"model.ckpt-{best.step}."):
             path.unlink()
-
-
-def _link(source: Path, target: Path) -> None:
-    """Links a file, or copies it where the file system has no links."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        with atomic_write(target) as (draft,):
-            shutil.copyfile(source, draft)
 
 
 def begin(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """The table of results is the memory of a run, and the best held-out checkpoint survives anything."""
 
-import errno
 import json
 import os
 from contextlib import suppress
@@ -73,15 +72,6 @@ def test_the_best_is_the_lowest_row_whose_checkpoint_exists(run):
     assert kept(run) == 1
 
 
-def test_a_file_system_without_hard_links_gets_copies(run, monkeypatch):
-    def link(*arguments):
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-
-    monkeypatch.setattr(os, "link", link)
-    keep(run, 1, 5)
-    assert kept(run) == 1 and (run / "test/best/model.ckpt-1.index").read_text() == "1 index"
-
-
 class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
@@ -100,7 +90,7 @@ def test_the_best_is_right_after_a_kill_at_any_file_operation(run, monkeypatch):
 
         return operation
 
-    for name in ("link", "replace", "unlink"):
+    for name in ("replace", "unlink"):
         monkeypatch.setattr(os, name, dying(getattr(os, name)))
     for moment in range(12):
         calls[0], stop[0] = 0, moment

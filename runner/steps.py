@@ -9,9 +9,9 @@ from keras import ops
 
 from capsules.metrics import score
 from models.network import Classifier
+from runner.checkpoints import last_good
 from runner.devices import Machines
 from runner.flags import UserError
-from runner.naming import last_good
 
 PENDING = 100  # steps whose metrics may stay unread, and thus a bad loss unnoticed
 

@@ -1,19 +1,16 @@
 """Ends a training process early on a signal, and keeps two processes out of one folder."""
 
-import errno
 import os
 import signal
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from input_data.progress import say
 from runner.flags import UserError
-
-# Errors from file systems without locks, such as Lustre and some network drives.
-_NO_LOCKS = {None, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 class Stop:
@@ -40,44 +37,40 @@ class Stop:
             signal.signal(number, handler)
 
 
-class Lock:
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
     """A lock on a folder in which a process trains or watches; the system releases it however the process ends.
 
-    The folder is `summary_dir/train`, or `summary_dir/test` for a process that watches. If the file system has no
-    locks, a line says so and the job continues.
+    The folder is `summary_dir/train`, or `summary_dir/test` for a process that watches. UserError: another process has
+    it. If the file system has no locks, as Lustre and some network drives, a line says so and the job continues.
     """
-
-    def __init__(self, folder: Path):
-        path = Path(folder) / "lock"
-        self._lock = _file_lock(path)
-        try:
-            self._lock.acquire(timeout=1.0)  # `is_locked` of another process holds it for a moment
-        except Timeout:
-            holder = path.read_text(errors="replace").strip() or "unknown"
-            raise UserError(
-                f"Another job ({holder}) is running in {folder}. Wait for it, stop it, or give another --summary_dir."
-            ) from None
-        except (NotImplementedError, OSError) as error:
-            if getattr(error, "errno", None) not in _NO_LOCKS:
-                raise
-            say(f"The file system of {folder} has no locks: make sure that no other job runs in this folder.")
-            return
+    path = Path(folder) / "lock"
+    held = _file_lock(path)
+    try:
+        held.acquire(timeout=1.0)  # `is_locked` of another process holds it for a moment
+    except Timeout:
+        holder = path.read_text(errors="replace").strip() or "unknown"
+        raise UserError(
+            f"Another job ({holder}) is running in {folder}. Wait for it, stop it, or give another --summary_dir."
+        ) from None
+    except (NotImplementedError, OSError) as error:
+        say(f"{folder} cannot be locked ({error}): make sure that no other job runs in this folder.")
+    else:
         with suppress(OSError):  # on a full disk the lock holds without a name
             path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-
-    def release(self) -> None:
-        """Releases the lock."""
-        self._lock.release()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def is_locked(folder: Path) -> bool:
     """Whether a process holds the folder's lock now; False if this cannot be determined."""
     path = Path(folder) / "lock"
-    lock = _file_lock(path)
     try:
         if path.exists():
-            lock.acquire(timeout=0)
-            lock.release()
+            with _file_lock(path).acquire(timeout=0):
+                pass
     except Timeout:
         return True
     except (NotImplementedError, OSError):

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from runner.stopping import Lock, Stop, is_locked
+from runner.stopping import Stop, is_locked, lock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from runner.stopping import Lock
-lock = Lock(Path(sys.argv[1]))
-print("held", flush=True)
-time.sleep(60)
+from runner.stopping import lock
+with lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
 """
 
 
@@ -50,13 +50,16 @@ def test_a_lock_names_who_holds_it_and_is_free_once_that_was_killed(tmp_path):
     with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         assert is_locked(tmp_path)
-        with pytest.raises(ValueError, match=rf"Another job \(process {holder.pid} on .*\) is running in"):
-            Lock(tmp_path)
+        with (
+            pytest.raises(ValueError, match=rf"Another job \(process {holder.pid} on .*\) is running in"),
+            lock(tmp_path),
+        ):
+            pass
         assert is_locked(tmp_path)
         holder.kill()
     assert not is_locked(tmp_path)
-    lock = Lock(tmp_path)
-    lock.release()
+    with lock(tmp_path):
+        assert is_locked(tmp_path)
     assert not is_locked(tmp_path)
 
 
@@ -65,8 +68,7 @@ def test_without_locks_a_job_goes_on_and_says_so(tmp_path, monkeypatch, capsys):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    lock = Lock(tmp_path)
-    assert "make sure that no other job runs in this folder" in capsys.readouterr().out
-    (tmp_path / "lock").touch()
-    assert not is_locked(tmp_path)
-    lock.release()
+    with lock(tmp_path):
+        assert "make sure that no other job runs in this folder" in capsys.readouterr().out
+        (tmp_path / "lock").touch()
+        assert not is_locked(tmp_path)

@@ -1,7 +1,7 @@
 """Writes TensorBoard summaries with the tags of 2017, and pictures of reconstructions."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,14 +18,33 @@ from runner.config import NetworkConfig
 from runner.evaluation import Result
 
 
-@contextmanager
-def events_may_fail() -> Iterator[None]:
-    """Says in a line that TensorBoard's events cannot be written, for example on a full disk; the job goes on."""
-    try:
-        yield
-    except (tf.errors.OpError, OSError) as error:
-        reason = getattr(error, "message", error)
-        say(f"TensorBoard's events cannot be written: {reason}. The job goes on without them.")
+class Events:
+    """TensorBoard's events in a folder. On a full disk, a line says so, and the job goes on without them."""
+
+    def __init__(self, folder: Path):
+        self.writer: Any = None
+        with self._may_fail():
+            self.writer = tf.summary.create_file_writer(str(folder))
+
+    @contextmanager
+    def _may_fail(self) -> Iterator[None]:
+        try:
+            yield
+        except (tf.errors.OpError, OSError) as error:
+            self.writer = None  # gives up after the first failure
+            reason = getattr(error, "message", error)
+            say(f"TensorBoard's events cannot be written: {reason}. The job goes on without them.")
+
+    def write(self, step: int, scalars: dict[str, Any], more: Callable[[], Any] | None = None) -> None:
+        """Writes scalars by tag, and what a function writes, after `step` steps."""
+        if self.writer is None:
+            return
+        with self._may_fail(), self.writer.as_default(step):
+            for tag, value in scalars.items():
+                tf.summary.scalar(tag, value)
+            if more:
+                more()
+            self.writer.flush()
 
 
 class TrainSummaries:
@@ -35,20 +54,14 @@ class TrainSummaries:
     """
 
     def __init__(self, folder: Path, model: Classifier, batch_size: int, start: int = 0):
-        self.writer: Any = None
-        with events_may_fail():
-            self.writer = tf.summary.create_file_writer(str(folder))
+        self.events, self.last = Events(folder), (start, time.monotonic())
         self.model, self.batch_size, self.schedule = model, batch_size, make_schedule(model.hparams)
-        self.last = (start, time.monotonic())
 
     def write(self, step: int, metrics: dict[str, float], batch: dict) -> None:
         """Writes the summaries after `step` steps, from the metrics of the train step and its input `batch`."""
-        writer, self.writer = self.writer, None  # gives up after the first failure
-        if writer is None:
-            return
         (last_step, last_time), now = self.last, time.monotonic()
         self.last = (step, now)
-        values = {
+        scalars = {
             "batch_classification_cost": metrics["classification"],
             "reconstruction_error": metrics["reconstruction"],
             "total_loss": metrics["total"],
@@ -58,12 +71,7 @@ class TrainSummaries:
             "learning_rate": self.schedule(step),
             "images_per_second": (step - last_step) * self.batch_size / max(now - last_time, 1e-9),
         }
-        with events_may_fail(), writer.as_default(step):
-            for tag, value in values.items():
-                tf.summary.scalar(tag, value)
-            if self.model.hparams.verbose:
-                self._write_verbose(batch)
-            self.writer = writer
+        self.events.write(step, scalars, (lambda: self._write_verbose(batch)) if self.model.hparams.verbose else None)
 
     def _write_verbose(self, batch: dict) -> None:
         images, labels = batch["images"][:16], batch["labels"][:16]
@@ -74,16 +82,10 @@ class TrainSummaries:
         if remakes := self.model.remake(self.model(images), labels):
             tf.summary.image("reconstruction", grid([images, *remakes])[None])
 
-    def close(self) -> None:
-        """Writes what is pending."""
-        if self.writer is not None:
-            with events_may_fail():
-                self.writer.close()
-
 
 def write_test_summaries(folder: Path, step: int, result: Result) -> None:
     """Writes an evaluation's counts at its checkpoint's step; the folder is called like the split."""
-    values = {
+    scalars = {
         "correct_prediction": result.size - result.wrong,
         "wrong_prediction": result.wrong,
         "almost_wrong_prediction": result.almost_wrong,
@@ -91,12 +93,7 @@ def write_test_summaries(folder: Path, step: int, result: Result) -> None:
         "accuracy": 1 - result.wrong / result.size,
         "total_loss": result.loss,
     }
-    with events_may_fail():
-        writer = tf.summary.create_file_writer(str(folder))
-        with writer.as_default(step):
-            for tag, value in values.items():
-                tf.summary.scalar(tag, value)
-        writer.close()
+    Events(folder).write(step, scalars)
 
 
 def write_hparams(root: Path, config: NetworkConfig) -> None:
@@ -109,11 +106,8 @@ def write_hparams(root: Path, config: NetworkConfig) -> None:
     from tensorboard.plugins.hparams import api
 
     names = ("model", "dataset", "num_targets", "seed", "batch_size", "precision")
-    with events_may_fail():
-        writer = tf.summary.create_file_writer(str(root))
-        with writer.as_default(0):
-            api.hparams(asdict(config.hparams) | {name: config.flags[name] for name in names}, trial_id=str(root))
-        writer.close()
+    values = asdict(config.hparams) | {name: config.flags[name] for name in names}
+    Events(root).write(0, {}, lambda: api.hparams(values, trial_id=str(root)))
 
 
 def visible(images: np.ndarray) -> np.ndarray:

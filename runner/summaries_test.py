@@ -16,7 +16,6 @@ def test_the_learning_rate_that_is_written_is_the_one_that_is_used(tmp_path):
     summaries = TrainSummaries(tmp_path, make_model("capsule", (20, 20, 1), 3, hparams), batch_size=8)
     metrics = {"classification": 1.0, "reconstruction": 0.0, "total": 1.5, "correct": 4.0, "almost": 6.0}
     summaries.write(15, metrics, {})
-    summaries.close()
     written = scalars(tmp_path)
     assert written["accuracy", 15] == 0.5 and written["total_loss", 15] == 1.5
     np.testing.assert_allclose(written["learning_rate", 15], 0.005)  # half of it after 10 steps, in one stair

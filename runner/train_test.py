@@ -7,10 +7,9 @@ import pytest
 import tensorflow as tf
 
 from conftest import assert_same, scalars, tensors
-from models.optimizer import Adam
-from runner import config, naming, results
+from runner import checkpoints, config, loader, results
+from runner.config import RunConfig
 from runner.flags import UserError
-from runner.run_config import RunConfig
 from runner.train import train, train_all
 
 TINY = "num_prime_capsules=1,conv_channels=2,remake=false,routing=1"
@@ -27,7 +26,7 @@ def test_training_evaluates_as_it_goes_and_tensorboard_shows_both(tmp_path):
             tmp_path / "out.csv"))  # fmt: skip
     code, result = train(flags)
     assert code == 0 and result.size == 20
-    assert naming.steps(tmp_path / "train") == [3, 4, 6, 8, 9, 10]
+    assert checkpoints.steps(tmp_path / "train") == [3, 4, 6, 8, 9, 10]
     rows = results.read(tmp_path / "test")
     assert [(row.step, row.split, row.size) for row in rows] == [(step, "validation", 20) for step in (3, 6, 9, 10)]
     assert json.loads((tmp_path / "train/config.json").read_text())["flags"]["validate"] is True
@@ -58,7 +57,7 @@ def test_a_run_goes_on_without_what_only_its_beginning_needs(tmp_path, capsys):
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError, match="conv_channels was 2 and is now 3"):
         train(replace(begun, max_steps=6, hparams_override="conv_channels=3"))
-    assert naming.resolve(f"{run}/best").startswith(f"{run}/test/best/model.ckpt-")
+    assert loader.resolve(f"{run}/best").startswith(f"{run}/test/best/model.ckpt-")
 
 
 def test_an_evaluation_that_was_cut_off_is_made_up_for(tmp_path, monkeypatch):
@@ -76,12 +75,8 @@ def test_an_evaluation_that_was_cut_off_is_made_up_for(tmp_path, monkeypatch):
     assert all(row.minutes > 0 for row in rows)
 
 
-def test_averaged_and_last_weights_are_both_evaluated_at_the_end(tmp_path, monkeypatch, capsys):
-    def averaging(hparams, scale_loss=False):
-        return Adam(0.01, use_ema=True, ema_momentum=0.9, name="adam")
-
-    monkeypatch.setattr("runner.train.make_optimizer", averaging)
-    flags = tiny(tmp_path / "whole", max_steps=4, save_step=2, validate=True)
+def test_averaged_and_last_weights_are_both_evaluated_at_the_end(tmp_path, capsys):
+    flags = tiny(tmp_path / "whole", max_steps=4, save_step=2, validate=True, hparams_override=f"{TINY},average=0.9")
     assert train(flags)[0] == 0
     rows = results.read(tmp_path / "whole/test")
     assert [(row.step, row.weights) for row in rows] == [(2, "averaged"), (4, "last"), (4, "averaged")]

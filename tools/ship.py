@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.config import NetworkConfig, NetworkFlags, RunConfig, flag_lines
 from runner.flags import UserError, exit_code
-from runner.run_config import NetworkFlags, RunConfig, flag_lines
 from runner.startup import use_tensorflow
 
 
@@ -24,8 +24,7 @@ def ship(run: str, folder: Path, data_dir: str | None = None, num_pairs: int = 1
     """Writes the folder, completely or not at all, prints its card and returns 0; arguments as on the command line."""
     use_tensorflow()
     from models import pretrained
-    from runner.loader import Data, describe, load_described
-    from runner.naming import resolve
+    from runner.loader import Data, describe, load_described, resolve
 
     if folder.exists():
         raise UserError(f"{folder} exists. Remove it first, or give another name.")
@@ -85,8 +84,6 @@ def _without_paths(saved) -> dict:
 
 def recipe(saved) -> str:
     """The command that trains the network, with the flags that are not at their defaults."""
-    from runner.config import NetworkConfig
-
     flags, defaults = _without_paths(saved), asdict(RunConfig()) | dict(NetworkConfig().flags)
     given = {name: flags[name] for name in defaults if name in flags and flags[name] != defaults[name]}
     return f"python experiment.py --data_dir=D --summary_dir=S {flag_lines(given)}".strip().replace("\n", " ")

@@ -11,10 +11,9 @@ from input_data import evaluation_batches, open_split
 from models import pretrained
 from models.optimizer import make_optimizer
 from runner import checkpoints
+from runner.config import NetworkFlags
 from runner.evaluation import evaluate
-from runner.loader import Data, describe, load, load_described
-from runner.naming import resolve
-from runner.run_config import NetworkFlags
+from runner.loader import Data, describe, load, load_described, resolve
 from runner.steps import make_evaluation_step
 from tools import ship
 
@@ -76,6 +75,7 @@ def test_weights_on_which_predictions_depend_stay_float32_where_float16_changes_
 
     monkeypatch.setattr(ship, "_to_half", coarse)
     trained, split = load(str(run)), open_split("mnist", "test", None)
+    split.images, split.labels = split.images[:200], split.labels[:200]
     own = {name: variable.numpy() for name, variable in trained.model.named_variables().items()}
     _, facts = ship.round_weights(trained.model, split, max_changed=1000)
     changed = int(facts["Test error of this file"].rpartition(" ")[2])
@@ -111,6 +111,6 @@ def test_a_network_that_ships_is_as_good_as_its_card_and_the_docs_say(name):
     prefix, data = resolve(f"pretrained:{name}"), Data(None)
     saved = describe(prefix, NetworkFlags(), data)
     split, run_batch = data.for_network(saved), make_evaluation_step(load_described(prefix, saved).model)
-    result = evaluate(run_batch, evaluation_batches(split, 100, 500), 500)
+    result = evaluate(run_batch, evaluation_batches(split, 100, 100), 100)
     rate = int(wrong.replace(",", "")) / int(size.replace(",", ""))
-    assert result.wrong <= 500 * rate + 4 * (500 * rate) ** 0.5 + 1  # four standard deviations, and one
+    assert result.wrong <= 100 * rate + 4 * (100 * rate) ** 0.5 + 1  # four standard deviations, and one
