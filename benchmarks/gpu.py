@@ -85,7 +85,7 @@ FULL = {"batches": (128, 1408), "precisions": ("bfloat16", "tf32", "float32"),
         "cases": 3, "images": 150_000, "matrix": 8192, "reserve": 20, "call": 64_000, "hparams": {},
         "paper": (300_000, 128), "recipe": (23_450, 128), "multi": (10**9, 512)}  # fmt: skip
 SMALL = {"batches": (4,), "precisions": ("float32",), "cases": 2, "images": 8, "matrix": 64,
-         "reserve": 3, "call": 16, "hparams": {"conv_channels": 8, "num_prime_capsules": 2},
+         "reserve": 3, "call": 16, "hparams": {"conv_channels": 8, "num_prime_capsules": 2, "primary_atoms": 2},
          "paper": (16, 8), "recipe": (16, 8), "multi": (10**9, 8)}  # fmt: skip
 FALL = {  # factor of the learning rate, from the step and the share of the training that is over
     "2017": lambda step, share: 0.96 ** (step / 2000),
