@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from itertools import chain, product, repeat
@@ -30,19 +29,18 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
-from keras import ops
 
-from benchmarks.train_step import ceilings
-from capsules.votes import StoredVotes
+from benchmarks.train_step import in_turns
 from input_data import Options, evaluation_batches, open_split
 from input_data.dataset import labels_checksum
 from input_data.formats import idx
 from input_data.mnist.varied_digits import NOISE, vary
-from models import make_model, pretrained
+from models import make_model, network_class, pretrained
 from models.hparams import HParams
 from runner.config import NetworkConfig
 
 START, ROOT = time.monotonic(), Path(__file__).resolve().parents[1]
+network_class("capsule")  # to load a network draws random numbers, so the first one would have other weights
 MARGIN, SIDE, FRAME = 10, 28, 36  # pixels around a stored digit; of a digit; of a pair
 
 # A sampler is a function of (data, key, numbers [batch]). It gives images [batch, rows, columns, 1] in [0, 1], labels
@@ -87,7 +85,7 @@ FULL = {"batches": (128, 1408), "precisions": ("bfloat16", "tf32", "float32"),
         "cases": 3, "images": 150_000, "matrix": 8192, "reserve": 20, "call": 64_000, "hparams": {},
         "paper": (300_000, 128), "recipe": (23_450, 128), "multi": (10**9, 512)}  # fmt: skip
 SMALL = {"batches": (4,), "precisions": ("float32",), "cases": 2, "images": 8, "matrix": 64,
-         "reserve": 3, "call": 16, "hparams": {"conv_channels": 8, "num_prime_capsules": 2},
+         "reserve": 3, "call": 16, "hparams": {"conv_channels": 8, "num_prime_capsules": 2, "primary_atoms": 2},
          "paper": (16, 8), "recipe": (16, 8), "multi": (10**9, 8)}  # fmt: skip
 FALL = {  # factor of the learning rate, from the step and the share of the training that is over
     "2017": lambda step, share: 0.96 ** (step / 2000),
@@ -100,12 +98,6 @@ RECIPES = {  # side of the images, sampler, hparams, fall of the learning rate, 
                "linear", VARIED),
     "multi": (FRAME, pairs, {"learning_rate": 0.002}, "linear", {"num_targets": 2}),
 }  # fmt: skip
-
-
-def stored(layer, inputs):
-    """A layer's votes as one tensor, from inputs [batch, in, atoms_in]."""
-    kernel = ops.reshape(ops.cast(layer.kernel, inputs.dtype), (*inputs.shape[1:], layer.num_capsules, layer.atoms))
-    return StoredVotes(ops.einsum("bia,iajd->bijd", inputs, kernel))
 
 
 class Training:
@@ -144,13 +136,17 @@ class Training:
 
     def compiled(self, steps: int, batch: int, votes: str) -> tuple[Callable, dict]:
         """A function of (state, numbers [steps, batch], rates [steps]) that uses up its state, and facts about it."""
-        begin, layer = time.monotonic(), self.model.classes
+        begin, layer, own = time.monotonic(), self.model.classes, self.model.classes.votes
+
+        def stored(inputs):
+            library = own(inputs)
+            return next(library.chunks(library.shape[0]))  # all of them as one tensor
 
         @partial(jax.jit, donate_argnums=0)
         def call(state, data, *inputs):
             return jax.lax.scan(partial(self.step, data), state, inputs)
 
-        with patch.object(layer, "votes", partial(stored, layer)) if votes == "stored" else nullcontext():
+        with patch.object(layer, "votes", stored if votes == "stored" else own):
             lowered = call.lower(self.start(), self.data, jnp.zeros((steps, batch), jnp.int32), jnp.zeros(steps))
         program = lowered.compile()
         memory = program.memory_analysis()
@@ -214,9 +210,14 @@ def measure_steps(session: Session) -> None:
         session.write("step", precision=precision, batch=batch, routing=routing, **facts, loss=float(losses[-1]),
                       ms=1e3 * seconds, images_per_second=batch / seconds)  # fmt: skip
 
-    set_precision(usual)
-    tflops, gigabytes = ceilings(session.sizes["matrix"])
-    session.write("ceiling", precision=usual, tflops=tflops / 1e3, gigabytes_per_second=gigabytes)
+    def measure_product(precision: str, size: int) -> None:
+        set_precision(precision)
+        matrix = jax.random.uniform(jax.random.key(0), (size, size), keras.config.dtype_policy().compute_dtype)
+        product = jax.jit(jnp.matmul)
+        seconds = in_turns({"product": lambda: product(matrix, matrix).block_until_ready()}, 5)["product"]
+        session.write("ceiling", precision=precision, tflops=2 * size**3 / min(seconds) / 1e12)
+
+    session.attempt("ceiling", measure_product, precision=usual, size=session.sizes["matrix"])
     cases = [(usual, "library", 3), (usual, "stored", 3), (usual, "library", 1)][: session.sizes["cases"]]
     cases += [(each, "library", 3) for each in session.sizes["precisions"] if each != usual]
     for (precision, votes, routing), batch in product(cases, session.sizes["batches"]):

@@ -1,17 +1,9 @@
 """A CapsNet for MNIST in plain PyTorch, as people write it from the paper, to compare speeds with.
 
-    python benchmarks/plain_torch.py [--batch=128] [--steps=7]
-
 `torch.nn.Conv2d` twice, votes by one broadcast matrix product, softmax over the output capsules, three iterations of
-routing, margin loss, decoder and Adam. `train_step.py --peers=plain_torch` runs it in a process of its own. Prints one
-line of JSON: seconds of training steps and of inference, and the peak memory.
+routing, margin loss, decoder and Adam. `train_step.py --backend=plain_torch` measures it.
 """
 
-import argparse
-import json
-import resource
-import sys
-import time
 from collections.abc import Callable
 
 import torch
@@ -61,40 +53,20 @@ class PlainCapsNet(nn.Module):
         return margin + 0.0005 * (pixels - images.flatten(1)).square().sum(dim=1).mean()
 
 
-def main(arguments: list[str]) -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, default=128, help="images a step")
-    parser.add_argument("--steps", type=int, default=7, help="measured steps")
-    flags = parser.parse_args(arguments)
+def runs(batch: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Functions that make a training step and an inference of random images."""
     torch.manual_seed(0)
     network = PlainCapsNet()
     optimizer = torch.optim.Adam(network.parameters())
-    images, labels = torch.rand(flags.batch, 1, 28, 28), torch.randint(0, 10, (flags.batch,))
+    images, labels = torch.rand(batch, 1, 28, 28), torch.randint(0, 10, (batch,))
 
     def train() -> None:
         optimizer.zero_grad()
         network.loss(images, labels).backward()
         optimizer.step()
 
+    @torch.no_grad
     def infer() -> None:
-        with torch.no_grad():
-            network(images)
+        network(images)
 
-    row = {"versions": f"torch {torch.__version__}", "batch": flags.batch}
-    row |= {"step": _times(train, flags.steps), "infer": _times(infer, flags.steps)}
-    print(json.dumps(row | {"host_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
-
-
-def _times(run: Callable[[], None], count: int) -> list[float]:
-    """Seconds of `count` runs after two that are not counted."""
-    times = []
-    for _ in range(count + 2):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return times[2:]
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    return train, infer

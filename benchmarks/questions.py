@@ -11,8 +11,10 @@ and as trained with one? `scale`: do sharper coefficients help, or only the larg
 which the learning rate is the control? `routings`: what does each routing reach? `sign`: can capsules tell u from −u,
 with and without a bias? docs/what-routing-does.md explains them.
 
-Each run is a row of `trained.csv`, and each other figure one of `measured.csv`, written as soon as it is there. What
-is there is not run again, and a run that was interrupted resumes. Errors are those of the last step on the test set.
+A question is a table of variants. Each is trained and measured with each seed: its error at the last step on the test
+set becomes a row of `trained.csv`, and each other figure one of `measured.csv`. What is there is not run again, and a
+run that was interrupted resumes. `gap` is 1 − entropy of the coefficients in the last iteration on 1,000 test images,
+`sigma` the deviation of their logits, `law` σ²/(2 ln J), `inputs` N, and `push` the net push of the winner's votes.
 """
 
 import argparse
@@ -20,110 +22,218 @@ import csv
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
 from benchmarks import trained
+from input_data import open_split
 from runner.startup import use_tensorflow
 
-ROOT = Path(__file__).resolve().parents[1]
-VARIANTS = {  # hparams of each variant; the first is what the others are compared with
+IMAGES = 1000  # of the test set, for all figures but the errors
+
+
+class Variant(NamedTuple):
+    """A network of a question: how it differs from CapsNet of 64 channels and 8 types of primary capsules."""
+
+    hparams: str = ""
+    model: str = "capsule"  # or FILE.py:FUNCTION, see --model of experiment.py
+    trained: bool = True  # by experiment.py
+    types: int = 8
+    rate: str = "0.003"  # the highest learning rate
+    steps: int = 0  # of 128 images
+    name: str = ""
+
+
+VARIANTS = {  # the first of a question is what the others are compared with
+    "law": {
+        f"{name}, {types} types": Variant(hparams, types=types, trained=name != "at the start")
+        for types in (1, 4, 8, 32)  # with 36 capsules each
+        for name, hparams in {"as trained": "routing=3", "trained uniform": "routing=1", "at the start": ""}.items()
+    },
     "scale": {
-        "3 iterations": "",
-        "scale 4": "routing_scale=4",
-        "scale sqrt": "routing_scale=sqrt",
-        "scale learnt": "routing_scale=learnt",
-        "scale sqrt, gradient of the last": "routing_scale=sqrt,routing_gradient=last",
-        "1 iteration": "routing=1",
-        "2 iterations": "routing=2",
-        "2 iterations, scale sqrt": "routing=2,routing_scale=sqrt",
+        "3 iterations": Variant(),
+        "scale 4": Variant("routing_scale=4"),
+        "scale sqrt": Variant("routing_scale=sqrt"),
+        "scale learnt": Variant("routing_scale=learnt"),
+        "scale sqrt, gradient of the last": Variant("routing_scale=sqrt,routing_gradient=last"),
+        "1 iteration": Variant("routing=1"),
+        "2 iterations": Variant("routing=2"),
+        "2 iterations, scale sqrt": Variant("routing=2,routing_scale=sqrt"),
     },
     "routings": {
-        "dynamic": "",
-        "dynamic, scale sqrt": "routing_scale=sqrt",
-        "uniform": "routing_type=uniform",
-        "self-attention": "routing_type=attention",
-        "inverted attention": "routing_type=inverted",
-        "EM": "routing_type=em,loss_type=spread",
+        "dynamic": Variant(),
+        "dynamic, scale sqrt": Variant("routing_scale=sqrt"),
+        "uniform": Variant("routing_type=uniform"),
+        "self-attention": Variant("routing_type=attention"),
+        "inverted attention": Variant("routing_type=inverted"),
+        "EM": Variant("routing_type=em,loss_type=spread"),
     },
+    "sign": {"with a bias": Variant(trained=False), "without": Variant(trained=False)},
 }
 
-LAW = {"at the start": 0, "as trained": 3, "trained uniform": 1}  # iterations in training
+
+def asked(flags) -> list[list[Variant]]:
+    """The variants that are asked for, in a list for each learning rate."""
+    known, rated = VARIANTS[flags.question], flags.question in ("scale", "routings")
+    lists = [
+        [known[name]._replace(name=f"{name}, rate {rate}" if rated else name, rate=rate, steps=flags.steps)
+         for name in flags.variants or known]
+        for rate in (flags.rates.split(",") if rated else ["0.003"])
+    ]  # fmt: skip
+    return [in_equal_time(flags, variants) for variants in lists] if flags.equal == "time" else lists
 
 
-def train(flags, variant: str, steps: int, seed: int, rate: str, types: int, override: str) -> Path:
-    """The folder of a run of `experiment.py`, which is trained to its end and whose row is written.
-
-    The learning rate rises to `rate` in a twentieth of the steps and then falls to 0.
-    """
-    folder = folder_of(flags, variant, steps, seed)
-    hparams = f"conv_channels=64,num_prime_capsules={types},learning_rate={rate},schedule=linear"
-    hparams += f",decay_steps={steps},warmup_steps={max(1, steps // 20)}" + f",{override}" * bool(override)
-    command = [sys.executable, str(ROOT / "experiment.py"), f"--hparams_override={hparams}", f"--seed={seed}"]
-    command += [f"--summary_dir={folder}", f"--max_steps={steps}", f"--dataset={flags.dataset}"]
-    command += [f"--predictions={folder}/predictions.npz"]
-    if code := subprocess.run(command + [f"--data_dir={flags.data_dir}"] * bool(flags.data_dir)).returncode:
-        sys.exit(code)
-    trained.add(folder, flags.table, variant, flags.csv)
-    return folder
+def in_equal_time(flags, variants: list[Variant]) -> list[Variant]:
+    """The variants with as many steps as they make in the time of the first one."""
+    minutes = [numbers_of(flags, each, flags.seeds)["minutes"] for each in variants]
+    if not all(minutes):
+        sys.exit("--equal=time needs the times of the same command without it. Run that first.")
+    steps = [round(flags.steps * np.median(minutes[0]) / np.median(own)) for own in minutes]
+    return [each._replace(steps=count) for each, count in zip(variants, steps, strict=True)]
 
 
-def folder_of(flags, variant: str, steps: int, seed: int) -> Path:
+def numbers_of(flags, variant: Variant, seeds: range | list[int]) -> dict[str, list[float]]:
+    """The errors, minutes and figures of a variant by name, for each of the seeds with which it has been run."""
+    numbers = defaultdict(list)
+    for seed in seeds:
+        for row in trained.read(flags.csv, trained.Run):
+            if (row.table, row.network, row.seed, row.steps) == (flags.table, variant.name, seed, variant.steps):
+                for name, value in (("wrong", row.test_wrong), ("error", row.test_error), ("minutes", row.minutes)):
+                    numbers[name].append(value)
+        with flags.measured.open(newline="", encoding="utf-8") as file:
+            for *key, name, value in csv.reader(file):
+                if key == [flags.table, variant.name, str(seed), str(variant.steps)]:
+                    numbers[name].append(float(value))
+    return numbers
+
+
+def folder_of(flags, variant: Variant, seed: int) -> Path:
     """Where a run is kept."""
-    return flags.folder / flags.table / variant.replace(" ", "_").replace(",", "") / f"{steps}_{seed}"
+    name = variant.name.replace(" ", "_").replace(",", "")
+    return flags.folder / flags.table / name / f"{variant.steps}_{seed}"
 
 
-def rows_of(flags, variant: str, steps: int) -> list[trained.Run]:
-    """The rows of a variant that has been trained for some steps, in the order of the seeds."""
-    rows = trained.read(flags.csv, trained.Run)
-    rows = [row for row in rows if (row.table, row.network, row.steps) == (flags.table, variant, steps)]
-    return sorted((row for row in rows if row.seed < flags.seeds), key=lambda row: row.seed)
+def run(flags, variant: Variant, seed: int) -> None:
+    """Trains a variant with a seed, measures it, and keeps its row and its figures."""
+    folder = folder_of(flags, variant, seed)
+    if variant.trained:  # the learning rate rises in a twentieth of the steps and then falls to 0
+        hparams = f"conv_channels=64,num_prime_capsules={variant.types},learning_rate={variant.rate},schedule=linear"
+        hparams += f",decay_steps={variant.steps},warmup_steps={max(1, variant.steps // 20)}"
+        hparams += f",{variant.hparams}" * bool(variant.hparams)
+        command = [sys.executable, str(trained.ROOT / "experiment.py"), f"--hparams_override={hparams}"]
+        command += [f"--summary_dir={folder}", f"--max_steps={variant.steps}", f"--seed={seed}"]
+        command += [f"--model={variant.model}", f"--dataset={flags.dataset}", f"--predictions={folder}/predictions.npz"]
+        if code := subprocess.run(command + [f"--data_dir={flags.data_dir}"] * bool(flags.data_dir)).returncode:
+            sys.exit(code)
+    figures = tell_sign(flags, variant, seed) if flags.question == "sign" else diagnosis(flags, variant, seed)
+    if variant.trained:
+        trained.add(folder, flags.table, variant.name, flags.csv)
+        if seed or flags.question != "routings":  # whose picture shows the networks of seed 0
+            shutil.rmtree(folder)
+    with flags.measured.open("a", newline="", encoding="utf-8") as file:
+        key = flags.table, variant.name, seed, variant.steps
+        csv.writer(file, lineterminator="\n").writerows([*key, name, f"{x:.6g}"] for name, x in figures.items())
 
 
-def ask_variants(flags) -> None:
-    """Trains each variant at each learning rate; with --equal=time, for the time that the first one takes."""
-    variants = {name: VARIANTS[flags.question][name] for name in flags.variants or VARIANTS[flags.question]}
-    names = [f"{name}, rate {rate}" for rate in flags.rates.split(",") for name in variants]
-    first = {name: names[number - number % len(variants)] for number, name in enumerate(names)}
-    steps = dict.fromkeys(names, flags.steps)
-    for name in names if flags.equal == "time" else ():
-        minutes = [[row.minutes for row in rows_of(flags, each, flags.steps)] for each in (first[name], name)]
-        if not all(minutes):
-            sys.exit("--equal=time needs the times of the same command without it. Run that first.")
-        steps[name] = round(flags.steps * np.median(minutes[0]) / np.median(minutes[1]))
-    for seed in range(flags.seeds):
-        for name in names:
-            if seed not in [row.seed for row in rows_of(flags, name, steps[name])]:
-                variant, rate = name.rsplit(", rate ", 1)
-                folder = train(flags, name, steps[name], seed, rate, 8, variants[variant])
-                keep(flags, name, seed, uniformity(flags, folder, 8, seed), steps[name])
-                if seed or flags.question != "routings":  # whose picture shows the networks of seed 0
-                    shutil.rmtree(folder)
-    figure, axes = new_figure(0.3 * len(names))
-    errors: dict[str, np.ndarray] = {}
-    print("| | Steps | Wrong, each seed | Error in %, 95 % interval | Compared with the first | 1 − H/ln J |")
-    print("|---|---|---|---|---|---|")
-    for number, name in enumerate(names):
-        rows = rows_of(flags, name, steps[name])
-        errors[name] = own = np.array([row.test_error for row in rows])
-        low, high = interval(own)
-        other = own - errors[first[name]]
-        gap = np.nanmean([measured(flags, name, seed, steps[name]).get("gap", np.nan) for seed in range(flags.seeds)])
-        print(f"| {name} | {steps[name]:,} | {', '.join(str(row.test_wrong) for row in rows)} | {own.mean():.2f} "
-              f"({low:.2f} to {high:.2f}) | {other.mean():+.2f} ({' to '.join(f'{x:+.2f}' for x in interval(other))}) "
-              f"| {gap:.2g} |")  # fmt: skip
-        axes.errorbar(own.mean(), number, xerr=[[own.mean() - low], [high - own.mean()]], fmt="o", color="C0")
-    axes.set(yticks=range(len(names)), yticklabels=names, title=f"Test error in %, {flags.seeds} seeds")
-    axes.invert_yaxis()
-    save(flags, figure, axes)
-    if flags.question == "routings":
-        draw_couplings(flags, {name: steps[name] for name in names})
+def diagnosis(flags, variant: Variant, seed: int) -> dict[str, float]:
+    """The figures of a network, trained or not; the law's are of three iterations, however many it was trained with."""
+    use_tensorflow()
+    import keras
+
+    from explorer.diagnose import diagnose
+    from models import make_model
+    from runner.loader import Trained, load
+
+    if variant.trained:
+        network = load(str(folder_of(flags, variant, seed)))
+    else:
+        keras.utils.set_random_seed(seed)
+        hparams = {"conv_channels": 64, "num_prime_capsules": variant.types}
+        network = Trained(make_model("capsule", (28, 28, 1), 10, hparams), 0, flags.dataset, 1, ())
+    if flags.question == "law":
+        network.model.classes.routing.iterations = 3
+    found = diagnose(network, open_split(flags.dataset, "test", flags.data_dir), IMAGES)
+    return {"gap": 1 - found.entropy[-1], "sigma": found.logit_spread[-1], "law": found.predicted_decision,
+            "inputs": len(found.primary_lengths), "push": found.net_push[-1]}  # fmt: skip
 
 
-def draw_couplings(flags, steps: dict[str, int]) -> None:
+def tell_sign(flags, variant: Variant, seed: int) -> dict[str, float]:
+    """Trains a layer to tell the primary capsules u of a pretrained network from −u, classes 0 and 1."""
+    use_tensorflow()
+    import keras
+
+    from capsules import Capsules, Length, MarginLoss
+    from models import load_pretrained
+
+    images = open_split(flags.dataset, "test", flags.data_dir).batch(np.arange(IMAGES))["images"]
+    capsules = np.asarray(load_pretrained("capsnet_mnist_small").primary_capsules(images))  # [n, in, atoms]
+    known, held_out = np.split(capsules, [len(capsules) * 4 // 5])
+    keras.utils.set_random_seed(seed)
+    layer = Capsules(2, atoms=8, routing=3)
+    network = keras.Sequential([keras.Input(capsules.shape[1:]), layer, Length()])
+    if variant.name == "without":
+        layer.bias.assign(keras.ops.zeros_like(layer.bias))
+        layer.bias.trainable = False
+    network.compile(keras.optimizers.Adam(3e-3), MarginLoss())
+    both, labels = np.concatenate([known, -known]), np.repeat([0, 1], len(known))
+    network.fit(both, labels, batch_size=128, epochs=max(1, variant.steps * 128 // len(both)), verbose=0)
+    lengths = [network.predict(sign * held_out, verbose=0) for sign in (1, -1)]  # of u and −u: [n, 2]
+    right = [(each.argmax(axis=1) == label).mean() for label, each in enumerate(lengths)]
+    return {"percent right": 100 * np.mean(right), "difference": np.abs(lengths[0] - lengths[1]).mean()}
+
+
+def interval(values: list[float]) -> np.ndarray:
+    """The ends of the 95 % interval of a mean, by bootstrap over the seeds."""
+    means = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(axis=1)
+    return np.percentile(means, (2.5, 97.5))
+
+
+def in_words(values: list[float], form: str = ".3g") -> str:
+    """A mean and its interval; empty if there are no values."""
+    return f"{np.mean(values):{form}} ({' to '.join(f'{end:{form}}' for end in interval(values))})" if values else ""
+
+
+def table_of(lists: list[list[Variant]], numbers: dict[str, dict[str, list]]) -> list[str]:
+    """A line for each variant: its numbers, and how much higher its error is than that of the first in its list."""
+    names, rows = dict.fromkeys(name for each in numbers.values() for name in each), []
+    for first, variant in ((variants[0], each) for variants in lists for each in variants):
+        own, other = numbers[variant.name], numbers[first.name]["error"]
+        more = in_words([a - b for a, b in zip(own["error"], other, strict=False)], "+.2f")  # empty where not trained
+        rows.append([variant.name, f"{variant.steps:,}", *(in_words(own[name]) for name in names), more])
+    return trained.markdown(["", "steps", *names, "error above the first"], rows)
+
+
+def draw(axes, numbers: dict[str, dict[str, list]], shown: str) -> None:
+    """Draws a mean and its interval for each variant: the law over the input capsules, others one below the other."""
+    axes.grid(alpha=0.3)
+    if shown != "gap":
+        for number, values in enumerate(each[shown] for each in numbers.values()):
+            mean = np.mean(values)
+            axes.errorbar(mean, number, xerr=np.abs(interval(values) - mean)[:, None], fmt="o", color="C0")
+        axes.set(yticks=range(len(numbers)), yticklabels=numbers, title=f"{shown.capitalize()} (in %)")
+        axes.invert_yaxis()
+        return
+    curves: dict[str, list[dict]] = defaultdict(list)  # for each name without the types
+    for name, found in numbers.items():
+        curves[name.partition(", ")[0]].append(found)
+    for name, points in curves.items():
+        inputs, gap, law = ([np.mean(each[key]) for each in points] for key in ("inputs", "gap", "law"))
+        (line,) = axes.loglog(inputs, gap, "o-", label=name)
+        axes.fill_between(inputs, *np.transpose([interval(each["gap"]) for each in points]), alpha=0.2)
+        axes.loglog(inputs, law, "x", color=line.get_color())
+    axes.set_xticks([], minor=True)
+    axes.set_xticks(inputs, [f"{each:.0f}" for each in inputs])
+    axes.set(xlabel="input capsules N", title="1 − entropy of the couplings; crosses: σ² / (2 ln J)")
+    axes.legend()
+
+
+def draw_couplings(flags, variants: list[Variant]) -> None:
     """Draws where the coefficients of each routing's last iteration lie, for a test image and each class."""
     use_tensorflow()
     from matplotlib.cm import ScalarMappable
@@ -131,203 +241,58 @@ def draw_couplings(flags, steps: dict[str, int]) -> None:
     from explorer.findings import coupling_maps
     from explorer.pictures import DIVERGING, colours_of, over
     from explorer.sheets import Block, sheet, write
-    from models import load_pretrained
+    from runner.loader import load
 
-    image, blocks = test_images(flags)[:1], []
-    for name, count in steps.items():
-        model = load_pretrained(folder_of(flags, name, count, 0))
+    image, blocks = open_split(flags.dataset, "test", flags.data_dir).batch(np.arange(1))["images"], []
+    for variant in variants:
+        model = load(str(folder_of(flags, variant, 0))).model
         maps = np.asarray(coupling_maps(model, image))[0, -1]  # [classes, rows, columns]
         norm = colours_of(maps, maps.mean())
         rows = {"": over(image[0], maps, model.places(), norm)}
-        note = f"{name.partition(', rate')[0]}: the largest mean share of a place is {maps.max():.2f}"
+        note = f"{variant.name}: the largest mean share of a place is {maps.max():.2f}"
         blocks.append(Block(note, rows, [f"to {each}" for each in range(len(maps))], ScalarMappable(norm, DIVERGING)))
     title = "Where each routing sends the parts of an image: orange is more than the mean share, blue is less"
     write(flags.folder / f"{flags.table}_couplings.png", sheet(title, blocks, tile=0.72))
 
 
-def ask_law(flags) -> None:
-    """Trains networks of several numbers of input capsules, and measures their coefficients and logits."""
-    types = [int(each) for each in flags.types.split(",")]
-    for seed in range(flags.seeds):
-        for kind in types:
-            for name, iterations in LAW.items():
-                variant, folder = f"{name}, {kind} types", None
-                if not measured(flags, variant, seed, flags.steps):
-                    if iterations:
-                        folder = train(flags, variant, flags.steps, seed, "0.003", kind, f"routing={iterations}")
-                    keep(flags, variant, seed, uniformity(flags, folder, kind, seed, iterations=3), flags.steps)
-                    if folder:
-                        shutil.rmtree(folder)
-    lines, curves = ["network, N, 1 - entropy, sigma, sigma^2 / (2 ln J), N (1 - entropy), net push"], {}
-    for name in LAW:
-        for kind in types:
-            rows = [measured(flags, f"{name}, {kind} types", seed, flags.steps) for seed in range(flags.seeds)]
-            names = ("gap", "sigma", "law", "push")
-            gap, sigma, law, push = (np.array([row.get(key, np.nan) for row in rows]) for key in names)
-            low, high = interval(gap)
-            inputs = rows[0]["inputs"]
-            curves.setdefault(name, []).append((inputs, gap.mean(), low, high, law.mean()))
-            lines.append(f"{name}, {inputs:.0f}, {gap.mean():.3g} ({low:.3g} to {high:.3g}), {sigma.mean():.3g}, "
-                         f"{law.mean():.3g}, {inputs * gap.mean():.3g}, {push.mean():.1%}")  # fmt: skip
-    print("\n".join(lines))
-    figure, axes = new_figure()
-    for name, points in curves.items():
-        inputs, gap, low, high, law = np.array(points).T
-        (drawn,) = axes.loglog(inputs, gap, "o-", label=name)
-        axes.fill_between(inputs, low, high, color=drawn.get_color(), alpha=0.2)
-        axes.loglog(inputs, law, "x", color=drawn.get_color())
-    axes.set_xticks([], minor=True)
-    axes.set_xticks(inputs, [f"{each:.0f}" for each in inputs])
-    axes.set(xlabel="input capsules N", title="1 − entropy of the couplings; crosses: σ² / (2 ln J)")
-    save(flags, figure, axes)
-
-
-def uniformity(flags, folder: Path | None, types: int, seed: int, iterations: int | None = None) -> dict[str, float]:
-    """1 − entropy of the last iteration, the deviation of its logits, and the net push of the winner's votes.
-
-    They are those of a run's network, or without a folder, of one that is not trained. `explorer.diagnose` measures
-    them too, but in float32, which is too coarse for the entropy of a network that is not trained.
-    """
-    use_tensorflow()
-    import keras
-
-    from explorer.diagnose import agreement_of_winners
-    from models import load_pretrained, make_model
-
-    keras.utils.set_random_seed(seed)
-    hparams = {"conv_channels": 64, "num_prime_capsules": types}
-    model = load_pretrained(folder) if folder else make_model("capsule", (28, 28, 1), 10, hparams)
-    if iterations:
-        model.classes.routing.iterations = iterations
-    images = test_images(flags)
-    shares, pushes = [], []
-    for part in np.split(images, max(1, len(images) // 100)):
-        votes = model.classes.votes(model.primary_capsules(part))
-        routed = model.classes.routing(votes)
-        step, winner = routed.steps[-1], np.argmax(routed.activations, axis=1)
-        shares.append(np.asarray(step.coefficients))
-        pushes.append(float(agreement_of_winners(votes, [step], winner[:, None])["net_push"][0]))
-    shares = np.abs(np.concatenate(shares))  # those of self-attention may be negative
-    shares = np.float64(shares) / shares.sum(axis=2, keepdims=True, dtype=np.float64)
-    logs = np.log(np.maximum(shares, 1e-30))  # [n, in, classes]: the logits, but for a constant of each input capsule
-    classes, sigma = shares.shape[2], float(np.sqrt(logs.var(axis=2).mean()))
-    gap = 1 + float((shares * logs).sum(axis=2).mean()) / np.log(classes)
-    return {"gap": gap, "sigma": sigma, "law": sigma**2 / (2 * np.log(classes)), "inputs": shares.shape[1],
-            "push": float(np.mean(pushes))}  # fmt: skip
-
-
-def ask_sign(flags) -> None:
-    """Negates the primary capsules of a trained network, then trains a layer to tell u from −u."""
-    use_tensorflow()
-    import keras
-
-    from capsules import Capsules, Length, MarginLoss, length
-    from models import load_pretrained
-
-    model = load_pretrained("capsnet_mnist_small")
-    capsules = np.concatenate([np.asarray(model.primary_capsules(each)) for each in np.split(test_images(flags), 10)])
-    layer, bias = model.classes, np.asarray(model.classes.bias)
-    for kept in (1, 0):
-        layer.bias.assign(kept * bias)
-        one, other = (np.asarray(length(layer(sign * capsules))) for sign in (1, -1))
-        same, apart = (one.argmax(axis=1) == other.argmax(axis=1)).mean(), np.abs(one - other)
-        print(f"{kept} x the trained bias: u and -u have the same answer in {same:.1%} of {len(one)} digits; their "
-              f"lengths differ by {apart.mean():.3g}, at most {apart.max():.2g}")  # fmt: skip
-    both = np.concatenate([capsules, -capsules])
-    labels = np.repeat([0, 1], len(capsules))
-    held_out = np.arange(len(both)) % len(capsules) >= 0.8 * len(capsules)
-    for name, trainable in (("with a bias", True), ("without", False)):
-        for seed in range(flags.seeds):
-            if measured(flags, name, seed, flags.steps):
-                continue
-            keras.utils.set_random_seed(seed)
-            inputs = keras.Input(capsules.shape[1:])
-            layer = Capsules(2, atoms=8, routing=3)
-            network = keras.Model(inputs, Length()(layer(inputs)))
-            if not trainable:
-                layer.bias.assign(keras.ops.zeros_like(layer.bias))
-                layer.bias.trainable = False
-            network.compile(keras.optimizers.Adam(3e-3), MarginLoss(), metrics=["accuracy"])
-            network.fit(both[~held_out], labels[~held_out], batch_size=50, epochs=flags.epochs, verbose=0)
-            accuracy = network.evaluate(both[held_out], labels[held_out], verbose=0)[1]
-            keep(flags, name, seed, {"percent right": 100 * accuracy}, flags.steps)
-        right = np.array([measured(flags, name, seed, flags.steps)["percent right"] for seed in range(flags.seeds)])
-        print(f"A layer {name}: {right.mean():.1f} % right, {interval(right)} over {flags.seeds} seeds")
-
-
-def test_images(flags) -> np.ndarray:
-    """The first 1,000 test digits, in [0, 1]: [n, 28, 28, 1]."""
-    from input_data import evaluation_batches, open_split
-
-    return next(evaluation_batches(open_split(flags.dataset, "test", flags.data_dir), 1000, 1000))["images"]
-
-
-def measured(flags, variant: str, seed: int, steps: int) -> dict[str, float]:
-    """The figures of a variant and a seed, by name; empty if they are not there."""
-    with flags.measured.open(newline="", encoding="utf-8") as file:
-        what = (flags.table, variant, str(seed), str(steps))
-        return {name: float(value) for *key, name, value in csv.reader(file) if tuple(key) == what}
-
-
-def keep(flags, variant: str, seed: int, numbers: dict[str, float], steps: int) -> None:
-    """Appends figures."""
-    with flags.measured.open("a", newline="", encoding="utf-8") as file:
-        rows = ([flags.table, variant, seed, steps, name, f"{value:.6g}"] for name, value in numbers.items())
-        csv.writer(file, lineterminator="\n").writerows(rows)
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a mean, by bootstrap over the seeds."""
-    means = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(axis=1)
-    return tuple(float(f"{bound:.4g}") for bound in np.percentile(means, (2.5, 97.5)))
-
-
-def new_figure(height: float = 3.0) -> tuple:
-    """A figure and its axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 1 + height), layout="constrained")
-    return figure, figure.subplots()
-
-
-def save(flags, figure, axes) -> None:
-    """Writes the picture of the question."""
-    axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend()
-    figure.savefig(flags.folder / f"{flags.table}.png", dpi=120)
-    print(flags.folder / f"{flags.table}.png")
-
-
 def main(arguments: list[str]) -> None:
     """Answers a question."""
+    from matplotlib.figure import Figure
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    questions = {"law": ask_law, "scale": ask_variants, "routings": ask_variants, "sign": ask_sign}
-    parser.add_argument("question", choices=questions)
+    parser.add_argument("question", choices=VARIANTS)
     parser.add_argument("--data_dir", help="MNIST's files (default: the embedded digits, results in --folder)")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=1000, help="of 128 digits")
     parser.add_argument("--dataset", choices=("mnist", "fashion_mnist"), default="mnist")
-    parser.add_argument(
-        "--variants", nargs="+", help="scale, routings: some of the variants, the first to compare with"
-    )
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1000, help="of 128 images")
+    parser.add_argument("--variants", nargs="+", help="some of the variants, the first to compare with")
     parser.add_argument("--rates", default="0.003", help="scale, routings: learning rates")
     parser.add_argument("--equal", choices=("steps", "time"), default="steps", help="what variants have in common")
-    parser.add_argument("--types", default="1,4,8,32", help="law: types of primary capsules, 36 capsules each")
-    parser.add_argument("--epochs", type=int, default=5, help="sign: of its layer")
     parser.add_argument("--folder", type=Path, default=Path("runs/questions"), help="of runs and pictures")
     flags = parser.parse_args(arguments)
+    if unknown := set(flags.variants or ()) - VARIANTS[flags.question].keys():
+        parser.error(f"{flags.question} has no variants {sorted(unknown)}. It has {[*VARIANTS[flags.question]]}")
+    flags.seeds = range(flags.seeds)
     flags.table = flags.question + "_fashion" * (flags.dataset == "fashion_mnist")
     flags.folder.mkdir(parents=True, exist_ok=True)
-    results = ROOT / "benchmarks" / "results" if flags.data_dir else flags.folder
+    results = trained.TRAINED.parent if flags.data_dir else flags.folder
     flags.csv, flags.measured = results / "trained.csv", results / "measured.csv"
     if not flags.measured.exists():
         flags.measured.write_text("question,variant,seed,steps,name,value\n", encoding="utf-8")
-    if unknown := set(flags.variants or ()) - set(VARIANTS.get(flags.question, ())):
-        parser.error(
-            f"{flags.question} has no variants {sorted(unknown)}. It has {[*VARIANTS.get(flags.question, ())]}"
-        )
-    questions[flags.question](flags)
+
+    lists = asked(flags)
+    variants = [each for variants in lists for each in variants]
+    for seed, variant in product(flags.seeds, variants):
+        if not numbers_of(flags, variant, [seed]):
+            run(flags, variant, seed)
+    numbers = {variant.name: numbers_of(flags, variant, flags.seeds) for variant in variants}
+    print("\n".join(table_of(lists, numbers)))
+    figure = Figure(figsize=(7, 1.5 + 0.3 * max(8, len(variants))), layout="constrained")
+    draw(figure.subplots(), numbers, {"law": "gap", "sign": "percent right"}.get(flags.question, "error"))
+    figure.savefig(flags.folder / f"{flags.table}.png", dpi=120)
+    if kept := [each for each in variants if folder_of(flags, each, 0).is_dir()]:
+        draw_couplings(flags, kept)
+    print(*sorted(flags.folder.glob(f"{flags.table}*.png")))
 
 
 if __name__ == "__main__":

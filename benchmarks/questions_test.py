@@ -9,47 +9,51 @@ from benchmarks import questions, trained
 
 
 @pytest.fixture
-def ask(tmp_path, capsys, monkeypatch):
-    """Answers a question on the embedded digits, whose networks this process trains; returns what it printed."""
+def ask(tmp_path, capsys, monkeypatch, eagerly):
+    """Answers a question on the embedded digits, whose networks this process trains; returns the table it printed."""
     here = SimpleNamespace(run=lambda command: SimpleNamespace(returncode=experiment.main(command[2:])))
-    monkeypatch.setattr(questions, "subprocess", here)
 
-    def answer(*arguments: str) -> str:
-        questions.main([*arguments, f"--folder={tmp_path}", "--steps=4", "--types=1"])
-        return capsys.readouterr().out
+    monkeypatch.setattr(questions, "IMAGES", 100)
+
+    def answer(*arguments: str, trains: bool = True) -> dict[str, dict[str, str]]:
+        monkeypatch.setattr(questions, "subprocess", here if trains else None)
+        questions.main([*arguments, f"--folder={tmp_path}", "--steps=4", "--seeds=1"])
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+        head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+        return {row[0]: dict(zip(head, row, strict=True)) for row in rows}
 
     return answer
 
 
-def test_the_law_is_measured_at_the_start_and_as_trained(ask, tmp_path, monkeypatch):
-    monkeypatch.setattr(questions, "LAW", {"at the start": 0, "as trained": 3})
-    table = ask("law", "--seeds=1").partition("network, N")[2].splitlines()[1:-1]
-    start, *others = [line.split(", ") for line in table]
-    assert start[0] == "at the start" and start[1] == "36" and len(others) == 1
-    gap, law = float(start[2].split()[0]), float(start[4])
-    assert 0 < gap < 0.1 and law == pytest.approx(gap, rel=0.1)  # the logits are small
+def test_the_law_is_measured_at_the_start_and_as_trained(ask, tmp_path):
+    few = ("law", "--variants", "as trained, 1 types", "at the start, 1 types")
+    table = ask(*few)
+    assert list(table) == list(few[2:])
+    start, learnt = table["at the start, 1 types"], table["as trained, 1 types"]
+    assert start["inputs"].split()[0] == "36" and not start["error"] and learnt["error"]
+    gap, law = (float(start[name].split()[0]) for name in ("gap", "law"))
+    assert 0 < gap < 0.01 and law == pytest.approx(gap, rel=0.01)  # the logits are small
     assert (tmp_path / "law.png").stat().st_size > 5000
-    monkeypatch.setattr(questions, "subprocess", None)
-    ask("law", "--seeds=1")  # trains nothing
+    assert ask(*few, trains=False) == table
 
 
-def test_routings_are_compared_with_the_first_and_drawn(ask, tmp_path, monkeypatch):
-    few = ("routings", "--seeds=1", "--variants", "dynamic", "uniform")
-    printed = ask(*few)
+def test_routings_are_compared_with_the_first_and_drawn(ask, tmp_path):
+    few = ("routings", "--variants", "dynamic", "uniform")
+    table = ask(*few)
     dynamic, uniform = trained.read(tmp_path / "trained.csv", trained.Run)
     assert [dynamic.network, uniform.network] == ["dynamic, rate 0.003", "uniform, rate 0.003"]
     assert "routing_type=uniform" in uniform.command and "decay_steps=4" in uniform.hparams
-    (line,) = [line for line in printed.splitlines() if line.startswith("| uniform")]
-    assert f" {uniform.test_error:.2f} (" in line and f"{uniform.test_error - dynamic.test_error:+.2f}" in line
+    shown = table["uniform, rate 0.003"]["error above the first"]
+    assert shown.startswith(f"{uniform.test_error - dynamic.test_error:+.2f} (")
     assert (tmp_path / "routings_couplings.png").stat().st_size > 5000
-    monkeypatch.setattr(questions, "subprocess", None)
-    ask(*few)
+    assert ask(*few, trains=False) == table
     with pytest.raises(SystemExit, match="Run that first"):
         ask(*few, "--rates=0.001", "--equal=time")
 
 
-def test_without_a_bias_the_sign_cannot_be_told(ask):
-    _, zero, with_bias, without = ask("sign", "--seeds=1", "--epochs=1").splitlines()
-    assert "100.0%" in zero
-    right = [float(line.split(": ")[1].split()[0]) for line in (with_bias, without)]
-    assert right[0] > right[1] and right[1] == 50
+def test_without_a_bias_the_sign_cannot_be_told(ask, monkeypatch):
+    monkeypatch.setattr(questions, "IMAGES", 1000)
+    table = ask("sign")
+    right, apart = ([float(row[name].split()[0]) for row in table.values()] for name in ("percent right", "difference"))
+    assert right[0] > right[1] == 50
+    assert apart[0] > apart[1] == 0

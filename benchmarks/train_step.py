@@ -1,29 +1,29 @@
-"""Images a second and memory of a network's training step and inference, beside the floor measured in the same run.
+"""Images a second and memory of a network's training step and inference, and of its convolutions alone.
 
     python benchmarks/train_step.py                                        # CapsNet on MNIST's size, on TensorFlow
-    python benchmarks/train_step.py --peers=jax,torch,plain_torch          # also on other backends, and plain PyTorch
-    python benchmarks/train_step.py --preset=cifar10 --image=24x24x3
-    python benchmarks/train_step.py --backend=torch --precision=bfloat16
+    python benchmarks/train_step.py --preset=cifar10 --image=24x24x3 --batch=32
+    python benchmarks/train_step.py --backend=jax                          # the same network on JAX or torch
+    python benchmarks/train_step.py --backend=plain_torch                  # CapsNet by benchmarks/plain_torch.py
 
-The floor is the time of the bare direct convolutions at the same shapes, forward and backward, on TensorFlow; peers on
-another backend are held against the floor of the first row. Step and floor take turns, and their ratio is taken pair
-by pair, so that it depends little on the machine. Two ceilings of the hardware are measured as well: a large matrix
-product and a large copy. Each row is measured in a process of its own, whose peak memory before the floor is made is
-the step's. Prints a table and JSON.
+On TensorFlow, two more pairs of things are timed in turns, and their ratio is taken pair by pair, so that it depends
+little on the machine: the step and its *floor*, which is the bare direct convolutions at the same shapes, forward and
+backward; and the large convolutions by short DFTs and directly, in training and in inference. `capsules.convolution`
+takes the former from `minimum_batch` on, which is printed. The peak memory is that of before the bare convolutions.
+Prints a table and JSON.
 """
 
 import argparse
-import importlib.util
 import json
+import math
 import os
 import platform
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -33,76 +33,73 @@ import numpy as np
 from runner.startup import keep_memory
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    """The flags."""
+def main(arguments: list[str]) -> None:
+    """Measures a network, and prints a line for all that was timed, and JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=("capsule", "efficient", "baseline", "baseline_paper"), default="capsule")
     parser.add_argument("--preset", choices=("cifar10", "svhn"), help="hparams of one of the paper's networks")
     parser.add_argument("--hparams_override", help="name=value,name=value")
     parser.add_argument("--image", default="28x28x1", help="rows x columns x depth")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--backend", choices=("tensorflow", "jax", "torch"), default="tensorflow")
+    parser.add_argument("--backend", choices=("tensorflow", "jax", "torch", "plain_torch"), default="tensorflow")
     parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--peers", default="", help="further rows: jax or torch (this network there), plain_torch")
-    parser.add_argument("--pairs", type=int, default=7, help="measurements of step and floor")
-    parser.add_argument("--in_process", action="store_true", help="measure here and print JSON alone")
-    return parser.parse_args(arguments)
+    parser.add_argument("--pairs", type=int, default=7, help="measurements of each")
+    flags = parser.parse_args(arguments)
+    os.environ["KERAS_BACKEND"] = flags.backend.removeprefix("plain_")
+    keep_memory()  # as experiment.py does
+    row = vars(flags) | {"device": device_name()} | measure(flags)
+    print(f"{row['device']}; {row['versions']}; {row['precision']}; {row['host_mb']:,.0f} MB")
+    print(f"{'':24}{'ms':>10}{'images/s':>10}")
+    for name, times in row["seconds"].items():
+        print(f"{name:24}{1e3 * median(times):10.1f}{flags.batch / median(times):10,.0f}")
+    for name, ratios in row["ratios"].items():
+        print(f"{name}: {median(ratios):.3f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    if row["minimum_batch"]:
+        print(f"Short DFTs are taken from a batch of {max(row['minimum_batch']):.0f} on.")
+    print(json.dumps(row))
 
 
-def main(arguments: list[str]) -> None:
-    """Measures this network, and each peer, in a process of its own and prints the table."""
-    flags = parse(arguments)
-    os.environ["KERAS_BACKEND"] = flags.backend
-    if flags.in_process:
-        keep_memory()  # as experiment.py does
-        print(json.dumps(measure(flags)))
-        return
-    commands = {"ours": [__file__, *arguments, "--in_process"]}
-    commands |= {peer: [*commands["ours"], f"--backend={peer}"] for peer in filter(None, flags.peers.split(","))}
-    if "plain_torch" in commands:
-        script = str(Path(__file__).with_name("plain_torch.py"))
-        commands["plain_torch"] = [script, f"--batch={flags.batch}", f"--steps={flags.pairs}"]
-    rows: list[dict] = []
-    for name, command in commands.items():
-        package = name.removeprefix("plain_")
-        if name != "ours" and importlib.util.find_spec(package) is None:
-            print(f"{name} is left out, since {package} is not installed.")
-            continue
-        done = subprocess.run([sys.executable, *command], stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            print(f"{name} ended with {done.returncode}; its errors are above.")
-            continue
-        row = json.loads(done.stdout.splitlines()[-1]) | {"name": name}
-        if not row.get("floor") and rows:  # a peer is held against the floor of the first row
-            row |= {"floor": rows[0]["floor"], "ratios": [median(row["step"]) / bare for bare in rows[0]["floor"]]}
-        rows.append(row)
-        if len(rows) == 1:
-            print(head(row))
-        print(line(row), flush=True)
-    print(json.dumps(rows))
+def measure(flags: argparse.Namespace) -> dict[str, Any]:
+    """Seconds by name, ratios by name, the peak memory, and what is needed to understand them."""
+    if flags.backend == "plain_torch":
+        from benchmarks import plain_torch
+
+        train, infer, convolutions = *plain_torch.runs(flags.batch), []
+    else:
+        train, infer, convolutions = network(flags)
+    seconds = in_turns({"training step": train}, flags.pairs) | in_turns({"inference": infer}, flags.pairs)
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    pairs, large, ratios = [], [], {}
+    if flags.backend == "tensorflow":
+        pairs.append({"training step": train, "floor": convolutions_alone(convolutions, flags.batch)})
+        if flags.precision == "float32":
+            large = [each for each in convolutions if math.isfinite(minimum_batch(each))]
+        for name, backward in (("training", True), ("inference", False)) if large else ():
+            pairs.append({f"{kind}, {name}": convolutions_alone(large, flags.batch, method, backward)
+                          for kind, method in (("short DFTs", "short_dft"), ("direct", "direct"))})  # fmt: skip
+    for pair in pairs:
+        found = in_turns(pair, flags.pairs)
+        ratios[" / ".join(found)] = [one / other for one, other in zip(*found.values(), strict=True)]
+        seconds |= found
+    packages = [sys.modules[name] for name in ("keras", "tensorflow", "jax", "torch") if name in sys.modules]
+    return {"versions": ", ".join(f"{each.__name__} {each.__version__}" for each in packages), "seconds": seconds,
+            "ratios": ratios, "minimum_batch": [minimum_batch(each) for each in large], "host_mb": host}  # fmt: skip
 
 
-def head(row: dict) -> str:
-    """The lines above the table: the machine and the columns."""
-    columns = ("", "step ms", "floor ms", "step/floor", "(min-max)", "train im/s", "infer im/s", "host MB")
-    return (
-        f"{row['device']}; {row['versions']}; {row['precision']}; {row['gflop']:.0f} GFLOP of convolutions a step\n"
-        f"matrix product {row['matmul_gflops']:,.0f} GFLOP/s, copy {row['copy_gb']:.1f} GB/s\n"
-        + "".join(f"{word:>12}" for word in columns)
-    )
+def in_turns(runs: dict[str, Callable], count: int) -> dict[str, list[float]]:
+    """How many seconds each of some functions takes, `count` times after one call that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(1 + count):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: times[1:] for name, times in seconds.items()}
 
 
-def line(row: dict) -> str:
-    """A line of the table."""
-    step, infer, ratios, bare = median(row["step"]), median(row["infer"]), sorted(row["ratios"]), ("-", "-", "-")
-    if ratios:
-        bare = (f"{median(row['floor']) * 1e3:.1f}", f"{median(ratios):.3f}", f"{ratios[0]:.2f}-{ratios[-1]:.2f}")
-    speeds = (f"{row['batch'] / step:,.0f}", f"{row['batch'] / infer:,.0f}", f"{row['host_mb']:,.0f}")
-    return "".join(f"{cell:>12}" for cell in (row["name"], f"{step * 1e3:.1f}", *bare, *speeds))
-
-
-def measure(flags: argparse.Namespace) -> dict:
-    """Everything about one network on one backend."""
+def network(flags: argparse.Namespace) -> tuple[Callable, Callable, list[dict]]:
+    """Functions that make a training step and an inference of one batch, and the convolutions of the network."""
     import keras
 
     from models import make_model
@@ -116,37 +113,7 @@ def measure(flags: argparse.Namespace) -> dict:
     random = np.random.RandomState(0)
     images = random.uniform(size=(flags.batch, *shape)).astype(np.float32)
     labels = random.randint(0, 10, (flags.batch, 1)).astype(np.int32)
-    train = train_step(model, images, labels)
-    steps = [seconds(train) for _ in range(3)][1:]  # the first compiles
-    infer = [seconds(lambda: model.predict_on_batch(images)) for _ in range(flags.pairs + 1)][1:]
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-    convolutions, pairs = convolutions_of(model), list[tuple[float, float]]()
-    if flags.backend == "tensorflow":
-        floor = convolutions_alone(convolutions, flags.batch)
-        floor()
-        pairs = [(seconds(train), seconds(floor)) for _ in range(flags.pairs)]
-    else:
-        steps += [seconds(train) for _ in range(flags.pairs)]
-    matmul, copy = ceilings(2048)
-    return {
-        "name": "ours",
-        "device": device_name(),
-        "versions": f"Keras {keras.__version__}, {flags.backend} {sys.modules[flags.backend].__version__}",
-        "model": flags.model,
-        "hparams": {name: getattr(hparams, name) for name in ("num_prime_capsules", "routing", "routing_gradient")},
-        "image": flags.image,
-        "precision": flags.precision,
-        "batch": flags.batch,
-        "step": steps + [step for step, _ in pairs],
-        "floor": [bare for _, bare in pairs],
-        "ratios": [step / bare for step, bare in pairs],
-        "infer": infer,
-        "gflop": sum(gflop(convolution, flags.batch) for convolution in convolutions),
-        "matmul_gflops": matmul,
-        "copy_gb": copy,
-        "host_mb": host,
-    }
+    return train_step(model, images, labels), lambda: model.predict_on_batch(images), convolutions_of(model)
 
 
 def train_step(model, images: np.ndarray, labels: np.ndarray) -> Callable:
@@ -184,6 +151,14 @@ def convolutions_of(model) -> list[dict]:
     ]  # fmt: skip
 
 
+def minimum_batch(convolution: dict) -> float:
+    """The batch from which `capsules.convolution` takes short DFTs for a convolution; infinite where it never does."""
+    from capsules import convolution as rule
+
+    kernel = tuple(convolution["kernel"].shape)
+    return rule.minimum_batch(convolution["shape"][:2], kernel, convolution["strides"], convolution["padding"])
+
+
 def convolutions_alone(convolutions: list[dict], batch: int, method: str = "direct", backward: bool = True) -> Callable:
     """A function that computes bare convolutions and the gradients of their kernels and inputs, on TensorFlow.
 
@@ -216,40 +191,6 @@ def convolutions_alone(convolutions: list[dict], batch: int, method: str = "dire
         return outputs, tape.gradient(outputs, watched) if backward else []
 
     return lambda: [tf.reshape(result, [-1])[0].numpy() for result in tf.nest.flatten(run())]
-
-
-def gflop(convolution: dict, batch: int) -> float:
-    """Of forward, kernel's gradient and, but for the images, input's gradient."""
-    from keras import KerasTensor, ops
-
-    inputs, kernel = (batch, *convolution["shape"]), convolution["kernel"].shape
-    how = convolution["strides"], convolution["padding"]
-    shape = ops.conv(KerasTensor(inputs), KerasTensor(kernel), *how, data_format="channels_last").shape
-    passes = 2 if inputs[-1] <= 3 else 3
-    return passes * 2 * np.prod(shape) * np.prod(kernel[:3]) / 1e9
-
-
-def ceilings(size: int) -> tuple[float, float]:
-    """GFLOP/s of a square matrix product and GB/s, read and written, of a copy; the best of five each."""
-    import keras
-    from keras import ops
-
-    dtype = keras.config.dtype_policy().compute_dtype
-    matrix = ops.cast(np.random.RandomState(2).uniform(size=(size, size)).astype(np.float32), dtype)
-    long = ops.ones((size * size * 4,), "float32")
-
-    def best(run) -> float:
-        return min([seconds(lambda: float(ops.reshape(run(), (-1,))[0])) for _ in range(6)][1:])
-
-    product, copy = best(lambda: ops.matmul(matrix, matrix)), best(lambda: ops.add(long, 1.0))
-    return 2 * size**3 / product / 1e9, 2 * 4 * size * size * 4 / copy / 1e9
-
-
-def seconds(run: Callable) -> float:
-    """How long a call of `run` takes."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def device_name() -> str:

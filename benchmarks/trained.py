@@ -16,10 +16,11 @@ import csv
 import re
 import statistics
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import get_type_hints
+from typing import NamedTuple, get_type_hints
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -32,20 +33,13 @@ ROOT = Path(__file__).resolve().parents[1]
 TRAINED, PUBLISHED = (ROOT / "benchmarks" / "results" / f"{name}.csv" for name in ("trained", "published"))
 WRONG = "wrong.csv"  # in the folder of the table
 PAGE = ROOT / "docs" / "results.md"
-_USUAL_SIZE, _USUAL_BATCH = 10_000, 128  # examples of a test set and of a step; others are shown
 _HELD_OUT = ", held out"  # ends the name of a test set for which the held-out part stands in
 _COMMAND = "python experiment.py --data_dir=D --summary_dir=S "  # begins each; the page has what follows
-# The block of the page that a table fills.
-_BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)  # of the page
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run.
-
-    Attributes: as the columns; `table` is the block of the page, `minutes` are those of training,
-        `validation_error` and `test_error` are in percent.
-    """
+class Run(NamedTuple):
+    """One run: `table` is the block of the page, `minutes` are those of training, errors are in percent."""
 
     table: str
     network: str
@@ -64,8 +58,7 @@ class Run:
     machine: str
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """A figure of others: the error in percent as they write it, where, and how its step was chosen."""
 
     table: str
@@ -75,8 +68,7 @@ class Published:
     chosen: str
 
 
-@dataclass(frozen=True)
-class Wrong:
+class Wrong(NamedTuple):
     """The wrong answers of a run: the index in the test set and the answer of each, INDEX:ANSWER or INDEX:ONE+OTHER."""
 
     table: str
@@ -102,23 +94,18 @@ def add(folder: Path, table: str, network: str, path: Path | None = None) -> Non
         ValueError: it has not been evaluated at its last step.
     """
     row, path = describe(folder, table, network), path or TRAINED
-    _replace(path, row)
+    _replace(path, row, "table", "network", "steps", "seed", "test_set")
     if (folder / "predictions.npz").is_file():
-        answers = wrong_answers(folder / "predictions.npz")
-        _replace(path.with_name(WRONG), Wrong(table, network, row.seed, row.steps, answers))
+        wrong = Wrong(table, network, row.seed, row.steps, wrong_answers(folder / "predictions.npz"))
+        _replace(path.with_name(WRONG), wrong, "table", "network", "steps", "seed")
 
 
-def _replace(path: Path, row: Run | Wrong) -> None:
-    """Writes a row into a table, in place of one of the same run."""
-
-    def identity(each: Run | Wrong) -> tuple:
-        return each.table, each.network, each.steps, each.seed, getattr(each, "test_set", "")
-
-    others = [each for each in read(path, type(row)) if identity(each) != identity(row)]
+def _replace(path: Path, row: Run | Wrong, *key: str) -> None:
+    """Writes a row into a table that is sorted by the columns `key`, in place of one that has the same there."""
+    identity = attrgetter(*key)
+    rows = [row, *(each for each in read(path, type(row)) if identity(each) != identity(row))]
     with atomic_write(path) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(type(row))], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(each) for each in sorted([*others, row], key=identity))
+        csv.writer(file, lineterminator="\n").writerows([row._fields, *sorted(rows, key=identity)])
 
 
 def wrong_answers(path: Path) -> str:
@@ -180,36 +167,36 @@ def page(text: str, runs: list[Run], published: list[Published]) -> str:
 
 
 def _table(name: str, runs: list[Run], published: list[Published]) -> str:
-    own: dict[tuple, list[Run]] = {}
-    for run in runs:
-        if run.table == name:
-            own.setdefault((run.network, run.steps, run.batch_size), []).append(run)
-    shown = (run for group in own.values() for run in group)
-    held_out = any(run.validation_error and not run.test_set.endswith(_HELD_OUT) for run in shown)  # both errors
-    columns = ["Network", "Steps", "Minutes", *["Held out, in %"] * held_out, "Wrong, each seed", "Error in %"]
-    lines = [_line(columns), _line(["---"] * len(columns))]
-    for (network, steps, batch_size), group in own.items():
-        errors = [run.test_error for run in group]
+    columns_of = attrgetter("network", "steps", "batch_size")
+    runs = sorted((run for run in runs if run.table == name), key=columns_of)
+    both = any(run.validation_error and not run.test_set.endswith(_HELD_OUT) for run in runs)
+    rows = []
+    for (network, steps, batch), group in groupby(runs, columns_of):
+        seeds = list(group)
+        errors = [run.test_error for run in seeds]
         spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
-        examples = "" if group[0].test_size == _USUAL_SIZE else f" of {group[0].test_size:,}"
-        minutes = statistics.mean(run.minutes for run in group)
-        wrong = ", ".join(f"{run.test_wrong:,}" for run in group) + examples
-        error = f"{statistics.mean(errors):.2f}{spread}"
-        validation = [", ".join(run.validation_error for run in group)] * held_out
-        length = f"{steps:,}" if batch_size == _USUAL_BATCH else f"{steps:,} × {batch_size}"
-        lines.append(_line([network, length, f"{minutes:.2g}", *validation, wrong, error]))
-    theirs: dict[str, str] = {}
+        wrong = ", ".join(f"{run.test_wrong:,}" for run in seeds)
+        size = "" if seeds[0].test_size == 10_000 else f" of {seeds[0].test_size:,}"  # of most test sets
+        validation = [", ".join(run.validation_error for run in seeds)] * both
+        length = f"{steps:,}" if batch == 128 else f"{steps:,} × {batch}"  # as the page says
+        minutes = f"{statistics.mean(run.minutes for run in seeds):.2g}"
+        rows.append([network, length, minutes, *validation, wrong + size, f"{statistics.mean(errors):.2f}{spread}"])
+    columns = ["Network", "Steps", "Minutes", *["Held out, in %"] * both, "Wrong, each seed", "Error in %"]
+    lines = markdown(columns, rows)
+    theirs: dict[str, list[str]] = {}
     for figure in (each for each in published if each.table == name):
         source = "; ".join(filter(None, (figure.source, figure.chosen)))
-        theirs[source] = (theirs[source] + ";\n  " if source in theirs else "- ") + f"{figure.network}: {figure.error}"
-    lines += ["\nPublished, in %:\n"] * bool(theirs) + [f"{figures} ({source})" for source, figures in theirs.items()]
-    ours = (run.command.removeprefix(_COMMAND) for group in own.values() for run in group)
-    commands = sorted({re.sub(r" --(seed|save_step|eval_every)=\d+", "", flags) for flags in ours})
-    return "\n".join(lines + (["", "```", *commands, "```", ""] if commands else [""]))
+        theirs.setdefault(source, []).append(f"{figure.network}: {figure.error}")
+    lines += ["", "Published, in %:", ""] * bool(theirs)
+    lines += ["- " + ";\n  ".join(figures) + f" ({source})" for source, figures in theirs.items()]
+    flags = (re.sub(r" --(seed|save_step|eval_every)=\d+", "", run.command.removeprefix(_COMMAND)) for run in runs)
+    return "\n".join([*lines, *(["", "```", *sorted({*flags}), "```"] if runs else []), ""])
 
 
-def _line(cells: Iterable) -> str:
-    return "".join(f"| {cell} " if cell != "" else "| " for cell in cells) + "|"
+def markdown(columns: list[str], rows: list[list[str]]) -> list[str]:
+    """The lines of a table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return ["".join(f"| {cell} " if cell else "| " for cell in line) + "|" for line in lines]
 
 
 def main() -> None:

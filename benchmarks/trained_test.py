@@ -66,7 +66,7 @@ def test_a_run_becomes_a_row_and_the_row_a_line(finished, tmp_path, monkeypatch)
     assert "| CapsNet | 20 × 16 | 0.2 | 3 of 200 | 1.50 |" in page and "old" not in page
     assert "- CapsNet: 0.25 (the paper; best on the test set)" in page
     assert page.startswith("before\n") and page.endswith("<!-- end of table -->\nafter\n")
-    assert "| 3, 5 of 200 | 2.00 ± 0.71 |" in trained.page(text, [row, replace(row, test_error=2.5, test_wrong=5)], [])
+    assert "| 3, 5 of 200 | 2.00 ± 0.71 |" in trained.page(text, [row, row._replace(test_error=2.5, test_wrong=5)], [])
 
 
 def test_wrong_answers_are_kept_and_compared(finished, tmp_path):
