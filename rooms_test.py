@@ -25,17 +25,17 @@ ROOMS = {
 # Lines of Python outside tests that a room may have, "top" being the root. They may fall; a line that moves from one
 # room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
 LINES = {
-    "capsules": 2087,
-    "models": 1250,
-    "input_data": 2669,
-    "runner": 2372,
+    "capsules": 1958,
+    "models": 1169,
+    "input_data": 2511,
+    "runner": 2215,
     "explorer": 1635,
-    "benchmarks": 1327,
+    "benchmarks": 1101,
     "examples": 464,
-    "tools": 240,
-    "top": 288,
+    "tools": 237,
+    "top": 241,
 }
-TEST_LINES = 9102
+TEST_LINES = 8640
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 
