@@ -73,6 +73,10 @@ VARIANTS = {  # the first of a question is what the others are compared with
         "self-attention": Variant("routing_type=attention"),
         "inverted attention": Variant("routing_type=inverted"),
         "EM": Variant("routing_type=em,loss_type=spread"),
+        **{
+            name: Variant(model=f"{trained.ROOT}/benchmarks/linear_routing.py:{name.replace(' ', '_')}")
+            for name in ("first order", "no competition", "exponential")
+        },
     },
     "sign": {"with a bias": Variant(trained=False), "without": Variant(trained=False)},
 }

@@ -2,10 +2,12 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import experiment
-from benchmarks import questions, trained
+from benchmarks import linear_routing, questions, trained
+from models.hparams import HParams
 
 
 @pytest.fixture
@@ -57,3 +59,13 @@ def test_without_a_bias_the_sign_cannot_be_told(ask, monkeypatch):
     right, apart = ([float(row[name].split()[0]) for row in table.values()] for name in ("percent right", "difference"))
     assert right[0] > right[1] == 50
     assert apart[0] > apart[1] == 0
+
+
+def test_other_coefficients_are_those_of_the_softmax_where_logits_are_small():
+    logits = np.float32([[0.01, -0.02, 0.03]])  # one input capsule and three output capsules
+    softmax = np.exp(logits) / np.exp(logits).sum()
+    hparams = HParams(conv_channels=2, num_prime_capsules=1)
+    kinds = {"first_order": softmax, "no_competition": (1 + logits) / 3, "exponential": np.exp(logits) / 3}
+    for name, expected in kinds.items():
+        routing = getattr(linear_routing, name)((28, 28, 1), 3, hparams).classes.routing
+        np.testing.assert_allclose(routing.coefficients(logits, axis=1), expected, atol=2e-4)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import train_step
+from benchmarks import convolution, train_step
 from models import make_model
 
 
@@ -32,3 +32,11 @@ def test_things_are_timed_in_turns_and_compared_pair_by_pair(capsys):
 def test_the_network_in_plain_pytorch_takes_steps(on_backend):
     code = "from benchmarks import plain_torch\nfor run in plain_torch.runs(2):\n    run()\nprint('done')"
     assert on_backend("torch", code) == "done\n"
+
+
+def test_a_convolution_is_timed_for_each_stride_and_pass(capsys):
+    convolution.main(["--kernels=3", "--batches=2", "--pairs=1"])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [line[:4] for line in lines] == [["3", s, "2", each] for s in "12" for each in ("train", "infer")]
+    for direct, short, ratio in (map(float, line[4:7]) for line in lines):
+        assert ratio == pytest.approx(short / direct, rel=0.2)

@@ -155,7 +155,7 @@ def describe(folder: Path, table: str, network: str) -> Run:
         test_wrong=test.wrong,
         test_error=round(test.percent, 4),
         hparams=saved.flags["hparams_override"] or "",
-        command=recipe(saved),
+        command=recipe(saved).replace(f"{ROOT}/", ""),
         commit=(saved.git_commit or "")[:7],
         machine=device_name(),
     )

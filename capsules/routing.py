@@ -137,7 +137,7 @@ class DynamicRouting(Routing):
         seen = capsules  # the sum of the capsules so far
 
         def couple(agreements: Any, axis: int) -> Any:
-            shares = coupling_coefficients(factor * agreements, self.leaky, axis)
+            shares = self.coefficients(factor * agreements, axis)
             return ops.stop_gradient(shares) if self.gradient == "last" else shares
 
         for _ in range(self.iterations - 1):
@@ -146,6 +146,10 @@ class DynamicRouting(Routing):
             seen = seen + capsules
             steps.append(Step(coefficients, capsules))
         return Routed(capsules, length(capsules), steps)
+
+    def coefficients(self, logits: Any, axis: int) -> Any:
+        """c_ij of the routing logits b_ij, whose output capsules lie along `axis`; a derived class may have others."""
+        return coupling_coefficients(logits, self.leaky, axis)
 
 
 @keras.saving.register_keras_serializable("capsules")

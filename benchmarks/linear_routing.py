@@ -1,0 +1,54 @@
+"""Networks whose routing has other coefficients than the softmax: controls for `questions.py routings`.
+
+    python experiment.py --model=benchmarks/linear_routing.py:exponential --data_dir=D
+
+With the routing logits b_ij = û_ij · V_j, the coefficients of the iterations after the first are
+
+- `first_order`: (1 + b_ij − mean over j of b_ij)/J, which is the softmax where b is small;
+- `no_competition`: (1 + b_ij)/J, in which no other class takes part. It adds the second moments of a class's votes
+  times V_j to its sum, (1/J) Σ_i (û_ij · V_j) û_ij: a step of power iteration;
+- `exponential`: exp(b_ij)/J, again without the other classes.
+"""
+
+import inspect
+
+import keras
+from keras import ops
+
+from capsules import CapsNet, DynamicRouting
+from models.hparams import HParams, network_arguments
+
+
+@keras.saving.register_keras_serializable("benchmarks")
+class FirstOrder(DynamicRouting):
+    def coefficients(self, logits, axis):
+        return (1.0 + logits - ops.mean(logits, axis=axis, keepdims=True)) / logits.shape[axis]
+
+
+@keras.saving.register_keras_serializable("benchmarks")
+class NoCompetition(DynamicRouting):
+    def coefficients(self, logits, axis):
+        return (1.0 + logits) / logits.shape[axis]
+
+
+@keras.saving.register_keras_serializable("benchmarks")
+class Exponential(DynamicRouting):
+    def coefficients(self, logits, axis):
+        return ops.exp(logits) / logits.shape[axis]
+
+
+def _network(kind: type[DynamicRouting], image_shape: tuple, num_classes: int, hparams: HParams) -> CapsNet:
+    arguments = network_arguments("capsule", inspect.signature(CapsNet).parameters, hparams)
+    return CapsNet(image_shape, num_classes, **arguments | {"routing": kind(hparams.routing)})
+
+
+def first_order(image_shape, num_classes, hparams):
+    return _network(FirstOrder, image_shape, num_classes, hparams)
+
+
+def no_competition(image_shape, num_classes, hparams):
+    return _network(NoCompetition, image_shape, num_classes, hparams)
+
+
+def exponential(image_shape, num_classes, hparams):
+    return _network(Exponential, image_shape, num_classes, hparams)
