@@ -7,6 +7,7 @@ A data set is three functions; a new one needs a row in `DATASETS`:
     fit(picture, image_shape, class_names, options)     any picture as an image as in the files, and what was done
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -26,7 +27,7 @@ __all__ += ["open_split", "prepare", "training_batches"]
 
 
 _open_fashion = partial(mnist_input.open_split, wanted=mnist_input.FASHION)
-DATASETS = {
+DATASETS: dict[str, tuple[Callable[..., Split], Callable[..., np.ndarray], Callable[..., Fitted]]] = {
     "mnist": (mnist_input.open_split, mnist_input.view, mnist_input.fit),
     "fashion_mnist": (_open_fashion, mnist_input.view, mnist_input.fit),
     "cifar10": (cifar10_input.open_split, cifar10_input.view, cifar10_input.fit),

@@ -38,10 +38,10 @@ def locate(folder: Path, name: str) -> Path | None:
 def load_names(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns images uint8 [n, rows, columns] and labels [n] of two files; `name` is that of the images."""
     names = name, name.replace("images-idx3", "labels-idx1")
-    paths = [locate(folder, each) for each in names]
-    if None in paths:
-        raise DataError(f"{folder} lacks {names[paths.index(None)]}[.gz].")
-    return read(paths[0], 3), read(paths[1], 1)
+    images, labels = (locate(folder, each) for each in names)
+    if images is None or labels is None:
+        raise DataError(f"{folder} lacks {names[0] if images is None else names[1]}[.gz].")
+    return read(images, 3), read(labels, 1)
 
 
 def load(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
