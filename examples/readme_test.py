@@ -45,14 +45,15 @@ def run(tmp_path, monkeypatch, on_backend):
 
 def test_the_readmes_lines_reach_the_same_accuracy_on_three_backends(run):
     (lines,) = blocks("README.md")
-    for words, fewer in {"Conv2D(256,": "Conv2D(16,", "types=32": "types=4", "batch_size=128": "batch_size=20"}.items():
+    smaller = {"Conv2D(256,": "Conv2D(8,", "types=32": "types=2", "batch_size=128": "batch_size=20"}
+    for words, fewer in smaller.items():
         assert words in lines
         lines = lines.replace(words, fewer)
     right = {
         backend: float(run(lines + REPORT, 800, backend).split("right:")[1])
         for backend in ("tensorflow", "jax", "torch")
     }
-    assert min(right.values()) > 0.8, right
+    assert min(right.values()) > 0.75, right
     assert max(right.values()) - min(right.values()) < 0.06, right
 
 

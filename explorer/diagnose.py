@@ -133,9 +133,8 @@ def _look(model: Classifier, targets: int) -> Callable:
         logits = model(images, training=False)["logits"]
         primary = model.primary_capsules(images)  # [n, in, atoms]
         votes, steps = layer.votes(primary), layer.route(primary).steps
-        # In float64, without which the entropy of a network that is not trained could not be told from 1.
-        shares = ops.abs(ops.cast([step.coefficients for step in steps], "float64"))  # [steps, n, in, classes]
-        shares = shares / ops.maximum(ops.sum(shares, axis=3, keepdims=True), _TINY)
+        shares = ops.cast([step.coefficients for step in steps], "float64")  # fresh networks' entropy is 1 - 1e-6
+        shares = ops.abs(shares) / ops.maximum(ops.sum(ops.abs(shares), axis=3, keepdims=True), _TINY)
         logs = ops.log(ops.maximum(shares, _TINY))
         centred = logs - ops.mean(logs, axis=3, keepdims=True)  # the routing logits, but for a constant
         means = {
