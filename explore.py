@@ -48,9 +48,7 @@ class ExploreConfig(NetworkFlags):
     export: str | None = flag(
         None, "write the network to F.keras, F.onnx, F.tflite or a SavedModel folder", path=True, endings=EXPORT_ENDINGS
     )
-    compare: str | None = flag(
-        None, "another network for the same images, for --robustness, --diagnose, --serve and --export_page", path=True
-    )
+    compare: str | None = flag(None, "another network for the same images, for --robustness and --diagnose", path=True)
 
     def __post_init__(self):
         super().__post_init__()
@@ -116,7 +114,7 @@ def _page(job: Loaded) -> None:
     from explorer.page.exported import export_page
     from explorer.page.serve import serve
 
-    page = export_page(job.trained, job.split, job.path(job.config.export_page, "page.html"), job.compared)
+    page = export_page(job.trained, job.split, job.path(job.config.export_page, "page.html"))
     size = page.stat().st_size / 2**20
     say(f"{page} ({size:.1f} MB) shows the network in any browser, without a server: open it with a double click.")
     if job.config.serve:
@@ -129,8 +127,8 @@ JOBS: dict[str, tuple[Callable[[Loaded], None], set[str]]] = {
     "draw": (_draw, _COMMON | _PICTURES),
     "robustness": (_measure, _COMMON | _PICTURES | {"robustness", "compare"}),
     "diagnose": (_measure, _COMMON | _PICTURES | {"diagnose", "compare"}),
-    "serve": (_page, _COMMON | {"serve", "port", "compare"}),
-    "export_page": (_page, _COMMON | {"export_page", "compare"}),
+    "serve": (_page, _COMMON | {"serve", "port"}),
+    "export_page": (_page, _COMMON | {"export_page"}),
     "predict": (_predict, _COMMON | {"predict"}),
     "export": (_export, _COMMON | {"export"}),
 }
@@ -148,7 +146,6 @@ def explore(config: ExploreConfig) -> int:
     if config.job in ("draw", "robustness", "diagnose") and importlib.util.find_spec("matplotlib") is None:
         raise UserError("Pictures need matplotlib: pip install matplotlib")
     use_tensorflow()
-    from explorer.compare import check_comparable
     from runner.devices import show_devices
     from runner.loader import Data, describe, load, load_described
     from runner.naming import resolve
@@ -162,8 +159,6 @@ def explore(config: ExploreConfig) -> int:
     split = None if config.job in ("predict", "export") else data.for_network(saved)
     trained = load_described(checkpoint, saved)
     compared = load(config.compare, data=data) if config.compare else None  # the flags describe the other network
-    if compared is not None:
-        check_comparable(trained, compared)
     JOBS[config.job][0](Loaded(config, trained, checkpoint, split, compared))
     return 0
 

@@ -152,13 +152,14 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
-def test_the_program_exports_a_checkpoint(checkpoint, network, tmp_path, capsys):
-    assert experiment.main([f"--checkpoint={checkpoint}", f"--export={tmp_path}/net.keras"]) == 0
+def test_the_program_exports_a_network(network, tmp_path, capsys):
+    checkpoint = "--checkpoint=pretrained:capsnet_mnist_small"
+    assert experiment.main([checkpoint, f"--export={tmp_path}/net.keras"]) == 0
     assert f"Keras: {tmp_path}/net.keras. Largest difference" in capsys.readouterr().out
     images = np.random.RandomState(1).rand(4, 28, 28, 1).astype(np.float32)
     (outputs,) = FORMATS[".keras"].run(tmp_path / "net.keras", [images])
     np.testing.assert_allclose(outputs["logits"], network.model(images)["logits"], atol=1e-4)
     (tmp_path / "taken").write_text("a file")
-    assert experiment.main([f"--checkpoint={checkpoint}", f"--export={tmp_path}/taken/net.keras"]) == 1
+    assert experiment.main([checkpoint, f"--export={tmp_path}/taken/net.keras"]) == 1
     printed = capsys.readouterr()
     assert printed.err.startswith("experiment.py: error:") and "Traceback" not in printed.err

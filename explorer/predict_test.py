@@ -3,6 +3,7 @@
 import csv
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ import tensorflow as tf
 
 import experiment
 from conftest import run_program
-from explorer.predict import Answer, answers, line, locate, read
+from explorer.predict import answers, line, locate, read
 from input_data import open_split
 from models import make_model
 from models.hparams import HParams
 
+CHECKPOINT = "--checkpoint=pretrained:capsnet_mnist_small"
 SPLIT = open_split("mnist", "test", None)
 
 
@@ -57,15 +59,14 @@ def test_answers_are_the_networks_in_order_whatever_the_batches(network, picture
     expected = np.asarray(network.model(SPLIT.images[:5] * np.float32(1 / 255))["logits"])
     for batch_size in (1, 2, 100):
         found = list(answers(locate(str(pictures)), network, batch_size))
-        assert [answer.name for answer in found if answer.error] == [str(pictures / "b" / "22.png")]
-        logits = [answer.logits for answer in found if not answer.error]
-        np.testing.assert_allclose(logits, expected, atol=1e-5)
+        assert [path for path, logits, _ in found if logits is None] == [pictures / "b" / "22.png"]
+        np.testing.assert_allclose([logits for _, logits, _ in found if logits is not None], expected, atol=1e-5)
     assert sizes == [5, 1, 1, 1, 1, 1, 2, 1, 2, 5]  # a batch is all that is in memory; a damaged picture is in none
 
 
-def test_the_program_says_one_line_a_picture_and_writes_a_table(checkpoint, network, pictures, capsys, tmp_path):
+def test_the_program_says_one_line_a_picture_and_writes_a_table(network, pictures, capsys, tmp_path):
     table = tmp_path / "new" / "table.csv"
-    code, out, _ = run(capsys, f"--checkpoint={checkpoint}", f"--predict={pictures}", f"--predictions={table}")
+    code, out, _ = run(capsys, CHECKPOINT, f"--predict={pictures}", f"--predictions={table}")
     assert code == 0
     lines = [text for text in out.splitlines() if text.startswith(str(pictures))]
     logits = np.asarray(network.model(SPLIT.images[:5] * np.float32(1 / 255))["logits"])
@@ -81,9 +82,9 @@ def test_the_program_says_one_line_a_picture_and_writes_a_table(checkpoint, netw
     assert [path.name for path in table.parent.iterdir()] == ["table.csv"]
 
 
-def test_unreadable_pictures_are_named_and_do_not_stop_the_others(checkpoint, pictures, capsys, tmp_path):
+def test_unreadable_pictures_are_named_and_do_not_stop_the_others(pictures, capsys, tmp_path):
     (pictures / "1.png").write_bytes(b"damaged")
-    flags = [f"--checkpoint={checkpoint}", f"--predictions={tmp_path}/out.npz"]
+    flags = [CHECKPOINT, f"--predictions={tmp_path}/out.npz"]
     code, out, err = run(capsys, *flags, f"--predict={pictures}")
     assert code == 1 and "1 of 5 pictures could not be read" in err and "Traceback" not in out + err
     assert re.search(rf"^{pictures}/1.png: not read. The file should be a readable PNG", out, re.MULTILINE)
@@ -97,10 +98,10 @@ def test_unreadable_pictures_are_named_and_do_not_stop_the_others(checkpoint, pi
     assert code == 1 and "1 of 1 pictures could not be read" in err and not (tmp_path / "out.npz").exists()
 
 
-def test_wrong_flags_are_refused_before_any_work(checkpoint, pictures, capsys, tmp_path):
-    code, _, err = run(capsys, f"--checkpoint={checkpoint}", f"--predict={pictures}", "--predictions=out.txt")
+def test_wrong_flags_are_refused_before_any_work(pictures, capsys, tmp_path):
+    code, _, err = run(capsys, CHECKPOINT, f"--predict={pictures}", "--predictions=out.txt")
     assert code == 2 and "out.txt" in err and "ends in .npz or .csv" in err
-    code, out, err = run(capsys, f"--checkpoint={checkpoint}", f"--predict={tmp_path}/none")
+    code, out, err = run(capsys, CHECKPOINT, f"--predict={tmp_path}/none")
     assert code == 1 and "No picture was found" in err and "runner-up" not in out
     code, _, err = run(capsys, f"--checkpoint={tmp_path}/train/model.ckpt-1", f"--predict={pictures}")
     assert code == 1 and "model.ckpt-1" in err
@@ -108,8 +109,7 @@ def test_wrong_flags_are_refused_before_any_work(checkpoint, pictures, capsys, t
 
 def test_two_digit_networks_name_two_classes(network):
     logits = np.array([0.1, 0.2, 0.9, 0.3, 0.8, 0, 0, 0, 0, 0], np.float32)
-    answer = Answer("x.png", ["resized 72x72 to 36x36"], logits, "")
-    text = line(answer, replace(network, num_targets=2))
+    text = line(Path("x.png"), logits, ["resized 72x72 to 36x36"], replace(network, num_targets=2))
     assert text == "x.png: 2 (length 0.90) and 4 (0.80), runner-up 3 (0.30)  [resized 72x72 to 36x36]"
 
 
@@ -117,7 +117,7 @@ def test_a_baselines_scores_are_said_as_its_loss_means_them(network):
     logits = np.array([2.0, 0.0, -1.0], np.float32)
     for loss, best in {"margin": "1.00", "softmax": "0.84", "sigmoid": "0.88"}.items():
         model = make_model("baseline", (16, 16, 1), 3, HParams(loss_type=loss))
-        text = line(Answer("x", [], logits), replace(network, model=model, class_names=("a", "b", "c")))
+        text = line(Path("x"), logits, [], replace(network, model=model, class_names=("a", "b", "c")))
         assert text.startswith(f"x: a (score {best})")
 
 
