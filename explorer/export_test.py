@@ -4,7 +4,6 @@ import json
 import re
 import sys
 import zipfile
-from dataclasses import replace
 
 import keras
 import numpy as np
@@ -23,7 +22,6 @@ NETWORKS = {
     "one iteration": ("capsule", (20, 20, 2), f"{SMALL},routing=1,remake=false"),
     "efficient": ("efficient", (20, 20, 1), "remake=false"),
     "em": ("capsule", (20, 20, 1), f"{SMALL},routing_type=em,routing=2,remake=false"),
-    "inverted": ("capsule", (20, 20, 1), f"{SMALL},routing_type=inverted,routing=2,remake=false"),
     "matrix": ("matrix", (17, 17, 1), "routing=1"),
     "baseline": ("baseline", (16, 16, 1), ""),
 }
@@ -108,17 +106,6 @@ def test_an_export_that_differs_is_deleted_and_what_was_there_stays(name, tmp_pa
     with pytest.raises(ValueError, match="differs"):
         export(trained, tmp_path / "empty" / name)
     assert not list((tmp_path / "empty").iterdir())
-
-
-def test_an_interrupted_export_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(model, path, facts):
-        path.write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setitem(FORMATS, ".keras", replace(FORMATS[".keras"], write=interrupt))
-    with pytest.raises(KeyboardInterrupt):
-        export(fresh("one iteration"), tmp_path / "net.keras")
-    assert not list(tmp_path.iterdir())
 
 
 def test_numbers_that_are_none_are_refused(tmp_path):

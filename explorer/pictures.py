@@ -115,9 +115,8 @@ def reconstructions(examined: Examined) -> Figure:
         add(title, shown, {"drawn": drawn(shown, asked)}, drawn=asked)
     title = _wrong(examined)
     if len(errors) == 2:
-        title = (
-            f"A wrong answer is drawn {errors[1] / errors[0]:.1f} times as far from its image as a right one\n{title}"
-        )
+        times = errors[1] / errors[0]
+        title = f"A wrong answer is drawn {times:.1f} times as far from its image as a right one\n{title}"
     return sheet(title, blocks, tile=1.08 if pairs else 0.84)
 
 

@@ -57,13 +57,11 @@ def read(path: Path, trained: Trained) -> tuple[np.ndarray, list[str]]:
     return input_data.prepare(trained.dataset, pictures.read(path), shape, names, trained.options)
 
 
-def answers(
-    paths: list[Path], trained: Trained, batch_size: int
-) -> Iterator[tuple[Path, np.ndarray | None, list[str]]]:
+def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[tuple]:
     """The network's answer to each picture in turn, computed `batch_size` pictures at a time.
 
-    An answer is the file, the logits float32 [classes] and what was done to the picture, in words; of a picture that
-    could not be read, it is the file, None and the reason.
+    An answer is (file, logits float32 [classes], words on what was done to the picture); of a picture that could not be
+    read, it is (file, None, [the reason]).
     """
     for start in range(0, len(paths), batch_size):
         found: list[tuple] = []

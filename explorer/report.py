@@ -24,19 +24,6 @@ from runner.flags import UserError
 from runner.loader import Trained
 
 
-def check_comparable(one: Trained, other: Trained) -> None:
-    """Raises UserError if two networks have different images or classes."""
-    facts: list[dict] = [
-        {"images": net.model.image_shape, "labels of an image": net.num_targets, "classes": list(net.class_names)}
-        for net in (one, other)
-    ]
-    if different := conflicts(*facts, facts[0]):
-        raise UserError(
-            "Both networks must be for the same images and classes. "
-            f"{in_words(different, 'The {0} of one are {1}, of the other {2}')}. Give --compare another checkpoint."
-        )
-
-
 def diagnosis_column(own: Diagnosis) -> dict[str, str]:
     """The measures of a network as text, by name."""
     column = {"test images": f"{own.size:,}"}
@@ -185,7 +172,15 @@ def report(
     `kind` is "diagnosis" or "robustness"; without a size these take all images and 1,000. For `ending` and `dpi` see
     `sheets.write`. UserError: two networks have different images or classes.
     """
-    check_comparable(networks[0], networks[-1])
+    facts: list[dict] = [
+        {"images": net.model.image_shape, "labels of an image": net.num_targets, "classes": list(net.class_names)}
+        for net in networks
+    ]
+    if different := conflicts(facts[0], facts[-1], facts[0]):
+        raise UserError(
+            "Both networks must be for the same images and classes. "
+            f"{in_words(different, 'The {0} of one are {1}, of the other {2}')}. Give --compare another checkpoint."
+        )
     names, (measured, form) = [f"{each.model.name}, {each.step:,} steps" for each in networks], KINDS[kind]
     if len(set(names)) < len(names):
         names = [f"{name} ({index})" for index, name in enumerate(names, start=1)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from explorer import report
-from explorer.robustness import CHANGES, Row
+from explorer.robustness import CHANGES
 from input_data import Options, evaluation_batches, open_split
 from models import make_model
 from models.hparams import HParams
@@ -104,21 +104,6 @@ def test_the_report_is_what_a_count_by_hand_gives(tmp_path, monkeypatch):
     assert float(table[1].split()[-1]) == pytest.approx(float(rows[29]["percent"]), abs=0.01)
     assert 1e4 < (tmp_path / "robustness.png").stat().st_size < 3e5
     assert said[1:] == [f"{tmp_path}/robustness.csv", f"{tmp_path}/robustness.png"]
-
-
-def test_the_plot_draws_each_network_against_the_amounts():
-    rows = [
-        Row(name, amount, 50, (index, 50 - index))
-        for name, (_, _, amounts) in CHANGES.items()
-        for index, amount in enumerate(amounts)
-    ]
-    figure = report.plot_robustness(rows, ["a", "b"], IMAGES[0])
-    upper = figure.axes[: len(CHANGES)]
-    assert [axes.get_title().split(":")[0] for axes in upper] == list(CHANGES)
-    assert figure.get_suptitle().startswith("a: ") and "costs most" in figure.get_suptitle()
-    one, other = upper[0].lines
-    assert one.get_xdata().tolist() == list(CHANGES["rotation"][2]) and one.get_ydata()[3] == 6
-    assert other.get_label() == "b" and other.get_ydata()[3] == 94
 
 
 def test_networks_of_other_images_are_not_compared(tmp_path):

@@ -5,8 +5,8 @@ import { paintPair, paintPicture } from "./pictures.js";
 import { complain, name, PLACES, state } from "./state.js";
 import { el, make, makeSlider, newest, paced, setSlider } from "./tools.js";
 
-const NUMBER_HOW = "A number of the capsule. The mark is what the network made of the input; the pictures show what the decoder " +
-  "draws with this number at either end and the others as they are.";
+const NUMBER_HOW = "A number of the capsule. The mark is what the network made of the input; the pictures show what " +
+  "the decoder draws with this number at either end and the others as they are.";
 const numberSliders = [];
 
 const capsuleOf = (slot) => state.seen.capsules[slot.label];
@@ -14,7 +14,8 @@ const capsuleOf = (slot) => state.seen.capsules[slot.label];
 const reachOf = (slot) => Math.max(0.5, Math.ceil(20 * Math.max(...capsuleOf(slot).map(Math.abs)) + 3) / 20);
 
 export const redraw = newest(complain, async (slot) => {
-  const [picture] = await ask("draw", slot.label, [capsuleOf(slot).map((value, index) => value + slot.offsets[index])]);
+  const numbers = capsuleOf(slot).map((value, index) => value + slot.offsets[index]);
+  const [picture] = await ask("draw", slot.label, [numbers]);
   if (!state.slots.includes(slot)) return; // the input has changed meanwhile
   slot.picture = picture;
   paintPictures();
@@ -24,8 +25,9 @@ export const redraw = newest(complain, async (slot) => {
 const drawEnds = paced(500, newest(complain, async () => {
   const slot = state.slots[state.active];
   if (!slot) return;
-  const numbers = capsuleOf(slot), reach = reachOf(slot), ends = [-reach, reach];
-  const pictures = await ask("draw", slot.label, numbers.flatMap((_, index) => ends.map((end) => numbers.with(index, end))));
+  const numbers = capsuleOf(slot), ends = [-reachOf(slot), reachOf(slot)];
+  const changed = numbers.flatMap((_, index) => ends.map((end) => numbers.with(index, end)));
+  const pictures = await ask("draw", slot.label, changed);
   if (state.slots[state.active]?.label === slot.label)
     numberSliders.flatMap((slider) => slider.ends).forEach((end, place) => paintPicture(end, pictures[place]));
 }));
@@ -33,24 +35,21 @@ const drawEnds = paced(500, newest(complain, async () => {
 export function buildCapsule(chooseSlot) {
   if (!network.decoder) return el("capsule").remove();
   for (const [index, className] of PLACES.slice(0, network.targets).entries()) {
-    const canvas = make("canvas", { role: "img", ariaLabel: `Drawing ${index + 1}` }), ariaLabel = `Look into drawing ${index + 1}`;
+    const ariaLabel = `Drawing ${index + 1}`, canvas = make("canvas", { role: "img", ariaLabel });
     const button = make("button", { type: "button", ariaLabel, disabled: network.targets === 1 }, canvas);
     button.addEventListener("click", () => chooseSlot(index));
     el("pictures").append(make("figure", {}, button, make("figcaption", { className })));
   }
-  for (let index = 0; index < network.atoms; index++)
-    numberSliders.push(makeSlider(index + 1, `Dimension ${index + 1}`, { low: -1, high: 1, step: 0.01 }, NUMBER_HOW, (value) => {
+  for (let index = 0; index < network.atoms; index++) {
+    const range = { low: -1, high: 1, step: 0.01 };
+    numberSliders.push(makeSlider(index + 1, `Dimension ${index + 1}`, range, NUMBER_HOW, (value) => {
       const slot = state.slots[state.active];
       slot.offsets[index] = value - capsuleOf(slot)[index];
       paintSliders();
       redraw(slot);
     }));
+  }
   el("sliders").append(...numberSliders.map(({ row }) => row));
-  el("reset").addEventListener("click", () => {
-    state.slots[state.active].offsets.fill(0);
-    paintSliders();
-    redraw(state.slots[state.active]);
-  });
 }
 
 export function paintCapsule() {
@@ -77,7 +76,6 @@ function paintPictures() { // the input, or both drawings of a pair over it, and
 function paintSliders() {
   const slot = state.slots[state.active], reach = slot ? reachOf(slot) : 1;
   el("capsule-title").textContent = slot ? `What the capsule of ${name(slot.label)} draws` : "What the capsule draws";
-  el("reset").disabled = !slot;
   numberSliders.forEach((slider, index) => {
     const own = slot ? capsuleOf(slot)[index] : 0, value = own + (slot ? slot.offsets[index] : 0);
     Object.assign(slider.input, { min: -reach, max: reach, disabled: !slot });

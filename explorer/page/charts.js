@@ -2,8 +2,8 @@
 
 import { explain, makeSvg, rem } from "./tools.js";
 
-// Draws lines { className, points: [[x, y from 0 to 1], …] } above marks [x, text], and a vertical line at `at`. `label`
-// says to screen readers what the chart shows, and `how` how its numbers are computed.
+// Draws lines { className, points: [[x, y from 0 to 1], …] } above marks [x, text], and a vertical line at `at`.
+// `label` says to screen readers what the chart shows, and `how` how its numbers are computed.
 export function lineChart(place, label, how, lines, marks, at) {
   const unit = rem(), width = Math.max(place.clientWidth, 8 * unit), height = Math.min(11 * unit, 0.7 * width);
   const left = 2.6 * unit, right = width - 1.2 * unit, top = 0.6 * unit, bottom = height - 1.6 * unit;
@@ -18,7 +18,8 @@ export function lineChart(place, label, how, lines, marks, at) {
     chart.append(makeSvg("text", { x: x(value), y: height - 0.4 * unit, "text-anchor": "middle" }, text));
   if (at !== undefined) chart.append(makeSvg("line", { class: "at", x1: x(at), x2: x(at), y1: top, y2: bottom }));
   for (const { className, points } of lines) {
-    chart.append(makeSvg("polyline", { class: className, points: points.map(([a, b]) => `${x(a)},${y(b)}`).join(" ") }));
+    const corners = points.map(([a, b]) => `${x(a)},${y(b)}`).join(" ");
+    chart.append(makeSvg("polyline", { class: className, points: corners }));
     for (const [a, b] of points) chart.append(makeSvg("circle", { class: className, cx: x(a), cy: y(b), r: 2.5 }));
   }
   place.replaceChildren(chart);

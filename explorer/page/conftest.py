@@ -73,8 +73,10 @@ class Page:
         return self.find(name).get_attribute("textContent")
 
     def click(self, name: str) -> None:
-        self.run("arguments[0].scrollIntoView({ block: 'center' })", self.find(name))
-        self.find(name).click()
+        """Clicks an element by its id, or the first of a class."""
+        button = self.all(name)[0] if name.startswith(".") else self.find(name)
+        self.run("arguments[0].scrollIntoView({ block: 'center' })", button)
+        button.click()
         self.rest()
 
     def move(self, name: str, value: float) -> None:

@@ -51,10 +51,8 @@ class Described:
 
     def decoder(self) -> list[dict[str, Any]] | None:
         """The dense layers of the decoder, with ReLU between them."""
-        names = [
-            name.removesuffix("/weights") for name in self.named if name.startswith("recons/") and "/weights" in name
-        ]
-        return [self.dense(name, relu=name is not names[-1]) for name in names] or None
+        kernels = [each for each in self.named if each.startswith("recons/") and each.endswith("/weights")]
+        return [self.dense(each.removesuffix("/weights"), relu=each is not kernels[-1]) for each in kernels] or None
 
 
 def describe(model: Classifier, arrays: defaultdict[str, list[np.ndarray]]) -> dict[str, Any]:

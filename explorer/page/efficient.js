@@ -1,10 +1,12 @@
 // Runs Efficient-CapsNet: its convolutions, depthwise primary capsules and self-attention routing.
 
-import { addStep, agreementOf, answerOf, convolve, lengthOf, softmaxes, squash, votesOf, weightedSum } from "./network.js";
+import {
+  addStep, agreementOf, answerOf, convolve, lengthOf, softmaxes, squash, votesOf, weightedSum,
+} from "./network.js";
 
 const exponential = (norm) => (norm === 0 ? 0 : (1 - Math.exp(-norm)) / norm); // the factor of this network's squash
 
-// Capsules [types, rows, columns, atoms] of a feature map whose channels are types · atoms: each atom sees one channel.
+// Capsules [types, rows, columns, atoms] of a feature map with channels types · atoms: each atom sees one channel.
 function depthwiseCapsules({ rows, columns, channels, data }, { kernel, bias, size: [tall, wide], stride, atoms }) {
   const down = Math.floor((rows - tall) / stride) + 1, across = Math.floor((columns - wide) / stride) + 1;
   const capsules = new Float32Array(down * across * channels);

@@ -1,10 +1,8 @@
 """Writes the page as a file that holds a network, its decoder and test images, and needs no server.
 
 Browsers neither load modules nor fetch data from `file:`. The modules are therefore joined into one plain script for
-the page and one for the worker, and all data are text in a script. Inference is 300 lines of JavaScript on typed
-arrays: a runtime such as onnxruntime-web has 13 MB, more than page and network together, and the network answers within
-tens of milliseconds. Weights that are exact in float16, such as most of those in `pretrained/`, are stored as float16,
-and all others as float32: rounding them would change a length by more than 1e-4.
+the page and one for the worker, and all data are text in a script. Weights that are exact in float16, such as most of
+those in `pretrained/`, are stored as float16, all others as float32: rounding would change lengths by more than 1e-4.
 """
 
 import base64
@@ -25,13 +23,13 @@ from runner.loader import Trained
 
 HERE = Path(__file__).parent
 EXAMPLES = 1000  # test images in the file
-LARGEST_DATA = 4 * 2**20  # bytes of them; fewer images if they are large
+LARGEST_DATA = 4 * 2**20  # values of their pixels; fewer images if they are large
 TITLE = "<title>Inside a capsule network</title>"  # by which a page is known again
 PAGE = (
-    *("tools", "answers", "state", "pictures", "charts", "pad", "warp", "answer", "capsule", "moves", "votes"),
-    *("routing", "guide", "page"),
+    *("tools", "answers", "state", "pictures", "charts", "strokes", "pad", "warp", "answer", "capsule", "moves"),
+    *("votes", "routing", "guide", "page"),
 )
-WORKER = ("network", "efficient", "paper", "upload", "worker")
+WORKER = ("network", "efficient", "paper", "strokes", "upload", "worker")
 # The page can request nothing from anywhere else.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; "
@@ -74,24 +72,21 @@ def export_page(trained: Trained, split: Split, path: Path) -> Path:
 
 def content(trained: Trained, split: Split) -> dict[str, Any]:
     """All that the page needs, ready for JSON: facts, network, weights, images and labels."""
-    model, arrays = trained.model, defaultdict[str, list[np.ndarray]](list)
-    network = describe(model, arrays)
+    arrays = defaultdict[str, list[np.ndarray]](list)
+    network = describe(trained.model, arrays)
     images, labels, wrong = _examples(trained, split)
     unit = _unit(images)
-    if not unit:  # standardised images take four bytes a pixel
-        kept = max(LARGEST_DATA // images[0].nbytes, 1)
-        images, labels, wrong = images[:kept], labels[:kept], [place for place in wrong if place < kept]
     pixels = np.round(images * unit).astype(np.uint8) if unit else images.astype("<f4")
     right = [place for place in range(len(images)) if place not in wrong]
     facts = {
-        "network": type(model).__name__,
+        "network": type(trained.model).__name__,
         "step": trained.step,
         "data": split.info.name,
         "classes": list(trained.class_names),
         "targets": trained.num_targets,
         **{name: network[name] for name in ("rows", "columns", "depth")},
         "preparation": _preparation(trained),
-        "routing": model.places(),
+        "routing": trained.model.places(),
         "examples": len(images),
         "wrong": wrong,
         "atoms": network["classes"]["atoms"],
@@ -102,7 +97,7 @@ def content(trained: Trained, split: Split) -> dict[str, Any]:
     weights = {kind: b"".join(map(bytes, arrays[kind])) for kind in ("float16", "float32")}
     return {
         "facts": facts,
-        "network": network,
+        "network": json.dumps(network),
         "weights": {kind: base64.b64encode(each).decode() for kind, each in weights.items()},
         "images": base64.b64encode(pixels.tobytes()).decode(),
         "kind": "uint8" if unit else "float32",

@@ -7,18 +7,18 @@ import { announce, el, make } from "./tools.js";
 
 // The tour: a card, a title, a text, and the iteration that is shown, if the step is about one.
 const STEPS = [
-  ["input", "The parts of a digit", "Convolutions look at the image through small windows and find its parts: strokes, " +
-    "ends, corners. Primary capsules sum up what they find at each place."],
+  ["input", "The parts of a digit", "Convolutions look at the image through small windows and find its parts: " +
+    "strokes, ends, corners. Primary capsules sum up what they find at each place."],
   ["capsule", "A capsule is a vector", "A capsule does not answer with one number but with several. Each stands for " +
     "something: how thick the digit is, how it leans, how wide its loop is. Move a slider to see."],
-  ["votes", "A vote", "Each primary capsule votes for every class: “if this is a 2, its capsule should look like this”. " +
-    "Here every vote is an arrow, and the capsule that they make together points to the right.", 0],
+  ["votes", "A vote", "Each primary capsule votes for every class: “if this is a 2, its capsule should look like " +
+    "this”. Here every vote is an arrow, and the capsule that they make together points to the right.", 0],
   ["votes", "Agreement", "Votes that point the same way as the capsule count more in the next iteration. Most votes " +
     "almost cancel one another, and a small surplus decides. Sharpness makes agreement count more.", Infinity],
-  ["answer", "The length", "The longer a capsule, the surer the network is that its class is in the image. The longest " +
-    "capsule is the answer; several may be long, if there are several digits."],
-  ["capsule", "The drawing", "A decoder draws the image from one capsule alone. If the drawing looks like the input, " +
-    "the capsule's numbers say all that matters about the digit. Now draw one yourself!"],
+  ["answer", "The length", "The longer a capsule, the surer the network is that its class is in the image. The " +
+    "longest capsule is the answer; several may be long, if there are several digits."],
+  ["capsule", "The drawing", "A decoder draws the image from one capsule alone. If the drawing looks like the " +
+    "input, the capsule's numbers say all that matters about the digit. Now draw one yourself!"],
 ];
 const OPEN_FOUR = [[[0.36, 0.2], [0.3, 0.52], [0.68, 0.52]], [[0.66, 0.24], [0.64, 0.82]]];
 
@@ -109,7 +109,8 @@ function buildTour(page) {
 export function turnUntilTouched(turn, stop) {
   let touched = false;
   const touch = () => { if (!touched) { touched = true; stop(); } };
-  for (const event of ["pointerdown", "keydown", "hashchange"]) addEventListener(event, touch, { once: true, capture: true });
+  for (const event of ["pointerdown", "keydown", "hashchange"])
+    addEventListener(event, touch, { once: true, capture: true });
   const frame = (time) => {
     if (touched) return;
     turn(Math.round(280 * Math.sin(time / 2200)) / 10);

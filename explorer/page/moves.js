@@ -8,8 +8,8 @@ import { el, makeSlider, newest, paced, setSlider } from "./tools.js";
 import { makeMoves, warp } from "./warp.js";
 
 const PLACES_OF_A_SWEEP = 11;
-const MOVE_HOW = "How far the input is moved about its centre; pixels between four others are mixed from them. The network " +
-  "sees the moved input. The pictures show the input at either end.";
+const MOVE_HOW = "How far the input is moved about its centre; pixels between four others are mixed from them. The " +
+  "network sees the moved input. The pictures show the input at either end.";
 const kinds = makeMoves(network.rows, network.columns), keys = Object.keys(kinds), moveSliders = {};
 const none = Object.fromEntries(keys.map((key) => [key, kinds[key].none])), amounts = { ...none };
 let kind = "turn", sweep = { points: [] }, pictured = null;
@@ -26,11 +26,9 @@ export function setMoves(given = {}) {
   }
 }
 
-const isStill = () => keys.every((key) => amounts[key] === none[key]);
-
 // What the network makes of an input as the sliders move it, with the routing as sharp as it is set.
 export async function seenAfterMoves(base) {
-  if (!base || (isStill() && state.sharpness === network.sharpness)) return base;
+  if (!base || (!Object.keys(movesNow()).length && state.sharpness === network.sharpness)) return base;
   return { ...await ask("pixels", moved(base), state.sharpness), labels: base.labels, notes: base.notes };
 }
 
@@ -44,7 +42,6 @@ export function buildMoves(change) {
     });
     el("move-sliders").append(moveSliders[key].row);
   }
-  el("unmove").addEventListener("click", () => { setMoves(); paintMoves(); change(); });
 }
 
 // What a sweep depends on, besides the input: all but the amount of the slider that was moved last.
@@ -79,7 +76,6 @@ export function paintMoves() {
     moveSliders[key].input.disabled = !base;
     setSlider(moveSliders[key], amounts[key], none[key], `${amounts[key].toFixed(digits)}${unit}`);
   }
-  el("unmove").disabled = !base || isStill();
   el("sweep-figure").hidden = !base;
   if (!base) return;
   if (pictured !== base) paintEnds();
@@ -89,6 +85,6 @@ export function paintMoves() {
   const spoken = points.map((point) => point.map((value) => value.toFixed(1)).join(": ")).join(", ");
   el("sweep-caption").textContent = `The length of ${name(label)} against ${noun}`;
   lineChart(el("sweep"), `${el("sweep-caption").textContent}. ${spoken}`,
-    `The network is asked ${PLACES_OF_A_SWEEP} times, with the input moved by other amounts.`, [{ className: "ours", points }],
-    [low, none[kind], high].map((value) => [value, `${value}${unit}`]), amounts[kind]);
+    `The network is asked ${PLACES_OF_A_SWEEP} times, with the input moved by other amounts.`,
+    [{ className: "ours", points }], [low, none[kind], high].map((value) => [value, value + unit]), amounts[kind]);
 }

@@ -8,8 +8,8 @@ function extent(size, kernel, stride, padding) {
   return [out, Math.floor(Math.max((out - 1) * stride + kernel - size, 0) / 2)];
 }
 
-// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n]: a row at a time, in double precision. Zeros of a,
-// of which ReLU makes many, are left out, and four rows of b are read for each change of the sums.
+// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n]: a row at a time, in double precision. Zeros
+// of a, of which ReLU makes many, are left out, and four rows of b are read for each change of the sums.
 function addProduct(a, b, sums, m, inner, n) {
   const line = new Float64Array(n), rows = new Int32Array(inner + 3), values = new Float64Array(inner + 3);
   for (let row = 0; row < m; row++) {
@@ -29,19 +29,19 @@ function addProduct(a, b, sums, m, inner, n) {
   }
 }
 
-// Images are { rows, columns, channels, data }, data [rows, columns, channels]; the kernel is [size, size, depth, channels].
+// Images are { rows, columns, channels, data }, data [rows, columns, channels]; kernels [size, size, depth, channels].
 export function convolve(image, { kernel, bias, size, stride, padding, channels, relu }) {
   const [rows, top] = extent(image.rows, size, stride, padding);
   const [columns, left] = extent(image.columns, size, stride, padding);
   const depth = image.channels, inner = size * size * depth, patches = new Float32Array(rows * columns * inner);
-  for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) for (let y = 0; y < size; y++) {
-    const above = row * stride + y - top;
+  for (let place = 0; place < rows * columns; place++) for (let y = 0; y < size; y++) {
+    const row = Math.floor(place / columns), column = place % columns, above = row * stride + y - top;
     if (above < 0 || above >= image.rows) continue;
     const first = Math.max(0, left - column * stride);
     const end = Math.min(size, image.columns + left - column * stride);
     if (end <= first) continue;
     const from = (above * image.columns + column * stride + first - left) * depth;
-    const to = (row * columns + column) * inner + (y * size + first) * depth;
+    const to = place * inner + (y * size + first) * depth;
     patches.set(image.data.subarray(from, from + (end - first) * depth), to);
   }
   const data = new Float32Array(rows * columns * channels);
@@ -94,7 +94,7 @@ function primaryCapsules(features, layer) {
 export function votesOf(capsules, inner, { kernel, classes, atoms }) {
   const width = classes * atoms, values = new Float32Array(capsules.length / inner * width);
   capsules.forEach((value, place) => {
-    const to = Math.floor(place / inner) * width, from = place * width; // the kernel is [inputs, inner, classes, atoms]
+    const to = Math.floor(place / inner) * width, from = place * width; // kernel [inputs, inner, classes, atoms]
     for (let k = 0; k < width; k++) values[to + k] += value * kernel[from + k];
   });
   return { values, classes, atoms, lengths: lengthsOf(values, atoms), primary: lengthsOf(capsules, inner), steps: [] };
@@ -109,8 +109,8 @@ export function weightedSum({ values, classes, atoms }, couplings) {
 
 // û_ij·v_j [inputs, classes] for vectors v [classes, atoms].
 export function agreementOf({ values, lengths, atoms }, vectors) {
-  const agreement = new Float32Array(lengths.length);
-  values.forEach((value, place) => { agreement[Math.floor(place / atoms)] += value * vectors[place % vectors.length]; });
+  const agreement = new Float32Array(lengths.length), width = vectors.length;
+  values.forEach((value, place) => { agreement[Math.floor(place / atoms)] += value * vectors[place % width]; });
   return agreement;
 }
 
@@ -118,7 +118,8 @@ export function agreementOf({ values, lengths, atoms }, vectors) {
 // class: the length of v_j; how far the votes push along v_j and against it, and the bias along it, which add up to
 // ‖s_j‖; and Σ_i |c_ij| ‖û_ij‖.
 export function addStep(votes, coupling, capsules, bias) {
-  const { classes, atoms } = votes, agreement = agreementOf(votes, capsules), lengths = [...lengthsOf(capsules, atoms)];
+  const { classes, atoms } = votes, agreement = agreementOf(votes, capsules);
+  const lengths = [...lengthsOf(capsules, atoms)];
   const [towards, away, summed, biases] = [0, 1, 2, 3].map(() => new Array(classes).fill(0));
   coupling.forEach((share, place) => {
     const label = place % classes, push = share * agreement[place] / Math.max(lengths[label], 1e-12);
@@ -161,7 +162,8 @@ function routed(votes, { bias, classes, atoms, routing, leaky }, scale) {
 export function decode({ decoder, rows, columns, depth }, label, capsule) {
   let hidden = capsule;
   decoder.forEach((layer, index) => { hidden = dense(hidden, layer, index ? 0 : label * capsule.length); });
-  const logit = (place) => hidden[place % depth * rows * columns + Math.floor(place / depth)]; // [depth, rows, columns]
+  // The decoder's output is [depth, rows, columns].
+  const logit = (place) => hidden[place % depth * rows * columns + Math.floor(place / depth)];
   return { rows, columns, channels: depth, data: hidden.map((_, place) => 1 / (1 + Math.exp(-logit(place)))) };
 }
 

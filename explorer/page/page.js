@@ -97,7 +97,7 @@ function goToWrong() {
   else announce(el("truth").textContent = `The network gets all ${examples} examples right.`);
 }
 
-// The state in the address, such as #test=191&turn=12: reading it, if it is one, and writing it once the page is quiet.
+// The state in the address, such as #test=191&turn=12: reading it, if it is one, and writing it at rest.
 function followLink() {
   const link = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   if (!("test" in link)) return false;
@@ -134,8 +134,8 @@ function listen() {
       paintAll();
     },
     theme: () => {
-      const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-      root.dataset.theme = dark ? "light" : "dark";
+      const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+      root.dataset.theme = (root.dataset.theme ?? system) === "dark" ? "light" : "dark";
       paintAll();
     },
   };
@@ -167,6 +167,11 @@ function build() {
   buildMoves(lookAgain);
   listen();
   const untouched = () => { setMoves(); state.sharpness = network.sharpness; };
+  for (const button of document.querySelectorAll(".undo")) button.addEventListener("click", () => {
+    untouched();
+    for (const slot of state.slots) slot.offsets.fill(0);
+    lookAgain();
+  });
   buildGuide({
     paint: paintAll,
     draw: (strokes) => { untouched(); pad.load(strokes); setMode("draw"); },

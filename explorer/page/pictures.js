@@ -30,7 +30,7 @@ export function paintMap(canvas, { first, step }, input, map, equal, low, high) 
   const scale = 10, small = make("canvas"), context = canvas.getContext("2d");
   paintPicture(small, input);
   Object.assign(canvas, { width: input.columns * scale, height: input.rows * scale });
-  Object.assign(context, { imageSmoothingEnabled: false, filter: "brightness(0.55)" }); // so that the squares stand out
+  Object.assign(context, { imageSmoothingEnabled: false, filter: "brightness(0.55)" }); // the squares stand out
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
   context.filter = "none";
   map.forEach((row, y) => row.forEach((value, x) => {

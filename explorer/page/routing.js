@@ -6,7 +6,7 @@ import { paintMap } from "./pictures.js";
 import { focus, name, shownStep, state } from "./state.js";
 import { el, make } from "./tools.js";
 
-// The mean of values [inputs, classes] for a class at each place of the grid, weighted by the primary capsules' lengths.
+// The mean of values [inputs, classes] for a class at each place of the grid, weighted by the capsules' lengths.
 function onGrid({ rows, columns, primary }, values, label) {
   const sums = new Float64Array(rows * columns), weights = new Float64Array(rows * columns);
   primary.forEach((length, i) => {
@@ -30,10 +30,10 @@ export function paintRouting() {
   const strongest = farthest(agreements, 0);
   el("routing-title").textContent = `Where the routing to ${name(label)} looks`;
   el("step-story").textContent = now === 0
-    ? `At first every class gets an equal share of ${equal.toFixed(2)} of each vote. The votes for ${name(label)} add up ` +
-      `to a capsule of length ${lengths[0].toFixed(2)}.`
-    : `Iteration ${now + 1}: the votes that agreed with the capsule of ${name(label)} count more for it. Its length goes ` +
-      `from ${lengths[now - 1].toFixed(2)} to ${lengths[now].toFixed(2)}.`;
+    ? `At first every class gets an equal share of ${equal.toFixed(2)} of each vote. The votes for ${name(label)} ` +
+      `add up to a capsule of length ${lengths[0].toFixed(2)}.`
+    : `Iteration ${now + 1}: the votes that agreed with the capsule of ${name(label)} count more for it. Its length ` +
+      `goes from ${lengths[now - 1].toFixed(2)} to ${lengths[now].toFixed(2)}.`;
   el("maps").replaceChildren(...couplings.map((map, index) => {
     const canvas = (what) => make("canvas", { role: "img", ariaLabel: `${what} in iteration ${index + 1}` });
     const coupling = canvas("Coupling coefficients"), agreement = canvas("Agreement of the votes");

@@ -1,7 +1,7 @@
 // The state that the page's cards share: `base`, the answer for the original input, and `seen`, that for the moved
-// input; `slots`: the classes whose capsules are shown (one, or two for a network of pairs), each with the offsets of its
-// sliders and its picture; `step`: the iteration that is shown; `sharpness` of the routing; `turning`: until the first
-// touch.
+// input; `slots`: the classes whose capsules are shown (one, or two for a network of pairs), each with the offsets of
+// its sliders and its picture; `step`: the iteration that is shown; `sharpness` of the routing; `turning`: until the
+// first touch.
 
 import { network } from "./answers.js";
 import { announce, el } from "./tools.js";

@@ -9,14 +9,13 @@ let slider = null;
 
 export function buildVotes(paint, change) {
   el("step").addEventListener("input", () => { state.step = Number(el("step").value) - 1; paint(); });
-  const sharpen = (sharpness) => { state.sharpness = sharpness; change(); };
   slider = makeSlider("Sharpness", "Sharpness of the routing", { low: 0, high: MOST_SHARP, step: 0.1, wide: true },
-    "Every agreement is multiplied by this number before the softmax that shares out a part's votes. 0: every class gets " +
-    "the same share. 50: nearly all goes to one class. The mark is the value that the network was trained with.", sharpen);
+    "Every agreement is multiplied by this number before the softmax that shares out a part's votes. 0: every class " +
+    "gets the same share. 50: nearly all goes to one class. The mark is the value that the network was trained with.",
+    (sharpness) => { state.sharpness = sharpness; change(); });
   slider.ends.forEach(paintShares);
-  el("sharpness").prepend(slider.row);
+  el("sharpness").append(slider.row);
   new ResizeObserver(paintVotes).observe(el("arrows"));
-  el("unsharpen").addEventListener("click", () => sharpen(network.sharpness));
 }
 
 function paintShares(canvas, end) { // the picture at an end of the slider: equal shares, or all for one class
@@ -72,12 +71,12 @@ export function paintVotes() {
   const { seen } = state;
   el("votes").hidden = !seen;
   if (!seen) return;
-  const label = focus(), { votes } = seen, now = shownStep(), step = votes.steps[now], classes = network.classes.length;
+  const { votes } = seen, label = focus(), classes = network.classes.length;
+  const now = shownStep(), step = votes.steps[now];
   el("votes-title").textContent = `Which parts vote for ${name(label)}`;
   el("step-name").textContent = `Iteration ${now + 1} of ${lastStep() + 1}`;
   Object.assign(el("step"), { max: lastStep() + 1, value: now + 1, hidden: lastStep() === 0 });
   setSlider(slider, state.sharpness, network.sharpness, state.sharpness.toFixed(1));
-  el("unsharpen").disabled = state.sharpness === network.sharpness;
   const cosines = Array.from(votes.primary, (_, i) => {
     const place = i * classes + label, lengths = Math.max(votes.lengths[place] * step.lengths[label], 1e-12);
     return Math.max(-1, Math.min(1, step.agreement[place] / lengths));
@@ -96,7 +95,7 @@ function paintSum(step, label, against, count) { // of the pushes, in words
   const squash = network.routing ? `${net.toFixed(2)}² / (1 + ${net.toFixed(2)}²)` : `1 − e^−${net.toFixed(2)}`;
   el("arrows").setAttribute("aria-label", `${count} votes for ${name(label)}: ${against} point away from its capsule`);
   el("push").replaceChildren(
-    number(towards, "The sum over the votes that point towards the capsule: coupling × vote length × cosine.", "towards"),
+    number(towards, "The sum over the votes that point towards the capsule: coupling × length × cosine.", "towards"),
     " towards − ", number(away, "The same sum over the votes that point away, without its sign.", "away"), " away ",
     ...(network.routing ? [bias < 0 ? "− " : "+ ",
       number(Math.abs(bias), "The layer's bias along the capsule's direction."), " bias "] : []), "= ",
@@ -106,7 +105,7 @@ function paintSum(step, label, against, count) { // of the pushes, in words
   el("push-bars").style.setProperty("--towards", towards / longest);
   el("push-bars").style.setProperty("--away", away / longest);
   el("votes-story").replaceChildren(
-    number(`${(100 * against / count).toFixed(1)} %`, `${against} of the ${count} votes have a negative cosine with the capsule.`),
+    number(`${(100 * against / count).toFixed(1)} %`, `${against} votes have a negative cosine with the capsule.`),
     ` of the ${count} votes point away. The net push is `,
     number(`${share} %`, `(${towards.toFixed(2)} − ${away.toFixed(2)}) of the votes' summed lengths, each times its ` +
       `coupling: ${summed.toFixed(2)}.`), " of their summed length.");

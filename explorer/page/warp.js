@@ -21,12 +21,12 @@ function borderOf(data, { rows, columns, depth }) { // the border's median, whic
   return colours.map((values) => values.sort((a, b) => a - b)[values.length >> 1]);
 }
 
-// data [rows, columns, depth] after { turn (degrees counter-clockwise), right, down (pixels), scale, shear }: bilinear,
-// about the centre, as `explorer/robustness.py` does it.
+// data [rows, columns, depth] after { turn (degrees counter-clockwise), right, down (pixels), scale, shear }:
+// bilinear, about the centre, as `explorer/robustness.py` does it.
 export function warp(data, shape, { turn, right, down, scale, shear }) {
   const { rows, columns, depth } = shape, fill = borderOf(data, shape), result = new Float32Array(data.length);
   const angle = turn * Math.PI / 180, cos = Math.cos(angle), sin = Math.sin(angle);
-  // Over (down, right): a point goes to scale · [[cos, −sin], [sin, cos]] · [[1, 0], [−shear, 1]]; this is the inverse.
+  // Over (down, right): a point goes to scale · [[cos, −sin], [sin, cos]] · [[1, 0], [−shear, 1]]; inverted here.
   const [a, b, c, d] = [cos, sin, shear * cos - sin, shear * sin + cos].map((value) => value / scale);
   const middle = [(rows - 1) / 2, (columns - 1) / 2];
   const at = (row, column, part) => (row < 0 || column < 0 || row >= rows || column >= columns

@@ -15,17 +15,6 @@ function unpack(text, kind) {
   return new KINDS[kind](bytes.buffer);
 }
 
-// The description of a network with its weights: each { kind, start, count } becomes a part of an array.
-function withWeights(description, weights) {
-  if (description === null || typeof description !== "object") return description;
-  if (Array.isArray(description)) return description.map((each) => withWeights(each, weights));
-  if ("start" in description) {
-    const { kind, start, count } = description;
-    return weights[kind].subarray(start, start + count);
-  }
-  return Object.fromEntries(Object.entries(description).map(([name, each]) => [name, withWeights(each, weights)]));
-}
-
 // An image as the page paints it; values outside [0, 1], as in standardised images, are rescaled to fit.
 function picture({ rows, columns, channels, data }) {
   let low = Infinity, high = -Infinity;
@@ -79,7 +68,8 @@ function receive({ data, ports: [port] }) {
     content = data;
     const { float16, float32 } = content.weights;
     const weights = { float16: Float32Array.from(unpack(float16, "float16")), float32: unpack(float32, "float32") };
-    network = withWeights(content.network, weights);
+    network = JSON.parse(content.network, (_, value) => // each { kind, start, count } becomes a part of an array
+      (value?.kind in weights ? weights[value.kind].subarray(value.start, value.start + value.count) : value));
     images = unpack(content.images, content.kind);
     return;
   }
