@@ -119,7 +119,7 @@ def export(trained: Trained, path: Path) -> str:
                 form.write(functional(trained), draft, facts)
             difference = _difference(form, draft, trained)
         except ImportError as error:
-            raise UserError(f"Export to {form.name} needs more: pip install '.[{form.extra}]' ({error}).") from None
+            raise UserError(f"Export to {form.name}: {error}. Do: pip install '.[{form.extra}]'") from None
         if not difference <= TOLERANCE:
             raise UserError(
                 f"The {form.name} export differs from the network by {difference:.2g}, where {TOLERANCE:g} is allowed. "
