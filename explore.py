@@ -1,4 +1,4 @@
-"""Looks inside a trained network: pictures, a page to try it on, robustness, what its routing does.
+"""Uses a trained network and looks inside: pictures, a page to try it on, robustness, what its routing does, exports.
 
     python explore.py                                              # pictures of a pretrained network
     python explore.py --serve                                      # a page to try it on
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from input_data.progress import say
-from runner.config import DEFAULT_NETWORK, NetworkFlags
+from runner.config import DEFAULT_NETWORK, EXPORT_ENDINGS, NetworkFlags
 from runner.flags import UserError, exit_code, flag, parse
 from runner.startup import use_tensorflow
 
@@ -44,9 +44,11 @@ class ExploreConfig(NetworkFlags):
     export_page: str | None = flag(None, "write that page, which needs no server, to a file or a folder", path=True)
     robustness: bool = flag(False, "measure accuracy under rotation, shift, scale, shear and noise")
     diagnose: bool = flag(False, "measure whether the routing does anything, and which capsules do")
-    compare: str | None = flag(
-        None, "another network for the same images, for --robustness, --diagnose, --serve and --export_page", path=True
+    predict: str | None = flag(None, "classify this picture, or the pictures of this folder or pattern", path=True)
+    export: str | None = flag(
+        None, "write the network to F.keras, F.onnx, F.tflite or a SavedModel folder", path=True, endings=EXPORT_ENDINGS
     )
+    compare: str | None = flag(None, "another network for the same images, for --robustness and --diagnose", path=True)
 
     @property
     def job(self) -> str:
@@ -72,11 +74,23 @@ def _measure(config: ExploreConfig, networks: list, split: Any, run: Path) -> No
     report(kind, networks, split, config.eval_size, out, config.format, config.dpi)
 
 
+def _predict(config: ExploreConfig, networks: list, split: Any, run: Path) -> None:
+    from explorer.predict import predict
+
+    predict(config.predict, networks[0], 100)
+
+
+def _export(config: ExploreConfig, networks: list, split: Any, run: Path) -> None:
+    from explorer.export import export
+
+    say(export(networks[0], Path(config.export)))
+
+
 def _page(config: ExploreConfig, networks: list, split: Any, run: Path) -> None:
     from explorer.page.exported import export_page
     from explorer.page.serve import serve
 
-    page = export_page(networks[0], split, Path(config.export_page or run / "page.html"), *networks[1:])
+    page = export_page(networks[0], split, Path(config.export_page or run / "page.html"))
     size = page.stat().st_size / 2**20
     say(f"{page} ({size:.1f} MB) shows the network in any browser, without a server: open it with a double click.")
     if config.serve:
@@ -89,8 +103,10 @@ JOBS: dict[str, tuple[Callable, set[str]]] = {
     "draw": (_draw, _COMMON | _PICTURES),
     "robustness": (_measure, _COMMON | _PICTURES | {"robustness", "compare"}),
     "diagnose": (_measure, _COMMON | _PICTURES | {"diagnose", "compare"}),
-    "serve": (_page, _COMMON | {"serve", "port", "compare"}),
-    "export_page": (_page, _COMMON | {"export_page", "compare"}),
+    "serve": (_page, _COMMON | {"serve", "port"}),
+    "export_page": (_page, _COMMON | {"export_page"}),
+    "predict": (_predict, _COMMON | {"predict"}),
+    "export": (_export, _COMMON | {"export"}),
 }
 
 
@@ -106,7 +122,6 @@ def explore(config: ExploreConfig) -> int:
     if config.job in ("draw", "robustness", "diagnose") and importlib.util.find_spec("matplotlib") is None:
         raise UserError("Pictures need matplotlib: pip install matplotlib")
     use_tensorflow()
-    from explorer.compare import check_comparable
     from runner.devices import show_devices
     from runner.loader import Data, describe, load, load_described, resolve, run_folder
 
@@ -116,10 +131,10 @@ def explore(config: ExploreConfig) -> int:
         say(f"No --checkpoint given: using --checkpoint={DEFAULT_NETWORK}")
     checkpoint = resolve(config.checkpoint or DEFAULT_NETWORK)
     saved = describe(checkpoint, config, data)
-    split, networks = data.for_network(saved), [load_described(checkpoint, saved)]
+    split = None if config.job in ("predict", "export") else data.for_network(saved)
+    networks = [load_described(checkpoint, saved)]
     if config.compare:
         networks.append(load(config.compare, data=data))  # the flags describe the other network
-        check_comparable(*networks)
     JOBS[config.job][0](config, networks, split, run_folder(checkpoint))
     return 0
 

@@ -164,7 +164,7 @@ def diagnosis(flags, variant: Variant, seed: int) -> dict[str, float]:
         network.model.classes.routing.iterations = 3
     found = diagnose(network, open_split(flags.dataset, "test", flags.data_dir), IMAGES)
     return {"gap": 1 - found.entropy[-1], "sigma": found.logit_spread[-1], "law": found.predicted_decision,
-            "inputs": len(found.primary_lengths), "push": found.net_push[-1]}  # fmt: skip
+            "inputs": network.model.classes.kernel.shape[0], "push": found.net_push[-1]}  # fmt: skip
 
 
 def tell_sign(flags, variant: Variant, seed: int) -> dict[str, float]:

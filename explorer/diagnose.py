@@ -27,7 +27,6 @@ from runner.loader import Trained
 BATCH = 100
 EPSILON = 0.01  # a primary capsule whose length never exceeds this is dead
 ITERATIONS = (1, 2, 3, 5)  # numbers of routing iterations that a network is evaluated with
-BINS = 10  # of the calibration
 _CHUNK = 128  # input capsules whose votes are stored at a time
 _TINY = 1e-30
 
@@ -54,18 +53,14 @@ class Diagnosis:
     net_push: list[float]
     push_of_routing: list[float]
     mean_cosine: list[float]
-    # Primary capsules: shares whose length never, or in every image, exceeds `EPSILON`; mean length; the largest length
-    # of each one over the images, in ascending order.
+    # Primary capsules: shares whose length never, or in every image, exceeds `EPSILON`; mean length.
     dead: float
     always_on: float
     mean_primary_length: float
-    primary_lengths: list[float]
     errors: dict[str, float]  # wrong images for each way to route: "learnt", "uniform" coefficients, "2 iterations", …
     changed: int  # images whose answer is another one with uniform coefficients
     length_right: float | None  # mean score of right answers; None if there are none
     length_wrong: float | None
-    calibration_error: float  # expected difference of an answer's score and the share of right ones with a like score
-    calibration: list[tuple[int, float, float]]  # see `calibrate`
 
 
 class _WithoutAgreement:
@@ -187,7 +182,6 @@ def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagno
             progress.update(done)
     scores, right = (np.concatenate(each) for each in zip(*answers, strict=True))
     between, within = deviations(counts, first, second)
-    calibration = calibrate(scores, right)
     variance, uniform = means.pop("variance"), np.log(model.num_classes)
     means["entropy"] /= uniform
     return Diagnosis(
@@ -198,13 +192,10 @@ def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagno
         within_classes=within,
         dead=float((highest <= EPSILON).mean()),
         always_on=float((lowest > EPSILON).mean()),
-        primary_lengths=np.sort(highest).astype(float).tolist(),
         errors={name: 100 * count / size for name, count in wrong.items()},
         changed=changed,
         length_right=float(scores[right].mean()) if right.any() else None,
         length_wrong=float(scores[~right].mean()) if not right.all() else None,
-        calibration_error=sum(n * abs(score - share) for n, score, share in calibration) / len(scores),
-        calibration=calibration,
         **{name: values.tolist() for name, values in means.items()},
     )
 
@@ -223,11 +214,3 @@ def deviations(counts: np.ndarray, first: np.ndarray, second: np.ndarray) -> tup
     between = (shares * means**2).sum(axis=0) - (shares * means).sum(axis=0) ** 2
     within = second / counts.sum() - (shares * means**2).sum(axis=0)
     return tuple(float(np.sqrt(np.maximum(variance, 0).mean())) for variance in (between, within))
-
-
-def calibrate(scores: np.ndarray, right: np.ndarray) -> list[tuple[int, float, float]]:
-    """The number of answers, their mean score and the share of right ones for each of `BINS` ranges of the score."""
-    places = np.clip((scores * BINS).astype(int), 0, BINS - 1)
-    counts = np.bincount(places, minlength=BINS)
-    score, share = (np.bincount(places, each, BINS) / np.maximum(counts, 1) for each in (scores, right))
-    return list(zip(counts.tolist(), score.tolist(), share.tolist(), strict=True))

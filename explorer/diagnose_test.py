@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from explorer.diagnose import EPSILON, calibrate, deviations, diagnose
+from explorer.diagnose import deviations, diagnose
 from explorer.report import report
 from input_data import evaluation_batches, evaluation_indices, open_split
 from models import make_model
 from models.hparams import HParams
-from runner.loader import Trained
+from runner.loader import Trained, load
 
 NAMES = tuple(map(str, range(10)))
 TINY = HParams(num_prime_capsules=2, conv_channels=4, remake=False)
@@ -71,20 +71,20 @@ def test_a_capsule_made_dead_is_counted_dead(split):
     layer.bias.assign(bias)
     own = diagnose(trained, split, 100)
     assert (own.dead, own.always_on) == (0.5, 0.5)
-    half = len(own.primary_lengths) // 2
-    assert max(own.primary_lengths[:half]) <= EPSILON < min(own.primary_lengths[half:])
 
 
-def test_the_error_of_each_way_to_route_is_that_of_a_network_made_so(network, split):
-    own = diagnose(network, split, 200)
+def test_the_error_of_each_way_to_route_is_that_of_a_network_made_so(split):
+    trained, random = load("pretrained:capsnet_mnist_small"), np.random.RandomState(0)
+    kernel = trained.model.conv1.kernel
+    kernel.assign(kernel + 0.5 * np.std(kernel) * random.standard_normal(kernel.shape))  # so that it makes errors
+    own = diagnose(trained, split, 200)
     for iterations in (1, 2, 3, 5):
-        hparams = replace(network.model.hparams, routing=iterations)
-        other = make_model("capsule", (28, 28, 1), 10, hparams)
-        other.set_weights(network.model.get_weights())
+        other = make_model("capsule", (28, 28, 1), 10, replace(trained.model.hparams, routing=iterations))
+        other.set_weights(trained.model.get_weights())
         batch = next(evaluation_batches(split, 200, 200))
         wrong = (np.argmax(other(batch["images"])["logits"], axis=1) != batch["labels"][:, 0]).mean()
         assert own.errors["uniform" if iterations == 1 else f"{iterations} iterations"] == pytest.approx(100 * wrong)
-    assert own.errors["learnt"] == own.errors["3 iterations"]
+    assert 0 < own.errors["learnt"] == own.errors["3 iterations"] < 90
     assert own.length_right > own.length_wrong
 
 
@@ -149,13 +149,6 @@ def test_couplings_that_differ_between_classes_alone_have_no_deviation_within():
     assert deviations(counts, first, np.array([[2.0]])) == (0.5, 0.0)
 
 
-def test_calibration_counts_answers_by_their_score():
-    rows = calibrate(np.array([0.05, 0.95, 0.97, 1.0]), np.array([False, True, True, False]))
-    assert rows[0] == (1, pytest.approx(0.05), 0.0)
-    assert rows[9][0] == 3 and rows[9][2] == pytest.approx(2 / 3)
-    assert sum(row[0] for row in rows) == 4
-
-
 def test_two_networks_are_reported_side_by_side(network, split, tmp_path, monkeypatch):
     networks = [network, hand_made("efficient", HParams(remake=False))]
     said = []
@@ -164,7 +157,7 @@ def test_two_networks_are_reported_side_by_side(network, split, tmp_path, monkey
     assert said[1:] == [f"{tmp_path}/diagnosis.json", f"{tmp_path}/diagnosis.png"]
     assert 1e4 < (tmp_path / "diagnosis.png").stat().st_size < 3e5
     head, *lines = said[0].splitlines()
-    assert "capsnet, 120 steps" in head and "efficient, 1 steps" in head
+    assert "capsnet, 10,000 steps" in head and "efficient, 1 steps" in head
     assert next(line for line in lines if "iteration 3" in line).split()[-1] == "-"
     first, second = json.loads((tmp_path / "diagnosis.json").read_text())["networks"]
     assert first["size"] == second["size"] == 100 and len(first["entropy"]) == 3

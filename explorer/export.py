@@ -11,7 +11,6 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -32,8 +31,7 @@ class Format:
     name: str
     write: Callable  # (functional model, path, facts)
     run: Callable  # (path, batches of images) -> the outputs of each batch by name
-    extra: str = ""  # the extra of setup.py that it needs
-    modules: tuple[str, ...] = ()  # that this extra installs
+    extra: str = ""  # the extra of setup.py that it needs, if any
 
 
 def functional(trained: Trained) -> keras.Model:
@@ -90,8 +88,8 @@ def _keras_writer(form: str) -> Callable:
 
 FORMATS = {
     ".keras": Format("Keras", lambda model, path, facts: model.save(path), _run_keras),
-    ".onnx": Format("ONNX", _write_onnx, _run_onnx, "onnx", ("onnx", "tf2onnx", "onnxruntime")),
-    ".tflite": Format("LiteRT", _keras_writer("litert"), _run_litert, "litert", ("ai_edge_litert",)),
+    ".onnx": Format("ONNX", _write_onnx, _run_onnx, "onnx"),
+    ".tflite": Format("LiteRT", _keras_writer("litert"), _run_litert, "litert"),
     "": Format("TensorFlow SavedModel", _keras_writer("tf_saved_model"), _run_saved_model),
 }
 
@@ -109,13 +107,6 @@ def export(trained: Trained, path: Path) -> str:
             live network's by more than `TOLERANCE`.
     """
     form = FORMATS[path.suffix.lower()]
-    try:
-        for module in form.modules:
-            import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"Export to {form.name} needs {', '.join(form.modules)}: pip install '.[{form.extra}]' ({error})."
-        ) from None
     ours = path.is_dir() and ((path / "saved_model.pb").exists() or not any(path.iterdir()))
     if not path.suffix and path.exists() and not ours:
         raise UserError(f"{path} exists and is not a SavedModel. Give the name of a new folder.")
@@ -123,9 +114,12 @@ def export(trained: Trained, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         draft = Path(folder) / path.name
-        with convolution_method("direct"):  # other runtimes get an ordinary convolution
-            form.write(functional(trained), draft, facts)
-        difference = _difference(form, draft, trained)
+        try:
+            with convolution_method("direct"):  # other runtimes get an ordinary convolution
+                form.write(functional(trained), draft, facts)
+            difference = _difference(form, draft, trained)
+        except ImportError as error:
+            raise UserError(f"Export to {form.name}: {error}. Do: pip install '.[{form.extra}]'") from None
         if not difference <= TOLERANCE:
             raise UserError(
                 f"The {form.name} export differs from the network by {difference:.2g}, where {TOLERANCE:g} is allowed. "

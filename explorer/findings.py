@@ -125,8 +125,8 @@ def confusion(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> 
 
 
 def aligned(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """Pairs of predictions [n, 2], swapped where this puts a prediction in the position of the same label."""
-    swap = (labels[:, 0] == predictions[:, 1]) | (labels[:, 1] == predictions[:, 0])
+    """Predictions of one or two labels, those of two swapped where this puts one in the position of the same label."""
+    swap = (labels[:, 0] == predictions[:, -1]) | (labels[:, -1] == predictions[:, 0])
     return np.where(swap[:, None], predictions[:, ::-1], predictions)
 
 

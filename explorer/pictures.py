@@ -45,14 +45,11 @@ def draw_all(examined: Examined, out: Path, file_format: str = "png", dpi: int =
 
 def planned(examined: Examined) -> dict[str, Callable[[], Figure] | str]:
     """For each picture of a network, what draws it, or the reason why it is left out."""
-    model, pairs = examined.trained.model, examined.trained.num_targets == 2
+    model = examined.trained.model
     without = f"this {model.name} has no decoder" if model.decoder is None else ""
-    of_pairs = "the picture multimnist has the reconstructions of two digits" if pairs else ""
-    single = "" if pairs else "an image of this network has one label"
     unrouted = "" if model.places() else f"{model.name} does not route a grid of primary capsules"
     plan: dict[str, Callable[[], Figure] | str] = {
-        "reconstructions": without or of_pairs or partial(reconstructions, examined),
-        "multimnist": without or single or partial(multimnist, examined),
+        "reconstructions": without or partial(reconstructions, examined),
         "routing": unrouted or partial(routing, examined),
         "confusion": partial(confusion, examined),
     }
@@ -86,26 +83,41 @@ def _wrong(examined: Examined) -> str:
 
 
 def reconstructions(examined: Examined) -> Figure:
-    """Test images, right and wrong, and their reconstructions by a network with one label per image."""
-    model, blocks, errors = examined.trained.model, [], []
+    """Test images, right and wrong, and what is drawn from their capsules: two digits in orange and blue (figure 5)."""
+    pairs, blocks, errors = examined.trained.num_targets == 2, [], []
+    columns = PAIRS if pairs else SHOWN
+
+    def add(title: str, chosen: np.ndarray, drawings: dict[str, np.ndarray], **named: np.ndarray) -> None:
+        images = examined.images(chosen)
+        rows = {"input": images.repeat(3, axis=-1) if pairs else images}
+        rows |= {name: findings.overlay(images, each) if pairs else each[:, 0] for name, each in drawings.items()}
+        blocks.append(Block(title, rows, _headings(examined, label=examined.labels[chosen], **named)))
+
+    def drawn(chosen: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return findings.reconstructions(examined.trained.model, examined.images(chosen), labels)
+
+    predicted = findings.aligned(examined.labels, examined.predictions)
     for right, title in ((True, "Right"), (False, "Wrong")):
-        chosen = examined.some(examined.right == right, COMPARED)
-        if not chosen.size:
+        compared, shown = (examined.some(examined.right == right, count) for count in (COMPARED, columns))
+        if not shown.size:
             blocks.append(Block(f"{title}: none to show", {}, []))
             continue
-        images, labels, predicted = examined.images(chosen), examined.labels[chosen], examined.predictions[chosen]
-        drawn = findings.reconstructions(model, images, np.concatenate([predicted, labels], axis=1))
-        errors.append(np.square(drawn[:, 0] - images).mean())
-        some = np.flatnonzero(np.isin(chosen, examined.some(examined.right == right, SHOWN)))
-        rows = {"input": images[some], "drawn as predicted": drawn[some, 0]}
+        whole = np.minimum(drawn(compared, predicted[compared]).sum(axis=1), 1)  # digits add up, see `multimnist.py`
+        errors.append(np.square(whole - examined.images(compared)).mean())
+        drawings = {"drawn as predicted": drawn(shown, predicted[shown])}
         if not right:
-            rows["drawn as labelled"] = drawn[some, 1]
-        blocks.append(Block(title, rows, _headings(examined, label=labels[some], predicted=predicted[some])))
+            drawings["drawn as labelled"] = drawn(shown, examined.labels[shown])
+        add(title, shown, drawings, predicted=predicted[shown])
+    if pairs and (shown := examined.some(examined.right, PAIRS)).size:
+        absent = top_labels(examined.logits[shown], 3)[:, 2]  # both others are predicted and right
+        asked = np.stack([examined.labels[shown, 0], absent], axis=1)
+        title = "A digit that is absent, drawn in blue: the likeliest that is neither label nor prediction"
+        add(title, shown, {"drawn": drawn(shown, asked)}, drawn=asked)
     title = _wrong(examined)
     if len(errors) == 2:
         times = errors[1] / errors[0]
         title = f"A wrong answer is drawn {times:.1f} times as far from its image as a right one\n{title}"
-    return sheet(title, blocks, tile=0.84)
+    return sheet(title, blocks, tile=1.08 if pairs else 0.84)
 
 
 def dimensions(examined: Examined, index: int, label: int) -> Figure:
@@ -121,38 +133,6 @@ def dimensions(examined: Examined, index: int, label: int) -> Figure:
     rows = {f"dimension {number + 1}": drawn[number] for number in order}
     block = Block(f"Added to each dimension, test example {index}{of} ({_network(examined)})", rows, headings)
     return sheet(title, [block])
-
-
-def multimnist(examined: Examined) -> Figure:
-    """Two overlapping digits and their reconstructions in orange and blue (paper, figure 5)."""
-
-    def rows(images, **pairs):
-        drawn = {
-            f"from the {name}": findings.overlay(images, findings.reconstructions(examined.trained.model, images, pair))
-            for name, pair in pairs.items()
-        }
-        return {"input": images.repeat(3, axis=-1)} | drawn
-
-    blocks = []
-    right, wrong = (examined.some(examined.right == value, PAIRS) for value in (True, False))
-    labels = examined.labels[right]
-    for chosen, title in ((right, "Right"), (wrong, "Wrong")):
-        if chosen.size:
-            given = examined.labels[chosen]
-            said = findings.aligned(given, examined.predictions[chosen])
-            pairs = {"labels": given} if title == "Right" else {"predictions": said, "labels": given}
-            headings = _headings(examined, labels=given, predicted=said)
-            blocks.append(Block(title, rows(examined.images(chosen), **pairs), headings))
-    if right.size:
-        absent = top_labels(examined.logits[right], 3)[:, 2]  # both others are predicted and right
-        asked = np.stack([labels[:, 0], absent], axis=1)
-        title = "A digit that is absent, drawn in blue: the likeliest that is neither label nor prediction"
-        headings = _headings(examined, labels=labels, drawn=asked)
-        blocks.append(Block(title, rows(examined.images(right), capsules=asked), headings))
-    found = np.bincount(hits(examined.labels, examined.predictions).sum(axis=1), minlength=3)
-    title = f"Both digits are right in {found[2]:,} of {found.sum():,} pairs, one in {found[1]:,}, none in {found[0]:,}"
-    note = f"The first digit is drawn in orange, the second in blue, over the input in grey ({_network(examined)})"
-    return sheet(title, [Block(note, {}, []), *blocks], tile=1.08)
 
 
 def routing(examined: Examined) -> Figure:

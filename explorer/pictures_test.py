@@ -1,6 +1,5 @@
 """What the pictures show: the arrays against slow, plain twins, and the pixels that end up in the files."""
 
-import itertools
 from dataclasses import replace
 
 import keras
@@ -8,6 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 
@@ -46,24 +46,8 @@ def test_right_ones_images_and_examples(single):
     np.testing.assert_allclose(single.logits, outputs, rtol=1e-4)
     assert single.labels[:, 0].tolist() == single.split.labels[evaluation_indices(len(single.split), 40)].tolist()
     assert single.right.tolist() == (outputs.argmax(axis=1) == single.labels[:, 0]).tolist()
-    fields = {"trained": single.trained, "split": single.split, "logits": single.logits}
-    few = findings.Examined(
-        **fields, labels=np.array([[1], [2], [1], [1]]), predictions=np.array([[0], [0], [1], [1]])
-    )  # fmt: skip
+    few = replace(single, labels=np.array([[1], [2], [1], [1]]), predictions=np.array([[0], [0], [1], [1]]))
     assert [few.example(label) for label in (0, 1, 2)] == [None, 2, 1]
-
-
-def test_reconstructions_are_of_the_capsules_that_are_named(single):
-    model, images = single.trained.model, single.images(np.arange(3))
-    labels = np.array([[7, 3], [2, 2], [0, 9]])
-    found = findings.reconstructions(model, images, labels)
-    assert found.shape == (3, 2, 28, 28, 1)
-    capsules = np.array(model(images)["capsules"])
-    for image, target in itertools.product(range(3), range(2)):
-        alone = np.zeros((1, 10, 16), np.float32)
-        alone[0, labels[image, target]] = capsules[image, labels[image, target]]
-        expected = np.asarray(model.draw(alone, np.ones((1, 10), np.float32)))[0]
-        np.testing.assert_allclose(found[image, target], expected, atol=1e-5)
 
 
 def test_the_sweep_changes_one_dimension_at_a_time(single):
@@ -72,12 +56,11 @@ def test_the_sweep_changes_one_dimension_at_a_time(single):
     assert found.shape == (16, 11, 28, 28, 1)
     np.testing.assert_allclose(findings.SWEEP, [-0.25, -0.2, -0.15, -0.1, -0.05, 0, 0.05, 0.1, 0.15, 0.2, 0.25])
     plain = findings.reconstructions(model, image, np.array([[6]]))[0, 0]
-    for row in found:
-        np.testing.assert_allclose(row[5], plain, atol=1e-5)
+    np.testing.assert_allclose(found[:, 5], np.broadcast_to(plain, found[:, 5].shape), atol=1e-5)
     for dimension, column, amount in ((0, 0, -0.25), (4, 7, 0.1), (15, 10, 0.25)):
         capsules = np.array(model(image)["capsules"])
         capsules[0, 6, dimension] += amount
-        expected = np.asarray(model.draw(capsules, np.eye(10, dtype=np.float32)[[6]]))[0]
+        expected = np.asarray(model.decoder(capsules, np.eye(10, dtype=np.float32)[[6]]))[0]
         np.testing.assert_allclose(found[dimension, column], expected, atol=1e-5)
         assert np.abs(expected - plain).max() > 1e-3
 
@@ -104,13 +87,8 @@ def test_pairs_keep_their_colours():
 @pytest.fixture
 def made(monkeypatch):
     """The titles and the blocks of the sheets that a test draws."""
-    sheets_made = []
-    drawn = pictures.sheet
-    monkeypatch.setattr(
-        pictures,
-        "sheet",
-        lambda title, blocks, **more: sheets_made.append((title, blocks)) or drawn(title, blocks, **more),
-    )
+    sheets_made: list = []
+    monkeypatch.setattr(pictures, "sheet", lambda title, blocks, **_: sheets_made.append((title, blocks)))
     return sheets_made
 
 
@@ -142,25 +120,40 @@ def test_dimensions_are_sorted_by_their_effect(single, made):
 def test_pairs_are_shown_right_wrong_and_with_a_digit_that_is_not_there(double, made):
     labels = double.predictions.copy()
     labels[::2] = (labels[::2] + 1) % 10  # every other one is called wrong
-    fields = {"trained": double.trained, "split": double.split, "logits": double.logits}
-    half = findings.Examined(**fields, labels=labels, predictions=double.predictions)
-    pictures.multimnist(half)
-    ((title, (_, right, wrong, absent)),) = made
-    assert f"Both digits are right in {half.right.sum()} of 40 pairs" in title
+    half = replace(double, labels=labels)
+    pictures.reconstructions(half)
+    ((title, (right, wrong, absent)),) = made
+    assert f"{(~half.right).sum()} of 40 are wrong" in title
     index = np.flatnonzero(half.right)[0]
     one, two = labels[index]
     third = np.argsort(-double.logits[index])[2]
-    assert right.headings[0] == f"labels {one}, {two}\npredicted {one}, {two}"
-    assert absent.headings[0] == f"labels {one}, {two}\ndrawn {one}, {third}" and "absent" in absent.title
-    assert list(wrong.rows) == ["input", "from the predictions", "from the labels"]
-    assert all(heading.startswith("labels ") and "\npredicted " in heading for heading in wrong.headings)
+    assert right.headings[0] == f"label {one}, {two}\npredicted {one}, {two}"
+    assert absent.headings[0] == f"label {one}, {two}\ndrawn {one}, {third}" and "absent" in absent.title
+    assert list(wrong.rows) == ["input", "drawn as predicted", "drawn as labelled"]
     image = double.images(np.array([index]))
-    for rows, name, pair in (
-        (right.rows, "from the labels", (one, two)),
-        (absent.rows, "from the capsules", (one, third)),
-    ):
+    for rows, name, pair in ((right.rows, "drawn as predicted", (one, two)), (absent.rows, "drawn", (one, third))):
         drawn = findings.reconstructions(double.trained.model, image, np.array([pair]))
         np.testing.assert_allclose(rows[name][0], findings.overlay(image, drawn)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("leaky", [False, True])
+def test_coupling_is_a_mean_over_types_weighted_by_length(leaky):
+    network = make_model("capsule", (20, 22, 1), 10, replace(TINY, leaky=leaky))
+    for variable in network.trainable_variables:
+        variable.assign(variable * 2)  # so that the routing has something to do
+    images = np.random.default_rng(0).random((2, 20, 22, 1), np.float32)
+    coupling = np.asarray(findings.coupling_maps(network, images))
+    assert coupling.shape == (2, 3, 10, 2, 3)
+    if not network.hparams.leaky:
+        np.testing.assert_allclose(coupling.sum(axis=2), 1, atol=1e-5)
+    np.testing.assert_allclose(coupling[:, 0], 1 / (10 + network.hparams.leaky), atol=1e-5)
+    primary = np.asarray(network.activations(images)["conv_capsule1"])
+    last = np.asarray(network.classes.route(ops.convert_to_tensor(primary)).steps[2].coefficients)  # [batch, in, out]
+    for image, label, row, column in ((0, 7, 0, 2), (1, 2, 1, 1)):
+        cells = [kind * 6 + row * 3 + column for kind in range(3)]
+        lengths = [np.sqrt((primary[image, cell] ** 2).sum()) for cell in cells]
+        expected = sum(w * last[image, cell, label] for w, cell in zip(lengths, cells, strict=True)) / sum(lengths)
+        np.testing.assert_allclose(coupling[image, 2, label, row, column], expected, rtol=1e-4)
 
 
 def test_the_routing_shows_one_map_a_class_and_iteration_and_counts_what_it_changes(single, made):

@@ -3,7 +3,6 @@
 import glob
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +33,6 @@ def use(config: RunConfig) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The network's answer to a picture."""
-
-    name: str  # the file
-    notes: list[str]  # what was done to the picture, in words
-    logits: np.ndarray | None  # float32 [classes]; None for a picture that could not be read
-    error: str = ""  # the reason if it could not be read
-
-
 def locate(where: str) -> list[Path]:
     """The pictures that a file name, a folder (with all below it, by links too) or a pattern names, sorted.
 
@@ -68,33 +57,34 @@ def read(path: Path, trained: Trained) -> tuple[np.ndarray, list[str]]:
     return input_data.prepare(trained.dataset, pictures.read(path), shape, names, trained.options)
 
 
-def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[Answer]:
-    """The network's answer to each picture in turn, computed `batch_size` pictures at a time."""
+def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[tuple]:
+    """The network's answer to each picture in turn, computed `batch_size` pictures at a time.
+
+    An answer is (file, logits float32 [classes], words on what was done to the picture); of a picture that could not be
+    read, it is (file, None, [the reason]).
+    """
     for start in range(0, len(paths), batch_size):
-        images, found = [], []
+        found: list[tuple] = []
         for path in paths[start : start + batch_size]:
             try:
-                image, notes = read(path, trained)
-                images.append(image)
-                found.append((path, notes, ""))
+                found.append((path, *read(path, trained)))
             except DataError as error:
-                found.append((path, [], str(error)))
+                found.append((path, None, [str(error)]))
+        images = [image for _, image, _ in found if image is not None]
         logits = iter(np.asarray(trained.model(np.stack(images))["logits"]) if images else ())
-        for path, notes, error in found:
-            yield Answer(str(path), notes, None if error else next(logits), error)
+        for path, image, notes in found:
+            yield path, None if image is None else next(logits), notes
 
 
-def line(answer: Answer, trained: Trained) -> str:
+def line(path: Path, logits: np.ndarray, notes: list[str], trained: Trained) -> str:
     """An answer in words: name, class or classes, runner-up, and what was done to the picture."""
-    if answer.logits is None:
-        return f"{answer.name}: not read. {answer.error}"
-    word, shown = trained.model.score_name, np.asarray(trained.model.scores(answer.logits[None]))[0]
-    best = top_labels(answer.logits[None], trained.num_targets + 1)[0]
+    word, shown = trained.model.score_name, np.asarray(trained.model.scores(logits[None]))[0]
+    best = top_labels(logits[None], trained.num_targets + 1)[0]
     parts = [f"{trained.class_names[label]} ({shown[label]:.2f})" for label in best]
     parts[0] = parts[0].replace(" (", f" ({word} ")
     text = " and ".join(parts[: trained.num_targets])
     text += "".join(f", runner-up {part}" for part in parts[trained.num_targets :])
-    return f"{answer.name}: {text}" + (f"  [{'; '.join(answer.notes)}]" if answer.notes else "")
+    return f"{path}: {text}" + (f"  [{'; '.join(notes)}]" if notes else "")
 
 
 def predict(where: str, trained: Trained, batch_size: int, predictions: str | None = None) -> None:
@@ -108,10 +98,12 @@ def predict(where: str, trained: Trained, batch_size: int, predictions: str | No
     if others := below(Path(where))[1] if os.path.isdir(where) else []:
         say(f"Passed over in {where}: {not_pictures(others)}.")
     logits = {}
-    for answer in answers(paths, trained, batch_size):
-        say(line(answer, trained))
-        if answer.logits is not None:
-            logits[answer.name] = answer.logits
+    for path, found, notes in answers(paths, trained, batch_size):
+        if found is None:
+            say(f"{path}: not read. {notes[0]}")
+        else:
+            say(line(path, found, notes, trained))
+            logits[str(path)] = found
     if predictions and logits:
         values = np.stack(list(logits.values()))
         best = top_labels(values, trained.num_targets)

@@ -13,13 +13,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from explorer.compare import network_names
-from explorer.diagnose import BINS, EPSILON, Diagnosis, diagnose
+from explorer.diagnose import EPSILON, Diagnosis, diagnose
 from explorer.robustness import CHANGES, Row, measure
 from explorer.sheets import DPI, fitted, strip, write
 from input_data import Split, evaluation_batches
 from input_data.formats.files import atomic_write
 from input_data.progress import say
+from runner.config import conflicts
+from runner.flags import UserError
 from runner.loader import Trained
 
 
@@ -49,7 +50,7 @@ def diagnosis_column(own: Diagnosis) -> dict[str, str]:
     column["answers that routing changes"] = f"{own.changed:,}"
     for name, value in (("right", own.length_right), ("wrong", own.length_wrong)):
         column[f"mean score of {name} answers"] = "none" if value is None else f"{value:.3f}"
-    return column | {"expected calibration error": f"{own.calibration_error:.3f}"}
+    return column
 
 
 def table(title: str, columns: list[dict[str, str]], names: list[str]) -> str:
@@ -85,9 +86,9 @@ def plot_robustness(rows: list[Row], names: list[str], image: np.ndarray) -> Fig
 
 
 def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:
-    """Six panels, each with what it says of the first network as its title."""
-    figure = Figure(figsize=(14, 7.5), layout="constrained")
-    (entropy, votes, error), (primary, deviation, calibration) = figure.subplots(2, 3)
+    """Four panels, each with what it says of the first network as its title."""
+    figure = Figure(figsize=(10, 7.5), layout="constrained")
+    (entropy, votes), (error, deviation) = figure.subplots(2, 2)
     own, ways = diagnoses[0], list(dict.fromkeys(way for each in diagnoses for way in each.errors))
     for index, each in enumerate(diagnoses):
         iterations, colour = range(1, len(each.entropy) + 1), f"C{index}"
@@ -96,15 +97,10 @@ def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:
         parts = [values[-1] for values in (each.votes_towards, each.votes_away, each.net_push, each.mean_cosine)]
         _bars(votes, index, len(names), ("towards", "away", "net push", "cosine"), parts)
         _bars(error, index, len(names), ways, [each.errors.get(way, np.nan) for way in ways])
-        share = np.linspace(0, 100, len(each.primary_lengths), endpoint=False)
-        primary.plot(share, each.primary_lengths, drawstyle="steps-post")
         kinds = ("between classes", "within a class")
         _bars(deviation, index, len(names), kinds, [each.between_classes, each.within_classes])
-        calibration.plot(*zip(*(row[1:] for row in each.calibration if row[0]), strict=True), "o-")
     entropy.legend(fontsize=8)
     entropy.xaxis.get_major_locator().set_params(integer=True)
-    primary.axhline(EPSILON, color="grey", linewidth=0.8, linestyle=":")
-    calibration.plot((0, 1), (0, 1), color="grey", linewidth=0.8, linestyle=":")
     push = " → ".join(f"{100 * value:.1f}" for value in own.net_push)
     found = {
         entropy: (f"Routing decides {100 - 100 * own.entropy[-1]:.2f} %; the spread of its logits predicts "
@@ -113,18 +109,14 @@ def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:
                 "votes for the winner", "share"),
         error: (f"Error {own.errors['learnt']:.2f} % as trained, {own.errors['uniform']:.2f} % with uniform couplings",
                 "way to route", "error in %"),
-        primary: (f"{100 * own.dead:.0f} % of the primary capsules are dead; mean length {own.mean_primary_length:.2f}",
-                  "primary capsules in %", "largest length"),
         deviation: (f"A coupling varies by {own.between_classes:.3f} between classes, {own.within_classes:.3f} within",
                     "images of different classes, and of one", "standard deviation"),
-        calibration: (f"Scores are off by {100 * own.calibration_error:.0f} points of 100",
-                      f"score, {BINS} ranges", "share of right answers"),
     }  # fmt: skip
     for axes, (title, below, left) in found.items():
         axes.set_title(fitted(title, 4, 10), fontsize=10)
         axes.set(xlabel=below, ylabel=left)
         if axes is not votes:
-            axes.set_ylim(bottom=0, top=1.05 if axes in (primary, calibration) else None)
+            axes.set_ylim(bottom=0)
     return _finished(figure, f"{names[0]}: routing changes {own.changed:,} answers of {own.size:,}", figure.axes, names)
 
 
@@ -177,10 +169,20 @@ def report(
 ) -> None:
     """Measures networks on `size` test images, prints the table and writes a file of numbers and a figure into `out`.
 
-    `kind` is "diagnosis" or "robustness"; without a size these take all images and 1,000. The networks are for the
-    same images and classes. For `ending` and `dpi` see `sheets.write`.
+    `kind` is "diagnosis" or "robustness"; without a size these take all images and 1,000. For `ending` and `dpi` see
+    `sheets.write`. UserError: two networks have different images or classes.
     """
-    names, (measured, form) = network_names(networks), KINDS[kind]
+    facts: list[dict] = [
+        {"images": net.model.image_shape, "labels of an image": net.num_targets, "classes": list(net.class_names)}
+        for net in networks
+    ]
+    if words := conflicts(facts[0], facts[-1], "The {} of one are {}, of the other {}"):
+        raise UserError(
+            f"Both networks must be for the same images and classes. {words}. Give --compare another checkpoint."
+        )
+    names, (measured, form) = [f"{each.model.name}, {each.step:,} steps" for each in networks], KINDS[kind]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({index})" for index, name in enumerate(names, start=1)]
     with matplotlib.rc_context({"text.parse_math": False}):
         title, columns, content, figure = measured(networks, names, split, size)
         say(table(title, columns, names))

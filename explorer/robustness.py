@@ -36,33 +36,19 @@ def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
     return moved(images, np.array([[cos, -sin], [sin, cos]]))
 
 
-def shifted(images: np.ndarray, pixels: float) -> np.ndarray:
-    """The images moved to the right, or to the left if `pixels` is negative."""
-    return moved(images, np.eye(2), (0, pixels))
-
-
-def scaled(images: np.ndarray, factor: float) -> np.ndarray:
-    """The images enlarged or reduced by `factor`."""
-    return moved(images, np.eye(2) * factor)
-
-
-def sheared(images: np.ndarray, slope: float) -> np.ndarray:
-    """The images slanted to the right above the centre and to the left below it, by `slope` pixels per row."""
-    return moved(images, np.array([[1, 0], [-slope, 1]]))
-
-
 def noisy(images: np.ndarray, deviation: float) -> np.ndarray:
     """The images with Gaussian noise of a fixed seed, clipped to their range of values."""
     noise = np.random.default_rng(2017).standard_normal(images.shape, np.float32)
     return np.clip(images + np.float32(deviation) * noise, images.min(), images.max())
 
 
-# The changes by name: the function, the unit of its amount, and the amounts.
+# The changes by name: the function of images and an amount, the unit of the amount, and the amounts. A shift is to the
+# right; a shear slants to the right above the centre, by so many pixels a row.
 CHANGES: dict[str, tuple[Callable, str, tuple[float, ...]]] = {
     "rotation": (rotated, "degrees", (-45, -30, -15, 0, 15, 30, 45)),
-    "shift": (shifted, "pixels", (-6, -4, -2, 0, 2, 4, 6)),
-    "scale": (scaled, "factor", (0.6, 0.8, 1, 1.2, 1.4)),
-    "shear": (sheared, "slope", (-0.4, -0.2, 0, 0.2, 0.4)),
+    "shift": (lambda images, x: moved(images, np.eye(2), (0, x)), "pixels", (-6, -4, -2, 0, 2, 4, 6)),
+    "scale": (lambda images, x: moved(images, x * np.eye(2)), "factor", (0.6, 0.8, 1, 1.2, 1.4)),
+    "shear": (lambda images, x: moved(images, np.array([[1, 0], [-x, 1]])), "slope", (-0.4, -0.2, 0, 0.2, 0.4)),
     "noise": (noisy, "deviation", (0, 0.1, 0.2, 0.3, 0.4)),
 }
 

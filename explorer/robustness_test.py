@@ -5,9 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from explorer import report, robustness
-from explorer.compare import check_comparable
-from explorer.robustness import CHANGES, Row
+from explorer import report
+from explorer.robustness import CHANGES
 from input_data import Options, evaluation_batches, open_split
 from models import make_model
 from models.hparams import HParams
@@ -38,14 +37,14 @@ def test_what_comes_in_from_outside_has_the_colour_of_each_images_border():
     for change, columns in ((6, slice(6)), (-4, slice(24, None))):
         expected = np.roll(images, change, axis=2)
         expected[:, :, columns] = np.asarray(colours)[:, None, None, :]
-        np.testing.assert_allclose(robustness.shifted(images, change), expected, atol=1e-5)
-    np.testing.assert_allclose(robustness.rotated(images, 45)[:, 0, 0], colours, atol=1e-5)
-    np.testing.assert_allclose(robustness.scaled(images, 0.6)[:, -1, -1], colours, atol=1e-5)
+        np.testing.assert_allclose(CHANGES["shift"][0](images, change), expected, atol=1e-5)
+    np.testing.assert_allclose(CHANGES["rotation"][0](images, 45)[:, 0, 0], colours, atol=1e-5)
+    np.testing.assert_allclose(CHANGES["scale"][0](images, 0.6)[:, -1, -1], colours, atol=1e-5)
 
 
 def test_rotation_is_counter_clockwise():
-    np.testing.assert_allclose(robustness.rotated(IMAGES, 90), np.rot90(IMAGES, axes=(1, 2)), atol=1e-4)
-    np.testing.assert_allclose(robustness.rotated(IMAGES, -90), np.rot90(IMAGES, -1, axes=(1, 2)), atol=1e-4)
+    np.testing.assert_allclose(CHANGES["rotation"][0](IMAGES, 90), np.rot90(IMAGES, axes=(1, 2)), atol=1e-4)
+    np.testing.assert_allclose(CHANGES["rotation"][0](IMAGES, -90), np.rot90(IMAGES, -1, axes=(1, 2)), atol=1e-4)
 
 
 def test_scale_and_shear_move_points_about_the_centre():
@@ -54,19 +53,19 @@ def test_scale_and_shear_move_points_about_the_centre():
         image[0, 10 + row, 10 + column] = 1
         return image
 
-    larger = robustness.scaled(point(-3, 2), 2)
+    larger = CHANGES["scale"][0](point(-3, 2), 2)
     assert larger[0, 10 - 6, 10 + 4, 0] == pytest.approx(1) and larger.sum() == pytest.approx(4)
-    np.testing.assert_allclose(robustness.sheared(point(-4, 1), 0.5), point(-4, 3), atol=1e-6)
-    np.testing.assert_allclose(robustness.sheared(point(2, 1), 0.5), point(2, 0), atol=1e-6)
+    np.testing.assert_allclose(CHANGES["shear"][0](point(-4, 1), 0.5), point(-4, 3), atol=1e-6)
+    np.testing.assert_allclose(CHANGES["shear"][0](point(2, 1), 0.5), point(2, 0), atol=1e-6)
 
 
 def test_noise_is_the_same_each_time_and_stays_in_range():
     grey = np.full((50, 28, 28, 1), 0.5, np.float32)
     grey[0, 0, 0], grey[0, 0, 1] = 0, 1
-    found = robustness.noisy(grey, 0.1)
-    np.testing.assert_array_equal(found, robustness.noisy(grey, 0.1))
+    found = CHANGES["noise"][0](grey, 0.1)
+    np.testing.assert_array_equal(found, CHANGES["noise"][0](grey, 0.1))
     assert (found - grey).std() == pytest.approx(0.1, rel=0.02)
-    assert robustness.noisy(grey, 2).min() == 0 and robustness.noisy(grey, 2).max() == 1
+    assert CHANGES["noise"][0](grey, 2).min() == 0 and CHANGES["noise"][0](grey, 2).max() == 1
 
 
 def networks():
@@ -107,27 +106,9 @@ def test_the_report_is_what_a_count_by_hand_gives(tmp_path, monkeypatch):
     assert said[1:] == [f"{tmp_path}/robustness.csv", f"{tmp_path}/robustness.png"]
 
 
-def test_the_plot_draws_each_network_against_the_amounts():
-    rows = [
-        Row(name, amount, 50, (index, 50 - index))
-        for name, (_, _, amounts) in CHANGES.items()
-        for index, amount in enumerate(amounts)
-    ]
-    figure = report.plot_robustness(rows, ["a", "b"], IMAGES[0])
-    upper = figure.axes[: len(CHANGES)]
-    assert [axes.get_title().split(":")[0] for axes in upper] == list(CHANGES)
-    assert figure.get_suptitle().startswith("a: ") and "costs most" in figure.get_suptitle()
-    one, other = upper[0].lines
-    assert one.get_xdata().tolist() == list(CHANGES["rotation"][2]) and one.get_ydata()[3] == 6
-    assert other.get_label() == "b" and other.get_ydata()[3] == 94
-
-
-def test_networks_of_other_images_are_not_compared():
-    (one, _), _ = networks()
+def test_networks_of_other_images_are_not_compared(tmp_path):
+    (one, _), split = networks()
     model = make_model("capsule", (36, 36, 1), 10, HParams(num_prime_capsules=1, conv_channels=4))
-    check_comparable(one, one)
-    with pytest.raises(
-        ValueError,
-        match=r"The images of one are \(28, 28, 1\), of the other \(36, 36, 1\); The labels of an image of one are 1,",
-    ):
-        check_comparable(one, Trained(model, 1, "mnist", 2, NAMES))
+    words = r"images of one are \(28, 28, 1\), of the other \(36, 36, 1\); The labels of an image of one are 1,"
+    with pytest.raises(ValueError, match=words):
+        report.report("robustness", [one, Trained(model, 1, "mnist", 2, NAMES)], split, 10, tmp_path)

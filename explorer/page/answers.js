@@ -1,36 +1,28 @@
-// Asks the worker, which holds the network.
+// The facts of the network, and questions to the worker that holds it.
 
-export function makeAnswers() {
-  const waiting = new Map(), { worker: code, ...content } = globalThis.exportedNetwork;
-  const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
-  worker.addEventListener("message", ({ data: { id, answer, error } }) => {
-    const { resolve, reject } = waiting.get(id);
-    waiting.delete(id);
-    if (error === undefined) resolve(answer);
-    else reject(new Error(error));
-  });
-  worker.addEventListener("error", (event) => {
-    for (const { reject } of waiting.values()) reject(new Error(`The network stopped: ${event.message}`));
-    waiting.clear();
-  });
-  worker.postMessage(content);
-  let last = 0;
-  const ask = (question) => (...given) => new Promise((resolve, reject) => {
-    waiting.set(++last, { resolve, reject });
-    worker.postMessage({ id: last, question, given });
-  });
-  const answers = Object.fromEntries(["example", "wrong", "drawing", "picture", "pixels", "capsule", "ends"].map((each) => [each, ask(each)]));
-  return { facts: content.facts, ...answers, file: async (file) => answers.picture(await pixelsOf(file, content.facts.largestSide)) };
-}
+const LARGEST_SIDE = 2000; // pixels to which a picture is reduced before the worker prepares it
+const { worker: code, ...content } = globalThis.exportedNetwork;
+export const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
+worker.postMessage(content);
 
-// The pixels of a picture file, reduced if it is large: { rows, columns, data: RGBA }.
-async function pixelsOf(file, largestSide) {
+export const network = content.facts;
+
+// What the worker answers; `question` is a name of `questions` in worker.js.
+export const ask = (question, ...given) => new Promise((resolve, reject) => {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = ({ data }) => (data.error === undefined ? resolve(data.answer) : reject(new Error(data.error)));
+  worker.postMessage({ question, given }, [port2]);
+});
+
+// The answer to a picture file.
+export async function askFile(file) {
   const bitmap = await createImageBitmap(file).catch(() => {
-    throw new Error("Expected a readable picture, such as a PNG or JPEG file. Received another kind of file or a damaged one.");
+    throw new Error(
+      "Expected a readable picture, such as a PNG or JPEG file. Received another kind of file or a damaged one.");
   });
-  const scale = Math.min(1, largestSide / Math.max(bitmap.width, bitmap.height));
+  const scale = Math.min(1, LARGEST_SIDE / Math.max(bitmap.width, bitmap.height));
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
-  const canvas = Object.assign(document.createElement("canvas"), { width, height }), context = canvas.getContext("2d");
+  const context = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d");
   context.drawImage(bitmap, 0, 0, width, height);
-  return { rows: height, columns: width, data: context.getImageData(0, 0, width, height).data };
+  return ask("picture", { rows: height, columns: width, data: context.getImageData(0, 0, width, height).data });
 }

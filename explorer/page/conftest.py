@@ -1,10 +1,9 @@
-"""Networks for the page's tests, what they answer, and the page in a browser."""
+"""The pages of networks that ship, and the page in a browser."""
 
+import functools
 import os
 from pathlib import Path
 
-import keras
-import numpy as np
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -13,59 +12,32 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from explorer.page.exported import export_page
-from input_data import Options, open_split
-from input_data.arrays import ImageArrays
-from input_data.dataset import Info
-from models import make_model
-from models.hparams import HParams
-from runner.loader import Trained
+from explorer.page import exported
+from input_data import open_split
+from runner.loader import load
 
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
 
 
-def untrained(name: str, shape: tuple, targets: int = 1, dataset: str = "mnist", **hparams) -> Trained:
-    """A small network with random weights."""
-    keras.utils.set_random_seed(1)
-    model = make_model(name, shape, 10, HParams(**{"num_prime_capsules": 4, "conv_channels": 32} | hparams))
-    return Trained(model, 0, dataset, targets, tuple("0123456789"))
+@pytest.fixture(scope="session")
+def shipped_page(tmp_path_factory):
+    """A function from the name of a network that ships to the network, its test split and its page of a few images."""
 
+    @functools.cache
+    def export(name, examples=20):
+        trained = load(f"pretrained:{name}")
+        split = open_split("mnist", "test", None, trained.options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exported, "EXAMPLES", examples)
+            return trained, split, exported.export_page(trained, split, tmp_path_factory.mktemp("page") / "page.html")
 
-def some_split(shape, name="other"):
-    """Five random images."""
-    images = np.random.RandomState(2).randint(0, 256, (5, *shape), np.uint8)
-    return ImageArrays(Info(name, shape, 10, 1, tuple("0123456789")), images, np.arange(5), 0)
-
-
-def answers(trained: Trained, image: np.ndarray) -> dict[str, np.ndarray]:
-    """What a network itself makes of an image [rows, columns, depth], by the names of the page's answers."""
-    outputs = trained.model(image[None])
-    scores = np.asarray(trained.model.scores(outputs["logits"]))[0]
-    chosen = np.argsort(-scores, kind="stable")[: trained.num_targets]
-    found = {"scores": scores, "chosen": chosen}
-    if "capsules" in outputs:
-        found["capsules"] = np.asarray(outputs["capsules"])[0]
-        found["drawn"] = np.array([each[0] for each in trained.model.remake(outputs, chosen[None])])
-    return found
+    return export
 
 
 @pytest.fixture(scope="session")
-def digits():
-    """The embedded test digits."""
-    return open_split("mnist", "test", None)
-
-
-@pytest.fixture(scope="session")
-def pairs():
-    """Pairs of the embedded test digits."""
-    return open_split("mnist", "test", None, Options(num_targets=2))
-
-
-@pytest.fixture(scope="session")
-def taught_page(network, digits, tmp_path_factory):
-    """The page of the network that was trained for a moment, and of another one without a decoder."""
-    path = tmp_path_factory.mktemp("page") / "page.html"
-    return export_page(network, digits, path, untrained("capsule", (28, 28, 1), remake=False))
+def small_page(shipped_page):
+    """The page of `capsnet_mnist_small`, with all images."""
+    return shipped_page("capsnet_mnist_small", exported.EXAMPLES)[2]
 
 
 class Page:
@@ -80,7 +52,7 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [still]})
         self.driver.get("about:blank")
         self.driver.get(f"{file.as_uri()}{link}")
-        self.wait(lambda: self.run("return !document.querySelector('#prediction').textContent.startsWith('Loading')"))
+        self.wait(lambda: not self.text("prediction").startswith("Loading"))
         if not motion:
             self.rest()
 
@@ -91,34 +63,35 @@ class Page:
         """Waits until every question of the page is answered and painted."""
         self.wait(lambda: self.driver.find_element(By.TAG_NAME, "main").get_attribute("aria-busy") == "false")
 
+    def find(self, name: str):
+        return self.driver.find_element(By.ID, name)
+
+    def all(self, selector: str) -> list:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def text(self, name: str) -> str:
+        return self.find(name).get_attribute("textContent")
+
     def click(self, name: str) -> None:
-        self.run("arguments[0].scrollIntoView({ block: 'center' })", self.find(name))
-        self.find(name).click()
+        """Clicks an element by its id, or the first of a class."""
+        button = self.all(name)[0] if name.startswith(".") else self.find(name)
+        self.run("arguments[0].scrollIntoView({ block: 'center' })", button)
+        button.click()
         self.rest()
 
     def move(self, name: str, value: float) -> None:
         """Sets a slider by the name that a screen reader says."""
         script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
-        self.run(script, self.driver.find_element(By.CSS_SELECTOR, f"[aria-label='{name}']"), value)
+        self.run(script, self.all(f"[aria-label='{name}']")[0], value)
         self.rest()
-
-    def find(self, name: str):
-        return self.driver.find_element(By.ID, name)
-
-    def text(self, name: str) -> str:
-        return self.find(name).text
-
-    def bars(self) -> list:
-        return self.driver.find_elements(By.CLASS_NAME, "bar")
 
     def figures(self) -> list[str]:
         """The pictures of the capsule's card: input and reconstructions, by their content."""
         return self.run("return [...document.querySelectorAll('#pictures canvas')].map((each) => each.toDataURL())")
 
     def values(self) -> list[float]:
-        """The numbers of the bars, of the network itself."""
-        texts = "return [...document.querySelectorAll('.bar .value:not(.rival)')].map((value) => value.textContent)"
-        return [float(text) for text in self.run(texts)]
+        """The numbers of the bars."""
+        return [float(value.text) for value in self.all(".bar .value")]
 
     def upload(self, path: Path, content: bytes) -> None:
         """Gives the page a file."""
@@ -127,14 +100,8 @@ class Page:
         self.find("file").send_keys(str(path))
         self.rest()
 
-    def resize(self, width: int, height: int) -> None:
-        """Gives the page a window of this size."""
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 720}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
     def draw(self, *points) -> None:
         """One stroke of the mouse through points from 0 to 1."""
-        self.click("mode-draw")
         pad = self.find("pad")
         places = [(round((x - 0.5) * pad.size["width"]), round((y - 0.5) * pad.size["height"])) for x, y in points]
         actions = ActionChains(self.driver, duration=5).move_to_element_with_offset(pad, *places[0]).click_and_hold()
@@ -143,10 +110,10 @@ class Page:
         actions.release().perform()
         self.rest()
 
-    def choose_example(self, number: int, field: str = "index") -> None:
+    def choose_example(self, number: int) -> None:
         self.click("mode-test")
-        self.find(field).send_keys(Keys.CONTROL, "a")
-        self.find(field).send_keys(str(number), Keys.ENTER)
+        self.find("index").send_keys(Keys.CONTROL, "a")
+        self.find("index").send_keys(str(number), Keys.ENTER)
         self.rest()
 
 

@@ -1,7 +1,4 @@
-"""Describes a network, with its weights, for `network.js` and `efficient.js`, which run it in the browser.
-
-Weights are found by their names in a checkpoint, and strides and paddings by the names of the layers.
-"""
+"""Describes a network, with its weights, for `network.js` and `efficient.js`, which run it in the browser."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from capsules import DynamicRouting
+from models.network import Classifier
 from runner.flags import UserError
-from runner.loader import Trained
 
 
-class Network:
-    """A network's layers and weights, which it adds to `arrays`, by kind: a description has the place of each array.
+class Described:
+    """A network whose layers are described by their names, and whose weights are added to `arrays`, by kind.
 
-    An array whose numbers are all float16 numbers is kept as float16, every other as float32.
+    The description of an array says where it is. An array whose numbers are all float16 numbers is kept as float16,
+    every other as float32.
     """
 
     def __init__(self, model: Any, arrays: defaultdict[str, list[np.ndarray]]):
@@ -33,25 +31,15 @@ class Network:
         self.arrays[kind].append(kept)
         return {"kind": kind, "start": start, "count": values.size}
 
-    def convolution(self, name: str) -> dict[str, Any]:
-        layer = self.model.get_layer(name)
-        size, _, _, channels = self.named[f"{name}/weights"].shape
-        shape = {"size": size, "stride": layer.strides[0], "padding": layer.padding, "channels": channels}
-        return self.dense(name) | shape
-
     def dense(self, name: str, relu: bool = False) -> dict[str, Any]:
         kernel, bias = (self.add(self.named[f"{name}/{each}"]) for each in ("weights", "biases"))
         return {"kernel": kernel, "bias": bias, "relu": relu}
 
-    def stack(self, names: list[str]) -> list[dict[str, Any]]:
-        """Dense layers with ReLU between them."""
-        return [self.dense(name, relu=name is not names[-1]) for name in names]
-
-    def layers(self, start: str) -> list[str]:
-        """The names of the layers with a kernel that begin like this."""
-        return [
-            name.removesuffix("/weights") for name in self.named if name.endswith("/weights") and name.startswith(start)
-        ]
+    def convolution(self, name: str, relu: bool = True) -> dict[str, Any]:
+        layer = self.model.get_layer(name)
+        size, _, _, channels = self.named[f"{name}/weights"].shape
+        shape = {"size": size, "stride": layer.strides[0], "padding": layer.padding, "channels": channels}
+        return self.dense(name, relu) | shape
 
     def classes(self, name: str) -> dict[str, Any]:
         """The layer of class capsules, whose kernel is [in, atoms_in, classes·atoms]."""
@@ -61,23 +49,28 @@ class Network:
         scale = {"sqrt": inputs**0.5, "learnt": getattr(routing, "learnt_scale", 1)}.get(scale, scale)
         return self.dense(name) | {"classes": classes, "atoms": width // classes, "scale": float(scale)}
 
+    def decoder(self) -> list[dict[str, Any]] | None:
+        """The dense layers of the decoder, with ReLU between them."""
+        kernels = [each for each in self.named if each.startswith("recons/") and each.endswith("/weights")]
+        return [self.dense(each.removesuffix("/weights"), relu=each is not kernels[-1]) for each in kernels] or None
 
-def describe(trained: Trained, arrays: defaultdict[str, list[np.ndarray]]) -> dict[str, Any]:
+
+def describe(model: Classifier, arrays: defaultdict[str, list[np.ndarray]]) -> dict[str, Any]:
     """A network as the page runs it; its weights are added to `arrays`.
 
     Raises:
         UserError: a kind of network that the page cannot run.
     """
-    model, kind = trained.model, type(trained.model).__name__
+    kind, (rows, columns, depth) = type(model).__name__, model.image_shape
     if kind not in _DESCRIPTIONS or (kind == "CapsNet" and not isinstance(model.classes.routing, DynamicRouting)):
-        raise UserError(f"The page runs {', '.join(_DESCRIPTIONS)} with their own routing. Received: {kind}.")
-    network, (rows, columns, depth) = Network(model, arrays), model.image_shape
-    own = {"decoder": network.stack(network.layers("recons/")) or None}
-    return _DESCRIPTIONS[kind](network) | own | {"rows": rows, "columns": columns, "depth": depth}
+        raise UserError(f"The page runs {' and '.join(_DESCRIPTIONS)} with their own routing. Received: {kind}.")
+    network = Described(model, arrays)
+    own = {"decoder": network.decoder(), "rows": rows, "columns": columns, "depth": depth}
+    return _DESCRIPTIONS[kind](network) | own
 
 
-def _capsules(network: Network) -> dict[str, Any]:
-    primary, layer = network.convolution("conv_capsule1"), network.model.primary
+def _capsules(network: Described) -> dict[str, Any]:
+    primary, layer = network.convolution("conv_capsule1", relu=False), network.model.primary
     # The factor multiplies the sum before the bias.
     primary |= {"offset": primary["bias"], "bias": None, "types": layer.types, "atoms": layer.atoms}
     routing = network.model.classes.routing
@@ -89,7 +82,7 @@ def _capsules(network: Network) -> dict[str, Any]:
     }
 
 
-def _efficient(network: Network) -> dict[str, Any]:
+def _efficient(network: Described) -> dict[str, Any]:
     named, convolutions = network.named, []
     if "norm1/moving_mean" not in named:
         raise UserError("The page does not run the Efficient-CapsNet of smallNORB.")
@@ -110,22 +103,4 @@ def _efficient(network: Network) -> dict[str, Any]:
     }
 
 
-def _baseline(network: Network) -> dict[str, Any]:
-    names = network.layers("conv")
-    pools = {layer.name for layer in network.model.layers}
-    return {
-        "kind": "convolutions",
-        "loss": network.model.hparams.loss_type,
-        "convolutions": [
-            network.convolution(name) | {"pooled": name.replace("conv", "pool") in pools} for name in names
-        ],
-        "head": network.stack([name for name in network.layers("") if name not in names]),
-    }
-
-
-_DESCRIPTIONS: dict[str, Callable] = {
-    "CapsNet": _capsules,
-    "EfficientCapsNet": _efficient,
-    "Baseline": _baseline,
-    "PaperBaseline": _baseline,
-}
+_DESCRIPTIONS: dict[str, Callable] = {"CapsNet": _capsules, "EfficientCapsNet": _efficient}

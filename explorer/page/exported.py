@@ -1,10 +1,8 @@
 """Writes the page as a file that holds a network, its decoder and test images, and needs no server.
 
 Browsers neither load modules nor fetch data from `file:`. The modules are therefore joined into one plain script for
-the page and one for the worker, and all data are text in a script. Inference is 300 lines of JavaScript on typed
-arrays: a runtime such as onnxruntime-web has 13 MB, more than page and network together, and the network answers within
-tens of milliseconds. Weights that are exact in float16, such as most of those in `pretrained/`, are stored as float16,
-and all others as float32: rounding them would change a length by more than 1e-4.
+the page and one for the worker, and all data are text in a script. Weights that are exact in float16, such as most of
+those in `pretrained/`, are stored as float16, all others as float32: rounding would change lengths by more than 1e-4.
 """
 
 import base64
@@ -16,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from explorer.compare import network_names
 from explorer.page.descriptions import describe
 from input_data import Split
 from input_data.formats.files import atomic_write
@@ -26,14 +23,13 @@ from runner.loader import Trained
 
 HERE = Path(__file__).parent
 EXAMPLES = 1000  # test images in the file
-LARGEST_DATA = 4 * 2**20  # bytes of them; fewer images if they are large
-LARGEST_SIDE = 2000  # pixels to which a picture is reduced before the worker prepares it
+LARGEST_DATA = 4 * 2**20  # values of their pixels; fewer images if they are large
 TITLE = "<title>Inside a capsule network</title>"  # by which a page is known again
 PAGE = (
-    *("tools", "state", "pictures", "charts", "pad", "warp", "answer", "answers", "capsule", "moves", "votes"),
-    *("routing", "guide", "page"),
+    *("tools", "answers", "state", "pictures", "charts", "strokes", "pad", "warp", "answer", "capsule", "moves"),
+    *("votes", "routing", "guide", "page"),
 )
-WORKER = ("network", "efficient", "paper", "upload", "worker")
+WORKER = ("network", "efficient", "paper", "strokes", "upload", "worker")
 # The page can request nothing from anywhere else.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; "
@@ -41,14 +37,13 @@ POLICY = (
 )
 
 
-def export_page(trained: Trained, split: Split, path: Path, compared: Trained | None = None) -> Path:
+def export_page(trained: Trained, split: Split, path: Path) -> Path:
     """Writes the page to one `.html` file, or to `index.html` in a folder, and returns the file.
 
     Args:
         trained: the network and its facts.
         split: the test images.
         path: the file or folder. A file that is there is replaced only if it is such a page.
-        compared: another network of the same images and classes, whose scores are shown too, or None.
 
     Raises:
         UserError: the page cannot run this kind of network, or `path` holds something else.
@@ -60,7 +55,7 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
         raise UserError(
             f"{path} exists and is not a page of this program. Give the name of a new folder, or a new file NAME.html."
         )
-    data = json.dumps(content(trained, split, compared), allow_nan=False)
+    data = json.dumps(content(trained, split), allow_nan=False)
     data = data.replace("<", "\\u003c")  # so that no text in it can end the script
     style = (HERE / "page.css").read_text(encoding="utf-8")
     html = (HERE / "page.html").read_text(encoding="utf-8")
@@ -75,52 +70,39 @@ def export_page(trained: Trained, split: Split, path: Path, compared: Trained | 
     return file
 
 
-def content(trained: Trained, split: Split, compared: Trained | None = None) -> dict[str, Any]:
-    """All that the page needs, ready for JSON: facts, networks, weights, images, labels, numbers of wrong answers."""
-    model, info, weights = trained.model, split.info, defaultdict[str, list[np.ndarray]](list)
-    networks = [network and describe(network, weights) for network in (trained, compared)]
+def content(trained: Trained, split: Split) -> dict[str, Any]:
+    """All that the page needs, ready for JSON: facts, network, weights, images and labels."""
+    arrays = defaultdict[str, list[np.ndarray]](list)
+    network = describe(trained.model, arrays)
     images, labels, wrong = _examples(trained, split)
     unit = _unit(images)
-    if not unit:  # standardised images take four bytes a pixel
-        kept = max(LARGEST_DATA // images[0].nbytes, 1)
-        images, labels, wrong = images[:kept], labels[:kept], [place for place in wrong if place < kept]
     pixels = np.round(images * unit).astype(np.uint8) if unit else images.astype("<f4")
-    classes, prepared = networks[0].get("classes", {}), _preparation(trained)
-    rows, columns, depth = model.image_shape
     right = [place for place in range(len(images)) if place not in wrong]
     facts = {
-        "network": type(model).__name__,
+        "network": type(trained.model).__name__,
         "step": trained.step,
-        "data": info.name,
+        "data": split.info.name,
         "classes": list(trained.class_names),
         "targets": trained.num_targets,
-        "rows": rows,
-        "columns": columns,
-        "depth": depth,
-        "drawing": prepared == "digits",
-        "preparation": prepared,
-        "largestSide": LARGEST_SIDE,
-        "score": model.score_name,
-        "routing": model.places(),
-        "compared": network_names([trained, compared])[1] if compared else None,
+        **{name: network[name] for name in ("rows", "columns", "depth")},
+        "preparation": _preparation(trained),
+        "routing": trained.model.places(),
         "examples": len(images),
-        "atoms": classes.get("atoms", 0),
-        "sharpness": classes.get("scale"),
-        "decoder": bool(networks[0].get("decoder")),
+        "wrong": wrong,
+        "atoms": network["classes"]["atoms"],
+        "sharpness": network["classes"]["scale"],
+        "decoder": bool(network["decoder"]),
         "first": {trained.class_names[label]: place for place in reversed(right) for label in labels[place][:1]},
     }
+    weights = {kind: b"".join(map(bytes, arrays[kind])) for kind in ("float16", "float32")}
     return {
         "facts": facts,
-        "network": networks[0],
-        "compared": networks[1],
-        "weights": {
-            kind: base64.b64encode(b"".join(map(bytes, weights[kind]))).decode() for kind in ("float16", "float32")
-        },
+        "network": json.dumps(network),
+        "weights": {kind: base64.b64encode(each).decode() for kind, each in weights.items()},
         "images": base64.b64encode(pixels.tobytes()).decode(),
         "kind": "uint8" if unit else "float32",
         "unit": unit or 255,
         "labels": labels.tolist(),
-        "wrong": wrong,
         "worker": bundle(WORKER),
     }
 
@@ -134,19 +116,19 @@ def _preparation(trained: Trained) -> str | None:
 
 
 def _examples(trained: Trained, split: Split) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Test images [n, rows, columns, depth], or pairs of digits [n, 2, …], their labels, and which are answered wrong.
+    """Test images [n, rows, columns, depth], their labels [n, targets], and the indices of those answered wrong.
 
     They are the first ones, or spread over the whole split where the user's folders follow one another.
     """
-    targets, last = trained.num_targets, len(split) - 1
-    count = min(len(split), EXAMPLES, max(LARGEST_DATA // (int(np.prod(split.info.image_shape)) * targets), 1))
-    indices = np.linspace(0, last if trained.dataset == "folder" else count - 1, count).round().astype(int)
+    count = min(len(split), EXAMPLES, max(LARGEST_DATA // int(np.prod(split.info.image_shape)), 1))
+    last = len(split) if trained.dataset == "folder" else count
+    indices = np.linspace(0, last - 1, count).round().astype(int)
     images, labels, right = [], [], []
     for part in np.array_split(indices, -(-count // 100)):
         batch = split.batch(part, np.zeros((len(part), split.noise)))
         logits = np.asarray(trained.model.predict_on_batch(batch["images"])["logits"])
-        right.append(hits(batch["labels"], top_labels(logits, targets)).all(axis=1))
-        images.append(batch["reconstruction_targets" if targets == 2 else "images"])
+        right.append(hits(batch["labels"], top_labels(logits, trained.num_targets)).all(axis=1))
+        images.append(batch["images"])
         labels.append(batch["labels"])
     return np.concatenate(images), np.concatenate(labels), np.flatnonzero(~np.concatenate(right)).tolist()
 

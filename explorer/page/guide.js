@@ -1,27 +1,37 @@
 // What leads a visitor: the tour, three tasks, the small picture of the network, and the digit that turns at first.
 
+import { network } from "./answers.js";
 import { paintPicture } from "./pictures.js";
-import { lastStep, name, state } from "./state.js";
+import { state } from "./state.js";
 import { announce, el, make } from "./tools.js";
 
+// The tour: a card, a title, a text, and the iteration that is shown, if the step is about one.
 const STEPS = [
-  ["input", "The parts of a digit", "Convolutions look at the image through small windows and find its parts: strokes, ends, corners. Primary capsules sum up what they find at each place."],
-  ["capsule", "A capsule is a vector", "A capsule does not answer with one number but with several. Each stands for something: how thick the digit is, how it leans, how wide its loop is. Move a slider to see."],
-  ["votes", "A vote", "Each primary capsule votes for every class: “if this is a 2, its capsule should look like this”. Here every vote is an arrow, and the capsule that they make together points to the right.", () => { state.step = 0; }],
-  ["votes", "Agreement", "Votes that point the same way as the capsule count more in the next iteration. Most votes almost cancel one another, and a small surplus decides. Sharpness makes agreement count more.", () => { state.step = lastStep(); }],
-  ["answer", "The length", "The longer a capsule, the surer the network is that its class is in the image. The longest capsule is the answer; several may be long, if there are several digits."],
-  ["capsule", "The drawing", "A decoder draws the image from one capsule alone. If the drawing looks like the input, the capsule's numbers say all that matters about the digit. Now draw one yourself!"],
+  ["input", "The parts of a digit", "Convolutions look at the image through small windows and find its parts: " +
+    "strokes, ends, corners. Primary capsules sum up what they find at each place."],
+  ["capsule", "A capsule is a vector", "A capsule does not answer with one number but with several. Each stands for " +
+    "something: how thick the digit is, how it leans, how wide its loop is. Move a slider to see."],
+  ["votes", "A vote", "Each primary capsule votes for every class: “if this is a 2, its capsule should look like " +
+    "this”. Here every vote is an arrow, and the capsule that they make together points to the right.", 0],
+  ["votes", "Agreement", "Votes that point the same way as the capsule count more in the next iteration. Most votes " +
+    "almost cancel one another, and a small surplus decides. Sharpness makes agreement count more.", Infinity],
+  ["answer", "The length", "The longer a capsule, the surer the network is that its class is in the image. The " +
+    "longest capsule is the answer; several may be long, if there are several digits."],
+  ["capsule", "The drawing", "A decoder draws the image from one capsule alone. If the drawing looks like the " +
+    "input, the capsule's numbers say all that matters about the digit. Now draw one yourself!"],
 ];
 const OPEN_FOUR = [[[0.36, 0.2], [0.3, 0.52], [0.68, 0.52]], [[0.66, 0.24], [0.64, 0.82]]];
 
-const isAboutDigits = () => state.network.drawing && state.network.targets === 1 && state.network.classes.join("") === "0123456789";
-
-// The tasks: their words, what their button does, and whether they are done. `page` has { draw, show, mode }.
-const TASKS = [
-  ["Close a 4 until it becomes a 9", (page) => page.draw(OPEN_FOUR), (mode) => mode === "draw" && name(state.seen.chosen[0]) === "9"],
-  ["Turn a 6 until the network sees something else", (page) => page.show("6", "moves"), (mode) => mode === "test" && state.seen.labels[0] === 6 && state.seen.chosen[0] !== 6],
-  ["Sharpen the routing until a 2 is longer than 0.99", (page) => page.show("2", "votes"), (mode) => mode === "test" && state.seen.labels[0] === 2 && state.sharpness > state.network.sharpness && state.seen.scores[2] > 0.99],
-];
+// The tasks, of networks for single digits: their words, what their button does, and whether they are done.
+const isLabelled = (label) => state.seen.labels?.[0] === label;
+const isReadAs = (label) => state.seen.chosen[0] === label;
+const TASKS = network.targets === 1 && network.classes.join("") === "0123456789" ? [
+  ["Close a 4 until it becomes a 9", (page) => page.draw(OPEN_FOUR), (mode) => mode === "draw" && isReadAs(9)],
+  ["Turn a 6 until the network sees something else", (page) => { page.show("6"); lead("moves"); },
+    () => isLabelled(6) && !isReadAs(6)],
+  ["Sharpen the routing until a 2 is longer than 0.99", (page) => { page.show("2"); lead("votes"); },
+    () => isLabelled(2) && state.sharpness > network.sharpness && state.seen.scores[2] > 0.99],
+] : [];
 
 function lead(id) { // to a card
   const card = el(id), still = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -32,14 +42,14 @@ function lead(id) { // to a card
 
 export function buildGuide(page) {
   for (const button of document.querySelectorAll("#diagram button")) {
-    button.hidden = !el(button.dataset.card) || el(button.dataset.card).hidden || (button.id === "part-drawing" && !state.network.decoder);
-    button.addEventListener("click", () => lead(button.dataset.card));
+    const { card } = button.dataset;
+    button.hidden = !el(card) || (card === "routing" && !network.routing);
+    button.addEventListener("click", () => lead(card));
   }
-  el("diagram").hidden = el("about-capsules").hidden = el("start-tour").hidden = !state.network.atoms;
-  el("tasks").hidden = !isAboutDigits();
-  el("tasks").append(...(isAboutDigits() ? TASKS : []).map(([words, begin]) => {
+  el("tasks").hidden = !TASKS.length;
+  el("tasks").append(...TASKS.map(([words, begin]) => {
     const button = make("button", { type: "button", textContent: words });
-    button.addEventListener("click", () => begin({ ...page, show: (label, card) => { page.show(label); lead(card); } }));
+    button.addEventListener("click", () => begin(page));
     return button;
   }));
   buildTour(page);
@@ -58,12 +68,12 @@ export function paintGuide(mode) {
 }
 
 function buildTour(page) {
-  const tour = el("tour"), steps = STEPS.filter(([card]) => el(card) && !el(card).hidden && (card !== "capsule" || state.network.decoder));
+  const tour = el("tour"), steps = STEPS.filter(([card]) => el(card));
   let at = 0;
   const show = (step) => {
     at = Math.min(Math.max(step, 0), steps.length - 1);
-    const [card, title, text, act] = steps[at];
-    if (act && state.seen) { act(); page.paint(); }
+    const [card, title, text, iteration] = steps[at];
+    if (iteration !== undefined) { state.step = iteration; page.paint(); }
     document.querySelector(".toured")?.classList.remove("toured");
     el(card).classList.add("toured");
     lead(card);
@@ -99,7 +109,8 @@ function buildTour(page) {
 export function turnUntilTouched(turn, stop) {
   let touched = false;
   const touch = () => { if (!touched) { touched = true; stop(); } };
-  for (const event of ["pointerdown", "keydown", "hashchange"]) addEventListener(event, touch, { once: true, capture: true });
+  for (const event of ["pointerdown", "keydown", "hashchange"])
+    addEventListener(event, touch, { once: true, capture: true });
   const frame = (time) => {
     if (touched) return;
     turn(Math.round(280 * Math.sin(time / 2200)) / 10);

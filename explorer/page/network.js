@@ -8,8 +8,8 @@ function extent(size, kernel, stride, padding) {
   return [out, Math.floor(Math.max((out - 1) * stride + kernel - size, 0) / 2)];
 }
 
-// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n]: a row at a time, in double precision. Zeros of a,
-// of which ReLU makes many, are left out, and four rows of b are read for each change of the sums.
+// Adds a · b to `sums`, for a [m, inner], b [inner, n] and sums [m, n]: a row at a time, in double precision. Zeros
+// of a, of which ReLU makes many, are left out, and four rows of b are read for each change of the sums.
 function addProduct(a, b, sums, m, inner, n) {
   const line = new Float64Array(n), rows = new Int32Array(inner + 3), values = new Float64Array(inner + 3);
   for (let row = 0; row < m; row++) {
@@ -29,64 +29,44 @@ function addProduct(a, b, sums, m, inner, n) {
   }
 }
 
-// Images are { rows, columns, channels, data }, data [rows, columns, channels]; the kernel is [size, size, depth, channels].
-export function convolve(image, { kernel, bias, size, stride, padding, channels }) {
+// Images are { rows, columns, channels, data }, data [rows, columns, channels]; kernels [size, size, depth, channels].
+export function convolve(image, { kernel, bias, size, stride, padding, channels, relu }) {
   const [rows, top] = extent(image.rows, size, stride, padding);
   const [columns, left] = extent(image.columns, size, stride, padding);
   const depth = image.channels, inner = size * size * depth, patches = new Float32Array(rows * columns * inner);
-  for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) for (let y = 0; y < size; y++) {
-    const above = row * stride + y - top;
+  for (let place = 0; place < rows * columns; place++) for (let y = 0; y < size; y++) {
+    const row = Math.floor(place / columns), column = place % columns, above = row * stride + y - top;
     if (above < 0 || above >= image.rows) continue;
     const first = Math.max(0, left - column * stride);
     const end = Math.min(size, image.columns + left - column * stride);
     if (end <= first) continue;
     const from = (above * image.columns + column * stride + first - left) * depth;
-    const to = (row * columns + column) * inner + (y * size + first) * depth;
+    const to = place * inner + (y * size + first) * depth;
     patches.set(image.data.subarray(from, from + (end - first) * depth), to);
   }
   const data = new Float32Array(rows * columns * channels);
   if (bias) for (let place = 0; place < rows * columns; place++) data.set(bias, place * channels);
   addProduct(patches, kernel, data, rows * columns, inner, channels);
-  return { rows, columns, channels, data };
+  return { rows, columns, channels, data: relu ? rectified(data) : data };
 }
 
-// The largest of each 2×2 pixels; what lies outside the image does not count.
-export function pool(image) {
-  const { channels } = image, rows = Math.ceil(image.rows / 2), columns = Math.ceil(image.columns / 2);
-  const data = new Float32Array(rows * columns * channels).fill(-Infinity);
-  for (let row = 0; row < image.rows; row++) for (let column = 0; column < image.columns; column++) {
-    const from = (row * image.columns + column) * channels, to = ((row >> 1) * columns + (column >> 1)) * channels;
-    for (let channel = 0; channel < channels; channel++)
-      data[to + channel] = Math.max(data[to + channel], image.data[from + channel]);
-  }
-  return { rows, columns, channels, data };
-}
-
-// ReLU, in place.
-export function rectify(values) {
-  for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] = 0;
-  return values;
-}
-
-// values [m, n] as [n, m]
-function transposed(values, m, n) {
-  return Float32Array.from(values, (_, place) => values[place % m * n + Math.floor(place / m)]);
-}
+const rectified = (values) => values.map((value) => Math.max(value, 0));
 
 // kernel [inputs, units]; `inputs` may be a part that starts at `first` if all other inputs are zero.
-export function dense(inputs, { kernel, bias, relu }, first = 0) {
+function dense(inputs, { kernel, bias, relu }, first = 0) {
   const outputs = Float32Array.from(bias);
   addProduct(inputs, kernel.subarray(first * bias.length), outputs, 1, inputs.length, bias.length);
-  return relu ? rectify(outputs) : outputs;
+  return relu ? rectified(outputs) : outputs;
 }
-
-export const sigmoid = (logits) => logits.map((logit) => 1 / (1 + Math.exp(-logit)));
 
 export const lengthOf = (vectors, start, atoms) => {
   let squared = 0;
   for (let atom = 0; atom < atoms; atom++) squared += vectors[start + atom] ** 2;
   return Math.sqrt(squared);
 };
+
+const lengthsOf = (vectors, atoms) =>
+  Float32Array.from({ length: vectors.length / atoms }, (_, index) => lengthOf(vectors, index * atoms, atoms));
 
 // Multiplies each vector by a factor that depends on its length, in place: by default as the paper does.
 export function squash(vectors, atoms, factorOf = (norm) => norm / (1 + norm * norm)) {
@@ -101,112 +81,102 @@ export function squash(vectors, atoms, factorOf = (norm) => norm / (1 + norm * n
 function primaryCapsules(features, layer) {
   const { types, atoms, coefficient, offset } = layer, image = convolve(features, layer);
   const cells = image.rows * image.columns, capsules = new Float32Array(cells * types * atoms);
-  for (let cell = 0; cell < cells; cell++) for (let type = 0; type < types; type++) for (let atom = 0; atom < atoms; atom++)
-    capsules[(type * cells + cell) * atoms + atom] =
-      image.data[(cell * types + type) * atoms + atom] * coefficient + offset[type * atoms + atom];
-  return { capsules: squash(capsules, atoms), cells, types, atoms, rows: image.rows, columns: image.columns };
+  image.data.forEach((value, place) => {
+    const cell = Math.floor(place / (types * atoms)), channel = place % (types * atoms);
+    const type = Math.floor(channel / atoms);
+    capsules[(type * cells + cell) * atoms + channel % atoms] = value * coefficient + offset[channel];
+  });
+  return { capsules: squash(capsules, atoms), rows: image.rows, columns: image.columns };
 }
 
-// Votes [inputs, width] of capsules [inputs, atoms] by kernel [inputs, atoms, width].
-export function votesOf(capsules, atoms, kernel, width) {
-  const votes = new Float32Array(capsules.length / atoms * width);
+// The votes û_ij of capsules [inputs, inner] for a layer's classes. `values` [inputs, classes, atoms] are what routes
+// them; the rest is what the page shows: the lengths of the votes and of the capsules, and the steps of the routing.
+export function votesOf(capsules, inner, { kernel, classes, atoms }) {
+  const width = classes * atoms, values = new Float32Array(capsules.length / inner * width);
   capsules.forEach((value, place) => {
-    const to = Math.floor(place / atoms) * width, from = place * width;
-    for (let k = 0; k < width; k++) votes[to + k] += value * kernel[from + k];
+    const to = Math.floor(place / inner) * width, from = place * width; // kernel [inputs, inner, classes, atoms]
+    for (let k = 0; k < width; k++) values[to + k] += value * kernel[from + k];
   });
-  return votes;
+  return { values, classes, atoms, lengths: lengthsOf(values, atoms), primary: lengthsOf(capsules, inner), steps: [] };
 }
 
-// An iteration, for the page: the couplings c_ij and agreements û_ij·v_j [inputs, classes], and of each class: the length
-// of v_j; how far the votes push along v_j and against it, and the bias along it, which add up to ‖s_j‖; and Σ_i c_ij‖û_ij‖.
-export function stepOf(votes, shares, agreement, capsules, bias, classes, atoms) {
-  const lengths = Array.from({ length: classes }, (_, label) => lengthOf(capsules, label * atoms, atoms));
+// Σ_i c_ij û_ij [classes, atoms] for couplings c [inputs, classes].
+export function weightedSum({ values, classes, atoms }, couplings) {
+  const sums = new Float64Array(classes * atoms);
+  values.forEach((value, place) => { sums[place % sums.length] += couplings[Math.floor(place / atoms)] * value; });
+  return sums;
+}
+
+// û_ij·v_j [inputs, classes] for vectors v [classes, atoms].
+export function agreementOf({ values, lengths, atoms }, vectors) {
+  const agreement = new Float32Array(lengths.length), width = vectors.length;
+  values.forEach((value, place) => { agreement[Math.floor(place / atoms)] += value * vectors[place % width]; });
+  return agreement;
+}
+
+// Adds an iteration to the votes' steps: the couplings c_ij and the agreements û_ij·v_j [inputs, classes], and of each
+// class: the length of v_j; how far the votes push along v_j and against it, and the bias along it, which add up to
+// ‖s_j‖; and Σ_i |c_ij| ‖û_ij‖.
+export function addStep(votes, coupling, capsules, bias) {
+  const { classes, atoms } = votes, agreement = agreementOf(votes, capsules);
+  const lengths = [...lengthsOf(capsules, atoms)];
   const [towards, away, summed, biases] = [0, 1, 2, 3].map(() => new Array(classes).fill(0));
-  shares.forEach((share, i) => {
-    const label = i % classes, push = share * agreement[i] / Math.max(lengths[label], 1e-12);
+  coupling.forEach((share, place) => {
+    const label = place % classes, push = share * agreement[place] / Math.max(lengths[label], 1e-12);
     if (push > 0) towards[label] += push; else away[label] -= push;
-    summed[label] += Math.abs(share) * votes.lengths[i];
+    summed[label] += Math.abs(share) * votes.lengths[place];
   });
-  if (bias) bias.forEach((value, k) => { biases[Math.floor(k / atoms)] += value * capsules[k] / Math.max(lengths[Math.floor(k / atoms)], 1e-12); });
-  return { coupling: shares, agreement, lengths, towards, away, bias: biases, summed };
-}
-
-// The lengths of all votes [inputs, classes].
-export const lengthsOf = (votes, atoms) => Float32Array.from({ length: votes.length / atoms }, (_, i) => lengthOf(votes, i * atoms, atoms));
-
-// û_ij·v_j [inputs, classes] of votes and vectors [classes, atoms].
-export function agreementOf(votes, vectors, atoms) {
-  const agreement = new Float32Array(votes.length / atoms);
-  for (let place = 0; place < votes.length; place++) agreement[Math.floor(place / atoms)] += votes[place] * vectors[place % vectors.length];
+  bias?.forEach((value, k) => {
+    const label = Math.floor(k / atoms);
+    biases[label] += value * capsules[k] / Math.max(lengths[label], 1e-12);
+  });
+  votes.steps.push({ coupling, agreement, lengths, towards, away, bias: biases, summed });
   return agreement;
 }
 
 // The softmax of logits [inputs, classes] over the classes; `leaky`: with another logit of 0, whose share is dropped.
-export function softmaxes(logits, classes, leaky) {
+export function softmaxes(logits, classes, leaky = false) {
   const shares = new Float32Array(logits.length);
   for (let start = 0; start < shares.length; start += classes) {
-    let peak = leaky ? 0 : -Infinity, total = 0;
-    for (let label = 0; label < classes; label++) peak = Math.max(peak, logits[start + label]);
-    for (let label = 0; label < classes; label++) total += Math.exp(logits[start + label] - peak);
-    if (leaky) total += Math.exp(-peak);
-    for (let label = 0; label < classes; label++) shares[start + label] = Math.exp(logits[start + label] - peak) / total;
+    const own = logits.subarray(start, start + classes), peak = Math.max(...own, ...(leaky ? [0] : []));
+    const powers = own.map((logit) => Math.exp(logit - peak));
+    const total = powers.reduce((a, b) => a + b, leaky ? Math.exp(-peak) : 0);
+    powers.forEach((power, label) => { shares[start + label] = power / total; });
   }
   return shares;
 }
 
-// Routing by agreement, whose agreements count `scale` times: the class capsules [classes, atoms], and its steps.
-function routed(primary, { kernel, bias, classes, atoms, routing, leaky }, scale) {
-  const inputs = primary.cells * primary.types, width = classes * atoms, logits = new Float32Array(inputs * classes);
-  const votes = votesOf(primary.capsules, primary.atoms, kernel, width);
-  const about = { lengths: lengthsOf(votes, atoms), primary: lengthsOf(primary.capsules, primary.atoms), steps: [] };
+// Routing by agreement, whose agreements count `scale` times: the class capsules [classes, atoms].
+function routed(votes, { bias, classes, atoms, routing, leaky }, scale) {
+  const logits = new Float32Array(votes.lengths.length);
   let capsules;
   for (let iteration = 0; iteration < routing; iteration++) {
-    const shares = softmaxes(logits, classes, leaky);
-    capsules = Float32Array.from(bias);
-    for (let place = 0; place < votes.length; place++) capsules[place % width] += shares[Math.floor(place / atoms)] * votes[place];
-    squash(capsules, atoms);
-    const agreement = agreementOf(votes, capsules, atoms);
-    agreement.forEach((value, i) => { logits[i] += scale * value; });
-    about.steps.push(stepOf(about, shares, agreement, capsules, bias, classes, atoms));
+    const couplings = softmaxes(logits, classes, leaky);
+    capsules = squash(weightedSum(votes, couplings).map((value, k) => value + bias[k]), atoms);
+    addStep(votes, couplings, capsules, bias).forEach((value, place) => { logits[place] += scale * value; });
   }
-  return { capsules, votes: about };
+  return capsules;
 }
 
 // The image that a decoder draws from one class's capsule.
 export function decode({ decoder, rows, columns, depth }, label, capsule) {
   let hidden = capsule;
   decoder.forEach((layer, index) => { hidden = dense(hidden, layer, index ? 0 : label * capsule.length); });
-  const logits = transposed(hidden, depth, rows * columns); // from [depth, rows, columns]
-  return { rows, columns, channels: depth, data: sigmoid(logits) };
+  // The decoder's output is [depth, rows, columns].
+  const logit = (place) => hidden[place % depth * rows * columns + Math.floor(place / depth)];
+  return { rows, columns, channels: depth, data: hidden.map((_, place) => 1 / (1 + Math.exp(-logit(place)))) };
 }
 
-function scoresOf(logits, loss) {
-  if (loss === "sigmoid") return sigmoid(logits);
-  return loss === "softmax" ? softmaxes(logits, logits.length) : logits.map((logit) => Math.min(1, Math.max(0, logit)));
+// What a network answers: the scores of the classes, a list of each capsule's numbers, and the votes for the page.
+export function answerOf(scores, capsules, { values, ...votes }) {
+  const starts = scores.map((_, label) => label * votes.atoms);
+  return { scores, capsules: starts.map((start) => [...capsules.subarray(start, start + votes.atoms)]), votes };
 }
 
-// The numbers of capsules [classes, atoms], a list for each.
-export const asLists = (capsules, classes, atoms) =>
-  Array.from({ length: classes }, (_, label) => [...capsules.subarray(label * atoms, (label + 1) * atoms)]);
-
-// CapsNet: the scores [classes] of an image, its capsules, and the votes and steps of the routing.
+// CapsNet's answer to an image.
 export function runCapsules(network, image, scale) {
-  const features = convolve(image, network.conv1);
-  rectify(features.data);
-  const primary = primaryCapsules(features, network.primary), { classes, atoms } = network.classes;
-  const { capsules, votes } = routed(primary, network.classes, scale), { rows, columns } = primary;
-  return { scores: votes.steps.at(-1).lengths, capsules: asLists(capsules, classes, atoms), votes: { ...votes, rows, columns } };
-}
-
-// A baseline: the scores of an image.
-export function runConvolutions(network, image) {
-  let hidden = image;
-  for (const layer of network.convolutions) {
-    hidden = convolve(hidden, layer);
-    if (layer.pooled) hidden = pool(hidden);
-    rectify(hidden.data);
-  }
-  const flat = transposed(hidden.data, hidden.rows * hidden.columns, hidden.channels); // [channels, rows, columns]
-  const logits = network.head.reduce((values, layer) => dense(values, layer), flat);
-  return { scores: scoresOf(logits, network.loss) };
+  const { capsules, rows, columns } = primaryCapsules(convolve(image, network.conv1), network.primary);
+  const votes = { ...votesOf(capsules, network.primary.atoms, network.classes), rows, columns };
+  const classCapsules = routed(votes, network.classes, scale);
+  return answerOf(votes.steps.at(-1).lengths, classCapsules, votes);
 }

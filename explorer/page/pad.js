@@ -1,12 +1,16 @@
 // The canvas for drawing. A drawing is a list of strokes, and a stroke is a list of points [x, y] from 0 to 1.
 
+import { paintStrokes } from "./strokes.js";
+
 // Returns the pad's { strokes, undo, clear, load }; `changed` is called after each change of the strokes.
 export function makePad(canvas, changed) {
   const strokes = [], held = new Map(); // the stroke of each pointer that is down: fingers do not share one
-  const update = () => {
-    paintStrokes(canvas, strokes);
-    changed();
+  const context = canvas.getContext("2d"), side = canvas.width;
+  const paint = () => {
+    context.clearRect(0, 0, side, side);
+    paintStrokes(context, strokes.map((stroke) => stroke.map(([x, y]) => [x * side, y * side])), side * 0.075);
   };
+  const update = () => { paint(); changed(); };
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]
@@ -27,24 +31,12 @@ export function makePad(canvas, changed) {
     stroke.push(point);
     update();
   });
-  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => held.delete(event.pointerId));
+  for (const end of ["pointerup", "pointercancel"])
+    canvas.addEventListener(end, (event) => held.delete(event.pointerId));
   return {
     strokes,
     undo: () => { strokes.pop(); update(); },
     clear: () => { strokes.length = 0; update(); },
-    load: (others) => { strokes.splice(0, Infinity, ...others); paintStrokes(canvas, strokes); },
+    load: (others) => { strokes.splice(0, Infinity, ...others); paint(); },
   };
-}
-
-function paintStrokes(canvas, strokes) { // light on dark, with a soft round brush
-  const context = canvas.getContext("2d"), side = canvas.width;
-  context.clearRect(0, 0, side, side);
-  Object.assign(context, { lineCap: "round", lineJoin: "round", strokeStyle: "#fff", lineWidth: side * 0.075 });
-  Object.assign(context, { shadowColor: "#fff", shadowBlur: side * 0.015 });
-  for (const stroke of strokes) {
-    context.beginPath();
-    context.moveTo(...stroke[0].map((part) => part * side));
-    for (const point of [stroke[0], ...stroke]) context.lineTo(...point.map((part) => part * side));
-    context.stroke();
-  }
 }

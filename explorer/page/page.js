@@ -1,46 +1,43 @@
 // The page: it takes the input and updates the other cards.
 
 import { buildAnswer, paintAnswer } from "./answer.js";
-import { makeAnswers } from "./answers.js";
+import { ask, askFile, network, worker } from "./answers.js";
 import { buildCapsule, paintCapsule, redraw } from "./capsule.js";
 import { buildGuide, paintGuide, turnUntilTouched } from "./guide.js";
-import { buildMoves, forgetSweep, movesNow, paintMoves, seenAfterMoves, setMoves, takeSweep } from "./moves.js";
+import { buildMoves, movesNow, paintMoves, seenAfterMoves, setMoves } from "./moves.js";
 import { makePad } from "./pad.js";
 import { paintPicture } from "./pictures.js";
-import { buildRouting, paintRouting } from "./routing.js";
+import { paintRouting } from "./routing.js";
 import { complain, newSlot, state } from "./state.js";
 import { announce, el, explain, listenForHows, newest, settled } from "./tools.js";
 import { buildVotes, MOST_SHARP, paintVotes } from "./votes.js";
 
 const MODES = ["draw", "test", "upload"];
-let mode = "", pad = null, uploaded = null;
+const pad = makePad(el("pad"), lookAtDrawing);
+let mode = "", uploaded = null;
 
-function fail(error) { // removes the answer to an earlier input
-  Object.assign(state, { base: null, seen: null, slots: [], active: 0 });
+function show(base, seen) { // a new input; nothing if it could not be read
+  const slots = seen ? seen.chosen.map((label, index) => newSlot(label, seen.drawn[index])) : [];
+  Object.assign(state, { base, seen, slots, active: 0 });
   paintAll();
-  complain(error);
 }
 
-// Shows a new input: `ask` gives what the network makes of it; null if there is no input.
-const look = newest(fail, async (ask) => {
-  state.base = ask ? await ask() : null;
-  state.seen = await seenAfterMoves();
+// Looks at a new input: `asked` gives what the network makes of it; null if there is no input.
+const look = newest((error) => { show(null, null); complain(error); }, async (asked) => {
+  const base = asked ? await asked() : null, seen = await seenAfterMoves(base);
   complain(null);
-  forgetSweep();
-  state.slots = state.seen ? state.seen.chosen.map((label, index) => newSlot(label, state.seen.drawn[index])) : [];
-  state.active = 0;
-  paintAll();
+  show(base, seen);
 });
 
-// Shows the same input after a move, or with another sharpness: the capsules that are shown stay.
+// Looks at the same input after a move, or with another sharpness: the capsules that are shown stay.
 const lookAgain = newest(complain, async () => {
-  const base = state.base, seen = await seenAfterMoves();
+  const { base } = state, seen = await seenAfterMoves(base);
   if (state.base !== base || !seen) return;
   state.seen = seen;
   for (const slot of state.slots) {
-    const place = seen.chosen.indexOf(slot.label);
-    if (place >= 0 && seen.drawn[place] && slot.offsets.every((offset) => offset === 0)) slot.picture = seen.drawn[place];
-    else if (state.network.decoder) redraw(slot);
+    const picture = slot.offsets.every((offset) => offset === 0) && seen.drawn[seen.chosen.indexOf(slot.label)];
+    if (picture) slot.picture = picture;
+    else if (network.decoder) redraw(slot);
   }
   paintAll();
 });
@@ -50,7 +47,7 @@ function choose(label) {
   if (index >= 0) state.active = index;
   else state.slots[state.active] = newSlot(label, state.slots[state.active].picture);
   paintAll();
-  if (index < 0 && state.network.decoder) redraw(state.slots[state.active]);
+  if (index < 0 && network.decoder) redraw(state.slots[state.active]);
 }
 
 function paintAll() {
@@ -73,57 +70,51 @@ function setMode(chosen) {
   }
   el("pad").hidden = mode !== "draw";
   el("shown").hidden = mode === "draw";
-  const what = state.network.targets === 2 ? "two overlapping digits" : "a digit";
+  const what = network.targets === 2 ? "two overlapping digits" : "a digit";
   el("hint").textContent = mode === "draw" ? `Draw ${what} here` : "Choose an image file";
   el("hint").hidden = mode === "test" || (mode === "upload" && uploaded !== null);
   if (mode === "draw") lookAtDrawing();
-  if (mode === "test") lookAtExample();
-  if (mode === "upload") look(uploaded && (() => state.answers.file(uploaded)));
+  if (mode === "test") look(() => ask("example", shownExample()));
+  if (mode === "upload") look(uploaded && (() => askFile(uploaded)));
 }
 
 function lookAtDrawing() {
   el("hint").hidden = pad.strokes.length > 0;
   const strokes = pad.strokes.map((stroke) => [...stroke]);
-  look(strokes.length ? () => state.answers.drawing(strokes) : null);
+  look(strokes.length ? () => ask("drawing", strokes) : null);
 }
 
-function lookAtExample() {
-  const [index, second] = ["index", "second"].map((id) => Number(el(id).value));
-  look(() => state.answers.example(index, state.network.targets === 2 ? second : null));
-}
+const shownExample = () => Number(el("index").value);
 
-function goTo(index) { // a network for pairs gets both digits of the test set's own pair
-  el("index").value = el("second").value = (index + state.network.examples) % state.network.examples;
+function goTo(index) {
+  el("index").value = (index + network.examples) % network.examples;
   setMode("test");
 }
 
-const goToWrong = newest(complain, async () => {
-  const { index } = await state.answers.wrong(Number(el("index").value));
-  if (index === null) announce(el("truth").textContent = `The network gets all ${state.network.examples} examples right.`);
-  else goTo(index);
-});
+function goToWrong() {
+  const { wrong, examples } = network;
+  if (wrong.length) goTo(wrong.find((index) => index > shownExample()) ?? wrong[0]);
+  else announce(el("truth").textContent = `The network gets all ${examples} examples right.`);
+}
 
-// The state in the address, such as #test=191&turn=12: reading it, if it is one, and writing it once the page is quiet.
+// The state in the address, such as #test=191&turn=12: reading it, if it is one, and writing it at rest.
 function followLink() {
   const link = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   if (!("test" in link)) return false;
   setMoves(link);
-  const sharpness = Number(link.sharpness ?? state.network.sharpness);
-  state.sharpness = sharpness >= 0 && sharpness <= MOST_SHARP && state.network.atoms ? sharpness : state.network.sharpness;
+  const sharpness = Number(link.sharpness ?? network.sharpness);
+  state.sharpness = sharpness >= 0 && sharpness <= MOST_SHARP ? sharpness : network.sharpness;
   state.step = link.iteration > 0 ? Math.floor(link.iteration) - 1 : Infinity;
   el("index").value = link.test;
-  el("second").value = link.second ?? link.test;
   setMode("test");
   return true;
 }
 
 const writeLink = settled(300, () => {
-  const { network, sharpness, step } = state, link = new URLSearchParams();
+  const { sharpness, step } = state, link = new URLSearchParams();
   if (state.turning) return;
   if (mode === "test" && state.seen) {
-    link.set("test", el("index").value);
-    if (network.targets === 2) link.set("second", el("second").value);
-    for (const [key, amount] of Object.entries(movesNow())) link.set(key, amount);
+    for (const [key, amount] of Object.entries({ test: shownExample(), ...movesNow() })) link.set(key, amount);
     if (sharpness !== network.sharpness) link.set("sharpness", sharpness);
     if (Number.isFinite(step)) link.set("iteration", step + 1);
   }
@@ -131,50 +122,56 @@ const writeLink = settled(300, () => {
 });
 
 function listen() {
+  const root = document.documentElement, clicks = {
+    clear: pad.clear,
+    undo: pad.undo,
+    previous: () => goTo(shownExample() - 1),
+    next: () => goTo(shownExample() + 1),
+    random: () => goTo(Math.floor(Math.random() * network.examples)),
+    wrong: goToWrong,
+    large: () => {
+      el("large").setAttribute("aria-pressed", root.classList.toggle("large"));
+      paintAll();
+    },
+    theme: () => {
+      const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+      root.dataset.theme = (root.dataset.theme ?? system) === "dark" ? "light" : "dark";
+      paintAll();
+    },
+  };
+  for (const [id, act] of Object.entries(clicks)) el(id).addEventListener("click", act);
   for (const each of MODES) el(`mode-${each}`).addEventListener("click", () => setMode(each));
-  pad = makePad(el("pad"), lookAtDrawing);
-  el("clear").addEventListener("click", pad.clear);
-  el("undo").addEventListener("click", pad.undo);
-  el("previous").addEventListener("click", () => goTo(Number(el("index").value) - 1));
-  el("next").addEventListener("click", () => goTo(Number(el("index").value) + 1));
-  el("random").addEventListener("click", () => goTo(Math.floor(Math.random() * state.network.examples)));
-  el("wrong").addEventListener("click", goToWrong);
-  for (const id of ["index", "second"]) el(id).addEventListener("change", lookAtExample);
+  el("index").addEventListener("change", () => setMode("test"));
   el("file").addEventListener("change", () => {
     uploaded = el("file").files[0] || null;
     setMode("upload");
   });
+  worker.addEventListener("error", ({ message }) => complain(new Error(`The network stopped: ${message}`)));
   addEventListener("hashchange", followLink);
   addEventListener("resize", settled(150, paintAll)); // charts and arrows have their place's size
-  const root = document.documentElement;
-  el("large").addEventListener("click", () => {
-    el("large").setAttribute("aria-pressed", root.classList.toggle("large"));
-    paintAll();
-  });
-  el("theme").addEventListener("click", () => {
-    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
-    paintAll();
-  });
   listenForHows();
 }
 
 function build() {
-  const { network } = state;
   el("facts").textContent = `${network.network} after ${network.step.toLocaleString("en")} steps on ${network.data}`;
-  explain(el("facts"), "The number of batches that the network was trained on, and its data set. It is in this file and runs in your browser.");
-  el("mode-draw").hidden = !network.drawing;
+  el("mode-draw").hidden = network.preparation !== "digits";
   el("mode-upload").hidden = !network.preparation;
-  el("second-label").hidden = network.targets !== 2;
   el("index-name").textContent = network.targets === 2 ? "Pair" : "Number";
-  el("index").max = el("second").max = network.examples - 1;
+  el("index").max = network.examples - 1;
+  el("routing").hidden = !network.routing;
+  if (network.routing) el("sees").textContent = `${network.routing.sees}×${network.routing.sees}`;
+  for (const each of document.querySelectorAll("[data-how]")) explain(each, each.dataset.how);
   buildAnswer(choose);
-  buildVotes(paintAll, () => { forgetSweep(); lookAgain(); });
-  buildRouting();
+  buildVotes(paintAll, lookAgain);
   buildCapsule((index) => { if (state.slots[index]) { state.active = index; paintAll(); } });
   buildMoves(lookAgain);
   listen();
   const untouched = () => { setMoves(); state.sharpness = network.sharpness; };
+  for (const button of document.querySelectorAll(".undo")) button.addEventListener("click", () => {
+    untouched();
+    for (const slot of state.slots) slot.offsets.fill(0);
+    lookAgain();
+  });
   buildGuide({
     paint: paintAll,
     draw: (strokes) => { untouched(); pad.load(strokes); setMode("draw"); },
@@ -182,33 +179,18 @@ function build() {
   });
 }
 
-async function start() {
-  try {
-    state.answers = makeAnswers();
-    state.network = state.answers.facts;
-    state.sharpness = state.network.sharpness;
-    build();
-    if (followLink()) return;
-    goTo(state.network.first[state.network.classes[2]] ?? 0);
-    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+build();
+if (!followLink()) {
+  goTo(network.first[network.classes[2]] ?? 0);
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) {
     el("hint").textContent = "It turns until you touch the page";
     el("hint").hidden = false;
-    let swept = false;
     state.turning = true;
-    turnUntilTouched((turn) => {
-      if (!state.base) return;
-      if (!swept) { swept = true; takeSweep(); }
-      setMoves({ turn });
-      lookAgain();
-    }, () => {
+    turnUntilTouched((turn) => { setMoves({ turn }); lookAgain(); }, () => {
       state.turning = false;
       el("hint").hidden = mode === "test";
       setMoves();
       lookAgain();
     });
-  } catch (error) {
-    complain(error);
   }
 }
-
-start();

@@ -57,14 +57,13 @@ const extreme = (before, after, sign) => (values, out) => {
 
 // The brightness of the paper: a morphological closing with a square, beyond the border by its nearest pixels.
 function closed({ rows, columns, data }, width) {
-  const tall = rows + 2 * width, wide = columns + 2 * width, within = (at, size) => Math.min(Math.max(at - width, 0), size - 1);
-  const beyond = new Float32Array(tall * wide), far = width >> 1, near = width - 1 - far, result = new Float32Array(data.length);
-  for (let row = 0; row < tall; row++) for (let column = 0; column < wide; column++)
-    beyond[row * wide + column] = data[within(row, rows) * columns + within(column, columns)];
-  const plane = bothWays(bothWays({ rows: tall, columns: wide, data: beyond }, extreme(near, far, 1)), extreme(far, near, -1));
-  for (let row = 0; row < rows; row++)
-    result.set(plane.data.subarray((row + width) * wide + width, (row + width) * wide + width + columns), row * columns);
-  return result;
+  const tall = rows + 2 * width, wide = columns + 2 * width, far = width >> 1, near = width - 1 - far;
+  const nearest = (at, size) => Math.min(Math.max(at - width, 0), size - 1);
+  const beyond = Float32Array.from({ length: tall * wide }, (_, cell) =>
+    data[nearest(Math.floor(cell / wide), rows) * columns + nearest(cell % wide, columns)]);
+  const dilated = bothWays({ rows: tall, columns: wide, data: beyond }, extreme(near, far, 1));
+  const { data: eroded } = bothWays(dilated, extreme(far, near, -1));
+  return data.map((_, cell) => eroded[(Math.floor(cell / columns) + width) * wide + cell % columns + width]);
 }
 
 function grown(mask, { rows, columns }, times) { // by one pixel up, down, left and right each time
@@ -119,47 +118,53 @@ function isShadow(label, number, smooth, paper, blur, shape) {
 
 const apart = (one, other) => { // further along an axis than strokes of one figure
   const gap = 0.05 * Math.max(...[...one.box, ...other.box].map(([from, to]) => to - from));
-  return [0, 1].some((axis) => one.box[axis][0] > other.box[axis][1] + gap || other.box[axis][0] > one.box[axis][1] + gap);
+  const before = ({ box: a }, { box: b }) => [0, 1].some((axis) => b[axis][0] > a[axis][1] + gap);
+  return before(one, other) || before(other, one);
 };
 
 function largest(figures, most) { // the marks of the largest figures, and the number of figures
-  const length = ({ box }) => Math.max(...box.map(([from, to]) => to - from)), longest = Math.max(...figures.map(length));
-  const groups = [], mass = (group) => group.reduce((sum, { size }) => sum + size, 0);
+  const length = ({ box }) => Math.max(...box.map(([from, to]) => to - from));
+  const longest = Math.max(...figures.map(length)), groups = [];
+  const mass = (group) => group.reduce((sum, { size }) => sum + size, 0);
   for (const mark of figures.filter((each) => length(each) >= TALL * longest)) {
     const group = groups.find((each) => each.some((other) => !apart(mark, other)));
     if (group) group.push(mark); else groups.push([mark]);
   }
   if (groups.length <= most) return [figures, groups.length];
   groups.sort((a, b) => mass(b) - mass(a));
-  const [kept, others] = [groups.slice(0, most).flat(), groups.slice(most).flat()];
-  return [figures.filter((mark) => !others.includes(mark) && kept.some((other) => !apart(mark, other))), groups.length];
+  const kept = groups.slice(0, most).flat(), others = groups.slice(most).flat();
+  const isKept = (mark) => !others.includes(mark) && kept.some((other) => !apart(mark, other));
+  return [figures.filter(isKept), groups.length];
 }
 
-// The ink of the `most` largest figures, by how much darker than the paper it is: { ink, count, shadow }; null: no ink.
+// The ink of the `most` largest figures, by how much darker than the paper it is: { ink, count, shadow }; null: none.
 export function separate({ rows, columns, data }, dark, most) {
   const shape = { rows, columns }, sigma = Math.max(rows, columns) / 300;
   const grey = dark ? data : data.map((value) => 255 - value), smooth = gaussian({ ...shape, data: grey }, sigma).data;
   const paper = closed({ ...shape, data: smooth }, Math.max(3, Math.round(STROKE * Math.max(rows, columns))))
     .map((value) => Math.max(value, 1));
-  const blurred = gaussian({ ...shape, data: smooth }, 3 * sigma).data, usual = median(paper.map((value, i) => value - smooth[i]));
+  const blurred = gaussian({ ...shape, data: smooth }, 3 * sigma).data;
+  const usual = median(paper.map((value, i) => value - smooth[i]));
   const grain = 1.4826 * median(smooth.map((value, i) => Math.abs(value - blurred[i])));
-  const unit = (cell) => (dark ? 255 / paper[cell] : 1), shadow = new Uint8Array(data.length);
-  const depth = smooth.map((value, i) => (paper[i] - value - usual > GRAINS * grain ? Math.max(paper[i] - value - usual, 0) * unit(i) : 0));
+  const darker = (value, i) => Math.max(paper[i] - value - usual, 0), unit = (i) => (dark ? 255 / paper[i] : 1);
+  const depth = smooth.map((value, i) => (darker(value, i) > GRAINS * grain ? darker(value, i) * unit(i) : 0));
+  const blur = Math.floor(2 * sigma) + 1, shadow = new Uint8Array(data.length);
   let found = null;
   for (;;) {
     found = marksIn(depth.map((value, i) => (shadow[i] ? 0 : value)), shape);
-    const shadows = found.marks.filter(({ number }) => isShadow(found.label, number, smooth, paper, Math.floor(2 * sigma) + 1, shape));
+    const shadows = found.marks.filter(({ number }) => isShadow(found.label, number, smooth, paper, blur, shape));
     if (!shadows.length) break;
     const dropped = Uint8Array.from(found.label, (each) => (shadows.some(({ number }) => number === each) ? 1 : 0));
     grown(dropped, shape, Math.floor(4 * sigma) + 1).forEach((value, i) => { shadow[i] ||= value; });
   }
   if (!found.marks.length) return null;
-  const biggest = Math.max(...found.marks.map(({ size }) => size)), figures = found.marks.filter(({ size }) => size >= SPECK * biggest);
-  const [kept, count] = largest(figures, most), numbers = new Set(kept.map(({ number }) => number));
+  const biggest = Math.max(...found.marks.map(({ size }) => size));
+  const [kept, count] = largest(found.marks.filter(({ size }) => size >= SPECK * biggest), most);
+  const numbers = new Set(kept.map(({ number }) => number));
   const figure = Uint8Array.from(found.label, (each) => (numbers.has(each) ? 1 : 0));
-  const ink = grey.map((value, i) => Math.max(paper[i] - value - usual, 0) * unit(i));
+  const ink = grey.map((value, i) => darker(value, i) * unit(i));
   const peak = ink.reduce((most, value, i) => (figure[i] ? Math.max(most, value) : most), 0);
-  const reach = grown(figure, shape, Math.floor(2 * sigma) + 1);
+  const reach = grown(figure, shape, blur);
   const strong = ink.map((value, i) => (reach[i] && !shadow[i] && value > EDGE / 2 * peak ? value : 0));
   return { ink: { ...shape, data: strong }, count, shadow: shadow.some(Boolean) };
 }

@@ -16,14 +16,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.partition("?")[0] != "/" or host not in ("127.0.0.1", "localhost"):  # or a name that points here
             self.send_error(404)
             return
-        content = self.server.file.read_bytes()
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(content)))
         self.send_header("Cache-Control", "no-store")
-        self.send_header("Cross-Origin-Resource-Policy", "same-origin")
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(self.server.file.read_bytes())
 
     def log_message(self, format, *args):
         pass
@@ -31,9 +28,6 @@ class Handler(BaseHTTPRequestHandler):
 
 class PageServer(ThreadingHTTPServer):
     """Serves a file on a port of 127.0.0.1, or on any free one for 0; UserError if it is taken or not allowed."""
-
-    daemon_threads = True
-    request_queue_size = 128  # a class may open the page at the same time
 
     def __init__(self, file: Path, port: int):
         self.file = file

@@ -41,7 +41,8 @@ export function listenForHows() {
   const hide = () => { clearTimeout(timer); tip.hidden = true; };
   document.addEventListener("pointerover", ({ target }) => { hide(); timer = setTimeout(show, 500, target); });
   document.addEventListener("focusin", ({ target }) => { if (target.matches(":focus-visible")) show(target); });
-  document.addEventListener("click", ({ target }) => { if (target.closest("[data-how][tabindex]")) show(target); }); // a tap
+  const tap = ({ target }) => { if (target.closest("[data-how][tabindex]")) show(target); };
+  document.addEventListener("click", tap);
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
   for (const event of ["focusout", "pointerdown", "wheel"]) document.addEventListener(event, hide);
 }

@@ -1,13 +1,16 @@
 // Prepares drawings and pictures for the network, like `input_data.prepare`.
 
 import { median, separate } from "./paper.js";
+import { paintStrokes } from "./strokes.js";
 
 const SIDE = 512, FAINT = 12, BOXES = [0, 20, 24]; // sides of the box for the ink: two overlapping digits need more
-const PEN = 1.6, SOFT = 0.5, SMALLEST = 0.15; // a drawing's pen, in MNIST's pixels
+const PEN = 3.2, SMALLEST = 0.15; // the width of a drawing's pen in MNIST's pixels; smaller drawings stay small
 const NOTHING = "Nothing readable: no ink stands out from the paper.";
 
 // Rounds to the nearest whole number, and halves to the even one, as Python does.
 const rounded = (value) => (Math.abs(value % 1) === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
+
+const scaled = (side, scale) => Math.max(1, rounded(side * scale));
 
 // The weights of the inputs for each output when a side is resized: a triangle, which is wider if the side shrinks.
 function triangle(from, to) {
@@ -49,16 +52,16 @@ function planesOf({ rows, columns, data }, depth, notes) {
   if (clear) notes.push(`transparent on ${paper ? "white" : "black"}`);
   if (coloured && depth === 1) notes.push("colour to grey");
   const planes = [0, 1, 2].map((part) => {
-    const values = new Float32Array(rows * columns);
-    for (let cell = 0; cell < values.length; cell++) {
-      const alpha = data[4 * cell + 3];
-      values[cell] = alpha === 255 ? data[4 * cell + part] : rounded((data[4 * cell + part] * alpha + paper * (255 - alpha)) / 255);
-    }
+    const values = Float32Array.from({ length: rows * columns }, (_, cell) => {
+      const value = data[4 * cell + part], alpha = data[4 * cell + 3];
+      return alpha === 255 ? value : rounded((value * alpha + paper * (255 - alpha)) / 255);
+    });
     return { rows, columns, data: values };
   });
   if (depth !== 1) return planes;
   const [red, green, blue] = planes.map((plane) => plane.data);
-  return [{ rows, columns, data: red.map((value, cell) => rounded(0.299 * value + 0.587 * green[cell] + 0.114 * blue[cell])) }];
+  const grey = red.map((value, cell) => rounded(0.299 * value + 0.587 * green[cell] + 0.114 * blue[cell]));
+  return [{ rows, columns, data: grey }];
 }
 
 function border({ rows, columns, data }) {
@@ -83,11 +86,13 @@ function laidOut({ rows, columns, data }, box, toRows, toColumns) {
   data.forEach((value, cell) => {
     if (!value) return;
     const row = Math.floor(cell / columns), column = cell % columns;
-    [top, bottom, left, right] = [Math.min(top, row), Math.max(bottom, row), Math.min(left, column), Math.max(right, column)];
+    [top, left] = [Math.min(top, row), Math.min(left, column)];
+    [bottom, right] = [Math.max(bottom, row), Math.max(right, column)];
   });
   const tall = bottom - top + 1, wide = right - left + 1, scale = box / Math.max(tall, wide);
-  const cut = Float32Array.from({ length: tall * wide }, (_, cell) => data[(top + Math.floor(cell / wide)) * columns + left + cell % wide]);
-  const digit = resized({ rows: tall, columns: wide, data: cut }, ...[tall, wide].map((side) => Math.max(1, rounded(side * scale))));
+  const cut = Float32Array.from({ length: tall * wide }, (_, cell) =>
+    data[(top + Math.floor(cell / wide)) * columns + left + cell % wide]);
+  const digit = resized({ rows: tall, columns: wide, data: cut }, scaled(tall, scale), scaled(wide, scale));
   const mass = [0, 0];
   let total = 0, strongest = 0;
   digit.data.forEach((value, cell) => {
@@ -107,16 +112,18 @@ function laidOut({ rows, columns, data }, box, toRows, toColumns) {
 
 function digitOn(grey, toRows, toColumns, digits, notes) {
   const scale = Math.min(1, SIDE / Math.max(grey.rows, grey.columns));
-  const small = resized(grey, ...[grey.rows, grey.columns].map((side) => Math.max(1, rounded(side * scale))));
+  const small = resized(grey, scaled(grey.rows, scale), scaled(grey.columns, scale));
   const first = darkOnLight(small).dark;
   for (const dark of [first, !first]) {
     const written = separate(small, dark, digits);
     if (!written) continue;
     if (dark) notes.push("inverted: dark on light");
     if (written.shadow) notes.push("a shadow or an edge removed");
-    if (written.count > digits) notes.push(`${written.count} characters: only the ${digits === 2 ? "two largest are" : "largest is"} read`);
+    const largest = digits === 2 ? "two largest are" : "largest is";
+    if (written.count > digits) notes.push(`${written.count} characters: only the ${largest} read`);
     notes.push(`cut from ${grey.rows}x${grey.columns} to its ink and centred`);
-    return laidOut(written.ink, Math.min(BOXES[digits], rounded(20 / 28 * Math.min(toRows, toColumns))), toRows, toColumns);
+    const box = Math.min(BOXES[digits], rounded(20 / 28 * Math.min(toRows, toColumns)));
+    return laidOut(written.ink, box, toRows, toColumns);
   }
   throw new Error(NOTHING);
 }
@@ -129,7 +136,8 @@ export function prepareDigit(picture, toRows, toColumns, unit, digits = 1) {
     return { image: digitOn(grey, toRows, toColumns, digits, notes).map((value) => value * 255 / unit), notes };
   const { background, dark } = darkOnLight(grey);
   if (dark) notes.push("inverted: dark on light");
-  return { image: grey.data.map((value) => Math.max(0, dark ? background - value : value - background) / unit), notes };
+  const image = grey.data.map((value) => Math.max(0, dark ? background - value : value - background) / unit);
+  return { image, notes };
 }
 
 // The same for pictures that fill the frame: resized; `upright`: as they are, or else light on black.
@@ -153,21 +161,12 @@ export function prepareFramed(picture, toRows, toColumns, depth, unit, upright) 
 // Strokes of points [x, y] from 0 to 1 as a picture: light on black, with MNIST's width of pen however large they are.
 export function pictureOf(strokes, digits = 1) {
   const fine = 3, box = BOXES[digits] * fine, side = box + 8 * fine, points = strokes.flat();
-  const [low, high] = [Math.min, Math.max].map((pick) => [0, 1].map((axis) => pick(...points.map((point) => point[axis]))));
-  const scale = (box - 2 * fine * (PEN + SOFT)) / Math.max(high[0] - low[0], high[1] - low[1], SMALLEST);
-  const nearest = new Float64Array(side * side).fill(Infinity);
-  for (const stroke of strokes.map((each) => each.map((point) => point.map((part, axis) => (part - (low[axis] + high[axis]) / 2) * scale + side / 2))))
-    [stroke[0], ...stroke].slice(0, -1).forEach(([x, y], index) => {
-      const [dx, dy] = [stroke[index][0] - x, stroke[index][1] - y], squared = Math.max(dx * dx + dy * dy, 1e-12);
-      for (let row = 0; row < side; row++) for (let column = 0; column < side; column++) {
-        const along = Math.min(1, Math.max(0, ((column - x) * dx + (row - y) * dy) / squared));
-        const distance = (column - x - along * dx) ** 2 + (row - y - along * dy) ** 2;
-        if (distance < nearest[row * side + column]) nearest[row * side + column] = distance;
-      }
-    });
-  const data = new Uint8ClampedArray(4 * side * side).fill(255);
-  nearest.forEach((squared, cell) => {
-    data.fill(255 * Math.min(1, Math.max(0, (PEN + SOFT - Math.sqrt(squared) / fine) / (2 * SOFT))), 4 * cell, 4 * cell + 3);
-  });
-  return { rows: side, columns: side, data };
+  const extremes = (pick) => [0, 1].map((axis) => pick(...points.map((point) => point[axis])));
+  const low = extremes(Math.min), high = extremes(Math.max);
+  const scale = (box - PEN * fine) / Math.max(high[0] - low[0], high[1] - low[1], SMALLEST);
+  const placed = (point) => point.map((part, axis) => (part - (low[axis] + high[axis]) / 2) * scale + side / 2);
+  const context = new OffscreenCanvas(side, side).getContext("2d", { willReadFrequently: true });
+  context.fillRect(0, 0, side, side);
+  paintStrokes(context, strokes.map((stroke) => stroke.map(placed)), PEN * fine);
+  return { rows: side, columns: side, data: context.getImageData(0, 0, side, side).data };
 }

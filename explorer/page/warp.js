@@ -1,14 +1,15 @@
 // Turns, shifts, scales and shears the input, as a change of viewpoint does to a flat figure.
 
-// The sliders by name: label, what a chart calls the amount, unit, range, step, and the amount that changes nothing.
+// The sliders by name: label, what a chart calls the amount, unit, digits after the point, range, step, and the amount
+// that changes nothing.
 export const makeMoves = (rows, columns) => {
-  const reach = Math.round(Math.max(rows, columns) / 4);
+  const reach = Math.round(Math.max(rows, columns) / 4), shift = { unit: " px", digits: 1, low: -reach, high: reach };
   return {
-    turn: { text: "Turn", noun: "rotation", unit: "°", low: -60, high: 60, step: 1, none: 0 },
-    right: { text: "Shift right", noun: "shift to the right", unit: " px", low: -reach, high: reach, step: 0.5, none: 0 },
-    down: { text: "Shift down", noun: "shift down", unit: " px", low: -reach, high: reach, step: 0.5, none: 0 },
-    scale: { text: "Scale", noun: "scale", unit: "×", low: 0.5, high: 1.5, step: 0.02, none: 1 },
-    shear: { text: "Shear", noun: "shear", unit: "", low: -0.6, high: 0.6, step: 0.02, none: 0 },
+    turn: { text: "Turn", noun: "rotation", unit: "°", digits: 0, low: -60, high: 60, step: 1, none: 0 },
+    right: { text: "Shift right", noun: "shift to the right", ...shift, step: 0.5, none: 0 },
+    down: { text: "Shift down", noun: "shift down", ...shift, step: 0.5, none: 0 },
+    scale: { text: "Scale", noun: "scale", unit: "×", digits: 2, low: 0.5, high: 1.5, step: 0.02, none: 1 },
+    shear: { text: "Shear", noun: "shear", unit: "", digits: 2, low: -0.6, high: 0.6, step: 0.02, none: 0 },
   };
 };
 
@@ -20,16 +21,16 @@ function borderOf(data, { rows, columns, depth }) { // the border's median, whic
   return colours.map((values) => values.sort((a, b) => a - b)[values.length >> 1]);
 }
 
-// data [rows, columns, depth] after { turn (degrees counter-clockwise), right, down (pixels), scale, shear }: bilinear,
-// about the centre, as `explorer/robustness.py` does it.
+// data [rows, columns, depth] after { turn (degrees counter-clockwise), right, down (pixels), scale, shear }:
+// bilinear, about the centre, as `explorer/robustness.py` does it.
 export function warp(data, shape, { turn, right, down, scale, shear }) {
   const { rows, columns, depth } = shape, fill = borderOf(data, shape), result = new Float32Array(data.length);
   const angle = turn * Math.PI / 180, cos = Math.cos(angle), sin = Math.sin(angle);
-  // Over (down, right): a point goes to scale · [[cos, −sin], [sin, cos]] · [[1, 0], [−shear, 1]]; this is the inverse.
+  // Over (down, right): a point goes to scale · [[cos, −sin], [sin, cos]] · [[1, 0], [−shear, 1]]; inverted here.
   const [a, b, c, d] = [cos, sin, shear * cos - sin, shear * sin + cos].map((value) => value / scale);
   const middle = [(rows - 1) / 2, (columns - 1) / 2];
-  const at = (row, column, part) =>
-    row < 0 || column < 0 || row >= rows || column >= columns ? fill[part] : data[(row * columns + column) * depth + part];
+  const at = (row, column, part) => (row < 0 || column < 0 || row >= rows || column >= columns
+    ? fill[part] : data[(row * columns + column) * depth + part]);
   for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) {
     const y = row - middle[0] - down, x = column - middle[1] - right;
     const fromY = a * y + b * x + middle[0], fromX = c * y + d * x + middle[1];

@@ -1,47 +1,19 @@
 // The network, in a worker so that the page keeps following the pen. The first message is the exported file's content,
-// each further one is { id, question, given }; the worker answers { id, answer } or { id, error }.
+// each further one is { question, given } with a port, which gets { answer } or { error }.
 
 import { runEfficient } from "./efficient.js";
-import { decode, runCapsules, runConvolutions } from "./network.js";
+import { decode, runCapsules } from "./network.js";
 import { pictureOf, prepareDigit, prepareFramed } from "./upload.js";
 
-let content, network, compared, images;
-
-const RUNS = { capsules: runCapsules, convolutions: runConvolutions, efficient: runEfficient };
-const run = (each, image, scale) => RUNS[each.kind](each, image, scale);
-const draw = (label, capsule) => decode(network, label, capsule);
-const KINDS = { float16: Uint16Array, float32: Float32Array, uint8: Uint8Array };
+const RUNS = { capsules: runCapsules, efficient: runEfficient };
+const KINDS = { float16: globalThis.Float16Array, float32: Float32Array, uint8: Uint8Array };
+let content, network, images;
 
 function unpack(text, kind) {
   const letters = atob(text), bytes = new Uint8Array(letters.length);
   for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
   return new KINDS[kind](bytes.buffer);
 }
-
-// The numbers whose bits as float16 are in a Uint16Array; none of them is infinite.
-function fromHalves(halves) {
-  const values = Float32Array.from({ length: 2 ** 16 }, (_, bits) => {
-    const exponent = (bits >> 10) & 31, fraction = (bits & 1023) / 1024;
-    const size = exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14;
-    return bits >> 15 ? -size : size;
-  });
-  const numbers = new Float32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) numbers[i] = values[halves[i]];
-  return numbers;
-}
-
-// The description of a network with its weights: each { kind, start, count } becomes a part of an array.
-function withWeights(description, weights) {
-  if (description === null || typeof description !== "object") return description;
-  if (Array.isArray(description)) return description.map((each) => withWeights(each, weights));
-  if ("start" in description) {
-    const { kind, start, count } = description;
-    return weights[kind].subarray(start, start + count);
-  }
-  return Object.fromEntries(Object.entries(description).map(([name, each]) => [name, withWeights(each, weights)]));
-}
-
-const asImage = (data) => ({ rows: content.facts.rows, columns: content.facts.columns, channels: content.facts.depth, data });
 
 // An image as the page paints it; values outside [0, 1], as in standardised images, are rescaled to fit.
 function picture({ rows, columns, channels, data }) {
@@ -56,32 +28,26 @@ function picture({ rows, columns, channels, data }) {
   return { rows, columns, depth, pixels };
 }
 
+const drawn = (label, capsule) => picture(decode(network, label, Float32Array.from(capsule)));
+
 // What the network makes of an image. `sharpness` multiplies the agreements of the routing; null: as it was trained.
 function look(data, facts, sharpness = null) {
-  const image = asImage(data), { scores, ...inside } = run(network, image, sharpness ?? content.facts.sharpness);
-  const labels = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b);
-  const chosen = labels.slice(0, content.facts.targets);
-  const drawn = network.decoder ? chosen.map((label) => picture(draw(label, Float32Array.from(inside.capsules[label])))) : [];
-  const other = compared ? { compared: [...run(compared, image, content.compared.classes?.scale).scores] } : {};
-  return { ...facts, scores: [...scores], ...inside, chosen, drawn, ...other, input: picture(image), image: [...data] };
+  const { rows, columns, depth, targets, sharpness: trained } = content.facts;
+  const image = { rows, columns, channels: depth, data };
+  const inside = RUNS[network.kind](network, image, sharpness ?? trained), { scores, capsules } = inside;
+  const labels = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b), chosen = labels.slice(0, targets);
+  const drawings = network.decoder ? chosen.map((label) => drawn(label, capsules[label])) : [];
+  return { ...facts, ...inside, chosen, drawn: drawings, input: picture(image), image: data };
 }
 
 const questions = {
-  example(index, second) {
-    const { targets, rows, columns, depth, examples } = content.facts, size = rows * columns * depth;
-    const numbers = targets === 2 ? [index, second ?? index] : [index];
-    if (numbers.some((number) => !Number.isInteger(number) || number < 0 || number >= examples))
-      throw new Error(`Examples are numbered 0 to ${examples - 1}. Received: ${Math.max(...numbers)}.`);
-    const scale = content.kind === "uint8" ? Math.fround(1 / content.unit) : 1, data = new Float32Array(size);
-    numbers.forEach((number, place) => {
-      const start = (number * targets + place) * size;
-      for (let i = 0; i < size; i++) data[i] += images[start + i] * scale;
-    });
-    const labels = numbers.map((number, place) => content.labels[number][place]);
-    return look(targets === 2 ? data.map((value) => Math.min(1, value)) : data, { labels, notes: [] });
-  },
-  wrong(after) {
-    return { index: content.wrong.find((index) => index > after) ?? content.wrong[0] ?? null };
+  example(index) {
+    const { rows, columns, depth, examples } = content.facts, size = rows * columns * depth;
+    if (!Number.isInteger(index) || index < 0 || index >= examples)
+      throw new Error(`Examples are numbered 0 to ${examples - 1}. Received: ${index}.`);
+    const scale = content.kind === "uint8" ? Math.fround(1 / content.unit) : 1;
+    const data = Float32Array.from(images.subarray(index * size, (index + 1) * size), (value) => value * scale);
+    return look(data, { labels: content.labels[index], notes: [] });
   },
   picture(rgba) {
     const { rows, columns, depth, targets, preparation } = content.facts, { unit } = content;
@@ -90,29 +56,27 @@ const questions = {
     return look(image, { notes });
   },
   drawing(strokes) {
-    const { notes, ...answer } = questions.picture(pictureOf(strokes, content.facts.targets)), fitted = notes.pop();
-    return { ...answer, notes: [...notes, fitted.replace(/^cut from [\dx]+ to its ink/, "fitted like MNIST's digits")] };
+    const { notes, ...answer } = questions.picture(pictureOf(strokes, content.facts.targets));
+    return { ...answer, notes: [...notes.slice(0, -1), "fitted like MNIST's digits and centred"] };
   },
   pixels: (pixels, sharpness) => look(Float32Array.from(pixels), { notes: [] }, sharpness),
-  capsule: (label, capsule) => ({ drawn: picture(draw(label, Float32Array.from(capsule))) }),
-  // What the decoder draws with each number of a capsule at either end of its slider.
-  ends: (label, capsule, reach) => capsule.map((_, index) => [-reach, reach].map((end) =>
-    picture(draw(label, Float32Array.from(capsule, (value, each) => (each === index ? end : value)))))),
+  draw: (label, capsules) => capsules.map((capsule) => drawn(label, capsule)),
 };
 
-function receive({ data }) {
+function receive({ data, ports: [port] }) {
   if (!content) {
     content = data;
     const { float16, float32 } = content.weights;
-    const weights = { float16: fromHalves(unpack(float16, "float16")), float32: unpack(float32, "float32") };
-    [network, compared] = [content.network, content.compared].map((each) => withWeights(each, weights));
+    const weights = { float16: Float32Array.from(unpack(float16, "float16")), float32: unpack(float32, "float32") };
+    network = JSON.parse(content.network, (_, value) => // each { kind, start, count } becomes a part of an array
+      (value?.kind in weights ? weights[value.kind].subarray(value.start, value.start + value.count) : value));
     images = unpack(content.images, content.kind);
     return;
   }
   try {
-    postMessage({ id: data.id, answer: questions[data.question](...data.given) });
+    port.postMessage({ answer: questions[data.question](...data.given) });
   } catch (error) {
-    postMessage({ id: data.id, error: error.message });
+    port.postMessage({ error: error.message });
   }
 }
 
