@@ -60,7 +60,7 @@ def test_the_sweep_changes_one_dimension_at_a_time(single):
     for dimension, column, amount in ((0, 0, -0.25), (4, 7, 0.1), (15, 10, 0.25)):
         capsules = np.array(model(image)["capsules"])
         capsules[0, 6, dimension] += amount
-        expected = np.asarray(model.decoder(capsules, np.eye(10, dtype=np.float32)[[6]]))[0]
+        expected = np.asarray(model.draw(capsules, np.eye(10, dtype=np.float32)[[6]]))[0]
         np.testing.assert_allclose(found[dimension, column], expected, atol=1e-5)
         assert np.abs(expected - plain).max() > 1e-3
 

@@ -176,7 +176,7 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
                 values = [tf.convert_to_tensor(value) for value in tensors.values()]
                 tf.raw_ops.SaveV2(prefix=os.fsencode(draft), tensor_names=list(tensors),
                                   shape_and_slices=[""] * len(tensors), tensors=values)  # fmt: skip
-            text = f"# {minutes:.2f} minutes of training\n{_sums(draft)}"
+            text = f"# {minutes:.3f} minutes of training\n{_sums(draft)}"
             Path(draft + SUMS).write_text(text, encoding="utf-8", newline="\n")
             for source, path in zip(files(draft), files(target), strict=True):
                 os.replace(source, path)  # the index last: a checkpoint without it does not count

@@ -91,7 +91,7 @@ def make_row(run: Path, checkpoint: str, step: int, split: str, result: Result, 
     path, root = Path(checkpoint).absolute(), Path(run).absolute()
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
     numbers = result.size, result.wrong, result.almost_wrong, result.percent, result.loss
-    return Row(step, split, *numbers, name, weights, round(checkpoints.minutes(checkpoint), 2))
+    return Row(step, split, *numbers, name, weights, round(checkpoints.minutes(checkpoint), 3))
 
 
 def steps(folder: Path, split: str) -> set[int]:
