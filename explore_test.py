@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import explore
 from conftest import run_program
+from input_data import open_split
 from input_data.formats import idx
 from models import make_model, pretrained
 from models.hparams import HParams
@@ -102,6 +104,15 @@ def test_without_a_checkpoint_it_is_the_network_that_ships(shipped, capsys, monk
     assert (examined.trained.step, len(examined.labels), pictures) == (2, 50, folder / "pictures")
     code, out = run(capsys, "--checkpoint=pretrained:other")
     assert code == 1 and out.endswith("The networks are: capsnet_mnist_small.\n") and out.count("\n") == 1
+
+
+def test_a_picture_is_classified_and_a_network_exported_here_too(capsys, tmp_path):
+    digit = open_split("mnist", "test", None).images[0, :, :, 0]  # a 7
+    Image.fromarray(digit).save(tmp_path / "digit.png")
+    code, out = run(capsys, f"--predict={tmp_path}/digit.png")
+    assert code == 0 and f"{tmp_path}/digit.png: 7 (length " in out
+    code, out = run(capsys, f"--export={tmp_path}/net.keras")
+    assert code == 0 and f"Keras: {tmp_path}/net.keras. Largest difference" in out
 
 
 def test_make_serves_the_page_and_writes_one_of_each_network_that_ships():
