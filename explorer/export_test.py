@@ -132,7 +132,10 @@ def test_a_saved_model_is_replaced_and_other_folders_are_not(tmp_path):
 
 
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(tmp_path, monkeypatch):
-    for name, module, extra in (("net.onnx", "onnxruntime", "onnx"), ("net.tflite", "ai_edge_litert.interpreter", "litert")):
+    for name, module, extra in (
+        ("net.onnx", "onnxruntime", "onnx"),
+        ("net.tflite", "ai_edge_litert.interpreter", "litert"),
+    ):
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(ValueError, match=rf"{module}.*pip install '.\[{extra}\]'"):
             export(fresh("one iteration"), tmp_path / name)
