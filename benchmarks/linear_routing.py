@@ -10,7 +10,7 @@ With the routing logits b_ij = û_ij · V_j, the coefficients of the iterations 
 - `exponential`: exp(b_ij)/J, again without the other classes.
 """
 
-import inspect
+from functools import partial
 
 import keras
 from keras import ops
@@ -21,34 +21,34 @@ from models.hparams import HParams, network_arguments
 
 @keras.saving.register_keras_serializable("benchmarks")
 class FirstOrder(DynamicRouting):
+    """`DynamicRouting` with the first order of the softmax."""
+
     def coefficients(self, logits, axis):
         return (1.0 + logits - ops.mean(logits, axis=axis, keepdims=True)) / logits.shape[axis]
 
 
 @keras.saving.register_keras_serializable("benchmarks")
 class NoCompetition(DynamicRouting):
+    """`DynamicRouting` with the first order of the softmax but for its mean over the classes."""
+
     def coefficients(self, logits, axis):
         return (1.0 + logits) / logits.shape[axis]
 
 
 @keras.saving.register_keras_serializable("benchmarks")
 class Exponential(DynamicRouting):
+    """`DynamicRouting` with the numerator of the softmax, divided by the number of classes."""
+
     def coefficients(self, logits, axis):
         return ops.exp(logits) / logits.shape[axis]
 
 
 def _network(kind: type[DynamicRouting], image_shape: tuple, num_classes: int, hparams: HParams) -> CapsNet:
-    arguments = network_arguments("capsule", inspect.signature(CapsNet).parameters, hparams)
+    arguments = network_arguments("capsule", CapsNet, hparams)
     return CapsNet(image_shape, num_classes, **arguments | {"routing": kind(hparams.routing)})
 
 
-def first_order(image_shape, num_classes, hparams):
-    return _network(FirstOrder, image_shape, num_classes, hparams)
-
-
-def no_competition(image_shape, num_classes, hparams):
-    return _network(NoCompetition, image_shape, num_classes, hparams)
-
-
-def exponential(image_shape, num_classes, hparams):
-    return _network(Exponential, image_shape, num_classes, hparams)
+# CapsNet of the run's hparams with one of these routings, for --model.
+first_order = partial(_network, FirstOrder)
+no_competition = partial(_network, NoCompetition)
+exponential = partial(_network, Exponential)

@@ -1,6 +1,5 @@
 """Networks by the names that `--model` takes, and pretrained ones. Keras is loaded when one is first asked for."""
 
-import inspect
 from importlib import import_module
 from typing import Any
 
@@ -45,8 +44,7 @@ def make_model(name: str, image_shape: tuple[int, ...], num_classes: int, hparam
 
     network = network_class(name)
     hparams = hparams if isinstance(hparams, HParams) else HParams(**(hparams or {}))
-    accepted = inspect.signature(network).parameters
-    model = network(image_shape, num_classes, **network_arguments(name, accepted, hparams))
+    model = network(image_shape, num_classes, **network_arguments(name, network, hparams))
     model.given_hparams = hparams
     return model
 

@@ -1,5 +1,6 @@
 """Hyperparameters and their override string, `name=value,name=value`, as in 2017, and what they say of a network."""
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
@@ -136,11 +137,12 @@ _ROUTINGS: dict[str, tuple[str, dict[str, str]]] = {  # by routing_type: the cla
 }
 
 
-def network_arguments(name: str, accepted: Collection[str], hparams: HParams) -> dict[str, Any]:
-    """The keyword arguments that hparams stand for, of the network `name`, whose constructor has those `accepted`.
+def network_arguments(name: str, network: type, hparams: HParams) -> dict[str, Any]:
+    """The keyword arguments that hparams stand for, of a class of networks that messages call `name`.
 
     An hparam of the routing is a ValueError if it is not the default and the network has a routing of its own.
     """
+    accepted = inspect.signature(network).parameters
     always = ("loss", "reconstruction_weight")
     arguments = {ours: getattr(hparams, each) for each, ours in _ARGUMENTS.items() if ours in (*accepted, *always)}
     if "padding" in arguments:
