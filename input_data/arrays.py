@@ -10,7 +10,7 @@ from input_data.images import shifted
 
 
 class Arrays(Split):
-    """Images uint8 [n, …] and labels [n] in memory, with the function `view` of their data set."""
+    """Images uint8 [n, …] and labels [n] in memory; their data set's function `view` makes what the network sees."""
 
     def __init__(self, info: Info, images: np.ndarray, labels: np.ndarray, view: Callable, noise: int, note: str = ""):
         self.info, self.images, self.labels = info, images, labels.astype(np.int32)
@@ -20,7 +20,12 @@ class Arrays(Split):
         return len(self.images)
 
     def read(self, indices):
+        """The images at `indices` as in the files and their labels, int32 [n, 1]."""
         return self.images[indices], self.labels[indices, None]
+
+    def batch(self, indices, random=None):
+        images, labels = self.read(indices)
+        return {"images": self.view(images, random if self.noise else None), "labels": labels}
 
     def checksum(self):
         return labels_checksum(self.labels)

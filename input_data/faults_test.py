@@ -81,7 +81,7 @@ class Evil:
 PLANES, SVHN, AFFNIST = np.zeros((2, 3072), np.uint8), "test_32x32.mat", "test.mat"
 DIGITS = np.zeros((32, 32, 3, 2), np.uint8)
 FAULTS = [
-    (idx(IMAGES, lambda c: b"\0\0\x0d\3" + c[4:]), "should be an IDX file .* begin with 00 00 08 03"),
+    (idx(IMAGES, lambda c: b"\0\0\x0d\3" + c[4:]), "should begin with 00 00 08 03 .* Received 00 00 0d 03"),
     (idx(IMAGES, lambda c: c[:-1]), "1,096 bytes, as its header says. Received 1,095"),
     (idx(IMAGES, lambda c: b""), "Received an empty file"),
     (idx(LABELS, lambda c: c[:7] + b"\x1d" + c[8:-1]), "each of 30 images. Received uint8 .29."),
@@ -99,7 +99,7 @@ FAULTS = [
     (matlab("svhn", SVHN, {"X": DIGITS, "y": [[1], [11]]}), "from 1 to 10. Received 11 at index 1"),
     (matlab("svhn", SVHN, b""), "test_32x32.mat is of another format or is damaged"),
     (matlab("affnist", AFFNIST, {"affNISTdata": {"image": np.zeros((1600, 2))}}), "lacks the array label_int"),
-    (norb(dat=(np.zeros((10, 2, 96, 96)), "<i4")), "magic number 0x1e3d4c55 .* Received 0x1e3d4c54"),
+    (norb(dat=(np.zeros((10, 2, 96, 96)), "<i4")), "should begin with 55 4c 3d 1e .* Received 54 4c 3d 1e"),
     (norb(dat=(np.zeros((10, 2, 96, 96)), "u1"), keep=-1), "cut short or damaged"),
     (norb(cat=(np.arange(10) % 5 + 1, "<i4")), "from 0 to 4. Received 5 at index 4"),
     (("norb", "", lambda folder: None), "needs testduo.tfrecords, or smallnorb-5x01235x9x18x6x2x96x96-testing-dat"),

@@ -6,8 +6,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 INTERVAL = 20.0  # seconds between plain lines
 _REDRAW = 0.2  # seconds between two states of the bar
@@ -27,25 +26,22 @@ def duration(seconds: float) -> str:
 
 def say(text: str) -> None:
     """Prints a line immediately, even into a pipe, above the bar if one is shown."""
-    with _output_may_end():
-        print(f"{_ERASE}{text}\n{_shown}" if _shown else f"{text}\n", end="", flush=True)
+    _print(f"{_ERASE}{text}\n{_shown}" if _shown else f"{text}\n")
 
 
 def _draw(bar: str) -> None:
     global _shown
     _shown = bar
-    with _output_may_end():
-        print(f"{_ERASE}{bar}", end="", flush=True)
+    _print(f"{_ERASE}{bar}")
 
 
-@contextmanager
-def _output_may_end() -> Iterator[None]:
-    """If the terminal or the reader of a pipe has gone, sends this process the signal of a closed terminal.
+def _print(text: str) -> None:
+    """Prints. If the terminal or the reader of a pipe has gone, sends this process the signal of a closed terminal.
 
     A training job then saves before it ends. Further output is discarded.
     """
     try:
-        yield
+        print(text, end="", flush=True)
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.EIO):
             raise
@@ -64,15 +60,13 @@ class Progress:
     Args:
         total: total units of work.
         unit: the name of a unit, such as "step".
-        items, item: number and name of the items in a unit, for the rate, such as the images of a step.
-        done: units that were done before.
+        images: how many images a unit has, for the rate.
     """
 
-    def __init__(self, total: int, unit: str, items: float = 1, item: str = "images", done: int = 0):
-        self.total, self.unit, self.items, self.item = total, unit, items, item
-        self.start = self.said = time.monotonic()
-        self.first = done
-        self.warm, self.terminal = False, sys.stdout.isatty()
+    def __init__(self, total: int, unit: str, images: float = 1):
+        self.total, self.unit, self.images = total, unit, images
+        self.said, self.terminal = time.monotonic(), sys.stdout.isatty()
+        self.begun: tuple[float, int] | None = None  # when which unit was done: the first call compiles
 
     def __enter__(self):
         return self
@@ -84,15 +78,14 @@ class Progress:
     def update(self, done: int, note: str | Callable[[], str] = "") -> None:
         """Reports that `done` units are done in total, if it is time; a function as `note` is called only then."""
         now = time.monotonic()
-        if not self.warm:
-            self.start, self.first, self.warm = now, done, True  # the first call compiles, so the rate leaves it out
+        start, first = self.begun = self.begun or (now, done)
         if now - self.said < (_REDRAW if self.terminal else INTERVAL):
             return
         self.said = now
         text = f"{self.unit} {done}/{self.total}"
-        if done > self.first and now > self.start:
-            rate = (done - self.first) / (now - self.start)
-            text += f"  {rate * self.items:,.0f} {self.item}/s  {duration((self.total - done) / rate)} left"
+        if done > first and now > start:
+            rate = (done - first) / (now - start)
+            text += f"  {rate * self.images:,.0f} images/s  {duration((self.total - done) / rate)} left"
         text = f"{text}  {note if isinstance(note, str) else note()}".rstrip()
         if self.terminal:
             filled = _BAR * done // max(self.total, 1)

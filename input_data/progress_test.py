@@ -22,7 +22,7 @@ def clock(monkeypatch):
 
 def test_plain_lines_come_seldom_and_tell_rate_and_time_left(clock, capsys):
     asked = []
-    with Progress(1000, "step", 128, done=100) as shown:
+    with Progress(1000, "step", 128) as shown:
         for step in range(101, 201):
             clock[0] += 1
             shown.update(step, lambda: asked.append(1) or "loss 0.5")

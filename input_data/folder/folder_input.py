@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import Arrays, hold_out
-from input_data.dataset import DataError, Info, Options, Split, check_examples, check_labels, unfit
+from input_data.dataset import DataError, Info, Options, Split, checked, unfit
 from input_data.formats import pictures
 from input_data.formats.arrays import npz_examples, npz_parts
 from input_data.images import border_colours, shifted
@@ -33,16 +33,16 @@ def _classes(folder: Path) -> tuple[dict[str, list[Path]], str]:
 
     A class has a folder, which may have folders below it. Hidden files and a Mac's companion files are skipped.
     """
+    files, others = pictures.below(folder)
     found: dict[str, list[Path]] = {}
-    others: list[Path] = []
-    for place in sorted(item for item in folder.iterdir() if item.is_dir() and not pictures.is_hidden(Path(item.name))):
+    for path in files:
+        place, *inside = path.relative_to(folder).parts
         # A Mac takes letters with accents apart, and old names are not UTF-8.
-        name = unicodedata.normalize("NFC", os.fsencode(place.name).decode("utf-8", "backslashreplace"))
-        files, skipped = pictures.below(place)
-        found.setdefault(name, []).extend(files)
-        others += skipped
+        name = unicodedata.normalize("NFC", os.fsencode(place).decode("utf-8", "backslashreplace"))
+        if inside:
+            found.setdefault(name, []).append(path)
     note = f"Skipped in {folder}: {pictures.not_pictures(others)}." if others else ""
-    return {name: files for name, files in sorted(found.items()) if files}, note
+    return dict(sorted(found.items())), note
 
 
 def _read(
@@ -122,9 +122,8 @@ def _open_arrays(path: Path, split_name: str, options: Options) -> Opened:
     images, labels = npz_examples(path, part)
     if images.ndim == 3:
         images = images[..., None]
-    check_examples(path, images, labels, (None, None, None))
     count = int(npz_examples(path, "train")[1].max()) + 1
-    labels = check_labels(labels, count, path)
+    images, labels = checked(path, images, labels, (None, None, None), count)
     if not own_validation:
         images, labels = hold_out(split_name, images, labels)
     return images, labels, list(map(str, range(count))), ""

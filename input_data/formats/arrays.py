@@ -90,12 +90,11 @@ def read_csv(path: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
     the first column, or the last if the first has the same value everywhere and the last has not.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            names = [name.strip(" \t\n'\"") for name in file.readline().split(",")]
+        lines = read_bytes(path).decode("utf-8-sig").splitlines() or [""]
+        names = [name.strip(" \t\n'\"") for name in lines[0].split(",")]
         heading = any(letter.isalpha() for name in names for letter in name)
         with warnings.catch_warnings(action="ignore"):  # an empty table is refused below
-            how = {"skiprows": int(heading), "encoding": "utf-8-sig", "ndmin": 2, "quotechar": '"'}
-            table = np.loadtxt(path, np.int16, delimiter=",", **how)
+            table = np.loadtxt(lines[heading:], np.int16, delimiter=",", ndmin=2, quotechar='"')
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     worded = [place for place, name in enumerate(names) if not any(letter.isdigit() for letter in name)]

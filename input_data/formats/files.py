@@ -43,13 +43,23 @@ def mapped(path: Path) -> mmap.mmap | bytes:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
-def values(path: Path, content, start: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The array that fills the content of a file from `start` on; DataError if the file has another length."""
-    expected = start + math.prod(shape) * np.dtype(dtype).itemsize
+def matrix(path: Path, content, magic: bytes, order: str, dtype: str, shape: tuple, least: int = 0) -> np.ndarray:
+    """The array in the content of a file: a magic number, sizes of 32 bits, at least `least` of them, and the values.
+
+    DataError: magic number, shape (where None is any size) or length are others. `order` is that of the sizes' bytes.
+    """
+    start = len(magic) + 4 * max(least, len(shape))
+    sizes = np.frombuffer(content[len(magic) : start].ljust(start - len(magic), b"\0"), f"{order}u4")
+    actual = tuple(sizes[: len(shape)].tolist())
+    fits = all(size in (None, got) for size, got in zip(shape, actual, strict=True))
+    if (begins := content[: len(magic)]) != magic or not fits:
+        should = f"begin with {magic.hex(' ')} and have {len(shape)} dimension(s) of the sizes {shape} (None: any)"
+        raise unfit(path, should, f"{begins.hex(' ') or 'an empty file'} and {actual}", "Fetch it again.")
+    expected = start + math.prod(actual) * np.dtype(dtype).itemsize
     if len(content) != expected:
         should = f"hold {expected:,} bytes, as its header says"
         raise unfit(path, should, f"{len(content):,}", "It is cut short or damaged: fetch it again.")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return np.frombuffer(content, dtype, offset=start).reshape(actual)
 
 
 @contextmanager

@@ -9,19 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError, unfit
-from input_data.formats.files import find, read_bytes, values
+from input_data.dataset import DataError
+from input_data.formats.files import find, matrix, read_bytes
 
 
 def read(path: Path, dimensions: int) -> np.ndarray:
     """Returns the uint8 array in an IDX file, `.gz` or plain; DataError if type, dimensions or length are others."""
-    content, start = read_bytes(path), 4 + 4 * dimensions
-    magic = bytes([0, 0, 8, dimensions])
-    if content[:4] != magic:
-        should = f"be an IDX file of {dimensions} dimension(s) and begin with {magic.hex(' ')}"
-        raise unfit(path, should, content[:4].hex(" ") or "an empty file", "Fetch it again.")
-    shape = np.frombuffer(content[4:start].ljust(4 * dimensions, b"\0"), ">u4").tolist()
-    return values(path, content, start, "u1", tuple(shape))
+    return matrix(path, read_bytes(path), bytes([0, 0, 8, dimensions]), ">", "u1", (None,) * dimensions)
 
 
 def write(path: Path, array: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """Decodes single pictures, converts them to grey or colour, and resizes them."""
 
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -12,11 +13,6 @@ from input_data.dataset import DataError, Fitted, Options, Shape, unfit
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # Pillow's names of the formats that are read
 ENDINGS = (".png", ".jpg", ".jpeg", ".mpo", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601, as JPEG has it)
-
-
-def is_hidden(path: Path) -> bool:
-    """Whether a path below a folder is hidden or a companion file that a Mac adds to zip files."""
-    return any(name[0] == "." or name == "__MACOSX" for name in path.parts)
 
 
 def below(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -32,7 +28,8 @@ def below(folder: Path) -> tuple[list[Path], list[Path]]:
         else:
             found += [Path(place, name) for name in names]
         seen.add(real)
-    shown = sorted(path for path in found if not is_hidden(path.relative_to(folder)))
+    hidden = re.compile(r"(^|/)(\.|__MACOSX/)")
+    shown = sorted(path for path in found if not hidden.search(path.relative_to(folder).as_posix()))
     pictures = [path for path in shown if path.suffix.lower() in ENDINGS]
     return pictures, [path for path in shown if path.suffix.lower() not in ENDINGS]
 
@@ -57,14 +54,12 @@ def read(file: Path | BinaryIO) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
                 return _pixels(ImageOps.exif_transpose(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        raise DataError(f"The picture is too large: at most {most:.0f} million pixels are read.") from None
     except Exception as error:  # Pillow raises whatever the damage leads to
         if isinstance(error, OSError) and error.strerror:  # of the file system: it is not there, or not to be read
             raise DataError(error.strerror) from None
-        should = "be a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture"
-        raise unfit("The file", should, "another kind or a damaged one") from None
+        most = f"at most {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels"
+        should = f"be a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture of {most}"
+        raise unfit("The file", should, "another kind, a damaged or a larger one") from None
 
 
 def _pixels(image) -> np.ndarray:

@@ -140,7 +140,7 @@ def test_the_label_is_found_in_the_first_and_in_the_last_column(names, place, tm
 
 
 def test_what_is_missing_is_named(tmp_path):
-    with pytest.raises(DataError, match="TFRecords of 2017, train-images-idx3.*emnist-.*mnist.npz.*train.csv"):
+    with pytest.raises(DataError, match="TFRecords of 2017, train-images-idx3.*mnist.npz.*train.csv.*emnist-"):
         open_split("mnist", "test", str(tmp_path))
     write_csv(tmp_path / "csv", "mnist", heading=False)
     (tmp_path / "csv/mnist_test.csv").unlink()
