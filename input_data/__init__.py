@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from input_data.affnist import affnist_input
+from input_data.arrays import scaled
 from input_data.batches import evaluation_batches, evaluation_indices, training_batches
 from input_data.cifar10 import cifar10_input
 from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, unfit
@@ -26,15 +27,19 @@ __all__ = ["DATASETS", "DataError", "Info", "Options", "Split", "evaluation_batc
 __all__ += ["open_split", "prepare", "training_batches"]
 
 
+def _scaled(images: np.ndarray, random: None, options: Options) -> np.ndarray:
+    return scaled(images)  # what evaluation sees of data sets whose images are only scaled
+
+
 _open_fashion = partial(mnist_input.open_split, wanted=mnist_input.FASHION)
 DATASETS: dict[str, tuple[Callable[..., Split], Callable[..., np.ndarray], Callable[..., Fitted]]] = {
     "mnist": (mnist_input.open_split, mnist_input.view, mnist_input.fit),
     "fashion_mnist": (_open_fashion, mnist_input.view, mnist_input.fit),
     "cifar10": (cifar10_input.open_split, cifar10_input.view, cifar10_input.fit),
     "norb": (norb_input.open_split, norb_input.view, norb_input.fit),
-    "affnist": (affnist_input.open_split, affnist_input.view, mnist_input.fit),
-    "svhn": (svhn_input.open_split, svhn_input.view, fitted),
-    "folder": (folder_input.open_split, folder_input.view, fitted),
+    "affnist": (affnist_input.open_split, _scaled, mnist_input.fit),
+    "svhn": (svhn_input.open_split, _scaled, fitted),
+    "folder": (folder_input.open_split, _scaled, fitted),
 }
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 INTERVAL = 20.0  # seconds between plain lines
 _REDRAW = 0.2  # seconds between two states of the bar
@@ -14,14 +15,6 @@ _BAR = 8  # columns of the bar, which leaves room for the numbers on a terminal 
 _ERASE = "\r\x1b[K"  # a terminal's signs for: back to the line's start, and erase it
 
 _shown = ""  # the bar that is on the terminal
-
-
-def duration(seconds: float) -> str:
-    """Seconds as 5s, 3m20s or 2h05m."""
-    minutes, rest = divmod(int(seconds), 60)
-    if not minutes:
-        return f"{rest}s"
-    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
 
 
 def say(text: str) -> None:
@@ -85,7 +78,7 @@ class Progress:
         text = f"{self.unit} {done}/{self.total}"
         if done > first and now > start:
             rate = (done - first) / (now - start)
-            text += f"  {rate * self.images:,.0f} images/s  {duration((self.total - done) / rate)} left"
+            text += f"  {rate * self.images:,.0f} images/s  {timedelta(seconds=int((self.total - done) / rate))} left"
         text = f"{text}  {note if isinstance(note, str) else note()}".rstrip()
         if self.terminal:
             filled = _BAR * done // max(self.total, 1)

@@ -13,18 +13,12 @@ import numpy as np
 from input_data.arrays import ImageArrays
 from input_data.dataset import DataError, Info, Options, Split, checked
 from input_data.formats.arrays import read, require
-from input_data.images import shifted
 from input_data.mnist.mnist_input import load
 
 SIZE = 40
 REACH = 6  # training: pixels each way, also the padding of the 28x28 digits
 INFO = Info("affNIST", (SIZE, SIZE, 1), 10, 1, tuple("0123456789"))
 _SEED = 2017
-
-
-def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.ndarray:
-    """What the network sees of images [n, 40, 40, 1]: scaled, and in training shifted."""
-    return shifted(images, random, REACH)
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:

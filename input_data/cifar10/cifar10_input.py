@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.arrays import Arrays
+from input_data.arrays import Arrays, centre, crop, distort, integers, standardised
 from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, checked, unfit
 from input_data.formats.arrays import read
 from input_data.formats.files import find, read_bytes
 from input_data.formats.pictures import fitted
 from input_data.formats.records import Records
-from input_data.images import centre, crop, distort, integers, standardised
 
 SIZE = 24  # of the crops that the network sees
 RAW = 32  # pixels of a side in the files

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from input_data import DataError, evaluation_batches, open_split
-from input_data.images import centre, standardised
+from input_data.arrays import centre, standardised
 from input_data.mnist.mnist_test import example, write_payloads
 
 RNG = np.random.RandomState(8)

@@ -76,8 +76,12 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
         prefix = f".{path.name[-40:]}.{_HOST}."  # names may have 255 bytes; the end of a name distinguishes shards
         drafts.append(path.with_name(f"{prefix}{os.getpid()}"))
         for draft in path.parent.glob(f"{glob.escape(prefix)}*"):
-            if not _runs(int(draft.name.removeprefix(prefix))):
+            try:
+                os.kill(int(draft.name.removeprefix(prefix)), 0)  # does it run?
+            except ProcessLookupError:
                 draft.unlink(missing_ok=True)  # another process may remove it first
+            except PermissionError:  # it runs for another user
+                pass
     try:
         yield drafts
         if len(paths) > 1:
@@ -92,13 +96,3 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
     finally:
         for draft in drafts:
             draft.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it runs for another user
-    return True

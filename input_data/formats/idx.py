@@ -29,15 +29,14 @@ def locate(folder: Path, name: str) -> Path | None:
     return find(folder, name) or find(folder, name.replace("-idx", ".idx"))  # some copies are called …images.idx3-ubyte
 
 
-def load_names(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, rows, columns] and labels [n] of two files; `name` is that of the images."""
+def load(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images uint8 [n, rows, columns] and labels [n] of MNIST's files for "train" or "test".
+
+    `name` may also be that of any file of images, such as `emnist-letters-train-images-idx3-ubyte`.
+    """
+    name = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}.get(name, name)
     names = name, name.replace("images-idx3", "labels-idx1")
     images, labels = (locate(folder, each) for each in names)
     if images is None or labels is None:
         raise DataError(f"{folder} lacks {names[0] if images is None else names[1]}[.gz].")
     return read(images, 3), read(labels, 1)
-
-
-def load(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
-    """As `load_names`, of MNIST's files for "train" or "test"."""
-    return load_names(folder, {"train": "train", "test": "t10k"}[split_name] + "-images-idx3-ubyte")

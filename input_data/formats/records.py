@@ -128,12 +128,6 @@ def _records(path: Path) -> np.ndarray:
     return content.reshape(count, size)
 
 
-def frame(payload: bytes) -> np.ndarray:
-    """Returns a record without its payload's checksum, uint8 [HEADER + bytes + FOOTER]."""
-    length = np.array([len(payload)], "<u8").tobytes()
-    return np.frombuffer(length + checksums([length]).tobytes() + payload + bytes(FOOTER), np.uint8)
-
-
 def _seal(frames: np.ndarray) -> np.ndarray:
     """Writes the payloads' checksums into the frames [n, bytes] and returns the frames."""
     frames[:, -FOOTER:] = checksums(frames[:, HEADER:-FOOTER]).view(np.uint8).reshape(-1, FOOTER)

@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from input_data.arrays import Arrays, hold_out
+from input_data.arrays import Arrays, hold_out, scaled, shifted
 from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, checked, unfit
 from input_data.formats import idx
 from input_data.formats.arrays import npz_examples, read_csv
 from input_data.formats.files import find
 from input_data.formats.pictures import resized, with_depth
 from input_data.formats.records import Records, shards
-from input_data.images import scaled, shifted
 from input_data.mnist import varied_digits
 from input_data.mnist.multi_input import EFFICIENT_REACH, REACH, ComposedPairs
 
@@ -78,7 +77,7 @@ class Source(NamedTuple):
         if self.train.endswith(".npz"):
             return npz_examples(path, part)
         if not self.train.endswith(".csv"):
-            return idx.load_names(self.folder, getattr(self, part))
+            return idx.load(self.folder, getattr(self, part))
         images, labels = read_csv(path, 28)
         if self.train == _KAGGLE:
             first = len(images) - len(images) // _HELD_OUT
@@ -170,9 +169,8 @@ class RecordDigits(Records):
 def find_records(folder: Path, split: str) -> Path | None:
     """A split's TFRecords in a folder."""
     base = f"train_{TRAIN_SHIFT}shifted_mnist" if split in ("train", "valid_train") else "test_0shifted_mnist"
-    names = [f"{base}_valid.tfrecords", f"valid_{base}.tfrecords"]  # what 2017 read, and what it wrote
-    names = [f"{base}.tfrecords"] if split in ("train", "test") else names
-    return next(filter(None, (find(folder, name) for name in names)), None)
+    names = [base] if split in ("train", "test") else [f"{base}_valid", f"valid_{base}"]  # what 2017 read, and wrote
+    return next(filter(None, (find(folder, f"{name}.tfrecords") for name in names)), None)
 
 
 def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray, np.ndarray, Source]:

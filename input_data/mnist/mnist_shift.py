@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
+from absl.flags import FlagValues
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from input_data.arrays import integers, shift
 from input_data.dataset import SPLITS, DataError
-from input_data.formats.records import frame, write
-from input_data.images import integers, shift
+from input_data.formats.records import FOOTER, checksums, write
 from input_data.mnist.mnist_input import load
 from input_data.mnist.multi_input import Partners
 from input_data.startup import load_tensorflow
@@ -29,11 +30,14 @@ _BLOCK = 1000  # examples at a time: about a megabyte, which stays in the cache
 
 
 def _frame(values: dict[str, bytes | int]) -> np.ndarray:
+    """A record of a tf.train.Example without its payload's checksum, uint8 [HEADER + bytes + FOOTER]."""
     from tensorflow.train import Example
 
     kinds = {name: "bytes_list" if isinstance(value, bytes) else "int64_list" for name, value in values.items()}
     feature = {name: {kind: {"value": [values[name]]}} for name, kind in kinds.items()}
-    return frame(Example(features={"feature": feature}).SerializeToString(deterministic=True))
+    payload = Example(features={"feature": feature}).SerializeToString(deterministic=True)
+    length = np.array([len(payload)], "<u8").tobytes()
+    return np.frombuffer(length + checksums([length]).tobytes() + payload + bytes(FOOTER), np.uint8)
 
 
 class Template:
@@ -58,9 +62,9 @@ class Template:
         return frames, frames.view(self.layout)[:, 0]
 
 
-def single(images: np.ndarray, labels: np.ndarray, reach: int, template: Template) -> Iterator[np.ndarray]:
-    """Blocks of frames: every digit at all (2·reach+1)² positions."""
-    places = (2 * reach + 1) ** 2
+def single(images: np.ndarray, labels: np.ndarray, template: Template, chosen: FlagValues) -> Iterator[np.ndarray]:
+    """Blocks of frames: every digit at all (2·shift+1)² positions."""
+    reach, places = chosen.shift, (2 * chosen.shift + 1) ** 2
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
     digits = max(1, _BLOCK // places)
     for start in range(0, len(images), digits):
@@ -72,15 +76,13 @@ def single(images: np.ndarray, labels: np.ndarray, reach: int, template: Templat
         yield frames
 
 
-def multi(
-    images: np.ndarray, labels: np.ndarray, reach: int, template: Template, num_pairs: int, seed: int
-) -> Iterator[np.ndarray]:
+def multi(images: np.ndarray, labels: np.ndarray, template: Template, chosen: FlagValues) -> Iterator[np.ndarray]:
     """Blocks of frames: each digit, shifted once at random, with `num_pairs` others of other classes, shifted too."""
-    total, partners = len(images) * num_pairs, Partners(labels, 10)
-    own = integers(np.random.default_rng([seed, 0]).random((len(images), 2)), -reach, reach)
-    noise = np.random.default_rng([seed, 1])
+    reach, total, partners = chosen.shift, len(images) * chosen.num_pairs, Partners(labels, 10)
+    own = integers(np.random.default_rng([chosen.seed, 0]).random((len(images), 2)), -reach, reach)
+    noise = np.random.default_rng([chosen.seed, 1])
     for start in range(0, total, _BLOCK):
-        digit = np.arange(start, min(start + _BLOCK, total)) // num_pairs
+        digit = np.arange(start, min(start + _BLOCK, total)) // chosen.num_pairs
         drawn = noise.random((len(digit), 3))
         other = partners.choose(digit, drawn[:, 0])
         first = shift(images[digit], *own[digit].T)
@@ -92,32 +94,30 @@ def multi(
         yield frames
 
 
-def generate(chosen: flags.FlagValues) -> list[Path]:
+def generate(chosen: FlagValues) -> list[Path]:
     """Writes a split's records beside its IDX files, as the flags say, and returns the files' paths."""
     if chosen.multi_targets and not chosen.num_pairs:
         raise DataError("--multi_targets=true needs --num_pairs, 1 or more.")
     folder = Path(os.path.expanduser(chosen.data_dir))
     images, labels, _ = load(folder, chosen.split)
     images = np.pad(images, ((0, 0), *2 * [(chosen.pad, chosen.pad)]))
-    name = f"{chosen.split}_{chosen.shift}shifted_mnist.tfrecords"
+    name, size = f"{chosen.split}_{chosen.shift}shifted_mnist.tfrecords", images.shape[1:]
     if chosen.multi_targets:
-        total = len(images) * chosen.num_pairs
-        template = Template(("image_raw_1", "image_raw_2", "merged_raw"), ("label_1", "label_2"), images.shape[1:])
-        blocks = multi(images, labels, chosen.shift, template, chosen.num_pairs, chosen.seed)
+        total, examples = len(images) * chosen.num_pairs, multi
+        template = Template(("image_raw_1", "image_raw_2", "merged_raw"), ("label_1", "label_2"), size)
         count = -(-total // chosen.max_shard) if chosen.max_shard else 1
         paths = [folder / f"multi{name}-{index:05}-of-{count:05}" for index in range(count)]
     else:
-        total = len(images) * (2 * chosen.shift + 1) ** 2
-        template = Template(("image_raw",), ("label",), images.shape[1:])
-        blocks = single(images, labels, chosen.shift, template)
-        paths = [folder / name]
+        total, examples = len(images) * (2 * chosen.shift + 1) ** 2, single
+        template, paths = Template(("image_raw",), ("label",), size), [folder / name]
+    blocks = examples(images, labels, template, chosen)
     write(paths, total, len(template.blank), blocks, chosen.seed, chosen.overwrite)
     return paths
 
 
-def _make_flags() -> flags.FlagValues:
+def _make_flags() -> FlagValues:
     """The flags of this program, apart from those of programs that import it."""
-    own = flags.FlagValues()
+    own = FlagValues()
     flags.DEFINE_string("data_dir", None, "folder of the IDX files; the records go there too", own, required=True)
     flags.DEFINE_enum("split", "train", SPLITS, "the digits to use", own)
     flags.DEFINE_integer("shift", 2, "largest shift in pixels each way", 0, 19, own)

@@ -11,9 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from input_data.arrays import Arrays
+from input_data.arrays import Arrays, integers, scaled, shift
 from input_data.dataset import Info
-from input_data.images import integers, scaled, shift
 
 REACH = 4  # largest shift in pixels each way, and the frame's margin
 EFFICIENT_REACH = 6  # largest shift in pixels for Efficient-CapsNet, in the same frame

@@ -144,7 +144,7 @@ def test_what_is_missing_is_named(tmp_path):
         open_split("mnist", "test", str(tmp_path))
     write_csv(tmp_path / "csv", "mnist", heading=False)
     (tmp_path / "csv/mnist_test.csv").unlink()
-    with pytest.raises(DataError, match="mnist_test.csv does not exist"):
+    with pytest.raises(DataError, match="mnist_test.csv is missing"):
         open_split("mnist", "test", str(tmp_path / "csv"))
     write_emnist(tmp_path, "digits", LABELS)
     (tmp_path / "emnist-digits-test-labels-idx1-ubyte.gz").unlink()

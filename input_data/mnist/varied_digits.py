@@ -6,7 +6,7 @@ Byerly et al., "No routing needed between capsules" (arXiv:2001.09136).
 
 import numpy as np
 
-from input_data.images import integers, shift
+from input_data.arrays import integers, shift
 
 ANGLE = 30  # largest rotation in degrees
 SQUEEZE = 7  # most pixels by which the width shrinks

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from input_data.arrays import Arrays
+from input_data.arrays import Arrays, centre, crop, distort, integers, standardised
 from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, checked
 from input_data.formats.files import find, mapped, matrix
 from input_data.formats.pictures import fitted
 from input_data.formats.records import Records
-from input_data.images import centre, crop, distort, integers, standardised
 
 SIZE = 32  # of the crops that the network sees
 RAW = 96  # of the images in the files
@@ -100,13 +99,17 @@ def _statistics(images: np.ndarray) -> tuple[float, ...]:
 
 
 class SmallNorb(Arrays):
-    """Pairs of views as in 2017, of `examples`, which `read` views [n, 48, 48, 2]."""
+    """Pairs of views of `examples`, which `read` views [n, 48, 48, 2], or [n, 96, 96, 2] for Efficient-CapsNet.
 
-    info, preparation = INFO, "2017"
+    `statistics`, for Efficient-CapsNet, are the two means of each eye's pixels of all training images, then their two
+    deviations.
+    """
 
-    def __init__(self, examples: Any, split_name: str, statistics: tuple[float, ...] = ()):
-        self.examples, self.statistics, self.read = examples, statistics, examples.read
-        self.view = partial(view, options=Options(preparation=self.preparation, statistics=statistics))
+    def __init__(self, examples: Any, split_name: str, statistics: tuple[float, ...] = (), preparation: str = "2017"):
+        size = EFFICIENT_CROP if preparation == "efficient" else SIZE
+        self.info = replace(INFO, image_shape=(size, size, 2))
+        self.examples, self.read, self.statistics = examples, examples.read, statistics
+        self.view = partial(view, options=Options(preparation=preparation, statistics=statistics))
         self.noise = 4 if split_name in ("train", "valid_train") else 0
 
     def __len__(self):
@@ -116,13 +119,7 @@ class SmallNorb(Arrays):
         return self.examples.checksum()
 
 
-class EfficientNorb(SmallNorb):
-    """Pairs of views [n, 96, 96, 2] for Efficient-CapsNet.
-
-    `statistics` are the two means of each eye's pixels of all training images, then their two deviations.
-    """
-
-    info, preparation = replace(INFO, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2)), "efficient"
+EfficientNorb = partial(SmallNorb, preparation="efficient")
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
@@ -145,4 +142,4 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
         own = (facts[:, 0] == facts[:, 0].max()) == (split == "valid_test")
         images, labels = images[own], labels[own]
     examples = Arrays(INFO, images, labels, view, 0)
-    return (EfficientNorb if efficient else SmallNorb)(examples, split, statistics)
+    return SmallNorb(examples, split, statistics, options.preparation)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from input_data import Options, evaluation_batches, open_split, training_batches
-from input_data.images import standardised
+from input_data.arrays import standardised
 from input_data.mnist.mnist_test import example, write_payloads
 from input_data.norb.norb_input import NAMES
 

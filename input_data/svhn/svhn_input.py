@@ -5,14 +5,8 @@ import numpy as np
 from input_data.arrays import ImageArrays, hold_out
 from input_data.dataset import Info, Options, Split, checked
 from input_data.formats.arrays import read
-from input_data.images import scaled
 
 INFO = Info("SVHN", (32, 32, 3), 10, 1, tuple("0123456789"))
-
-
-def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.ndarray:
-    """What the network sees of images [n, 32, 32, 3]: scaled; the paper does not augment them."""
-    return scaled(images)
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:

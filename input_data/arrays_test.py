@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from input_data.images import centre, crop, distort, standardised
+from input_data.arrays import centre, crop, distort, standardised
 
 RNG = np.random.RandomState(2)
 IMAGES = RNG.randint(0, 256, (5, 12, 12, 3)).astype(np.float32)
