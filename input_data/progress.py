@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 INTERVAL = 20.0  # seconds between plain lines
@@ -47,7 +48,7 @@ def _print(text: str) -> None:
         signal.raise_signal(signal.SIGTERM if ignored else hangup)
 
 
-class Progress:
+class Progress(AbstractContextManager):
     """Shows how far the work is, its rate and the time left. A context manager that removes the bar when it ends.
 
     Args:
@@ -60,9 +61,6 @@ class Progress:
         self.total, self.unit, self.images = total, unit, images
         self.said, self.terminal = time.monotonic(), sys.stdout.isatty()
         self.begun: tuple[float, int] | None = None  # when which unit was done: the first call compiles
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *error):
         if self.terminal:

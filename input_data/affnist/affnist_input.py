@@ -64,6 +64,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
         raise DataError(f"affNIST needs the digits of MNIST. {folder} has {source.relative.name}.")
     if split == "test":
         note = f"SUBSTITUTE for affNIST, whose .mat files are not in {folder}: transformed MNIST test digits."
-        return ImageArrays(INFO, substitute(images)[..., None], labels, reach=0, note=note)
-    images = np.pad(images, ((0, 0), (REACH, REACH), (REACH, REACH)))
-    return ImageArrays(INFO, images[..., None], labels, reach=REACH if split != "valid_test" else 0)
+        images = substitute(images)
+    else:
+        images, note = np.pad(images, ((0, 0), (REACH, REACH), (REACH, REACH))), ""
+    return ImageArrays(INFO, images[..., None], labels, REACH if split in ("train", "valid_train") else 0, note)

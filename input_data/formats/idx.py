@@ -10,23 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from input_data.dataset import DataError
-from input_data.formats.files import find, matrix, read_bytes
+from input_data.formats.files import find, matrix
 
 
 def read(path: Path, dimensions: int) -> np.ndarray:
     """Returns the uint8 array in an IDX file, `.gz` or plain; DataError if type, dimensions or length are others."""
-    return matrix(path, read_bytes(path), bytes([0, 0, 8, dimensions]), ">", "u1", (None,) * dimensions)
+    return matrix(path, bytes([0, 0, 8, dimensions]), ">", "u1", (None,) * dimensions)
 
 
 def write(path: Path, array: np.ndarray) -> None:
     """Writes a uint8 array as gzipped IDX; the same array always gives the same bytes."""
     header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
     path.write_bytes(gzip.compress(header + np.ascontiguousarray(array).tobytes(), compresslevel=9, mtime=0))
-
-
-def locate(folder: Path, name: str) -> Path | None:
-    """Returns the file with a name such as `train-images-idx3-ubyte`, plain or `.gz`; None if there is neither."""
-    return find(folder, name) or find(folder, name.replace("-idx", ".idx"))  # some copies are called …images.idx3-ubyte
 
 
 def load(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +31,7 @@ def load(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """
     name = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}.get(name, name)
     names = name, name.replace("images-idx3", "labels-idx1")
-    images, labels = (locate(folder, each) for each in names)
+    images, labels = (find(folder, each) for each in names)
     if images is None or labels is None:
         raise DataError(f"{folder} lacks {names[0] if images is None else names[1]}[.gz].")
     return read(images, 3), read(labels, 1)

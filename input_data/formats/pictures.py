@@ -1,8 +1,7 @@
 """Decodes single pictures, converts them to grey or colour, and resizes them."""
 
-import os
-import re
 import warnings
+from glob import glob
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,16 +19,8 @@ def below(folder: Path) -> tuple[list[Path], list[Path]]:
 
     Hidden files and a Mac's companion files are in neither list.
     """
-    found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # a link to a folder above itself
-            folders.clear()
-        else:
-            found += [Path(place, name) for name in names]
-        seen.add(real)
-    hidden = re.compile(r"(^|/)(\.|__MACOSX/)")
-    shown = sorted(path for path in found if not hidden.search(path.relative_to(folder).as_posix()))
+    names = (Path(name) for name in glob("**/*", root_dir=folder, recursive=True))  # it leaves hidden ones out
+    shown = sorted(folder / name for name in names if "__MACOSX" not in name.parts and not (folder / name).is_dir())
     pictures = [path for path in shown if path.suffix.lower() in ENDINGS]
     return pictures, [path for path in shown if path.suffix.lower() not in ENDINGS]
 

@@ -96,7 +96,6 @@ def test_files_of_a_mac_and_hidden_ones_are_no_pictures_and_links_are_followed(t
         (tmp_path / "real" / name).write_bytes(b"")
     (tmp_path / "set").mkdir()
     (tmp_path / "set/linked").symlink_to(tmp_path / "real")
-    (tmp_path / "real/b/again").symlink_to(tmp_path / "set")  # a circle
     found, others = below(tmp_path / "set")
     assert [str(path.relative_to(tmp_path / "set/linked")) for path in found + others] == names
 
@@ -108,12 +107,13 @@ def test_reading_gives_the_pixels_of_every_depth(depth):
     np.testing.assert_array_equal(decode(png(picture)), expected)
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 2), (0, 4, 3)])
-def test_what_is_no_picture_is_refused(shape):
+def test_what_is_no_picture_is_refused(monkeypatch):
+    picture = png(np.zeros((9, 9, 1), np.uint8))
     with pytest.raises(DataError, match="readable PNG, JPEG"):
-        decode(png(np.zeros((9, 9, 1), np.uint8))[: 10 * len(shape)])
-    with pytest.raises(DataError, match=r"uint8 \[rows, columns, depth\]"):
-        prepare("mnist", np.zeros(shape, np.uint8), (28, 28, 1))
+        decode(picture[:20])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 80)
+    with pytest.raises(DataError, match="of at most 0 million pixels"):
+        decode(picture)
 
 
 def test_transparent_parts_contrast_with_what_is_drawn():

@@ -16,12 +16,13 @@ import numpy as np
 
 from input_data.batches import prefetch
 from input_data.dataset import DataError, Split
-from input_data.formats.files import atomic_write, mapped
+from input_data.formats.files import GZIPPED, atomic_write, read_bytes
 from input_data.progress import Progress
 
 HEADER, FOOTER = 12, 4  # bytes: length and its checksum before the payload, the payload's checksum after it
 _BLOCK = 1000  # records that are parsed at a time
 _SUMMED = 2_000_000  # of more records, the checksum takes a sample: MultiMNIST's 60 million fill 245 GB
+Features = dict[str, int | tuple[int, ...]]  # names with a number k for int64 [n, k], or a shape for uint8 [n, *shape]
 
 
 def shards(name: str) -> list[Path]:
@@ -85,19 +86,17 @@ class Records(Split):
         total = zlib.crc32(b"".join(file[-first % step :: step, -FOOTER:].tobytes() for file, first in parts))
         return total if step == 1 else zlib.crc32(b"%d" % len(self), total)
 
-    def parse(
-        self, features: dict[str, int | tuple[int, ...]], indices: np.ndarray | None = None
-    ) -> dict[str, np.ndarray]:
-        """Returns features of all records, or of those at `indices`.
-
-        A feature is given by its name and a number k, for int64 [n, k], or a shape, for uint8 [n, *shape].
-        """
+    def parse(self, features: Features, indices: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Returns features of all records, or of those at `indices`."""
         import tensorflow as tf  # only here, so that the other formats read without TensorFlow
 
+        indices = np.arange(len(self)) if indices is None else indices
+        if len(indices) > _BLOCK:
+            parts = [self.parse(features, block) for block in np.array_split(indices, -(-len(indices) // _BLOCK))]
+            return {name: np.concatenate([part[name] for part in parts]) for name in features}
         pixels = {name: kind for name, kind in features.items() if isinstance(kind, tuple)}
         spec = {name: tf.io.FixedLenFeature([features[name]], tf.int64) for name in features.keys() - pixels.keys()}
         spec |= dict.fromkeys(pixels, tf.io.FixedLenFeature([], tf.string))
-        indices = np.arange(len(self)) if indices is None else indices
         serialized = self._serialized(indices)
         try:
             with tf.device("CPU:0"):
@@ -114,9 +113,11 @@ class Records(Split):
 
 def _records(path: Path) -> np.ndarray:
     """The records of a file, uint8 [records, bytes]; DataError unless records of the first one's length fill it."""
-    content = np.frombuffer(mapped(path), np.uint8)
-    if not content.size:
+    if not path.stat().st_size:
         raise DataError(f"{path} holds no records.")
+    content = np.asarray(np.memmap(path, np.uint8, "r"))
+    if content[:2].tobytes() == GZIPPED:
+        content = np.frombuffer(read_bytes(path), np.uint8)
     length = content[:8].tobytes()
     if content[8:HEADER].tobytes() != checksums([length]).tobytes():
         raise DataError(f"{path} is not a TFRecord file or is damaged in record 0.")

@@ -49,8 +49,6 @@ EMNIST = {
     "bymerge": Relative("EMNIST by merge", _BALANCED, transposed=True),
     "byclass": Relative("EMNIST by class", _DIGITS + _CAPITALS + tuple(map(str.lower, _CAPITALS)), transposed=True),
 }
-
-
 _FILES = {
     **{"mnist.npz": MNIST, "fashion_mnist.npz": FASHION, "fashion-mnist.npz": FASHION, "kmnist.npz": KMNIST},
     **{"mnist_{}.csv": MNIST, "fashion-mnist_{}.csv": FASHION, _KAGGLE: MNIST},
@@ -69,7 +67,7 @@ class Source(NamedTuple):
     def file(self, part: str) -> Path:
         """The file of "train" or "test", plain or gzipped, whether or not it is there."""
         name = getattr(self, part)
-        return idx.locate(self.folder, name) or self.folder / name
+        return find(self.folder, name) or self.folder / name
 
     def read(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns images and labels of "train" or "test" as they are in the files."""

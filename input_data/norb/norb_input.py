@@ -14,7 +14,7 @@ import numpy as np
 
 from input_data.arrays import Arrays, centre, crop, distort, integers, standardised
 from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, checked
-from input_data.formats.files import find, mapped, matrix
+from input_data.formats.files import find, matrix
 from input_data.formats.pictures import fitted
 from input_data.formats.records import Records
 
@@ -80,21 +80,18 @@ def _read_records(path: Path) -> Examples:
 
 def _read_matrices(dat: Path, cat: Path, info: Path) -> Examples:
     images = _read_matrix(dat, "u1", None, 2, RAW, RAW)
-    count = len(images)
-    labels, facts = _read_matrix(cat, "<i4", count), _read_matrix(info, "<i4", count, 4)
+    labels, facts = _read_matrix(cat, "<i4", len(images)), _read_matrix(info, "<i4", len(images), 4)
     return *checked(cat, images, labels, (2, RAW, RAW), 5), facts
 
 
 def _read_matrix(path: Path, dtype: str, *shape: int | None) -> np.ndarray:
-    magic = np.array([_MAGIC[dtype], len(shape)], "<u4").tobytes()
-    return matrix(path, mapped(path), magic, "<", dtype, shape, least=3)
+    return matrix(path, np.array([_MAGIC[dtype], len(shape)], "<u4").tobytes(), "<", dtype, shape, least=3)
 
 
 def _statistics(images: np.ndarray) -> tuple[float, ...]:
     """The means of each eye's pixels, and their deviations, of images [n, 96, 96, 2]."""
     mean = images.mean(axis=(0, 1, 2), dtype=np.float64)
-    eyes = images[..., 0], images[..., 1]
-    square = np.array([np.square(eye, dtype=np.uint16).mean(dtype=np.float64) for eye in eyes])
+    square = [np.square(images[..., eye], dtype=np.uint16).mean(dtype=np.float64) for eye in (0, 1)]
     return (*mean.tolist(), *np.sqrt(square - mean**2).tolist())
 
 
@@ -135,8 +132,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     if not records and len(paths) < 3:
         raise DataError(f"{folder} needs {name}duo.tfrecords, or {', '.join(names)} (also .gz). It lacks some of them.")
     images, labels, facts = _read_records(records) if records else _read_matrices(*paths)
-    images = images.transpose(0, 2, 3, 1)
-    images = images if efficient else images[:, ::2, ::2]
+    images = images.transpose(0, 2, 3, 1)[:, :: 1 if efficient else 2, :: 1 if efficient else 2]
     statistics = (options.statistics or _statistics(images)) if efficient else ()
     if split.startswith("valid"):
         own = (facts[:, 0] == facts[:, 0].max()) == (split == "valid_test")
