@@ -12,7 +12,7 @@ from datetime import timedelta
 
 INTERVAL = 20.0  # seconds between plain lines
 _REDRAW = 0.2  # seconds between two states of the bar
-_BAR = 8  # columns of the bar, which leaves room for the numbers on a terminal of 80
+_BAR = 5  # columns of the bar, which leaves room for the numbers on a terminal of 80
 _ERASE = "\r\x1b[K"  # a terminal's signs for: back to the line's start, and erase it
 
 _shown = ""  # the bar that is on the terminal

@@ -20,7 +20,7 @@ GZIPPED = b"\x1f\x8b"  # the first bytes of a gzipped file
 
 def find(folder: Path, name: str) -> Path | None:
     """Returns the file with a name in a folder, plain or with the ending `.gz`; None if there is neither."""
-    names = name, name.replace("-idx", ".idx")  # some copies of MNIST's files are called …images.idx3-ubyte
+    names = dict.fromkeys((name, name.replace("-idx", ".idx")))  # some copies are called …images.idx3-ubyte
     return next((path for each in names for path in (folder / each, folder / f"{each}.gz") if path.is_file()), None)
 
 

@@ -114,7 +114,8 @@ def sources(folder: Path, wanted: Relative) -> list[Source]:
         top = folder.parent
         forms = tuple(form for form in FORMS if folder.name in (form.train, form.train.partition("-train")[0]))
         forms = forms or (Source(folder.name, folder.name, None),) * (folder.suffix == ".npz")
-    places = [form._replace(folder=top / name) for name in FOLDERS for form in forms]
+    folders = [top / name for name in FOLDERS if (top / name).is_dir()]
+    places = [form._replace(folder=each) for each in folders for form in forms]
     there = [source for source in places if source.file("train").is_file() or source.file("test").is_file()]
     found = [each._replace(relative=each.relative or each.recognised() or wanted) for each in there]
     return sorted(found, key=lambda source: (source.relative is not wanted, len(source.folder.parts)))
