@@ -52,7 +52,6 @@ def test_thin_strokes_and_the_grain_of_paper_do_not_matter():
     prepared, _ = prepare("mnist", np.clip(page, 0, 255).astype(np.uint8)[..., None], SHAPE)
     inked = prepared[..., 0] > 0.5
     assert inked.any(axis=1).sum() == 20 and inked.any(axis=0).sum() == 1
-    assert prepared[:, :12].max() == prepared[:, 17:].max() == 0
 
 
 @pytest.mark.parametrize(
