@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from input_data import DataError, Options, evaluation_batches, open_split, prepare
-from input_data.formats.pictures import below, opaque, read, resized, with_depth
+from input_data.formats.pictures import below, opaque, read, with_depth
 
 RNG = np.random.RandomState(4)
 
@@ -110,13 +110,6 @@ def test_transparent_parts_contrast_with_what_is_drawn():
         seen, notes = opaque(picture)
         assert seen[0].min() == seen[0].max() == paper and seen[1].min() == seen[1].max() == ink
         assert notes == [f"transparent on {'white' if paper else 'black'}"]
-
-
-def test_shrinking_averages_and_does_not_skip():
-    stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))[..., None]  # of one pixel: a skipping resize sees one
-    small, notes = resized(stripes, 8, 8)
-    np.testing.assert_allclose(small, 127.5, atol=8)
-    assert notes == ["resized 64x64 to 8x8"]
 
 
 def test_own_images_are_prepared_as_they_are_read_for_training(tmp_path):

@@ -32,13 +32,10 @@ def digits(count=30, size=6, seed=0):
 
 def example(**features):
     """A serialized tf.train.Example of bytes and whole numbers."""
-    values = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        if isinstance(value, bytes)
-        else tf.train.Feature(int64_list=tf.train.Int64List(value=np.ravel(value).tolist()))
-        for name, value in features.items()
-    }
-    return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString()
+    values = {name: [each] if isinstance(each, bytes) else np.ravel(each).tolist() for name, each in features.items()}
+    kinds = {name: "bytes_list" if isinstance(value, bytes) else "int64_list" for name, value in features.items()}
+    feature = {name: {kind: {"value": values[name]}} for name, kind in kinds.items()}
+    return tf.train.Example(features={"feature": feature}).SerializeToString()
 
 
 def write_payloads(path, payloads):

@@ -11,15 +11,10 @@ from input_data.mnist.mnist_test import digits, write_idx
 IMAGES, LABELS = digits(20, size=28, seed=3)
 
 
-def write_pair(folder, images_name, labels_name, labels=LABELS, images=IMAGES):
-    folder.mkdir(parents=True, exist_ok=True)
-    idx.write(folder / f"{images_name}.gz", images)
-    idx.write(folder / f"{labels_name}.gz", labels)
-
-
 def write_emnist(folder, name, labels, split_name="test"):
-    prefix = f"emnist-{name}-{split_name}"
-    write_pair(folder, f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte", labels, IMAGES.transpose(0, 2, 1))
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, array in (("images-idx3", IMAGES.transpose(0, 2, 1)), ("labels-idx1", labels)):
+        idx.write(folder / f"emnist-{name}-{split_name}-{kind}-ubyte.gz", array)
 
 
 def write_keras(path):
