@@ -13,9 +13,10 @@ from functools import partial
 import numpy as np
 
 from input_data.affnist import affnist_input
+from input_data.arrays import scaled
 from input_data.batches import evaluation_batches, evaluation_indices, training_batches
 from input_data.cifar10 import cifar10_input
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, unfit
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split
 from input_data.folder import folder_input
 from input_data.formats.pictures import fitted
 from input_data.mnist import mnist_input
@@ -26,15 +27,14 @@ __all__ = ["DATASETS", "DataError", "Info", "Options", "Split", "evaluation_batc
 __all__ += ["open_split", "prepare", "training_batches"]
 
 
-_open_fashion = partial(mnist_input.open_split, wanted=mnist_input.FASHION)
 DATASETS: dict[str, tuple[Callable[..., Split], Callable[..., np.ndarray], Callable[..., Fitted]]] = {
     "mnist": (mnist_input.open_split, mnist_input.view, mnist_input.fit),
-    "fashion_mnist": (_open_fashion, mnist_input.view, mnist_input.fit),
+    "fashion_mnist": (partial(mnist_input.open_split, wanted=mnist_input.FASHION), mnist_input.view, mnist_input.fit),
     "cifar10": (cifar10_input.open_split, cifar10_input.view, cifar10_input.fit),
     "norb": (norb_input.open_split, norb_input.view, norb_input.fit),
-    "affnist": (affnist_input.open_split, affnist_input.view, mnist_input.fit),
-    "svhn": (svhn_input.open_split, svhn_input.view, fitted),
-    "folder": (folder_input.open_split, folder_input.view, fitted),
+    "affnist": (affnist_input.open_split, lambda images, *_: scaled(images), mnist_input.fit),
+    "svhn": (svhn_input.open_split, lambda images, *_: scaled(images), fitted),
+    "folder": (folder_input.open_split, lambda images, *_: scaled(images), fitted),
 }
 
 
@@ -59,7 +59,7 @@ def prepare(
 
     Args:
         dataset: a name in `DATASETS`.
-        picture: uint8 [rows, columns, depth], depth 1, 3 or 4.
+        picture: uint8 [rows, columns, depth], depth 1 (grey), 3 (RGB) or 4 (RGBA).
         image_shape: (rows, columns, depth) of the network's images.
         class_names: the network's classes, which tell relatives of MNIST apart.
         options: the options of the data that the network was trained on.
@@ -67,9 +67,6 @@ def prepare(
     Returns:
         The image, float32 of image_shape, and a list of what was done. DataError: nothing readable is on the picture.
     """
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or not picture.size:
-        should = "be uint8 [rows, columns, depth] of depth 1 (grey), 3 (RGB) or 4 (RGBA)"
-        raise unfit("A picture", should, f"{picture.dtype} {list(picture.shape)}")
     _, view, fit = DATASETS[dataset]
     image, notes = fit(picture, image_shape, class_names, options)
     return view(image[None], None, options)[0], notes

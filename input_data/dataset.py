@@ -61,7 +61,7 @@ class Options:
 
 
 class Split:
-    """One part of a data set, by random access. Subclasses define `__len__`, `checksum`, `read` and `view`."""
+    """One part of a data set, by random access. Subclasses define `__len__`, `batch` and `checksum`."""
 
     info: Info
     noise: int = 0  # how many uniform random numbers in [0, 1) the augmentation of one image needs; 0: it has none
@@ -71,26 +71,14 @@ class Split:
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The images at `indices` as in the files, uint8 [n, …], and their labels, int32 [n, num_targets]."""
-        raise NotImplementedError
-
-    def view(self, images: np.ndarray, random: np.ndarray | None) -> np.ndarray:
-        """What the network sees of images from `read`: float32 [n, rows, columns, depth].
-
-        `random`, float64 [n, noise] in [0, 1), is the only source of randomness; None is evaluation.
-        """
-        raise NotImplementedError
-
     def batch(self, indices: np.ndarray, random: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """The examples at `indices`, augmented according to `random`, see `view`.
+        """The examples at `indices`, augmented by `random`, float64 [n, noise] in [0, 1); None is evaluation.
 
         Returns:
             "images" float32 [n, rows, columns, depth], "labels" int32 [n, num_targets] and, if each label has its own
             image to reconstruct, "reconstruction_targets" float32 [n, num_targets, rows, columns, depth].
         """
-        images, labels = self.read(indices)
-        return {"images": self.view(images, random if self.noise else None), "labels": labels}
+        raise NotImplementedError
 
     def checksum(self) -> int:
         """A checksum of the examples, by which a resumed run recognises its data."""
@@ -102,8 +90,13 @@ def labels_checksum(labels: np.ndarray) -> int:
     return zlib.crc32(labels.astype("<i4").tobytes())
 
 
-def check_examples(where: str | Path, images: np.ndarray, labels: np.ndarray, shape: tuple[int | None, ...]) -> None:
-    """Raises DataError unless there are images uint8 [n, *shape], where None is any size, and one number for each."""
+def checked(
+    where: Path, images: np.ndarray, labels: np.ndarray, shape: tuple[int | None, ...], num_classes: int, first: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images uint8 [n, *shape], where None is any size, and labels int32 [n], checked and counted from 0.
+
+    `labels` may be of any kind of number, of which `first` is the first class. DataError: something is otherwise.
+    """
     sizes = images.ndim == 1 + len(shape) and all(a in (None, b) for a, b in zip(shape, images.shape[1:], strict=True))
     if not (sizes and images.size and images.dtype == np.uint8):
         numbers = ", ".join("any" if size is None else str(size) for size in shape)
@@ -111,12 +104,7 @@ def check_examples(where: str | Path, images: np.ndarray, labels: np.ndarray, sh
     if labels.shape != (len(images),) or labels.dtype.kind not in "biuf":
         should = f"have one number for each of {len(images):,} images"
         raise unfit(where, should, f"{labels.dtype} {list(labels.shape)}")
-
-
-def check_labels(labels: np.ndarray, num_classes: int, where: str | Path, first: int = 0) -> np.ndarray:
-    """Returns labels [n] of any kind of number, of which `first` is the first class, counted from 0: int32 [n]."""
-    wrong = np.flatnonzero(~np.isin(labels, np.arange(first, first + num_classes)))
-    if wrong.size:
+    for wrong in np.flatnonzero(~np.isin(labels, np.arange(first, first + num_classes))):
         should = f"have labels that are whole numbers from {first} to {first + num_classes - 1}"
-        raise unfit(where, should, f"{labels[wrong[0]]} at index {wrong[0]}", "Is this another data set?")
-    return labels.astype(np.int32) - first
+        raise unfit(where, should, f"{labels[wrong]} at index {wrong}", "Is this another data set?")
+    return images, labels.astype(np.int32) - first

@@ -3,7 +3,6 @@
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 from input_data import DataError, open_split
 from input_data.formats import idx
@@ -13,21 +12,15 @@ _DIGITS = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"  # 
 _CIFAR = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 
 
-class Remote(NamedTuple):
-    """A file to fetch."""
-
-    url: str
-    kept: str  # where it is kept in the user's folder; a `.tar.gz` unpacks to it
-    sha256: str | None = None  # None: Keras has none, and the IDX file is read instead
-
-
-REMOTES = {
-    "mnist": [Remote(f"{_STORE}mnist.npz", "mnist.npz", _DIGITS)],
+# Of each data set, the address of a file, where it is kept in the user's folder (a `.tar.gz` unpacks to it), and its
+# SHA-256 (None: Keras has none, and the IDX file is read instead).
+REMOTES: dict[str, list[tuple[str, str, str | None]]] = {
+    "mnist": [(f"{_STORE}mnist.npz", "mnist.npz", _DIGITS)],
     "fashion_mnist": [  # in a folder as Keras has it, since MNIST's files have the same names
-        Remote(f"{_STORE}{part}-ubyte.gz", f"fashion-mnist/{part}-ubyte.gz")
+        (f"{_STORE}{part}-ubyte.gz", f"fashion-mnist/{part}-ubyte.gz", None)
         for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     ],
-    "cifar10": [Remote("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "cifar-10-batches-py", _CIFAR)],
+    "cifar10": [("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "cifar-10-batches-py", _CIFAR)],
 }
 
 
@@ -43,14 +36,14 @@ def download(dataset: str, data_dir: str | None) -> None:
         raise DataError(f"--download needs a --data_dir for the files of {dataset}.")
     folder = Path(data_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    for remote in REMOTES[dataset]:
+    for url, kept, sha256 in REMOTES[dataset]:
         if _is_there(dataset, folder):
             return
-        print(f"Fetching {remote.url}", flush=True)
+        print(f"Fetching {url}", flush=True)
         try:
             # Each process has a folder for its drafts, so that two of them do not meet.
             with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as drafts:
-                draft, target = _fetch(remote, Path(drafts)), folder / remote.kept
+                draft, target = _fetch(url, Path(kept).name, sha256, Path(drafts)), folder / kept
                 if _is_there(dataset, folder):  # by another process in the meantime
                     return
                 target.parent.mkdir(exist_ok=True)
@@ -58,10 +51,9 @@ def download(dataset: str, data_dir: str | None) -> None:
                     target.replace(target.with_name(f"{target.name}.old"))
                 draft.replace(target)
         except Exception as error:  # Keras raises plain exceptions
-            raise DataError(
-                f"Cannot fetch {remote.url} ({error}). Without internet, copy {remote.kept} into {folder} by hand"
-                + (", or leave out --data_dir to use the sample." if dataset == "mnist" else ".")
-            ) from None
+            advice = ", or leave out --data_dir to use the sample" if dataset == "mnist" else ""
+            by_hand = f"Without internet, copy {kept} into {folder} by hand{advice}."
+            raise DataError(f"Cannot fetch {url} ({error}). {by_hand}") from None
 
 
 def _is_there(dataset: str, folder: Path) -> bool:
@@ -73,16 +65,15 @@ def _is_there(dataset: str, folder: Path) -> bool:
     return {name.replace("-", "").lower() for name in names} == {dataset.replace("_", "")}
 
 
-def _fetch(remote: Remote, drafts: Path) -> Path:
+def _fetch(url: str, kept: str, sha256: str | None, drafts: Path) -> Path:
     """Downloads a file to a folder and unpacks it there; returns the path to keep."""
     from keras.utils import get_file  # only here, so that data are read without Keras
 
-    name = remote.url.rpartition("/")[2]
-    file = Path(get_file(name, remote.url, file_hash=remote.sha256, cache_dir=str(drafts), cache_subdir="."))
-    if remote.sha256 is None:
+    name = url.rpartition("/")[2]
+    file = Path(get_file(name, url, file_hash=sha256, cache_dir=str(drafts), cache_subdir="."))
+    if sha256 is None:
         idx.read(file, 3 if "images" in name else 1)  # it may be a page on which to log in
-    if not name.endswith(".tar.gz"):
-        return file
-    with tarfile.open(file) as archive:
-        archive.extractall(drafts, filter="data")
-    return drafts / remote.kept
+    if name.endswith(".tar.gz"):
+        with tarfile.open(file) as archive:
+            archive.extractall(drafts, filter="data")
+    return drafts / kept

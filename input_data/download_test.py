@@ -11,9 +11,9 @@ from input_data.cifar10.cifar10_test import write_pickles
 from input_data.mnist.mnist_test import digits, write_idx
 
 
-def place(folder, remote):
-    """A remote's file in the mirror."""
-    return folder / remote.url.rpartition("/")[2]
+def place(folder, url):
+    """The file of an address in the mirror."""
+    return folder / url.rpartition("/")[2]
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def mirror(tmp_path, monkeypatch):
     remotes = {}
     for dataset, files in download.REMOTES.items():
         remotes[dataset] = []
-        for remote in files:
-            path = place(folder, remote)
-            total = remote.sha256 and hashlib.sha256(path.read_bytes()).hexdigest()
-            remotes[dataset].append(remote._replace(url=path.as_uri(), sha256=total))
+        for url, kept, sha256 in files:
+            path = place(folder, url)
+            total = sha256 and hashlib.sha256(path.read_bytes()).hexdigest()
+            remotes[dataset].append((path.as_uri(), kept, total))
     monkeypatch.setattr(download, "REMOTES", remotes)
     return folder
 
@@ -59,10 +59,9 @@ def test_what_is_wanted_is_fetched_beside_other_data_and_over_damaged_files(data
         for name in ("train", "test"):
             write_idx(folder, images, np.array([7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6], np.uint8), name)
     else:
-        for remote in download.REMOTES[dataset]:
-            (folder / remote.kept).parent.mkdir(exist_ok=True)
-            whole = place(mirror, remote).read_bytes()
-            (folder / remote.kept).write_bytes(whole[:-30])
+        for url, kept, _ in download.REMOTES[dataset]:
+            (folder / kept).parent.mkdir(exist_ok=True)
+            (folder / kept).write_bytes(place(mirror, url).read_bytes()[:-30])
     there = dataset == "mnist" and "mnist" in other.lower()
     download.download(dataset, str(folder))
     opened = open_split(dataset, "test", str(folder))
@@ -72,13 +71,14 @@ def test_what_is_wanted_is_fetched_beside_other_data_and_over_damaged_files(data
 
 @pytest.mark.parametrize("dataset", ["fashion_mnist", "cifar10"])
 def test_a_login_page_is_not_kept_and_a_good_server_helps_afterwards(dataset, mirror, tmp_path):
-    path = place(mirror, download.REMOTES[dataset][-1])
+    url, kept, _ = download.REMOTES[dataset][-1]
+    path = place(mirror, url)
     good = path.read_bytes()
     for answer, words in ((b"<html>log in</html>", "Cannot fetch"), (None, "Without internet, copy .* by hand")):
         path.unlink() if answer is None else path.write_bytes(answer)
         with pytest.raises(DataError, match=words):
             download.download(dataset, str(tmp_path / "new"))
-        assert not (tmp_path / "new" / download.REMOTES[dataset][-1].kept).exists()
+        assert not (tmp_path / "new" / kept).exists()
     path.write_bytes(good)
     download.download(dataset, str(tmp_path / "new"))
     assert len(open_split(dataset, "test", str(tmp_path / "new"))) in (6, 7)
@@ -87,9 +87,9 @@ def test_a_login_page_is_not_kept_and_a_good_server_helps_afterwards(dataset, mi
 def test_two_downloads_at_once_do_not_meet(mirror, tmp_path, monkeypatch):
     fetch = download._fetch
 
-    def meanwhile(remote, drafts):
+    def meanwhile(*remote):
         monkeypatch.setattr(download, "_fetch", fetch)
-        draft = fetch(remote, drafts)
+        draft = fetch(*remote)
         download.download("cifar10", str(tmp_path / "new"))  # another process begins and ends
         return draft
 

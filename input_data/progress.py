@@ -6,46 +6,36 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
 
 INTERVAL = 20.0  # seconds between plain lines
 _REDRAW = 0.2  # seconds between two states of the bar
-_BAR = 8  # columns of the bar, which leaves room for the numbers on a terminal of 80
+_BAR = 5  # columns of the bar, which leaves room for the numbers on a terminal of 80
 _ERASE = "\r\x1b[K"  # a terminal's signs for: back to the line's start, and erase it
 
 _shown = ""  # the bar that is on the terminal
 
 
-def duration(seconds: float) -> str:
-    """Seconds as 5s, 3m20s or 2h05m."""
-    minutes, rest = divmod(int(seconds), 60)
-    if not minutes:
-        return f"{rest}s"
-    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
-
-
 def say(text: str) -> None:
     """Prints a line immediately, even into a pipe, above the bar if one is shown."""
-    with _output_may_end():
-        print(f"{_ERASE}{text}\n{_shown}" if _shown else f"{text}\n", end="", flush=True)
+    _print(f"{_ERASE}{text}\n{_shown}" if _shown else f"{text}\n")
 
 
 def _draw(bar: str) -> None:
     global _shown
     _shown = bar
-    with _output_may_end():
-        print(f"{_ERASE}{bar}", end="", flush=True)
+    _print(f"{_ERASE}{bar}")
 
 
-@contextmanager
-def _output_may_end() -> Iterator[None]:
-    """If the terminal or the reader of a pipe has gone, sends this process the signal of a closed terminal.
+def _print(text: str) -> None:
+    """Prints. If the terminal or the reader of a pipe has gone, sends this process the signal of a closed terminal.
 
     A training job then saves before it ends. Further output is discarded.
     """
     try:
-        yield
+        print(text, end="", flush=True)
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.EIO):
             raise
@@ -58,24 +48,19 @@ def _output_may_end() -> Iterator[None]:
         signal.raise_signal(signal.SIGTERM if ignored else hangup)
 
 
-class Progress:
+class Progress(AbstractContextManager):
     """Shows how far the work is, its rate and the time left. A context manager that removes the bar when it ends.
 
     Args:
         total: total units of work.
         unit: the name of a unit, such as "step".
-        items, item: number and name of the items in a unit, for the rate, such as the images of a step.
-        done: units that were done before.
+        images: how many images a unit has, for the rate.
     """
 
-    def __init__(self, total: int, unit: str, items: float = 1, item: str = "images", done: int = 0):
-        self.total, self.unit, self.items, self.item = total, unit, items, item
-        self.start = self.said = time.monotonic()
-        self.first = done
-        self.warm, self.terminal = False, sys.stdout.isatty()
-
-    def __enter__(self):
-        return self
+    def __init__(self, total: int, unit: str, images: float = 1):
+        self.total, self.unit, self.images = total, unit, images
+        self.said, self.terminal = time.monotonic(), sys.stdout.isatty()
+        self.begun: tuple[float, int] | None = None  # when which unit was done: the first call compiles
 
     def __exit__(self, *error):
         if self.terminal:
@@ -84,15 +69,14 @@ class Progress:
     def update(self, done: int, note: str | Callable[[], str] = "") -> None:
         """Reports that `done` units are done in total, if it is time; a function as `note` is called only then."""
         now = time.monotonic()
-        if not self.warm:
-            self.start, self.first, self.warm = now, done, True  # the first call compiles, so the rate leaves it out
+        start, first = self.begun = self.begun or (now, done)
         if now - self.said < (_REDRAW if self.terminal else INTERVAL):
             return
         self.said = now
         text = f"{self.unit} {done}/{self.total}"
-        if done > self.first and now > self.start:
-            rate = (done - self.first) / (now - self.start)
-            text += f"  {rate * self.items:,.0f} {self.item}/s  {duration((self.total - done) / rate)} left"
+        if done > first and now > start:
+            rate = (done - first) / (now - start)
+            text += f"  {rate * self.images:,.0f} images/s  {timedelta(seconds=int((self.total - done) / rate))} left"
         text = f"{text}  {note if isinstance(note, str) else note()}".rstrip()
         if self.terminal:
             filled = _BAR * done // max(self.total, 1)

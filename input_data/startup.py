@@ -19,11 +19,7 @@ def load_tensorflow() -> None:
 def stderr_held_back() -> Iterator[None]:
     """Holds back what the process writes to file descriptor 2, from C++ too, and shows it only if there is an error."""
     sys.stderr.flush()
-    try:
-        real = os.dup(2)
-    except OSError:  # closed by whoever started the process: nothing is shown anyway
-        yield
-        return
+    real = os.dup(2)
     watched = not faulthandler.is_enabled()
     if watched:
         faulthandler.enable(real)  # if a library ends the whole process, Python's traceback is still shown

@@ -185,7 +185,7 @@ class Training:
         train_steps = make_train_step(self.model, self.optimizer, machines, flags.xla)
         worker = machines.number, len(machines.names)
         batches = training_batches(self.split, flags.batch_size, flags.seed, self.step, worker)
-        with Stop() as stop, Progress(flags.max_steps, "step", flags.batch_size, done=self.step) as progress:
+        with Stop() as stop, Progress(flags.max_steps, "step", flags.batch_size) as progress:
             summaries = TrainSummaries(flags.train_dir, self.model, flags.batch_size, self.step) if chief else None
             pending, group = dict[int, dict](), list[dict]()
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from input_data.arrays import ImageArrays
-from input_data.dataset import DataError, Info, Options, Split, check_examples, check_labels
+from input_data.dataset import DataError, Info, Options, Split, checked
 from input_data.formats.arrays import read, require
-from input_data.images import shifted
 from input_data.mnist.mnist_input import load
 
 SIZE = 40
@@ -22,18 +21,11 @@ INFO = Info("affNIST", (SIZE, SIZE, 1), 10, 1, tuple("0123456789"))
 _SEED = 2017
 
 
-def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.ndarray:
-    """What the network sees of images [n, 40, 40, 1]: scaled, and in training shifted."""
-    return shifted(images, random, REACH)
-
-
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, 40, 40] and labels int32 [n] of one of affNIST's `.mat` files."""
+    """Returns images uint8 [n, 1600] and labels int32 [n] of one of affNIST's `.mat` files."""
     found = read(path, "affNISTdata")["affNISTdata"]
     require(path, ("image", "label_int"), found)
-    images, labels = found["image"].T, found["label_int"]
-    check_examples(path, images, labels, (SIZE * SIZE,))
-    return images.reshape(-1, SIZE, SIZE), check_labels(labels, 10, path)
+    return checked(path, found["image"].T, found["label_int"], (SIZE * SIZE,), 10)
 
 
 def substitute(images: np.ndarray) -> np.ndarray:
@@ -66,13 +58,13 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     paths = sorted(folder.glob("test_batches/*.mat")) or sorted(folder.glob("test.mat"))
     if split == "test" and paths:
         images, labels = map(np.concatenate, zip(*map(_read, paths), strict=True))
-        return ImageArrays(INFO, images[..., None], labels, reach=0)
+        return ImageArrays(INFO, images.reshape(-1, *INFO.image_shape), labels, reach=0)
     images, labels, source = load(folder, split)
     if source.relative.class_names != INFO.class_names:
         raise DataError(f"affNIST needs the digits of MNIST. {folder} has {source.relative.name}.")
     if split == "test":
         note = f"SUBSTITUTE for affNIST, whose .mat files are not in {folder}: transformed MNIST test digits."
-        return ImageArrays(INFO, substitute(images)[..., None], labels, reach=0, note=note)
-    margins = [((SIZE - size) // 2, SIZE - size - (SIZE - size) // 2) for size in images.shape[1:]]
-    images = np.pad(images, ((0, 0), *margins))
-    return ImageArrays(INFO, images[..., None], labels, reach=REACH if split != "valid_test" else 0)
+        images = substitute(images)
+    else:
+        images, note = np.pad(images, ((0, 0), (REACH, REACH), (REACH, REACH))), ""
+    return ImageArrays(INFO, images[..., None], labels, REACH if split in ("train", "valid_train") else 0, note)

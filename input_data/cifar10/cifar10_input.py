@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.arrays import Arrays
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels, unfit
+from input_data.arrays import Arrays, centre, crop, distort, integers, standardised
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, checked, unfit
 from input_data.formats.arrays import read
 from input_data.formats.files import find, read_bytes
 from input_data.formats.pictures import fitted
 from input_data.formats.records import Records
-from input_data.images import centre, crop, distort, integers, standardised
 
 SIZE = 24  # of the crops that the network sees
 RAW = 32  # pixels of a side in the files
@@ -58,27 +57,23 @@ def _read_binary(path: Path) -> Examples:
     if not content.size or content.size % (1 + _PIXELS):
         raise unfit(path, f"hold records of {1 + _PIXELS:,} bytes", f"{content.size:,} bytes", "Fetch it again.")
     records = content.reshape(-1, 1 + _PIXELS)
-    return records[:, 1:], check_labels(records[:, 0], 10, path)
+    return records[:, 1:], records[:, 0]
 
 
 def _read_python(path: Path) -> Examples:
     content = read(path, "data", "labels")
-    planes, labels = np.asarray(content["data"]), np.asarray(content["labels"])
-    check_examples(path, planes, labels, (_PIXELS,))
-    return planes, check_labels(labels, 10, path)
+    return np.asarray(content["data"]), np.asarray(content["labels"])
 
 
 def _read_records(path: Path) -> Examples:
-    parsed = Records([path]).parse_all({"image": (_PIXELS,), "label": 1})
-    return parsed["image"], check_labels(parsed["label"][:, 0], 10, path)
+    parsed = Records([path]).parse({"image": (_PIXELS,), "label": 1})
+    return parsed["image"], parsed["label"][:, 0]
 
 
-# The folders of each form, the names of its files for each split, their ending, and what reads them.
+# The folder of each form, the names of its files for each split, their ending, and what reads them.
 _FORMS = (
     ("cifar-10-batches-bin", _BATCHES, ".bin", _read_binary),
-    ("", _BATCHES, ".bin", _read_binary),
     ("cifar-10-batches-py", _BATCHES, "", _read_python),
-    ("", _BATCHES, "", _read_python),
     ("", _GENERATED, ".tfrecords", _read_records),
 )
 
@@ -88,12 +83,14 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     folder = options.folder("CIFAR-10", data_dir, "cifar-10-batches-bin, cifar-10-batches-py or TFRecords")
     for inside, names, ending, reader in _FORMS:
         files = [f"{name}{ending}" for name in names[split]]
-        paths = [path for file in files if (path := find(folder / inside, file))]
-        if 0 < len(paths) < len(files):
-            raise DataError(f"{folder / inside} lacks some of {', '.join(files)}.")
-        if paths:
-            planes, labels = map(np.concatenate, zip(*map(reader, paths), strict=True))
-            images = planes.reshape(-1, 3, RAW, RAW).transpose(0, 2, 3, 1)
-            return Cifar10(images, labels, split in ("train", "valid_train"))
+        for place in (folder / inside, folder):
+            paths = [path for file in files if (path := find(place, file))]
+            if 0 < len(paths) < len(files):
+                raise DataError(f"{place} lacks some of {', '.join(files)}.")
+            if paths:
+                parts = [checked(path, *reader(path), (_PIXELS,), 10) for path in paths]
+                planes, labels = map(np.concatenate, zip(*parts, strict=True))
+                images = planes.reshape(-1, 3, RAW, RAW).transpose(0, 2, 3, 1)
+                return Cifar10(images, labels, split in ("train", "valid_train"))
     wanted = ", ".join(str(Path(inside, names[split][0] + ending)) for inside, names, ending, _ in _FORMS)
     raise DataError(f"{folder} has no CIFAR-10. Looked for: {wanted} (docs/data.md: TensorFlow Datasets).")

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.arrays import Arrays, hold_out
-from input_data.dataset import DataError, Info, Options, Split, check_examples, check_labels, unfit
+from input_data.arrays import Arrays, border_colours, hold_out, shifted
+from input_data.dataset import DataError, Info, Options, Split, checked, unfit
 from input_data.formats import pictures
-from input_data.formats.arrays import npz_examples, npz_parts
-from input_data.images import border_colours, shifted
+from input_data.formats.arrays import npz_examples, read
 
 REACH = 2  # pixels each way, in training
 _HELD_OUT = 6  # every sixth picture of a class is held out for validation, and as the test if there is no test folder
 _FOLDERS = {"train": ("train", "training"), "test": ("test", "testing"), "valid": ("val", "valid", "validation")}
-_LAYOUT = "--data_dir should have train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
+_LAYOUT = "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png"
 
 Opened = tuple[np.ndarray, np.ndarray, list[str], str]  # images, labels [n], the names of all classes, and a note
 
@@ -33,16 +32,16 @@ def _classes(folder: Path) -> tuple[dict[str, list[Path]], str]:
 
     A class has a folder, which may have folders below it. Hidden files and a Mac's companion files are skipped.
     """
+    files, others = pictures.below(folder)
     found: dict[str, list[Path]] = {}
-    others: list[Path] = []
-    for place in sorted(item for item in folder.iterdir() if item.is_dir() and not pictures.is_hidden(Path(item.name))):
+    for path in files:
+        place, *inside = path.relative_to(folder).parts
         # A Mac takes letters with accents apart, and old names are not UTF-8.
-        name = unicodedata.normalize("NFC", os.fsencode(place.name).decode("utf-8", "backslashreplace"))
-        files, skipped = pictures.below(place)
-        found.setdefault(name, []).extend(files)
-        others += skipped
+        name = unicodedata.normalize("NFC", os.fsencode(place).decode("utf-8", "backslashreplace"))
+        if inside:
+            found.setdefault(name, []).append(path)
     note = f"Skipped in {folder}: {pictures.not_pictures(others)}." if others else ""
-    return {name: files for name, files in sorted(found.items()) if files}, note
+    return dict(sorted(found.items())), note
 
 
 def _read(
@@ -79,33 +78,25 @@ def _part(images: np.ndarray, labels: np.ndarray, held_out: bool) -> tuple[np.nd
     return images[own], labels[own]
 
 
-def _parts(folder: Path) -> dict[str, Path]:
-    """The folders of the parts that a folder has; none if it has the classes themselves."""
+def _open_pictures(folder: Path, split_name: str, options: Options) -> Opened:
     there = sorted(item for item in folder.iterdir() if item.is_dir())
     parts = {part: item for part, words in _FOLDERS.items() for item in there if item.name.lower() in words}
-    return parts if parts.keys() & {"train", "test"} else {}
-
-
-def _open_pictures(folder: Path, split_name: str, options: Options) -> Opened:
-    parts = _parts(folder)
+    if flat := not parts.keys() & {"train", "test"}:  # the folder has the classes themselves
+        parts = {"train": folder, "test": folder}
     own_validation = split_name == "valid_test" and "valid" in parts
     wanted = "test" if split_name == "test" else "valid" if own_validation else "train"
-    missing = [part for part in ("train", wanted) if parts and part not in parts]
-    if missing:
-        there = ", ".join(map(str, parts.values()))
-        raise DataError(f"{folder}/{missing[0]} does not exist: {_LAYOUT}. It has: {there}.")
-    training, place = parts.get("train", folder), parts.get(wanted, folder)
-    found, note = _classes(training)
-    names = list(found)
+    if missing := [part for part in ("train", wanted) if part not in parts]:
+        found = f"It has: {', '.join(map(str, there))}."
+        raise DataError(f"{folder}/{missing[0]} does not exist: --data_dir should have {_LAYOUT}. {found}")
+    training, place = parts["train"], parts[wanted]
+    names, (found, note) = list(_classes(training)[0]), _classes(place)
     if len(names) == 1:
         raise DataError(f"{training} has pictures of one class only, {names[0]}: at least two are needed.")
-    if place != training:
-        found, note = _classes(place)
     unknown = sorted(found.keys() - set(names))
     if unknown:
         raise DataError(f"{place}/{unknown[0]} is not a class of {training}, which has: {', '.join(names)}.")
     arrays = _read(place, found, names, options)
-    if not parts:
+    if flat:
         arrays = _part(*arrays, split_name == "test")
         note += f" {folder} has no train and test folders: every sixth picture of a class is held out as the test."
     if split_name.startswith("valid") and "valid" not in parts:
@@ -117,14 +108,13 @@ def _open_arrays(path: Path, split_name: str, options: Options) -> Opened:
     """Reads a split of a `.npz` file; --validate uses the file's own validation split if it has one (MedMNIST)."""
     if options.image_size or options.grayscale:
         raise DataError(f"--image_size and --grayscale are for pictures. {path} holds images of one size and depth.")
-    own_validation = "val" in npz_parts(path)
+    own_validation = "val_images" in read(path)
     part = "test" if split_name == "test" else "val" if split_name == "valid_test" and own_validation else "train"
     images, labels = npz_examples(path, part)
     if images.ndim == 3:
         images = images[..., None]
-    check_examples(path, images, labels, (None, None, None))
     count = int(npz_examples(path, "train")[1].max()) + 1
-    labels = check_labels(labels, count, path)
+    images, labels = checked(path, images, labels, (None, None, None), count)
     if not own_validation:
         images, labels = hold_out(split_name, images, labels)
     return images, labels, list(map(str, range(count))), ""
@@ -141,7 +131,7 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     if path is not None and path.suffix == ".npz" and path.is_file() and options.num_targets == 1:
         images, labels, names, note = _open_arrays(path, split, options)
     else:
-        folder = options.folder("folder", data_dir, "train/CLASS/*.png and test/CLASS/*.png, or CLASS/*.png")
+        folder = options.folder("folder", data_dir, _LAYOUT)
         images, labels, names, note = _open_pictures(folder, split, options)
     info = Info("own images", images.shape[1:], len(names), 1, tuple(names))
     return Arrays(info, images, labels, view, 2 if split in ("train", "valid_train") else 0, note)

@@ -12,9 +12,6 @@ import numpy as np
 from input_data.dataset import DataError, unfit
 from input_data.formats.files import read_bytes
 
-# The names of the arrays of images and labels of each part in a `.npz` file.
-_KERAS = {part: (f"x_{part}", f"y_{part}") for part in ("train", "test")}
-_MEDMNIST = {part: (f"{part}_images", f"{part}_labels") for part in ("train", "val", "test")}
 _HARMLESS = ("multiarray._reconstruct", "numeric._frombuffer", "numpy.ndarray", "numpy.dtype", "_codecs.encode")
 
 
@@ -39,9 +36,7 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    if not path.is_file():
-        return DataError(f"{path} does not exist.")
-    return DataError(f"{path} is of another format or is damaged ({error}). Fetch it again.")
+    return DataError(f"{path} is missing, damaged or of another format ({error}). Fetch it again.")
 
 
 def read(path: Path, *names: str) -> dict[str, Any]:
@@ -66,21 +61,16 @@ def require(path: Path, names: Collection[str], found: Collection[str]) -> None:
         raise DataError(f"{path} lacks the array {missing[0]}. It has: {', '.join(sorted(found)) or 'none'}.")
 
 
-def npz_parts(path: Path) -> dict[str, tuple[str, str]]:
-    """The names of a `.npz` file's images and labels for "train", "test" and, in MedMNIST's layout, "val"."""
-    names = read(path)
-    for layout in (_KERAS, _MEDMNIST):
-        if all(set(pair) <= set(names) for pair in layout.values()):
-            return layout
-    layouts = " or ".join(", ".join(sum(layout.values(), ())) for layout in (_KERAS, _MEDMNIST))
-    raise unfit(path, f"have the arrays {layouts}", ", ".join(sorted(names)) or "none")
-
-
 def npz_examples(path: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images [n, …] and labels [n] of a part."""
-    names = npz_parts(path)[part]
-    images, labels = map(read(path, *names).get, names)
-    return images, labels.reshape(-1)
+    """Returns images [n, …] and labels [n] of "train", "test" or "val" of a `.npz` file as Keras or MedMNIST has it."""
+    there = read(path)
+    for layout in (("x_{}", "y_{}"), ("{}_images", "{}_labels")):
+        wanted = [name.format(each) for each in (part, "train", "test") for name in layout]
+        if there.keys() >= set(wanted):
+            images, labels = map(read(path, *wanted[:2]).get, wanted[:2])
+            return images, labels.reshape(-1)
+    should = "have the arrays x_train, y_train, x_test, y_test or train_images, train_labels, test_images, test_labels"
+    raise unfit(path, should, ", ".join(sorted(there)) or "none")
 
 
 def read_csv(path: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -90,12 +80,11 @@ def read_csv(path: Path, side: int) -> tuple[np.ndarray, np.ndarray]:
     the first column, or the last if the first has the same value everywhere and the last has not.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            names = [name.strip(" \t\n'\"") for name in file.readline().split(",")]
+        lines = read_bytes(path).decode("utf-8-sig").splitlines() or [""]
+        names = [name.strip(" \t\n'\"") for name in lines[0].split(",")]
         heading = any(letter.isalpha() for name in names for letter in name)
         with warnings.catch_warnings(action="ignore"):  # an empty table is refused below
-            how = {"skiprows": int(heading), "encoding": "utf-8-sig", "ndmin": 2, "quotechar": '"'}
-            table = np.loadtxt(path, np.int16, delimiter=",", **how)
+            table = np.loadtxt(lines[heading:], np.int16, delimiter=",", ndmin=2, quotechar='"')
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     worded = [place for place, name in enumerate(names) if not any(letter.isdigit() for letter in name)]

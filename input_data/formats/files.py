@@ -3,7 +3,6 @@
 import glob
 import gzip
 import math
-import mmap
 import os
 import socket
 import zlib
@@ -16,18 +15,19 @@ import numpy as np
 from input_data.dataset import DataError, unfit
 
 _HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"
-_GZIPPED = b"\x1f\x8b"  # the first bytes of a gzipped file
+GZIPPED = b"\x1f\x8b"  # the first bytes of a gzipped file
 
 
 def find(folder: Path, name: str) -> Path | None:
     """Returns the file with a name in a folder, plain or with the ending `.gz`; None if there is neither."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    names = dict.fromkeys((name, name.replace("-idx", ".idx")))  # some copies are called …images.idx3-ubyte
+    return next((path for each in names for path in (folder / each, folder / f"{each}.gz") if path.is_file()), None)
 
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file, unpacked if it is gzipped; raises DataError if a gzipped file is damaged."""
     content = path.read_bytes()
-    if not content.startswith(_GZIPPED):
+    if not content.startswith(GZIPPED):
         return content
     try:
         return gzip.decompress(content)
@@ -35,21 +35,23 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"{path} is cut short or damaged ({error}). Fetch it again.") from None
 
 
-def mapped(path: Path) -> mmap.mmap | bytes:
-    """The content of a file: mapped, or unpacked in memory if it is gzipped."""
-    with path.open("rb") as file:
-        if file.read(2) == _GZIPPED:
-            return read_bytes(path)
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+def matrix(path: Path, magic: bytes, order: str, dtype: str, shape: tuple, least: int = 0) -> np.ndarray:
+    """The array in a file (also gzipped) of a magic number, sizes of 32 bits, at least `least` of them, and values.
 
-
-def values(path: Path, content, start: int, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The array that fills the content of a file from `start` on; DataError if the file has another length."""
-    expected = start + math.prod(shape) * np.dtype(dtype).itemsize
+    DataError: magic number, shape (where None is any size) or length are others. `order` is that of the sizes' bytes.
+    """
+    content, start = read_bytes(path), len(magic) + 4 * max(least, len(shape))
+    sizes = np.frombuffer(content[len(magic) : start].ljust(start - len(magic), b"\0"), f"{order}u4")
+    actual = tuple(sizes[: len(shape)].tolist())
+    fits = all(size in (None, got) for size, got in zip(shape, actual, strict=True))
+    if (begins := content[: len(magic)]) != magic or not fits:
+        should = f"begin with {magic.hex(' ')} and have {len(shape)} dimension(s) of the sizes {shape} (None: any)"
+        raise unfit(path, should, f"{begins.hex(' ') or 'an empty file'} and {actual}", "Fetch it again.")
+    expected = start + math.prod(actual) * np.dtype(dtype).itemsize
     if len(content) != expected:
         should = f"hold {expected:,} bytes, as its header says"
         raise unfit(path, should, f"{len(content):,}", "It is cut short or damaged: fetch it again.")
-    return np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return np.frombuffer(content, dtype, offset=start).reshape(actual)
 
 
 @contextmanager
@@ -66,8 +68,11 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
         prefix = f".{path.name[-40:]}.{_HOST}."  # names may have 255 bytes; the end of a name distinguishes shards
         drafts.append(path.with_name(f"{prefix}{os.getpid()}"))
         for draft in path.parent.glob(f"{glob.escape(prefix)}*"):
-            if not _runs(int(draft.name.removeprefix(prefix))):
-                draft.unlink(missing_ok=True)  # another process may remove it first
+            try:
+                os.kill(int(draft.name.removeprefix(prefix)), 0)  # does it run?
+            except OSError as error:
+                if isinstance(error, ProcessLookupError):  # otherwise it runs for another user
+                    draft.unlink(missing_ok=True)  # another process may remove it first
     try:
         yield drafts
         if len(paths) > 1:
@@ -82,13 +87,3 @@ def atomic_write(*paths: Path) -> Iterator[list[Path]]:
     finally:
         for draft in drafts:
             draft.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it runs for another user
-    return True

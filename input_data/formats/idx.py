@@ -9,19 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from input_data.dataset import DataError, unfit
-from input_data.formats.files import find, read_bytes, values
+from input_data.dataset import DataError
+from input_data.formats.files import find, matrix
 
 
 def read(path: Path, dimensions: int) -> np.ndarray:
     """Returns the uint8 array in an IDX file, `.gz` or plain; DataError if type, dimensions or length are others."""
-    content, start = read_bytes(path), 4 + 4 * dimensions
-    magic = bytes([0, 0, 8, dimensions])
-    if content[:4] != magic:
-        should = f"be an IDX file of {dimensions} dimension(s) and begin with {magic.hex(' ')}"
-        raise unfit(path, should, content[:4].hex(" ") or "an empty file", "Fetch it again.")
-    shape = np.frombuffer(content[4:start].ljust(4 * dimensions, b"\0"), ">u4").tolist()
-    return values(path, content, start, "u1", tuple(shape))
+    return matrix(path, bytes([0, 0, 8, dimensions]), ">", "u1", (None,) * dimensions)
 
 
 def write(path: Path, array: np.ndarray) -> None:
@@ -30,20 +24,14 @@ def write(path: Path, array: np.ndarray) -> None:
     path.write_bytes(gzip.compress(header + np.ascontiguousarray(array).tobytes(), compresslevel=9, mtime=0))
 
 
-def locate(folder: Path, name: str) -> Path | None:
-    """Returns the file with a name such as `train-images-idx3-ubyte`, plain or `.gz`; None if there is neither."""
-    return find(folder, name) or find(folder, name.replace("-idx", ".idx"))  # some copies are called …images.idx3-ubyte
+def load(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images uint8 [n, rows, columns] and labels [n] of MNIST's files for "train" or "test".
 
-
-def load_names(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images uint8 [n, rows, columns] and labels [n] of two files; `name` is that of the images."""
+    `name` may also be that of any file of images, such as `emnist-letters-train-images-idx3-ubyte`.
+    """
+    name = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}.get(name, name)
     names = name, name.replace("images-idx3", "labels-idx1")
-    images, labels = (locate(folder, each) for each in names)
+    images, labels = (find(folder, each) for each in names)
     if images is None or labels is None:
         raise DataError(f"{folder} lacks {names[0] if images is None else names[1]}[.gz].")
     return read(images, 3), read(labels, 1)
-
-
-def load(folder: Path, split_name: str) -> tuple[np.ndarray, np.ndarray]:
-    """As `load_names`, of MNIST's files for "train" or "test"."""
-    return load_names(folder, {"train": "train", "test": "t10k"}[split_name] + "-images-idx3-ubyte")

@@ -1,7 +1,7 @@
 """Decodes single pictures, converts them to grey or colour, and resizes them."""
 
-import os
 import warnings
+from glob import glob
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,25 +14,13 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".mpo", ".bmp", ".gif", ".webp", ".tif", ".t
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601, as JPEG has it)
 
 
-def is_hidden(path: Path) -> bool:
-    """Whether a path below a folder is hidden or a companion file that a Mac adds to zip files."""
-    return any(name[0] == "." or name == "__MACOSX" for name in path.parts)
-
-
 def below(folder: Path) -> tuple[list[Path], list[Path]]:
     """Finds the pictures in a folder, in the folders below it and in linked ones, and the files that are none, sorted.
 
     Hidden files and a Mac's companion files are in neither list.
     """
-    found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # a link to a folder above itself
-            folders.clear()
-        else:
-            found += [Path(place, name) for name in names]
-        seen.add(real)
-    shown = sorted(path for path in found if not is_hidden(path.relative_to(folder)))
+    names = (Path(name) for name in glob("**/*", root_dir=folder, recursive=True))  # it leaves hidden ones out
+    shown = sorted(folder / name for name in names if "__MACOSX" not in name.parts and not (folder / name).is_dir())
     pictures = [path for path in shown if path.suffix.lower() in ENDINGS]
     return pictures, [path for path in shown if path.suffix.lower() not in ENDINGS]
 
@@ -57,14 +45,12 @@ def read(file: Path | BinaryIO) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
                 return _pixels(ImageOps.exif_transpose(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        raise DataError(f"The picture is too large: at most {most:.0f} million pixels are read.") from None
     except Exception as error:  # Pillow raises whatever the damage leads to
         if isinstance(error, OSError) and error.strerror:  # of the file system: it is not there, or not to be read
             raise DataError(error.strerror) from None
-        should = "be a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture"
-        raise unfit("The file", should, "another kind or a damaged one") from None
+        most = f"at most {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels"
+        should = f"be a readable PNG, JPEG, BMP, GIF, WebP, TIFF or PPM picture of {most}"
+        raise unfit("The file", should, "another kind, a damaged or a larger one") from None
 
 
 def _pixels(image) -> np.ndarray:

@@ -5,7 +5,6 @@ bytes: opening it reads a few of them, and it may be larger than memory. The che
 whenever it is read, as in 2017.
 """
 
-import math
 import re
 import shutil
 import zlib
@@ -16,29 +15,26 @@ from pathlib import Path
 import numpy as np
 
 from input_data.batches import prefetch
-from input_data.dataset import DataError, Shape, Split, check_labels, unfit
-from input_data.formats.files import atomic_write, mapped
+from input_data.dataset import DataError, Split
+from input_data.formats.files import GZIPPED, atomic_write, read_bytes
 from input_data.progress import Progress
 
 HEADER, FOOTER = 12, 4  # bytes: length and its checksum before the payload, the payload's checksum after it
-_SIZES = ("height", "width", "depth")
 _BLOCK = 1000  # records that are parsed at a time
 _SUMMED = 2_000_000  # of more records, the checksum takes a sample: MultiMNIST's 60 million fill 245 GB
+Features = dict[str, int | tuple[int, ...]]  # names with a number k for int64 [n, k], or a shape for uint8 [n, *shape]
 
 
 def shards(name: str) -> list[Path]:
     """Returns the files that a name stands for: an existing file, or for `NAME@N` NAME-00000-of-0000N and so on."""
-    path = Path(name)
-    base, at, count = path.name.rpartition("@")
-    if not at or path.is_file():
-        paths = [path]
-    elif not re.fullmatch("[0-9]{1,5}", count) or int(count) < 1:
-        raise DataError(f"{name}: NAME@N takes the number of files N, from 1 to 99,999. Received: {count[:20]}")
-    else:
-        paths = [path.with_name(f"{base}-{index:05}-of-{int(count):05}") for index in range(int(count))]
+    path, paths = Path(name), [Path(name)]
+    if (sharded := re.fullmatch("(.+)@([0-9]{1,5})", path.name)) and not path.is_file():
+        base, count = sharded[1], int(sharded[2])
+        paths = [path.with_name(f"{base}-{index:05}-of-{count:05}") for index in range(count)]
     missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise DataError(f"{missing[0]} does not exist ({len(missing)} of {len(paths)} file(s) of {name} are missing).")
+    if missing or not paths:
+        what = f"{(missing or [path])[0]} does not exist ({len(missing)} of {len(paths)} file(s) of {name} are missing)"
+        raise DataError(f"{what}. NAME@N stands for N files NAME-00000-of-0000N, up to 99,999.")
     return paths
 
 
@@ -63,24 +59,24 @@ class Records(Split):
     def __len__(self):
         return int(self._first[-1])
 
-    def _place(self, index: int) -> tuple[int, int]:
-        """The number of a record's file, and its number within it."""
-        file = int(np.searchsorted(self._first, index, side="right")) - 1
-        return file, index - int(self._first[file])
+    def _places(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The number of each record's file, and its number within it."""
+        files = np.searchsorted(self._first, indices, side="right") - 1
+        return files, indices - self._first[files]
 
     def place(self, index: int) -> str:
         """Returns the file of a record and its number within it, for messages."""
-        file, number = self._place(index)
+        file, number = self._places(index)
         return f"{self.paths[file]}, record {number}"
 
-    def serialized(self, indices: np.ndarray) -> list[bytes]:
-        """Returns the payloads at `indices`, each of which fits its checksum."""
-        records = [self._files[file][number] for file, number in map(self._place, indices.tolist())]
+    def _serialized(self, indices: np.ndarray) -> list[bytes]:
+        """The payloads at `indices`, each of which fits its checksum."""
+        records = [self._files[file][number] for file, number in zip(*self._places(indices), strict=True)]
         payloads = [record[HEADER:-FOOTER].tobytes() for record in records]
         stored = np.concatenate([record[-FOOTER:] for record in records]).view("<u4")
         wrong = np.flatnonzero(checksums(payloads) != stored)
         if wrong.size:
-            raise DataError(f"{self.place(int(indices[wrong[0]]))} is damaged: it does not match its checksum.")
+            raise DataError(f"{self.place(indices[wrong[0]])} is damaged: it does not match its checksum.")
         return payloads
 
     def checksum(self):
@@ -90,60 +86,38 @@ class Records(Split):
         total = zlib.crc32(b"".join(file[-first % step :: step, -FOOTER:].tobytes() for file, first in parts))
         return total if step == 1 else zlib.crc32(b"%d" % len(self), total)
 
-    def parse(self, indices: np.ndarray, features: dict[str, int | tuple[int, ...]]) -> dict[str, np.ndarray]:
-        """Returns features of the records at `indices`: int64 [n, k] for a number k, uint8 [n, *shape] for a shape."""
+    def parse(self, features: Features, indices: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Returns features of all records, or of those at `indices`."""
         import tensorflow as tf  # only here, so that the other formats read without TensorFlow
 
+        indices = np.arange(len(self)) if indices is None else indices
+        if len(indices) > _BLOCK:
+            parts = [self.parse(features, block) for block in np.array_split(indices, -(-len(indices) // _BLOCK))]
+            return {name: np.concatenate([part[name] for part in parts]) for name in features}
         pixels = {name: kind for name, kind in features.items() if isinstance(kind, tuple)}
         spec = {name: tf.io.FixedLenFeature([features[name]], tf.int64) for name in features.keys() - pixels.keys()}
         spec |= dict.fromkeys(pixels, tf.io.FixedLenFeature([], tf.string))
-        serialized = self.serialized(indices)
+        serialized = self._serialized(indices)
         try:
             with tf.device("CPU:0"):
-                found = {name: value.numpy() for name, value in tf.io.parse_example(serialized, spec).items()}
+                found = tf.io.parse_example(serialized, spec)
+                for name, shape in pixels.items():
+                    found[name] = tf.reshape(tf.io.decode_raw(found[name], tf.uint8), [len(indices), *shape])
         except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, UnicodeDecodeError):  # it words some in UTF-8
             for index in indices if len(indices) > 1 else ():  # find the one to name
-                self.parse(np.array([index]), features)
-            place, names = self.place(int(indices[0])), ", ".join(features)
-            raise DataError(f"{place} does not hold the features {names} or is damaged.") from None
-        return found | {name: self._pixels(found[name], indices, shape) for name, shape in pixels.items()}
-
-    def _pixels(self, values: np.ndarray, indices: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        size = math.prod(shape)
-        for index, value in zip(indices.tolist(), values, strict=True):
-            if len(value) != size:
-                raise unfit(self.place(index), f"have an image of {shape} in {size} bytes", len(value))
-        return np.frombuffer(b"".join(values), np.uint8).reshape(-1, *shape)
-
-    def parse_all(self, features: dict[str, int | tuple[int, ...]]) -> dict[str, np.ndarray]:
-        """Returns features of all records, see `parse`."""
-        blocks = np.array_split(np.arange(len(self)), -(-len(self) // _BLOCK))
-        parsed = [self.parse(block, features) for block in blocks]
-        return {name: np.concatenate([part[name] for part in parsed]) for name in features}
-
-    def image_shape(self) -> Shape:
-        """Returns (rows, columns, depth) of the images, from the first record."""
-        first = self.parse(np.array([0]), dict.fromkeys(_SIZES, 1))
-        rows, columns, depth = (int(first[name][0, 0]) for name in _SIZES)
-        return rows, columns, depth
-
-    def examples(
-        self, indices: np.ndarray, images: tuple[str, ...], labels: tuple[str, ...]
-    ) -> tuple[list[np.ndarray], np.ndarray]:
-        """Returns the features `images`, each uint8 [n, *shape], and `labels`, int32 [n, len(labels)]: see `info`."""
-        parsed = self.parse(indices, dict.fromkeys(images, self.info.image_shape) | dict.fromkeys(labels, 1))
-        numbers = np.concatenate([parsed[name] for name in labels], axis=1)
-        outside = np.flatnonzero(((numbers < 0) | (numbers >= self.info.num_classes)).any(axis=1))
-        if outside.size:
-            check_labels(numbers[outside[0]], self.info.num_classes, self.place(int(indices[outside[0]])))
-        return [parsed[name] for name in images], numbers.astype(np.int32)
+                self.parse(features, np.array([index]))
+            names = ", ".join(f"{name} of shape {kind}" if kind != 1 else name for name, kind in features.items())
+            raise DataError(f"{self.place(indices[0])} does not hold the features {names}, or is damaged.") from None
+        return {name: found[name].numpy() for name in features}
 
 
 def _records(path: Path) -> np.ndarray:
     """The records of a file, uint8 [records, bytes]; DataError unless records of the first one's length fill it."""
-    content = np.frombuffer(mapped(path), np.uint8)
-    if not content.size:
+    if not path.stat().st_size:
         raise DataError(f"{path} holds no records.")
+    content = np.asarray(np.memmap(path, np.uint8, "r"))
+    if content[:2].tobytes() == GZIPPED:
+        content = np.frombuffer(read_bytes(path), np.uint8)
     length = content[:8].tobytes()
     if content[8:HEADER].tobytes() != checksums([length]).tobytes():
         raise DataError(f"{path} is not a TFRecord file or is damaged in record 0.")
@@ -153,12 +127,6 @@ def _records(path: Path) -> np.ndarray:
         should = f"all records should have the {size:,} bytes of the first"
         raise DataError(f"{path} is cut short or damaged in record {count}: {should}. Copy or generate it again.")
     return content.reshape(count, size)
-
-
-def frame(payload: bytes) -> np.ndarray:
-    """Returns a record without its payload's checksum, uint8 [HEADER + bytes + FOOTER]."""
-    length = np.array([len(payload)], "<u8").tobytes()
-    return np.frombuffer(length + checksums([length]).tobytes() + payload + bytes(FOOTER), np.uint8)
 
 
 def _seal(frames: np.ndarray) -> np.ndarray:
@@ -183,7 +151,7 @@ def write(paths: list[Path], total: int, size: int, blocks: Iterator[np.ndarray]
     if len(paths) > 1:
         np.random.default_rng([seed, 2]).shuffle(choice)
     done = 0
-    with atomic_write(*paths) as drafts, ExitStack() as stack, Progress(total, "example", item="examples") as progress:
+    with atomic_write(*paths) as drafts, ExitStack() as stack, Progress(total, "example") as progress:
         files = [stack.enter_context(draft.open("wb")) for draft in drafts]
         for frames in prefetch(map(_seal, blocks)):
             own = choice[done : done + len(frames)]

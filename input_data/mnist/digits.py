@@ -44,20 +44,20 @@ def fit(picture: np.ndarray, image_shape: Shape, num_targets: int = 1) -> Fitted
         return np.maximum(-difference if dark else difference, 0), [*notes, *_INVERTED[:dark]]
     scale = min(1.0, _SIDE / max(grey.shape))
     small, _ = resized(grey, *(max(1, round(side * scale)) for side in grey.shape[:2]))
-    _, dark = _difference(small)
-    if not (written := _separate(small[..., 0], dark, num_targets)):
-        dark = not dark
-        if not (written := _separate(small[..., 0], dark, num_targets)):
-            raise DataError(_NOTHING)
+    likely = _difference(small)[1]
+    for dark in (likely, not likely):
+        if written := _separate(small[..., 0], dark, num_targets):
+            break
+    else:
+        raise DataError(_NOTHING)
     notes += _INVERTED[:dark]
     ink, count, shadow = written
-    if shadow:
-        notes.append("a shadow or an edge removed")
+    notes += ["a shadow or an edge removed"][:shadow]
     if count > num_targets:
         largest = "largest is" if num_targets == 1 else "two largest are"
         notes.append(f"{count} characters: only the {largest} read")
     notes.append(f"cut from {picture.shape[0]}x{picture.shape[1]} to its ink and centred")
-    return _laid_out(ink[..., None], image_shape[:2], BOXES[num_targets]), notes
+    return _laid_out(ink, image_shape[:2], BOXES[num_targets]), notes
 
 
 def _difference(grey: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -76,18 +76,14 @@ def border(grey: np.ndarray) -> np.ndarray:
 
 
 def _laid_out(ink: np.ndarray, size: tuple[int, int], box: int) -> np.ndarray:
-    """Ink [rows, columns, 1] fitted into a box and centred by mass in a frame: float32 [*size, 1], 0 to 255."""
-    rows, columns = np.flatnonzero(ink.any(axis=(1, 2))), np.flatnonzero(ink.any(axis=(0, 2)))
-    digit = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    """Ink [rows, columns] fitted into a box and centred by mass in a frame: float32 [*size, 1], 0 to 255."""
+    digit = ink[ndimage.find_objects((ink > 0).astype(np.uint8))[0]][..., None]
     scale = min(box, round(_SHARE * min(size))) / max(digit.shape[:2])
     digit, _ = resized(digit, *(max(1, round(side * scale)) for side in digit.shape[:2]))
     frame = np.zeros((*size, 1), np.float32)
-    corner = []
-    for axis in (0, 1):
-        mass = digit.sum(axis=(1 - axis, 2))
-        middle = (mass * np.arange(len(mass))).sum() / mass.sum()
-        corner.append(int(np.clip(round(size[axis] // 2 - middle), 0, size[axis] - len(mass))))
-    frame[corner[0] : corner[0] + digit.shape[0], corner[1] : corner[1] + digit.shape[1]] = digit
+    sides = zip(size, ndimage.center_of_mass(digit[..., 0]), digit.shape, strict=False)
+    top, left = (int(np.clip(round(side // 2 - middle), 0, side - length)) for side, middle, length in sides)
+    frame[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
     return frame / frame.max() * np.float32(255)  # thin strokes become pale when they shrink
 
 
@@ -154,7 +150,7 @@ def _is_shadow(marks: np.ndarray, mark: int, smooth: np.ndarray, paper: np.ndarr
     edges = np.concatenate((marks[0], marks[-1], marks[:, 0], marks[:, -1]))
     if (edges == mark).sum() > _CONTACT * min(marks.shape):
         return True
-    rows, columns = ndimage.find_objects((marks == mark).astype(np.uint8))[0]
+    rows, columns = ndimage.find_objects(marks)[mark - 1]
     around = 2 * blur + 2
     window = tuple(slice(max(side.start - around, 0), side.stop + around) for side in (rows, columns))
     own = marks[window] == mark
@@ -166,30 +162,27 @@ def _is_shadow(marks: np.ndarray, mark: int, smooth: np.ndarray, paper: np.ndarr
 def _largest(marks: np.ndarray, figures: list[int], most: int) -> tuple[np.ndarray, int]:
     """Returns the pixels of the `most` largest figures and the number of separate figures.
 
-    Marks whose rows or columns overlap are strokes of one figure, unless both are long and lie side by side.
+    Marks whose rows or columns overlap, or nearly so, are strokes of one figure, unless both are long and lie side by
+    side.
     """
     boxes = ndimage.find_objects(marks)
-    spans = {mark: tuple((side.start, side.stop) for side in boxes[mark - 1]) for mark in figures}
-    length = max(max(stop - start for start, stop in span) for span in spans.values())
-    long = [mark for mark in figures if max(stop - start for start, stop in spans[mark]) >= _TALL * length]
-    apart: list[list[int]] = []
-    for mark in long:
-        for group in apart:
-            if any(not _beside(spans[mark], spans[other]) for other in group):
-                group.append(mark)
-                break
+    sides = np.array([[(side.start, side.stop) for side in boxes[mark - 1]] for mark in figures])
+    starts, stops = np.moveaxis(sides, -1, 0)  # [marks, (row, column)]
+    lengths = (stops - starts).max(axis=1)
+    gaps = 0.05 * np.maximum.outer(lengths, lengths)[..., None]
+    apart = (starts[:, None] > stops + gaps).any(axis=2)
+    apart |= apart.T
+    groups: list[list[int]] = []
+    for mark in np.flatnonzero(lengths >= _TALL * lengths.max()):
+        near = [group for group in groups if not apart[mark, group].all()]
+        if near:
+            near[0].append(mark)
         else:
-            apart.append([mark])
-    if len(apart) <= most:
-        return np.isin(marks, figures), len(apart)
-    sizes = np.bincount(marks.ravel())
-    apart.sort(key=lambda group: -sum(int(sizes[mark]) for mark in group))
-    kept, others = ([mark for group in groups for mark in group] for groups in (apart[:most], apart[most:]))
-    own = [mark for mark in figures if any(not _beside(spans[mark], spans[other]) for other in kept)]
-    return np.isin(marks, [mark for mark in own if mark not in others]), len(apart)
-
-
-def _beside(one: tuple, other: tuple) -> bool:
-    """Whether two boxes ((top, bottom), (left, right)) are further apart along an axis than strokes of one figure."""
-    gap = 0.05 * max(stop - start for box in (one, other) for start, stop in box)
-    return any(a[0] > b[1] + gap or b[0] > a[1] + gap for a, b in zip(one, other, strict=True))
+            groups.append([mark])
+    if len(groups) > most:
+        sizes = np.bincount(marks.ravel())[figures]
+        groups.sort(key=lambda group: -sizes[group].sum())
+        kept, others = ([mark for group in part for mark in group] for part in (groups[:most], groups[most:]))
+        own = [mark for mark in range(len(figures)) if mark not in others and not apart[mark, kept].all()]
+        figures = [figures[mark] for mark in own]
+    return np.isin(marks, figures), len(groups)

@@ -6,16 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from input_data.arrays import Arrays, hold_out
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_examples, check_labels
+from input_data.arrays import Arrays, hold_out, scaled, shifted
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, checked, unfit
 from input_data.formats import idx
 from input_data.formats.arrays import npz_examples, read_csv
 from input_data.formats.files import find
 from input_data.formats.pictures import resized, with_depth
-from input_data.formats.records import Records
-from input_data.images import scaled, shifted
+from input_data.formats.records import Records, shards
 from input_data.mnist import varied_digits
-from input_data.mnist.multi_input import EFFICIENT_REACH, REACH, ComposedPairs, RecordPairs
+from input_data.mnist.multi_input import EFFICIENT_REACH, REACH, ComposedPairs
 
 SAMPLE = Path(__file__).with_name("sample")  # the first 5,000 training and 1,000 test digits of MNIST
 TRAIN_SHIFT = 2  # largest shift in training, in pixels each way (paper, section 5)
@@ -50,72 +49,58 @@ EMNIST = {
     "bymerge": Relative("EMNIST by merge", _BALANCED, transposed=True),
     "byclass": Relative("EMNIST by class", _DIGITS + _CAPITALS + tuple(map(str.lower, _CAPITALS)), transposed=True),
 }
-
-
-class Form(NamedTuple):
-    """One form in which a data set lies in a folder."""
-
-    name: str  # of the file of images, or of images and labels, where {} is the part
-    relative: Relative | None  # the data set that the names imply; None: several data sets use them
-    folders: tuple[str, ...] = ("",)  # where the files are looked for, below the user's folder
-    test: str = "test"  # the word for this part in the name
-
-    def file(self, part: str) -> str:
-        """The name of the file of "train" or "test"."""
-        return self.name.format(self.test if part == "test" else part)
-
-
-_TORCHVISION = ("", "raw", "MNIST/raw", "FashionMNIST/raw", "fashion-mnist", "KMNIST/raw")
 _FILES = {
     **{"mnist.npz": MNIST, "fashion_mnist.npz": FASHION, "fashion-mnist.npz": FASHION, "kmnist.npz": KMNIST},
     **{"mnist_{}.csv": MNIST, "fashion-mnist_{}.csv": FASHION, _KAGGLE: MNIST},
+    **{f"emnist-{name}-{{}}-images-idx3-ubyte": relative for name, relative in EMNIST.items()},
 }
-FORMS = (
-    Form("{}-images-idx3-ubyte", None, _TORCHVISION, "t10k"),
-    *(Form(f"emnist-{name}-{{}}-images-idx3-ubyte", each, ("", "raw", "EMNIST/raw")) for name, each in EMNIST.items()),
-    *(Form(name, relative) for name, relative in _FILES.items()),
-)
 
 
 class Source(NamedTuple):
-    """Files of a form in a folder, and the data set in them."""
+    """Files of a data set in a folder, or in any of some folders."""
 
-    form: Form
-    folder: Path
-    relative: Relative
+    train: str  # the name of the file of images, or of images and labels
+    test: str
+    relative: Relative | None  # the data set that the names imply; None: several data sets use them
+    folder: Path = Path()
+
+    def file(self, part: str) -> Path:
+        """The file of "train" or "test", plain or gzipped, whether or not it is there."""
+        name = getattr(self, part)
+        return find(self.folder, name) or self.folder / name
+
+    def read(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns images and labels of "train" or "test" as they are in the files."""
+        path = self.file(part)
+        if self.train.endswith(".npz"):
+            return npz_examples(path, part)
+        if not self.train.endswith(".csv"):
+            return idx.load(self.folder, getattr(self, part))
+        images, labels = read_csv(path, 28)
+        if self.train == _KAGGLE:
+            first = len(images) - len(images) // _HELD_OUT
+            own = slice(first, None) if part == "test" else slice(first)
+            images, labels = images[own], labels[own]
+        return images, labels
+
+    def recognised(self) -> Relative | None:
+        """The data set in files whose names several use: by their first labels, or by the name of their folder.
+
+        If the folder is called `raw`, it is the folder above.
+        """
+        labels = self.read("test" if self.file("test").is_file() else "train")[1]
+        beginning = "".join(map(str, labels[:12].tolist()))
+        name = (self.folder.parent if self.folder.name == "raw" else self.folder).resolve().name.lower()
+        by_labels = [each for each in (MNIST, FASHION) if beginning in each.beginnings]
+        by_name = [each for each in (FASHION, KMNIST) if any(word in name for word in each.words)]
+        return next(iter(by_labels + by_name), None)
 
 
-def _has(form: Form, folder: Path, part: str) -> bool:
-    name = form.file(part)
-    return (folder / name).is_file() if Path(name).suffix else idx.locate(folder, name) is not None
-
-
-def _files(form: Form, folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images and labels of "train" or "test" as they are in the files."""
-    path = folder / form.file(part)
-    if path.suffix == ".npz":
-        return npz_examples(path, part)
-    if path.suffix != ".csv":
-        return idx.load_names(folder, path.name)
-    images, labels = read_csv(path, 28)
-    if path.name == _KAGGLE:
-        first = len(images) - len(images) // _HELD_OUT
-        own = slice(first, None) if part == "test" else slice(first)
-        images, labels = images[own], labels[own]
-    return images, labels
-
-
-def _recognised(form: Form, folder: Path) -> Relative | None:
-    """The data set in files whose names several use: by their first labels, or by the name of their folder.
-
-    If the folder is called `raw`, it is the folder above.
-    """
-    labels = _files(form, folder, "test" if _has(form, folder, "test") else "train")[1]
-    beginning = "".join(map(str, labels[:12].tolist()))
-    name = (folder.parent if folder.name == "raw" else folder).resolve().name.lower()
-    by_labels = [each for each in (MNIST, FASHION) if beginning in each.beginnings]
-    by_name = [each for each in (FASHION, KMNIST) if any(word in name for word in each.words)]
-    return next(iter(by_labels + by_name), None)
+FORMS = (
+    Source("train-images-idx3-ubyte", "t10k-images-idx3-ubyte", None),
+    *(Source(name.replace("{}", "train"), name.replace("{}", "test"), each) for name, each in _FILES.items()),
+)
+FOLDERS = ("", "raw", "MNIST/raw", "FashionMNIST/raw", "fashion-mnist", "KMNIST/raw", "EMNIST/raw")  # as torchvision
 
 
 def sources(folder: Path, wanted: Relative) -> list[Source]:
@@ -125,14 +110,14 @@ def sources(folder: Path, wanted: Relative) -> list[Source]:
     FOLDER/emnist-NAME where a folder has several splits of EMNIST.
     """
     forms, top = FORMS, folder
-    if folder.is_file() and folder.suffix == ".npz":
-        known = tuple(form for form in FORMS if form.name == folder.name)
-        forms, top = known or (Form(folder.name, None),), folder.parent
-    elif not folder.is_dir() and folder.name.removeprefix("emnist-") in EMNIST:
-        forms, top = tuple(form for form in FORMS if form.name.startswith(f"{folder.name}-")), folder.parent
-    places = [(form, top / name) for form in forms for name in form.folders]
-    there = [(form, place) for form, place in places if _has(form, place, "train") or _has(form, place, "test")]
-    found = [Source(form, place, form.relative or _recognised(form, place) or wanted) for form, place in there]
+    if not folder.is_dir():
+        top = folder.parent
+        forms = tuple(form for form in FORMS if folder.name in (form.train, form.train.partition("-train")[0]))
+        forms = forms or (Source(folder.name, folder.name, None),) * (folder.suffix == ".npz")
+    folders = [top / name for name in FOLDERS if (top / name).is_dir()]
+    places = [form._replace(folder=each) for each in folders for form in forms]
+    there = [source for source in places if source.file("train").is_file() or source.file("test").is_file()]
+    found = [each._replace(relative=each.relative or each.recognised() or wanted) for each in there]
     return sorted(found, key=lambda source: (source.relative is not wanted, len(source.folder.parts)))
 
 
@@ -158,26 +143,33 @@ def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], o
 
 
 class RecordDigits(Records):
-    """Digits from the TFRecords of 2017, which already contain the shifted copies."""
+    """Single digits, which already contain the shifted copies, or pairs, from the TFRecords of 2017."""
 
-    def __init__(self, path: Path):
-        super().__init__([path])
-        self.info = Info(MNIST.name, self.image_shape(), 10, 1, MNIST.class_names)
+    def __init__(self, paths: list[Path], num_targets: int):
+        super().__init__(paths)
+        self.images, self.labels = ("image_raw",), ("label",)
+        if num_targets == 2:
+            self.images, self.labels = ("merged_raw", "image_raw_1", "image_raw_2"), ("label_1", "label_2")
+        sizes = self.parse(dict.fromkeys(("height", "width", "depth"), 1), np.array([0])).values()
+        name, shape = ("MNIST", "MultiMNIST")[num_targets - 1], tuple(int(size[0, 0]) for size in sizes)
+        self.info = Info(name, shape, 10, num_targets, MNIST.class_names)
 
-    def read(self, indices):
-        (images,), labels = self.examples(indices, ("image_raw",), ("label",))
-        return images, labels
-
-    def view(self, images, random):
-        return scaled(images)
+    def batch(self, indices, random=None):
+        features = dict.fromkeys(self.images, self.info.image_shape) | dict.fromkeys(self.labels, 1)
+        parsed = self.parse(features, indices)
+        labels = np.concatenate([parsed[name] for name in self.labels], axis=1)  # [n, num_targets]
+        for row, column in np.argwhere((labels < 0) | (labels > 9)):
+            raise unfit(self.place(indices[row]), "have labels from 0 to 9", labels[row, column])
+        images, *digits = (scaled(parsed[name]) for name in self.images)
+        made = {"images": images, "labels": labels.astype(np.int32)}
+        return made | ({"reconstruction_targets": np.stack(digits, axis=1)} if digits else {})
 
 
 def find_records(folder: Path, split: str) -> Path | None:
     """A split's TFRecords in a folder."""
     base = f"train_{TRAIN_SHIFT}shifted_mnist" if split in ("train", "valid_train") else "test_0shifted_mnist"
-    names = [f"{base}_valid.tfrecords", f"valid_{base}.tfrecords"]  # what 2017 read, and what it wrote
-    names = [f"{base}.tfrecords"] if split in ("train", "test") else names
-    return next(filter(None, (find(folder, name) for name in names)), None)
+    names = [base] if split in ("train", "test") else [f"{base}_valid", f"valid_{base}"]  # what 2017 read, and wrote
+    return next(filter(None, (find(folder, f"{name}.tfrecords") for name in names)), None)
 
 
 def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray, np.ndarray, Source]:
@@ -194,22 +186,21 @@ def load(folder: Path, split: str, wanted: Relative = MNIST) -> tuple[np.ndarray
         elif find_records(folder, split):
             fault = "has shifted digits alone. Pairs and preparation=efficient need plain ones, such as MNIST's files"
         elif folder.exists():
-            looked_for = ", ".join(form.file("train") for form in FORMS)
+            looked_for = ", ".join(form.train for form in FORMS)
             fault = f"has no files of {wished} (docs/data.md). Looked for: TFRecords of 2017, {looked_for}"
         else:
             fault = "does not exist"
         advice = "Give another --data_dir, add --download, or leave --data_dir out to use the sample of MNIST"
         raise DataError(f"{folder} {fault}. {advice}.")
-    splits = [source for source in found if source.relative in EMNIST.values()]
-    if len(splits) > 1 and found[0] is splits[0]:
-        choice = ", ".join(str(source.folder / source.form.name.partition("-{}")[0]) for source in splits)
+    source, several = found[0], [each for each in found if each.relative in EMNIST.values()]
+    if len(several) > 1 and source is several[0]:
+        choice = ", ".join(str(each.folder / each.train.partition("-train")[0]) for each in several)
         raise DataError(f"{folder} has several splits of EMNIST. Give one of them as --data_dir: {choice}.")
-    form, place, relative = found[0]
-    images, labels = _files(form, place, "test" if split == "test" else "train")
-    check_examples(place, images, labels, (None, None))
-    labels = check_labels(labels, len(relative.class_names), place, relative.first_label)
+    relative, count = source.relative, len(source.relative.class_names)
+    images, labels = source.read("test" if split == "test" else "train")
+    images, labels = checked(source.folder, images, labels, (None, None), count, relative.first_label)
     images = images.transpose(0, 2, 1) if relative.transposed else images
-    return *hold_out(split, images, labels), found[0]
+    return *hold_out(split, images, labels), source
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options(), wanted: Relative = MNIST) -> Split:
@@ -224,21 +215,23 @@ def open_split(data_dir: str | None, split: str, options: Options = Options(), w
     two, efficient = options.num_targets == 2, options.preparation == "efficient"
     is_file = folder.is_file() or ("@" in folder.name and not folder.is_dir())
     if two and is_file and folder.suffix != ".npz":
-        return RecordPairs(str(folder))
+        opened: Split = RecordDigits(shards(str(folder)), 2)
+        opened.note = f"Training and evaluation both use {folder}: evaluate with the test pairs' files."
+        return opened
     records = find_records(folder, split)
     if records and wanted is MNIST and not two and not efficient:
-        return RecordDigits(records)
+        return RecordDigits([records], 1)
     images, labels, source = load(folder, split, wanted)
     name, names = source.relative.name, source.relative.class_names
     info = Info(name, (*images.shape[1:], 1), len(names), 1, names)
     training = split in ("train", "valid_train")
     if two:
         reach = EFFICIENT_REACH if efficient else REACH
-        opened: Arrays = ComposedPairs(images, labels, info, None if training else options.num_pairs, reach)
+        opened = ComposedPairs(images, labels, info, None if training else options.num_pairs, reach)
     else:
         noise = (varied_digits.NOISE if efficient else 2) if training else 0
         opened = Arrays(info, images[..., None], labels, partial(view, options=options), noise)
-    if source.form.name == _KAGGLE:
+    if source.train == _KAGGLE:
         opened.note = f"The last seventh of {source.folder / _KAGGLE} is held out as the test."
     elif data_dir is None:
         opened.note = f"No --data_dir: using {len(images):,} digits of the embedded sample of MNIST."

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
+from absl.flags import FlagValues
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from input_data.arrays import integers, shift
 from input_data.dataset import SPLITS, DataError
-from input_data.formats.records import frame, write
-from input_data.images import integers, shift
+from input_data.formats.records import FOOTER, checksums, write
 from input_data.mnist.mnist_input import load
 from input_data.mnist.multi_input import Partners
 from input_data.startup import load_tensorflow
@@ -29,15 +30,14 @@ _BLOCK = 1000  # examples at a time: about a megabyte, which stays in the cache
 
 
 def _frame(values: dict[str, bytes | int]) -> np.ndarray:
-    from tensorflow.train import BytesList, Example, Feature, Features, Int64List
+    """A record of a tf.train.Example without its payload's checksum, uint8 [HEADER + bytes + FOOTER]."""
+    from tensorflow.train import Example
 
-    feature = {}
-    for name, value in values.items():
-        if isinstance(value, bytes):
-            feature[name] = Feature(bytes_list=BytesList(value=[value]))
-        else:
-            feature[name] = Feature(int64_list=Int64List(value=[value]))
-    return frame(Example(features=Features(feature=feature)).SerializeToString(deterministic=True))
+    kinds = {name: "bytes_list" if isinstance(value, bytes) else "int64_list" for name, value in values.items()}
+    feature = {name: {kind: {"value": [values[name]]}} for name, kind in kinds.items()}
+    payload = Example(features={"feature": feature}).SerializeToString(deterministic=True)
+    length = np.array([len(payload)], "<u8").tobytes()
+    return np.frombuffer(length + checksums([length]).tobytes() + payload + bytes(FOOTER), np.uint8)
 
 
 class Template:
@@ -48,91 +48,76 @@ class Template:
     """
 
     def __init__(self, images: tuple[str, ...], labels: tuple[str, ...], shape: tuple[int, int]):
-        self.shapes = dict.fromkeys(images, shape) | dict.fromkeys(labels, ())
         sizes = {"height": shape[0], "width": shape[1], "depth": 1}
         empty = dict.fromkeys(images, bytes(math.prod(shape))) | dict.fromkeys(labels, 0) | sizes
         full = dict.fromkeys(images, b"\xff" * math.prod(shape)) | dict.fromkeys(labels, 1)
-        self.blank, self.places = _frame(empty), {}
-        for name, value in full.items():
-            different = np.flatnonzero(self.blank != _frame(empty | {name: value}))
-            self.places[name] = slice(different[0], different[-1] + 1)
+        self.blank = _frame(empty)
+        offsets = [np.flatnonzero(self.blank != _frame(empty | {name: value}))[0] for name, value in full.items()]
+        formats = [(np.uint8, shape)] * len(images) + [np.uint8] * len(labels)
+        self.layout = np.dtype({"names": [*full], "formats": formats, "offsets": offsets, "itemsize": len(self.blank)})
 
-    def blanks(self, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Blank frames uint8 [count, bytes], and views into them, [count, height, width] or [count], to write to."""
+    def blanks(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Blank frames uint8 [count, bytes], and the same as records [count] of images and labels to write to."""
         frames = np.tile(self.blank, (count, 1))
-        views = {name: frames[:, place] for name, place in self.places.items()}
-        return frames, {name: view.reshape(count, *self.shapes[name]) for name, view in views.items()}
+        return frames, frames.view(self.layout)[:, 0]
 
 
-def single(images: np.ndarray, labels: np.ndarray, reach: int, template: Template) -> Iterator[np.ndarray]:
-    """Blocks of frames: every digit at all (2·reach+1)² positions."""
-    places = (2 * reach + 1) ** 2
+def single(images: np.ndarray, labels: np.ndarray, template: Template, chosen: FlagValues) -> Iterator[np.ndarray]:
+    """Blocks of frames: every digit at all (2·shift+1)² positions."""
+    reach, places = chosen.shift, (2 * chosen.shift + 1) ** 2
     padded = np.pad(images, ((0, 0), (reach, reach), (reach, reach)))
     digits = max(1, _BLOCK // places)
     for start in range(0, len(images), digits):
         own = slice(start, start + digits)
         windows = np.lib.stride_tricks.sliding_window_view(padded[own], images.shape[1:], axis=(1, 2))
-        frames, views = template.blanks(len(windows) * places)
-        views["image_raw"].reshape(windows.shape)[:] = windows[:, ::-1, ::-1]  # [n, side, side, height, width]
-        views["label"][:] = np.repeat(labels[own], places)
+        frames, records = template.blanks(len(windows) * places)
+        records["image_raw"].reshape(windows.shape)[:] = windows[:, ::-1, ::-1]  # [n, side, side, height, width]
+        records["label"] = np.repeat(labels[own], places)
         yield frames
 
 
-def multi(
-    images: np.ndarray, labels: np.ndarray, reach: int, template: Template, num_pairs: int, seed: int
-) -> Iterator[np.ndarray]:
+def multi(images: np.ndarray, labels: np.ndarray, template: Template, chosen: FlagValues) -> Iterator[np.ndarray]:
     """Blocks of frames: each digit, shifted once at random, with `num_pairs` others of other classes, shifted too."""
-    total, partners = len(images) * num_pairs, Partners(labels, 10)
-    own = integers(np.random.default_rng([seed, 0]).random((len(images), 2)), -reach, reach)
-    noise = np.random.default_rng([seed, 1])
+    reach, total, partners = chosen.shift, len(images) * chosen.num_pairs, Partners(labels, 10)
+    own = integers(np.random.default_rng([chosen.seed, 0]).random((len(images), 2)), -reach, reach)
+    noise = np.random.default_rng([chosen.seed, 1])
     for start in range(0, total, _BLOCK):
-        digit = np.arange(start, min(start + _BLOCK, total)) // num_pairs
+        digit = np.arange(start, min(start + _BLOCK, total)) // chosen.num_pairs
         drawn = noise.random((len(digit), 3))
         other = partners.choose(digit, drawn[:, 0])
         first = shift(images[digit], *own[digit].T)
         second = shift(images[other], *integers(drawn[:, 1:], -reach, reach).T)
-        frames, views = template.blanks(len(digit))
-        views["image_raw_1"][:], views["image_raw_2"][:] = first, second
-        views["merged_raw"][:] = np.minimum(first.astype(np.uint16) + second, 255)
-        views["label_1"][:], views["label_2"][:] = labels[digit], labels[other]
+        frames, records = template.blanks(len(digit))
+        records["image_raw_1"], records["image_raw_2"] = first, second
+        records["merged_raw"] = np.minimum(first.astype(np.uint16) + second, 255)
+        records["label_1"], records["label_2"] = labels[digit], labels[other]
         yield frames
 
 
-def generate(
-    data_dir: str,
-    split: str = "train",
-    shift: int = 2,
-    pad: int = 0,
-    multi_targets: bool = False,
-    num_pairs: int = 0,
-    max_shard: int = 0,
-    seed: int = 0,
-    overwrite: bool = False,
-) -> list[Path]:
-    """Writes a split's records beside its IDX files and returns the files' paths. The arguments are the flags."""
-    if multi_targets and num_pairs < 1:
+def generate(chosen: FlagValues) -> list[Path]:
+    """Writes a split's records beside its IDX files, as the flags say, and returns the files' paths."""
+    if chosen.multi_targets and not chosen.num_pairs:
         raise DataError("--multi_targets=true needs --num_pairs, 1 or more.")
-    images, labels, _ = load(Path(data_dir), split)
-    images = np.pad(images, ((0, 0), (pad, pad), (pad, pad)))
-    name = f"{split}_{shift}shifted_mnist.tfrecords"
-    if multi_targets:
-        total = len(images) * num_pairs
-        template = Template(("image_raw_1", "image_raw_2", "merged_raw"), ("label_1", "label_2"), images.shape[1:])
-        blocks = multi(images, labels, shift, template, num_pairs, seed)
-        count = -(-total // max_shard) if max_shard else 1
-        paths = [Path(data_dir) / f"multi{name}-{index:05}-of-{count:05}" for index in range(count)]
+    folder = Path(os.path.expanduser(chosen.data_dir))
+    images, labels, _ = load(folder, chosen.split)
+    images = np.pad(images, ((0, 0), *2 * [(chosen.pad, chosen.pad)]))
+    name, size = f"{chosen.split}_{chosen.shift}shifted_mnist.tfrecords", images.shape[1:]
+    if chosen.multi_targets:
+        total, examples = len(images) * chosen.num_pairs, multi
+        template = Template(("image_raw_1", "image_raw_2", "merged_raw"), ("label_1", "label_2"), size)
+        count = -(-total // chosen.max_shard) if chosen.max_shard else 1
+        paths = [folder / f"multi{name}-{index:05}-of-{count:05}" for index in range(count)]
     else:
-        total = len(images) * (2 * shift + 1) ** 2
-        template = Template(("image_raw",), ("label",), images.shape[1:])
-        blocks = single(images, labels, shift, template)
-        paths = [Path(data_dir) / name]
-    write(paths, total, len(template.blank), blocks, seed, overwrite)
+        total, examples = len(images) * (2 * chosen.shift + 1) ** 2, single
+        template, paths = Template(("image_raw",), ("label",), size), [folder / name]
+    blocks = examples(images, labels, template, chosen)
+    write(paths, total, len(template.blank), blocks, chosen.seed, chosen.overwrite)
     return paths
 
 
-def _make_flags() -> flags.FlagValues:
+def _make_flags() -> FlagValues:
     """The flags of this program, apart from those of programs that import it."""
-    own = flags.FlagValues()
+    own = FlagValues()
     flags.DEFINE_string("data_dir", None, "folder of the IDX files; the records go there too", own, required=True)
     flags.DEFINE_enum("split", "train", SPLITS, "the digits to use", own)
     flags.DEFINE_integer("shift", 2, "largest shift in pixels each way", 0, 19, own)
@@ -156,7 +141,7 @@ def main(arguments: list[str]) -> int:
         if unknown:
             raise flags.Error(f"unrecognized arguments: {' '.join(unknown)}")
         load_tensorflow()
-        paths = generate(**chosen.flag_values_dict() | {"data_dir": os.path.expanduser(chosen.data_dir)})
+        paths = generate(chosen)
     except (flags.Error, DataError, OSError, KeyboardInterrupt) as error:
         print(f"{program}: error: {' '.join(str(error).split()) or 'interrupted'}", file=sys.stderr)
         return 2 if isinstance(error, flags.Error) else 130 if isinstance(error, KeyboardInterrupt) else 1

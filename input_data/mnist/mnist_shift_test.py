@@ -1,17 +1,17 @@
 """The generator: what it writes reads back as what it says, the same each time, or not at all."""
 
+import hashlib
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_data import DataError, Options, evaluation_batches, open_split
+from input_data import Options, evaluation_batches, open_split
 from input_data.formats import records
 from input_data.mnist import mnist_shift
-from input_data.mnist.mnist_test import digits, write_idx
+from input_data.mnist.mnist_test import digits, write_idx, write_payloads
 
 
 def read_all(data_dir, split="train", **options):
@@ -26,13 +26,11 @@ def test_single_digits_stand_at_every_place(tmp_path):
     assert mnist_shift.main([f"--data_dir={tmp_path}"]) == 0
     actual = read_all(tmp_path)
     assert actual["images"].shape == (75, 4, 4, 1) and actual["labels"][:, 0].tolist() == [0] * 25 + [1] * 25 + [2] * 25
-    padded, index = np.pad(images, ((0, 0), (2, 2), (2, 2))), 0
-    for digit in range(3):
-        for down in range(-2, 3):
-            for right in range(-2, 3):
-                expected = padded[digit, 2 - down : 6 - down, 2 - right : 6 - right]
-                np.testing.assert_allclose(actual["images"][index, ..., 0] * 255, expected, atol=1e-4)
-                index += 1
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    places = [(digit, down, right) for digit in range(3) for down in range(-2, 3) for right in range(-2, 3)]
+    for image, (digit, down, right) in zip(actual["images"], places, strict=True):
+        expected = padded[digit, 2 - down : 6 - down, 2 - right : 6 - right]
+        np.testing.assert_allclose(image[..., 0] * 255, expected, atol=1e-4)
 
 
 def test_pairs_go_to_random_shards_of_at_most_max_shard(tmp_path):
@@ -52,50 +50,34 @@ def test_pairs_go_to_random_shards_of_at_most_max_shard(tmp_path):
     assert sizes == [40, 40, 40]
 
 
-def test_the_same_seed_writes_the_same_bytes(tmp_path):
-    contents = []
-    for index, seed in enumerate((1, 1, 2)):
-        folder = tmp_path / str(index)
-        write_idx(folder, *digits(10, size=4))
-        paths = mnist_shift.generate(str(folder), multi_targets=True, num_pairs=2, max_shard=10, seed=seed)
-        contents.append([path.read_bytes() for path in paths])
-    assert contents[0] == contents[1] != contents[2]
-
-
-def test_nothing_is_overwritten_unless_asked(tmp_path, capsys):
+def test_nothing_is_overwritten_nor_a_disk_filled_and_a_failure_leaves_nothing(tmp_path, capsys, monkeypatch):
     write_idx(tmp_path, *digits(2, size=4))
-    path = tmp_path / "train_2shifted_mnist.tfrecords"
+    path, command = tmp_path / "train_2shifted_mnist.tfrecords", [f"--data_dir={tmp_path}"]
     path.write_bytes(b"precious")
-    assert mnist_shift.main([f"--data_dir={tmp_path}"]) == 1
-    assert "add --overwrite" in capsys.readouterr().err and path.read_bytes() == b"precious"
-    assert mnist_shift.main([f"--data_dir={tmp_path}", "--overwrite"]) == 0
-    assert path.read_bytes() != b"precious"
-
-
-def test_a_full_disk_is_refused_first_and_a_failure_leaves_nothing(tmp_path, monkeypatch):
-    write_idx(tmp_path, *digits(2, size=4))
+    assert mnist_shift.main(command) == 1 and "add --overwrite" in capsys.readouterr().err
     with monkeypatch.context() as patch:
         patch.setattr(records.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
-        with pytest.raises(DataError, match="MB of free space"):
-            mnist_shift.generate(str(tmp_path))
+        assert mnist_shift.main([*command, "--overwrite"]) == 1 and "MB of free space" in capsys.readouterr().err
     with monkeypatch.context() as patch:
         patch.setattr(mnist_shift.Template, "blanks", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            mnist_shift.generate(str(tmp_path))
-    assert not [path for path in Path(tmp_path).iterdir() if "tfrecords" in path.name]
+            mnist_shift.main([*command, "--overwrite"])
+    assert path.read_bytes() == b"precious" and len(list(tmp_path.iterdir())) == 3
+    assert mnist_shift.main([*command, "--overwrite"]) == 0 and path.read_bytes() != b"precious"
 
 
-def test_files_are_those_of_tensorflows_writer(tmp_path):
+def test_files_are_those_of_tensorflows_writer_and_of_earlier_versions(tmp_path):
     write_idx(tmp_path, *digits(20, size=4))
-    (single,) = mnist_shift.generate(str(tmp_path))
-    pairs = mnist_shift.generate(str(tmp_path), multi_targets=True, num_pairs=3, max_shard=25)
-    for path in [single, *pairs]:
-        copy = tmp_path / "copy"
-        with tf.io.TFRecordWriter(str(copy)) as writer:
-            for record in tf.data.TFRecordDataset(str(path)):  # verifies the checksums
-                message = tf.train.Example.FromString(record.numpy())
-                writer.write(message.SerializeToString(deterministic=True))
-        assert path.read_bytes() == copy.read_bytes() != b""
+    pairs = ["--multi_targets=true", "--num_pairs=3", "--max_shard=25", "--seed=1"]
+    assert mnist_shift.main([f"--data_dir={tmp_path}"]) == mnist_shift.main([f"--data_dir={tmp_path}", *pairs]) == 0
+    contents = b""
+    for path in sorted(tmp_path.glob("*.tfrecords*")):
+        copy, written = tmp_path / "copy", tf.data.TFRecordDataset(str(path)).batch(999)  # it verifies the checksums
+        messages = map(tf.train.Example.FromString, next(iter(written)).numpy())
+        write_payloads(copy, [message.SerializeToString(deterministic=True) for message in messages])
+        assert path.read_bytes() == copy.read_bytes()
+        contents += copy.read_bytes()
+    assert hashlib.sha256(contents).hexdigest()[:16] == "e6213fb9bfe03271"
 
 
 @pytest.mark.parametrize(("flag", "words"), [("--shift=99", "range [0, 19]"), ("--shft=1", "'shft'"), ("x", "x")])

@@ -1,4 +1,4 @@
-"""MultiMNIST: two overlapping digits of different classes, from 2017's records or composed on the fly.
+"""MultiMNIST: two overlapping digits of different classes, composed on the fly.
 
 Paper, section 6: each digit is shifted by up to 4 pixels each way in a 36x36 frame, and the two are added,
 min(255, a + b). (The bounding boxes of MNIST's ink then overlap by 73 % on average. The paper's 80 % is the overlap of
@@ -11,10 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from input_data.arrays import Arrays
+from input_data.arrays import Arrays, integers, scaled, shift
 from input_data.dataset import Info
-from input_data.formats.records import Records, shards
-from input_data.images import integers, scaled, shift
 
 REACH = 4  # largest shift in pixels each way, and the frame's margin
 EFFICIENT_REACH = 6  # largest shift in pixels for Efficient-CapsNet, in the same frame
@@ -82,18 +80,3 @@ class ComposedPairs(Arrays):
             "labels": labels,
             "reconstruction_targets": scaled(digits)[..., None],
         }
-
-
-class RecordPairs(Records):
-    """Pairs from the TFRecords of 2017."""
-
-    def __init__(self, name: str):
-        super().__init__(shards(name))
-        self.info = Info("MultiMNIST", self.image_shape(), 10, 2, tuple("0123456789"))
-        self.note = f"Training and evaluation both use {name}: evaluate with the test pairs' files."
-
-    def batch(self, indices, random=None):
-        names = "merged_raw", "image_raw_1", "image_raw_2"
-        images, labels = self.examples(indices, names, ("label_1", "label_2"))
-        merged, *digits = map(scaled, images)
-        return {"images": merged, "labels": labels, "reconstruction_targets": np.stack(digits, axis=1)}

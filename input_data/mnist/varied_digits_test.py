@@ -27,12 +27,9 @@ def test_ink_moves_within_its_margin():
         assert (rows.min(), columns.min()) == corner and moved.sum() == 10
 
 
-def test_a_squeezed_image_is_narrower_and_in_the_middle():
+def test_a_squeezed_image_is_in_the_middle_and_a_square_is_erased():
     image = np.ones((1, 28, 28), np.float32)
     narrow = varied_digits.squeezed(image, np.array([6]))[0]
     assert (narrow[:, 4:24] > 0.99).all() and not narrow[:, :3].any() and not narrow[:, 25:].any()
-
-
-def test_one_square_is_erased():
-    image = varied_digits.erased(np.ones((1, 28, 28), np.float32), np.array([22]), np.array([4]))[0]
+    image = varied_digits.erased(image, np.array([22]), np.array([4]))[0]
     assert image.sum() == 28 * 28 - 16 and not image[22:26, 4:8].any()

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from input_data.arrays import Arrays
-from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, check_labels, unfit
-from input_data.formats.files import find, mapped, values
+from input_data.arrays import Arrays, centre, crop, distort, integers, standardised
+from input_data.dataset import DataError, Fitted, Info, Options, Shape, Split, checked
+from input_data.formats.files import find, matrix
 from input_data.formats.pictures import fitted
 from input_data.formats.records import Records
-from input_data.images import centre, crop, distort, integers, standardised
 
 SIZE = 32  # of the crops that the network sees
 RAW = 96  # of the images in the files
@@ -75,47 +74,39 @@ def fit(picture: np.ndarray, image_shape: Shape, class_names: tuple[str, ...], o
 
 
 def _read_records(path: Path) -> Examples:
-    parsed = Records([path]).parse_all({"image_raw": (2, RAW, RAW), "label": 1, "meta": 4})
-    return parsed["image_raw"], check_labels(parsed["label"][:, 0], 5, path), parsed["meta"]
+    parsed = Records([path]).parse({"image_raw": (2, RAW, RAW), "label": 1, "meta": 4})
+    return *checked(path, parsed["image_raw"], parsed["label"][:, 0], (2, RAW, RAW), 5), parsed["meta"]
 
 
 def _read_matrices(dat: Path, cat: Path, info: Path) -> Examples:
-    images = _read_matrix(dat, "u1", (None, 2, RAW, RAW))
-    labels = check_labels(_read_matrix(cat, "<i4", (len(images),)), 5, cat)
-    return images, labels, _read_matrix(info, "<i4", (len(images), 4))
+    images = _read_matrix(dat, "u1", None, 2, RAW, RAW)
+    labels, facts = _read_matrix(cat, "<i4", len(images)), _read_matrix(info, "<i4", len(images), 4)
+    return *checked(cat, images, labels, (2, RAW, RAW), 5), facts
 
 
-def _read_matrix(path: Path, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """Returns the array in a file; DataError if its type, its shape (where None is any size) or its length differs."""
-    content = mapped(path)
-    start = 4 * (2 + max(3, len(shape)))  # at least three dimensions are written
-    magic, count, *sizes = np.frombuffer(content[:start].ljust(start, b"\0"), "<u4").tolist()
-    actual = tuple(sizes[:count])
-    fits = count == len(shape) and all(size in (None, got) for size, got in zip(shape, actual, strict=True))
-    if magic != _MAGIC[dtype] or not fits:
-        should = f"begin with the magic number {_MAGIC[dtype]:#010x} and the dimensions {shape}"
-        raise unfit(path, should, f"{magic:#010x} and {actual}")
-    return values(path, content, start, dtype, actual)
+def _read_matrix(path: Path, dtype: str, *shape: int | None) -> np.ndarray:
+    return matrix(path, np.array([_MAGIC[dtype], len(shape)], "<u4").tobytes(), "<", dtype, shape, least=3)
 
 
 def _statistics(images: np.ndarray) -> tuple[float, ...]:
     """The means of each eye's pixels, and their deviations, of images [n, 96, 96, 2]."""
-    sums = np.zeros((2, 2))  # of pixels and of their squares, for each eye
-    for part in np.array_split(images, -(-len(images) // 500)):
-        part = part.astype(np.float64)
-        sums += part.sum(axis=(0, 1, 2)), (part**2).sum(axis=(0, 1, 2))
-    mean, square = sums / (len(images) * RAW * RAW)
+    mean = images.mean(axis=(0, 1, 2), dtype=np.float64)
+    square = [np.square(images[..., eye], dtype=np.uint16).mean(dtype=np.float64) for eye in (0, 1)]
     return (*mean.tolist(), *np.sqrt(square - mean**2).tolist())
 
 
-class SmallNorb(Split):
-    """Pairs of views as in 2017, of `examples`, a split of views [n, 48, 48, 2]."""
+class SmallNorb(Arrays):
+    """Pairs of views of `examples`, which `read` views [n, 48, 48, 2], or [n, 96, 96, 2] for Efficient-CapsNet.
 
-    info, preparation = INFO, "2017"
+    `statistics`, for Efficient-CapsNet, are the two means of each eye's pixels of all training images, then their two
+    deviations.
+    """
 
-    def __init__(self, examples: Any, split_name: str, statistics: tuple[float, ...] = ()):
-        self.examples, self.statistics = examples, statistics
-        self.view = partial(view, options=Options(preparation=self.preparation, statistics=statistics))
+    def __init__(self, examples: Any, split_name: str, statistics: tuple[float, ...] = (), preparation: str = "2017"):
+        size = EFFICIENT_CROP if preparation == "efficient" else SIZE
+        self.info = replace(INFO, image_shape=(size, size, 2))
+        self.examples, self.read, self.statistics = examples, examples.read, statistics
+        self.view = partial(view, options=Options(preparation=preparation, statistics=statistics))
         self.noise = 4 if split_name in ("train", "valid_train") else 0
 
     def __len__(self):
@@ -124,17 +115,8 @@ class SmallNorb(Split):
     def checksum(self):
         return self.examples.checksum()
 
-    def read(self, indices):
-        return self.examples.read(indices)
 
-
-class EfficientNorb(SmallNorb):
-    """Pairs of views [n, 96, 96, 2] for Efficient-CapsNet.
-
-    `statistics` are the two means of each eye's pixels of all training images, then their two deviations.
-    """
-
-    info, preparation = replace(INFO, image_shape=(EFFICIENT_CROP, EFFICIENT_CROP, 2)), "efficient"
+EfficientNorb = partial(SmallNorb, preparation="efficient")
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
@@ -143,19 +125,17 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     Validation holds out one toy of each class, that with the highest number.
     """
     folder = options.folder("smallNORB", data_dir, "its .mat files, or trainduo.tfrecords and testduo.tfrecords")
-    name = "test" if split == "test" else "train"
-    efficient = options.preparation == "efficient"
+    name, efficient = "test" if split == "test" else "train", options.preparation == "efficient"
     records = find(folder, f"{name}duo.tfrecords")
     names = [NAMES[name].format(kind) for kind in ("dat", "cat", "info")]
     paths = [path for path in (find(folder, name) for name in names) if path]
     if not records and len(paths) < 3:
         raise DataError(f"{folder} needs {name}duo.tfrecords, or {', '.join(names)} (also .gz). It lacks some of them.")
     images, labels, facts = _read_records(records) if records else _read_matrices(*paths)
-    step = 1 if efficient else 2
-    images = images.transpose(0, 2, 3, 1)[:, ::step, ::step]
+    images = images.transpose(0, 2, 3, 1)[:, :: 1 if efficient else 2, :: 1 if efficient else 2]
     statistics = (options.statistics or _statistics(images)) if efficient else ()
     if split.startswith("valid"):
         own = (facts[:, 0] == facts[:, 0].max()) == (split == "valid_test")
         images, labels = images[own], labels[own]
     examples = Arrays(INFO, images, labels, view, 0)
-    return (EfficientNorb if efficient else SmallNorb)(examples, split, statistics)
+    return SmallNorb(examples, split, statistics, options.preparation)

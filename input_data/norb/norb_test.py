@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from input_data import Options, evaluation_batches, open_split, training_batches
-from input_data.images import standardised
+from input_data.arrays import standardised
 from input_data.mnist.mnist_test import example, write_payloads
 from input_data.norb.norb_input import NAMES
 
@@ -24,20 +24,16 @@ def write(path, instances=(4, 6, 9)):
     return images
 
 
-def write_matrix(path, array, dtype):
-    dimensions = [*array.shape, 1, 1, 1][: max(3, array.ndim)]
-    head = np.array([{"u1": 0x1E3D4C55, "<i4": 0x1E3D4C54}[dtype], array.ndim, *dimensions], "<u4")
-    path.write_bytes(head.tobytes() + array.astype(dtype).tobytes())
-
-
 def write_matrices(folder, images, **change):
     """The original files of the test split, with one toy in every five images."""
     folder.mkdir(exist_ok=True)
     toys = np.stack([4 + np.arange(len(images)) // 5, *np.zeros((3, len(images)))], axis=1)
     matrices = {"dat": (images, "u1"), "cat": (np.arange(len(images)) % 5, "<i4"), "info": (toys, "<i4")} | change
-    for name in NAMES.values():
-        for kind, (array, dtype) in matrices.items():
-            write_matrix(folder / name.format(kind), array, dtype)
+    for kind, (array, dtype) in matrices.items():
+        dimensions = [*array.shape, 1, 1, 1][: max(3, array.ndim)]
+        head = np.array([{"u1": 0x1E3D4C55, "<i4": 0x1E3D4C54}[dtype], array.ndim, *dimensions], "<u4")
+        for name in NAMES.values():
+            (folder / name.format(kind)).write_bytes(head.tobytes() + array.astype(dtype).tobytes())
 
 
 @pytest.mark.parametrize(("packed", "preparation"), [(False, "2017"), (True, "efficient")])

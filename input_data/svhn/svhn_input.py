@@ -3,16 +3,10 @@
 import numpy as np
 
 from input_data.arrays import ImageArrays, hold_out
-from input_data.dataset import Info, Options, Split, check_examples, check_labels
+from input_data.dataset import Info, Options, Split, checked
 from input_data.formats.arrays import read
-from input_data.images import scaled
 
 INFO = Info("SVHN", (32, 32, 3), 10, 1, tuple("0123456789"))
-
-
-def view(images: np.ndarray, random: np.ndarray | None, options: Options) -> np.ndarray:
-    """What the network sees of images [n, 32, 32, 3]: scaled; the paper does not augment them."""
-    return scaled(images)
 
 
 def open_split(data_dir: str | None, split: str, options: Options = Options()) -> Split:
@@ -20,7 +14,5 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     folder = options.folder("SVHN", data_dir, "train_32x32.mat and test_32x32.mat")
     path = folder / f"{'test' if split == 'test' else 'train'}_32x32.mat"
     found = read(path, "X", "y")
-    images, labels = np.moveaxis(found["X"], -1, 0), found["y"]
-    check_examples(path, images, labels, INFO.image_shape)
-    labels = (check_labels(labels, 10, path, first=1) + 1) % 10  # the files call the digit 0 10
-    return ImageArrays(INFO, *hold_out(split, images, labels), reach=0)
+    images, labels = checked(path, np.moveaxis(found["X"], -1, 0), found["y"], INFO.image_shape, 10, first=1)
+    return ImageArrays(INFO, *hold_out(split, images, (labels + 1) % 10), reach=0)  # the files call the digit 0 10

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from input_data.images import centre, crop, distort, standardised
+from input_data.arrays import distort, standardised
 
 RNG = np.random.RandomState(2)
 IMAGES = RNG.randint(0, 256, (5, 12, 12, 3)).astype(np.float32)
@@ -21,10 +21,3 @@ def test_distort_is_brightness_then_contrast():
         for image, light, factor in zip(IMAGES, brightness, contrast, strict=True)
     ]
     np.testing.assert_allclose(distort(IMAGES, brightness, contrast), expected, atol=1e-3)
-
-
-def test_crops_are_cut_at_their_own_corners():
-    rows, columns = np.array([0, 1, 2, 3, 4]), np.array([4, 3, 2, 1, 0])
-    expected = [image[r : r + 8, c : c + 8] for image, r, c in zip(IMAGES, rows, columns, strict=True)]
-    np.testing.assert_array_equal(crop(IMAGES, rows, columns, (8, 8)), expected)
-    np.testing.assert_array_equal(centre(IMAGES, 8), IMAGES[:, 2:10, 2:10])
