@@ -34,7 +34,7 @@ JOBS = {  # the function of each job, which takes the flags and returns the exit
     # A run's command may be repeated with --train=false, so evaluation takes the flags of training, too.
     "evaluate": ("runner.evaluate.evaluate", _ALL - _USE - {"check_data", "eval_timeout"}),
     "watch": ("runner.evaluate.watch", _ALL - _USE - {"check_data", "predictions"}),
-    "check_data": ("runner.check_data.check_data",
+    "check_data": ("runner.evaluate.check_data",
                    _NETWORK | {"check_data", "validate", "download", "num_pairs", "seed"}),
     "use": ("explorer.predict.use", _NETWORK | _USE | {"checkpoint", "eval_batch_size", "predictions"}),
 }  # fmt: skip

@@ -86,16 +86,12 @@ def test_a_checkpoint_is_evaluated_as_at_the_end_of_its_training(trained, eagerl
         assert (found["predictions"] != found["labels"]).sum() == int(total[1])
 
 
-def test_another_run_another_network_and_a_cut_file_are_refused(trained, tmp_path, capsys):
+def test_another_run_and_a_cut_file_are_refused(trained, tmp_path, capsys):
     copy = shutil.copytree(trained[0], tmp_path / "copy")
     code, out = run(capsys, f"--summary_dir={copy}", *SMALL, f"{NETWORK},remake=false,routing=2", "--seed=3")
     assert code == 1 and "routing was 1 and is now 2" in out and "seed was 0 and is now 3" in out
-    prefix = copy / "train/model.ckpt-6"
-    evaluation = ["--train=false", f"--summary_dir={tmp_path}/out", f"--checkpoint={prefix}"]
-    code, out = run(capsys, *evaluation, "--hparams_override=conv_channels=8")
-    assert code == 1 and "conv1/weights is [9, 9, 1, 4] there and [9, 9, 1, 8] here" in out
-    os.truncate(f"{prefix}.data-00000-of-00001", 5000)
-    code, out = run(capsys, *evaluation)
+    os.truncate(copy / "train/model.ckpt-6.data-00000-of-00001", 5000)
+    code, out = run(capsys, "--train=false", f"--summary_dir={tmp_path}/out", f"--checkpoint={copy}")
     assert code == 1 and "model.ckpt-6 is cut short or damaged" in out and "Traceback" not in out
 
 
@@ -191,17 +187,13 @@ BAD = [
     (["--train=false", "--eval_timeout=0.0001"], "no checkpoint appeared within"),
     (["--download"], "--download needs a --data_dir"),
     (["--hparams_override=primes=1"], "Unknown hparam 'primes'. The hparams are"),
-    (["--hparams_override=routing=x"], "routing takes a whole number"),
 ]
 BAD_FLAGS = [
     (["--dataset=letters"], "--dataset=letters: value should be one of <mnist|"),
     (["--model=vit"], "or FILE.py:CLASS. Received: vit"),
-    (["--num_targets=3"], "--num_targets=3: 3 is not an integer in the range [1, 2]"),
     (["--train=maybe"], "--train=maybe: expected true or false"),
     (["--max_step=1"], "Unknown command line flag 'max_step'. Did you mean: max_steps"),
-    (["dev"], "unrecognized arguments: dev"),
     (["--predict=a.png", "--max_steps=5"], "--max_steps has no effect on this job (use)"),
-    (["--data_dir=D "], "spaces at its ends"),
     (["--train=false", "--num_trials=2", "--checkpoint=a"], "--checkpoint needs {}, the trial's number, in it"),
     (["--num_trials=2", "--predictions=a.csv"], "--predictions needs {}"),
 ]

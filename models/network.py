@@ -81,8 +81,8 @@ class Classifier(keras.Model):
         return self.given_hparams or describe_network(self.config)
 
     def named_variables(self) -> dict[str, Any]:
-        """The variables in a checkpoint, by name and in order; the networks of 2017 keep the names of 2017."""
-        raise NotImplementedError
+        """The variables in a checkpoint, by name and in order: names of 2017, or a new network's places and names."""
+        return {f"{place}/{weight.name.rstrip('_0123456789')}": weight for place, weight in enumerate(self.weights)}
 
     def count_weights(self) -> int:
         """Number of trainable weights."""

@@ -6,6 +6,7 @@ Ours have a third file, `.sha256` as the program sha256sum writes it, which is c
 others: its reader can end the process on a damaged index.
 """
 
+import glob
 import math
 import os
 import re
@@ -26,7 +27,6 @@ from models import pretrained
 from models.network import Classifier
 from runner.flags import UserError, user_errors
 
-_PLAIN = re.compile(r"[\w./~+=,@: -]*", re.ASCII)  # TensorFlow's reader takes other names for patterns
 INDEX, DATA, SUMS = ".index", ".data-00000-of-00001", ".sha256"
 NAME = re.compile(r"model\.ckpt-(0|[1-9][0-9]*)")
 _AVERAGE = "/ExponentialMovingAverage"  # TF 1's ending of the name of an averaged weight
@@ -103,14 +103,10 @@ def read(checkpoint: str) -> Arrays:
             sums = Path(checkpoint + SUMS)
             if sums.is_file() and re.sub(r"^#.*\n", "", sums.read_text(encoding="utf-8")) != _sums(checkpoint):
                 raise ValueError(f"its files do not fit the checksums in {sums.name}")
-            with tempfile.TemporaryDirectory() as folder:
-                name = checkpoint
-                if not _PLAIN.fullmatch(checkpoint):
-                    name = f"{folder}/model"
-                    for file in path.parent.iterdir():
-                        if file.name.startswith(f"{path.name}."):
-                            os.symlink(file.absolute(), name + file.name.removeprefix(path.name))
-                reader = tf.train.load_checkpoint(name)
+            with tempfile.TemporaryDirectory() as folder:  # TensorFlow's reader takes a name for a pattern
+                for file in path.parent.glob(f"{glob.escape(path.name)}.*"):
+                    os.symlink(file.absolute(), f"{folder}/model{file.name.removeprefix(path.name)}")
+                reader = tf.train.load_checkpoint(f"{folder}/model")
                 return {key: np.asarray(reader.get_tensor(key)) for key in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, FileNotFoundError, ValueError) as error:
         if index.is_file():  # else it was deleted while it was read
@@ -145,15 +141,14 @@ def state(model: Classifier, optimizer) -> dict[str, Any]:
 @contextmanager
 def averaged(model: Classifier, optimizer) -> Iterator[None]:
     """A context in which a network has its averaged weights, if its optimizer keeps some."""
-    weights, named = model.named_variables(), state(model, optimizer)
-    last = {name: weight.numpy() for name, weight in weights.items() if name + _AVERAGE in named}
+    weights = model.trainable_variables if _adam(optimizer).use_ema else []
+    last = [weight.numpy() for weight in weights]
     try:
-        for name in last:
-            weights[name].assign(named[name + _AVERAGE].numpy())
+        optimizer.finalize_variable_values(weights)
         yield
     finally:
-        for name, value in last.items():
-            weights[name].assign(value)
+        for weight, value in zip(weights, last, strict=True):
+            weight.assign(value)
 
 
 def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000, minutes: float = 0.0) -> str:
@@ -166,9 +161,8 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
     if broken := _not_finite(tensors):
         advice = last_good(folder, step - 1)
         raise CheckpointError(f"After step {step}, {broken} is not finite. It was not saved. {advice}")
-    tensors["global_step"] = np.int64(step)
-    tensors["beta1_power"] = np.float32(adam.beta_1 ** (step + 1))
-    tensors["beta2_power"] = np.float32(adam.beta_2 ** (step + 1))
+    powers = {f"beta{i}_power": np.float32(beta ** (step + 1)) for i, beta in ((1, adam.beta_1), (2, adam.beta_2))}
+    tensors |= powers | {"global_step": np.int64(step)}
     try:
         with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder, ignore_cleanup_errors=True) as workshop:
             draft = f"{workshop}/{Path(target).name}"
@@ -183,10 +177,8 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
         _prune(folder, step, keep)
     except (OSError, tf.errors.OpError) as error:
         reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", getattr(error, "message", None) or str(error))
-        raise CheckpointError(
-            f"Cannot write the checkpoint {target}: {reason}. Older checkpoints are intact: "
-            "free some space and run the same command again to resume from the last one."
-        ) from None
+        advice = "Older checkpoints are intact: free some space, and the same command resumes from the last one."
+        raise CheckpointError(f"Cannot write the checkpoint {target}: {reason}. {advice}") from None
     return target
 
 
@@ -198,7 +190,7 @@ def _not_finite(tensors: Arrays) -> str | None:
 def _prune(folder: Path, step: int, keep: int) -> None:
     """Names the newest checkpoints in the file `checkpoint`, where TF 1 and other tools look, and deletes the others.
 
-    Those after `step` are from before the run was set back and do not count.
+    Those after `step` are from before the run was set back and do not count. What a killed run left half done goes too.
     """
     found = steps(folder, step)
     names = [f"model.ckpt-{each}" for each in found[-keep:]]
@@ -206,29 +198,21 @@ def _prune(folder: Path, step: int, keep: int) -> None:
     with atomic_write(Path(folder) / "checkpoint") as (draft,):
         draft.write_text("\n".join(lines) + "\n")
     for old in found[:-keep]:
-        for path in reversed(files(prefix(folder, old))):
+        Path(prefix(folder, old) + INDEX).unlink(missing_ok=True)
+    for path in Path(folder).glob("model.ckpt-*.*"):
+        if not path.with_suffix(INDEX).exists():
             path.unlink(missing_ok=True)
-
-
-def tidy(folder: Path, keep: int) -> None:
-    """Finishes what a killed run left half done, before training goes on from the newest checkpoint of its folder."""
-    for path in folder.glob(".saving-*"):
+    for path in Path(folder).glob(".saving-*"):
         shutil.rmtree(path, ignore_errors=True)
-    for ending in (DATA, SUMS):
-        for path in folder.glob(f"model.ckpt-*{ending}"):
-            if not Path(str(path).removesuffix(ending) + INDEX).exists():
-                path.unlink()
-    if found := steps(folder):
-        _prune(folder, found[-1], keep)
 
 
 def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
     """Loads a checkpoint into a network, and Adam's slots, if the checkpoint has them, into an optimizer.
 
-    The checkpoint may be ours, one from 2017 or a pretrained network. Nothing is changed unless everything fits.
+    Nothing is changed unless everything fits.
 
     Args:
-        checkpoint: see `read`.
+        checkpoint: its prefix, ours or one from 2017, or the weights of a pretrained network, see `read`.
         model: the network, which gets the averaged weights, if the checkpoint has some and there is no optimizer.
         optimizer: a built Adam to set as well, or None.
 
@@ -247,30 +231,21 @@ def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
         if value is None or list(value.shape) != shape:
             there = "is not in it" if value is None else f"is {list(value.shape)} there and {shape} here"
             hint = " (add remake=false for a network without a decoder)" if name.startswith("recons/") else ""
-            raise CheckpointError(
-                f"{checkpoint} is of another network: {name} {there}. "
-                f"Check --model, --dataset and --hparams_override{hint}."
-            )
+            advice = f"Check --model, --dataset and --hparams_override{hint}."
+            raise CheckpointError(f"{checkpoint} is of another network: {name} {there}. {advice}")
         values[name] = value
-    step = step_of(checkpoint, arrays)
     if broken := _not_finite(values):
         raise DamagedCheckpoint(checkpoint, f"{broken} holds numbers that are not finite")
     for name, value in values.items():
         variables[name].assign(value)
     if optimizer is not None and _adam(optimizer).iterations.path not in values:
-        _adam(optimizer).iterations.assign(step)
-    return step
+        _adam(optimizer).iterations.assign(step_of(arrays))
+    return step_of(arrays)
 
 
-def step_of(checkpoint: str, arrays: Arrays | None = None) -> int:
-    """The number of training steps of a checkpoint; in a run's folder it must be that of the name. Errors as `read`."""
-    path = Path(checkpoint)
-    name = NAME.fullmatch(path.name) if (path.parent / "config.json").exists() else None
-    # Released weights may have none, and the code of 2017 counted in float32.
-    step = (read(checkpoint) if arrays is None else arrays).get("global_step", np.int64(0))
-    if name and (step.shape or step != int(name[1])):
-        raise DamagedCheckpoint(checkpoint, f"its global_step is {step}")
-    return int(step)
+def step_of(arrays: Arrays) -> int:
+    """The number of training steps of a checkpoint; released weights may have none, and 2017 counted in float32."""
+    return int(arrays.get("global_step", 0))
 
 
 def restore_latest(folder: Path, model: Classifier, optimizer) -> int:
@@ -278,22 +253,19 @@ def restore_latest(folder: Path, model: Classifier, optimizer) -> int:
 
     Damaged newer ones are reported and renamed.
     """
-    damaged: list[tuple[str, DamagedCheckpoint]] = []
-    for step in reversed(steps(folder)):
+    damaged: dict[str, DamagedCheckpoint] = {}
+    for name in (prefix(folder, step) for step in reversed(steps(folder))):
         try:
-            restored = restore(prefix(folder, step), model, optimizer)
+            restored = restore(name, model, optimizer)
         except DamagedCheckpoint as error:
-            damaged.append((prefix(folder, step), error))
+            damaged[name] = error
             continue
-        for bad, reason in damaged:
+        for bad, reason in damaged.items():
             say(f"{reason} It was renamed to damaged-{Path(bad).name}, and the checkpoint before it is used.")
-            for path in reversed(files(bad)):  # the index first: without it there is no checkpoint
-                if path.exists():
-                    path.replace(path.with_name(f"damaged-{path.name}"))
+            for path in filter(Path.exists, reversed(files(bad))):  # the index first: without it there is no checkpoint
+                path.replace(path.with_name(f"damaged-{path.name}"))
         return restored
     if damaged:
-        raise CheckpointError(
-            f"None of the {len(damaged)} checkpoints in {folder} can be read; nothing was changed. The newest: "
-            f"{damaged[0][1]} Restore one from a backup, or give another --summary_dir."
-        )
+        advice = f"{next(iter(damaged.values()))} Restore one from a backup, or give another --summary_dir."
+        raise CheckpointError(f"No checkpoint in {folder} can be read; nothing was changed. The newest: {advice}")
     return 0

@@ -54,9 +54,7 @@ def test_training_goes_on_bit_for_bit(options, tmp_path):
     other, other_optimizer, other_step = trainable(**options)
     assert checkpoints.restore_latest(tmp_path, other, other_optimizer) == 2
     metrics, others = step([BATCH])[0], other_step([BATCH])[0]
-    assert {name: float(value) for name, value in metrics.items()} == {
-        name: float(value) for name, value in others.items()
-    }
+    assert list(map(float, metrics.values())) == list(map(float, others.values()))
     assert_same(weights(model), weights(other))
     for one, two in zip(optimizer.variables, other_optimizer.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), two.numpy(), err_msg=one.name)
@@ -102,9 +100,8 @@ def test_another_network_is_refused_with_the_variable_and_both_shapes(network, t
     path = checkpoints.save(tmp_path, 1, model, optimizer)
     wider = make_model("capsule", (20, 20, 1), 10, replace(TINY, num_prime_capsules=3))
     before = weights(wider)
-    with pytest.raises(
-        checkpoints.CheckpointError, match=r"conv_capsule1/weights is \[9, 9, 8, 16\] there and \[9, 9, 8, 24\] here"
-    ):
+    words = r"conv_capsule1/weights is \[9, 9, 8, 16\] there and \[9, 9, 8, 24\] here"
+    with pytest.raises(checkpoints.CheckpointError, match=words):
         checkpoints.restore(path, wider)
     assert_same(weights(wider), before)  # nothing was changed
     plain, optimizer, _ = trainable(hparams=replace(TINY, remake=False))
@@ -128,14 +125,10 @@ def test_a_failed_save_leaves_the_older_checkpoints_and_no_litter(network, tmp_p
 
 
 def rewrite(path, **changes):
-    """Writes a checkpoint anew by TensorFlow, with some variables changed; None leaves one out."""
-    arrays = {name: value for name, value in (tensors(path) | changes).items() if value is not None}
-    tf.raw_ops.SaveV2(
-        prefix=path,
-        tensor_names=list(arrays),
-        shape_and_slices=[""] * len(arrays),
-        tensors=[tf.convert_to_tensor(value) for value in arrays.values()],
-    )
+    """Writes a checkpoint anew by TensorFlow, with some variables changed."""
+    arrays = tensors(path) | changes
+    values = [tf.convert_to_tensor(value) for value in arrays.values()]
+    tf.raw_ops.SaveV2(prefix=path, tensor_names=list(arrays), shape_and_slices=[""] * len(arrays), tensors=values)
     Path(f"{path}.sha256").unlink(missing_ok=True)  # as for a file of another program
 
 
@@ -167,8 +160,6 @@ DAMAGES = {
     "data cut": damage(DATA, lambda content: content[: len(content) // 2]),
     "data flipped": damage(DATA, flipped),
     "a wrong checksum": damage(".sha256", lambda content: b"0" * 64 + content[64:]),
-    "another step": lambda path: rewrite(path, global_step=np.int64(3)),
-    "no step": lambda path: rewrite(path, global_step=None),
     "NaN in the weights": spoil("conv1/weights", np.nan),
     "NaN in a slot": spoil("conv1/weights/Adam", np.nan),
 }
@@ -179,7 +170,6 @@ def test_a_damaged_newest_checkpoint_is_reported_passed_over_renamed_and_never_o
     change, network, tmp_path, capsys
 ):
     model, optimizer = network
-    (tmp_path / "config.json").write_text("{}")  # a run's own folder, in which names tell steps
     checkpoints.save(tmp_path, 1, model, optimizer)
     first = weights(model)
     model.set_weights([value + 1 for value in model.get_weights()])
@@ -202,7 +192,7 @@ def test_where_no_checkpoint_can_be_read_nothing_is_changed(network, tmp_path):
         with open(f"{path}.data-00000-of-00001", "r+b") as file:
             file.truncate(9)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(checkpoints.CheckpointError, match=r"None of the 2 checkpoints in .* can be read; nothing was"):
+    with pytest.raises(checkpoints.CheckpointError, match="No checkpoint in .* can be read; nothing was"):
         checkpoints.restore_latest(tmp_path, model, optimizer)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -221,8 +211,8 @@ def test_weights_that_are_not_finite_are_not_saved_and_the_last_good_checkpoint_
     assert "No earlier checkpoint was saved" in last_good(tmp_path, 2)
 
 
-@pytest.mark.parametrize("name", ["lr[1e-3] a*b?", "ä—日本@4", "x" * 200, "50%{}\n"])
-def test_a_folder_and_a_checkpoint_of_2017_may_have_any_name(name, network, tmp_path):
+def test_a_folder_and_a_checkpoint_of_2017_may_have_any_name(network, tmp_path):
+    name = "lr[1e-3] a*b?, ä—日本@4, 50%{}\n" + "x" * 150
     folder = tmp_path / name
     folder.mkdir()
     checkpoints.save(folder, 1, *network)
@@ -257,21 +247,11 @@ def test_averaged_weights_are_those_that_are_loaded(network, tmp_path):
         assert_same(weights(network[0]), weights(model))
 
 
-def test_the_minutes_of_training_are_kept_with_the_checkpoint(network, tmp_path):
-    path = checkpoints.save(tmp_path, 4, *network, minutes=12.345)
-    assert checkpoints.minutes(path) == 12.345
+def test_a_save_keeps_the_minutes_and_removes_what_a_killed_one_left(network, tmp_path):
+    for ending in ("data-00000-of-00001", "sha256"):
+        (tmp_path / f"model.ckpt-4.{ending}").touch()
+    (tmp_path / ".saving-x").mkdir()
+    path = checkpoints.save(tmp_path, 3, *network, minutes=12.345)
+    assert len(list(tmp_path.iterdir())) == 4 and checkpoints.minutes(path) == 12.345
     Path(f"{path}.sha256").unlink()
     assert checkpoints.minutes(path) == 0
-
-
-def test_what_a_kill_left_half_done_is_finished(network, tmp_path):
-    for step in (1, 2):
-        checkpoints.save(tmp_path, step, *network)
-    before = (tmp_path / "checkpoint").read_text()
-    checkpoints.save(tmp_path, 3, *network)
-    (tmp_path / "checkpoint").write_text(before)  # killed before the file was written for step 3
-    (tmp_path / "model.ckpt-4.data-00000-of-00001").touch()
-    (tmp_path / ".saving-x").mkdir()
-    checkpoints.tidy(tmp_path, keep=2)
-    assert tf.train.latest_checkpoint(str(tmp_path)) == checkpoints.prefix(tmp_path, 3)
-    assert checkpoints.steps(tmp_path) == [2, 3] and len(list(tmp_path.iterdir())) == 7

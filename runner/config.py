@@ -26,18 +26,19 @@ SAME = ("data", "network", "run", "job")
 PRETRAINED = "pretrained:"  # before the name of a network that ships, where a checkpoint is named
 DEFAULT_NETWORK = f"{PRETRAINED}capsnet_mnist_small"
 
+# Keras' names for the precisions of layers, by those of --precision.
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 EXPORT_ENDINGS = (".keras", ".onnx", ".tflite", "")  # the last one is a folder
 
 _WHAT, _DATA, _TRAIN, _HARDWARE = "network and run", "data", "training", "hardware"
 _EVALUATE, _USE = "evaluation", f"use of a trained network (--checkpoint, else --summary_dir, else {DEFAULT_NETWORK})"
 _CHECKPOINT = (
-    "the network, in training the one to begin with: a run's folder (its newest checkpoint), S/latest, S/best, a "
-    "checkpoint's prefix S/train/model.ckpt-STEP, ours or one from 2017, pretrained:NAME or another folder in the form "
-    "of pretrained/NAME; {} in it, and in --predictions, stands for the trial's number, see --num_trials"
+    "the network, in training the one to begin with: a run's folder, S/latest, S/best, S/train/model.ckpt-STEP, ours "
+    "or of 2017, pretrained:NAME or a folder like it; {} in it, and in --predictions, is the number of a trial"
 )
 _EXPORT = (
-    "write the network, from images to logits and capsules, to a .keras file, an .onnx file (needs pip install "
-    "'.[onnx]') or a .tflite file ('.[litert]'); a name without an ending is the folder of a TensorFlow SavedModel"
+    "write the network to a .keras file, an .onnx file (pip install '.[onnx]'), a .tflite file ('.[litert]') or, "
+    "without an ending, to the folder of a TensorFlow SavedModel"
 )
 
 
@@ -57,9 +58,7 @@ class NetworkFlags:
     num_targets: int | None = flag(
         None, "digits per image (default: the checkpoint's, else 1)", _DATA, high=2, same="data", new=1
     )
-    image_size: int | None = flag(
-        None, "resize your own images to squares of this side, in pixels", _DATA, same="network"
-    )
+    image_size: int | None = flag(None, "resize your own images to squares of this side", _DATA, same="network")
     grayscale: bool | None = flag(None, "read your own images in grey", _DATA, same="network", new=False)
 
     def __post_init__(self):
@@ -85,18 +84,13 @@ class RunConfig(NetworkFlags):
     batch_size: int = flag(128, "images per step", _TRAIN, same="run")
     save_step: int = flag(1500, "steps between checkpoints", _TRAIN, same="job")
     eval_every: int | None = flag(
-        None,
-        "steps between evaluations, with checkpoints (default: with --validate each checkpoint's)",
-        _TRAIN,
-        same="job",
+        None, "steps between evaluations, with checkpoints (default: with --validate save_step)", _TRAIN, same="job"
     )
     max_to_keep: int = flag(1000, "number of checkpoints to keep", _TRAIN)
     summary_step: int = flag(50, "steps between TensorBoard scalars", _TRAIN)
 
     num_gpus: int = flag(1, "GPUs of each machine that share a batch in training", _HARDWARE)
-    precision: str = flag(
-        "float32", "precision of the layers", _HARDWARE, choices=("float32", "bfloat16", "float16"), same="run"
-    )
+    precision: str = flag("float32", "precision of the layers", _HARDWARE, choices=tuple(POLICIES), same="run")
     xla: bool = flag(False, "compile the training step with XLA", _HARDWARE, same="job")
     steps_per_call: int = flag(1, "training steps per call of the compiled function", _HARDWARE, same="job")
 
@@ -109,9 +103,7 @@ class RunConfig(NetworkFlags):
         None, "write labels, predictions and logits to this file", _EVALUATE, path=True, endings=(".npz", ".csv")
     )
 
-    predict: str | None = flag(
-        None, "classify a picture, those in a folder and below it, or those of a glob pattern", _USE, path=True
-    )
+    predict: str | None = flag(None, "classify a picture, those below a folder, or of a pattern", _USE, path=True)
     export: str | None = flag(None, _EXPORT, _USE, path=True, endings=EXPORT_ENDINGS)
 
     def __post_init__(self):
@@ -149,11 +141,6 @@ class RunConfig(NetworkFlags):
     def part(self) -> str:
         """The name of the examples that are evaluated, in messages, tables and TensorBoard."""
         return "validation" if self.validate else "test"
-
-    def split_name(self, training: bool) -> str:
-        """The name of the training or the test split; with --validate, both are parts of the training set."""
-        name = "train" if training else "test"
-        return f"valid_{name}" if self.validate else name
 
 
 def flag_lines(values: dict) -> str:
@@ -216,11 +203,14 @@ class NetworkConfig:
         import numpy
         import tensorflow
 
-        versions = {module.__name__: module.__version__ for module in (tensorflow, keras, numpy)}
+        commit, versions = None, {module.__name__: module.__version__ for module in (tensorflow, keras, numpy)}
+        with suppress(OSError):  # git is not installed
+            git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+            commit = subprocess.run(git, capture_output=True, text=True).stdout.strip() or None  # not a checkout
         # What describes the network may be from an earlier command: this one may have left it out.
         network = {each.name: self.flags.get(each.name) for each in fields(NetworkFlags)}
         return replace(
-            self.for_data(split), flags=asdict(flags) | network, git_commit=_git_commit(),
+            self.for_data(split), flags=asdict(flags) | network, git_commit=commit,
             versions={"python": platform.python_version()} | versions, statistics=tuple(split.statistics),
             data={"examples": len(split), "checksum": split.checksum()},
         )  # fmt: skip
@@ -228,6 +218,11 @@ class NetworkConfig:
     def for_data(self, split: Split) -> "NetworkConfig":
         """This network for the images and classes of a split."""
         return replace(self, image_shape=tuple(split.info.image_shape), class_names=tuple(split.info.class_names))
+
+    @property
+    def weights(self) -> str:
+        """Which weights of the network are used, as in `results.Row`."""
+        return "averaged" if self.hparams.average else ""
 
     def facts(self, same: str) -> dict[str, Any]:
         """What must have the same value, by name, for a relation in `SAME`."""
@@ -253,13 +248,6 @@ def conflicts(one: Mapping, other: Mapping, template: str = "{} was {} and is no
     return "; ".join(template.format(name, one[name], other[name]) for name in both)
 
 
-def _git_commit() -> str | None:
-    with suppress(OSError):  # git is not installed
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-        return done.stdout.strip() or None  # nothing: not a checkout
-    return None
-
-
 def write(folder: Path, config: NetworkConfig) -> None:
     """Writes the config, completely or not at all."""
     with atomic_write(Path(folder) / _NAME) as (draft,):
@@ -272,15 +260,11 @@ def read(folder: Path) -> NetworkConfig | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_bytes())
-        lists = {name: tuple(content[name]) for name in ("image_shape", "class_names")}
-        if len(lists["image_shape"]) != 3:
-            raise ValueError(f"image_shape is {lists['image_shape']}")
-        lists["statistics"] = tuple(content.get("statistics", ()))
-        made = {"flags": dict(content["flags"]), "hparams": HParams(**content["hparams"])}
-        return NetworkConfig(**content | lists | made)
+        content = {"statistics": ()} | json.loads(path.read_bytes())
+        content |= {name: tuple(content[name]) for name in ("image_shape", "class_names", "statistics")}
+        if len(content["image_shape"]) != 3:
+            raise ValueError(f"image_shape is {content['image_shape']}")
+        return NetworkConfig(**content | {"flags": dict(content["flags"]), "hparams": HParams(**content["hparams"])})
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged or of another version: {error}. Repair it, or move it away and describe the network "
-            "with flags."
-        ) from None
+        advice = "Repair it, or move it away and describe the network with flags."
+        raise UserError(f"{path} is damaged or of another version: {error}. {advice}") from None

@@ -60,10 +60,9 @@ class Machines:
         except _LOST as error:
             if len(self.names) == 1:
                 raise
-            raise ConnectionError(
-                f"Another machine of the job stopped answering ({type(error).__name__}). "
-                "Start the same command on all machines again: it resumes from the last checkpoint."
-            ) from None
+            advice = "Start the same command on all machines again: it resumes from the last checkpoint."
+            reason = f"Another machine of the job stopped answering ({type(error).__name__})."
+            raise ConnectionError(f"{reason} {advice}") from None
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """The numbers, int32 [n], of all machines one after another. All machines must call it equally often."""
@@ -79,9 +78,7 @@ class Machines:
         for number, theirs in enumerate(others, start=1):
             template = f"{{}} is {{}} on {self.names[0]} and {{}} on {self.names[number]}"
             if words := conflicts(chief, theirs, template):
-                raise UserError(
-                    f"The machines of the job differ: {words}. Give all of them the same command, data and versions."
-                )
+                raise UserError(f"The machines differ: {words}. Give all of them the same command, data and versions.")
 
     def share(self, start: int, variables: list) -> int:
         """Gives every machine the chief's values of the variables, and returns the chief's step."""
@@ -113,10 +110,9 @@ def connect(num_gpus: int) -> Machines:
         try:
             return Machines(tf.distribute.MultiWorkerMirroredStrategy(), names, number)
         except tf.errors.OpError as error:
-            raise ConnectionError(
-                f"The machines of the job did not connect: {one_line(error.message)[:300]} Give all of them the same "
-                "cluster in TF_CONFIG, each its own index, and a port that is free."
-            ) from None
+            advice = "Give all of them the same cluster in TF_CONFIG, each its own index, and a port that is free."
+            reason = f"The machines of the job did not connect: {one_line(error.message)[:300]}"
+            raise ConnectionError(f"{reason} {advice}") from None
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if num_gpus == 1:
@@ -135,15 +131,13 @@ def _machines_in_tf_config() -> tuple[tuple[str, ...], int]:
         names = tuple(f"{kind} {i} ({cluster.task_address(kind, i)})" for kind, i in tasks)
         return names or ("this machine",), tasks.index(this) if names else 0
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            'TF_CONFIG should be JSON like {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", '
-            f'"index": 0}}}}. It is {os.environ["TF_CONFIG"][:500]} ({error})'
-        ) from None
+        example = '{"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}'
+        given = f"{os.environ['TF_CONFIG'][:500]} ({error})"
+        raise UserError(f"TF_CONFIG should be JSON like {example}. It is {given}") from None
 
 
 def in_use(machines: Machines) -> str:
     """The devices that train, in words."""
-    gpus = tf.config.get_visible_devices("GPU")[: machines.local]
-    kinds = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
-    shared = f" on each of {len(machines.names)} machines" if len(machines.names) > 1 else ""
-    return (", ".join(map(str, kinds)) or f"{machines.local} CPU device{'s' * (machines.local > 1)}") + shared
+    details, gpus = tf.config.experimental.get_device_details, tf.config.get_visible_devices("GPU")[: machines.local]
+    kinds = ", ".join(str(details(gpu).get("device_name")) for gpu in gpus) or f"{machines.local} CPU device(s)"
+    return kinds + (f" on each of {len(machines.names)} machines" if len(machines.names) > 1 else "")

@@ -1,4 +1,4 @@
-"""Evaluates one checkpoint, an ensemble, or each checkpoint of a run that another process trains."""
+"""Evaluates one checkpoint, an ensemble, or each checkpoint of a run that another process trains, and checks data."""
 
 import math
 import time
@@ -8,23 +8,18 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from input_data import Split, evaluation_batches
-from input_data.progress import say
+from input_data import Split, evaluation_batches, training_batches
+from input_data.progress import Progress, say
 from models.network import Classifier
 from runner import checkpoints, config, evaluation, results
-from runner.config import NetworkConfig, RunConfig, conflicts
+from runner.config import POLICIES, NetworkConfig, RunConfig, conflicts
 from runner.devices import show_devices
 from runner.evaluation import Result
 from runner.flags import UserError
-from runner.loader import Data, build, describe, load_described, open_data, resolve, run_folder
+from runner.loader import build, describe, load_described, open_data, resolve, run_folder
 from runner.steps import make_evaluation_step
 from runner.stopping import is_locked, lock
 from runner.summaries import grid, write_png
-
-
-def set_precision(precision: str) -> None:
-    """Sets the precision of layers that are created later: float32, bfloat16 or float16."""
-    keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
 
 
 def run_network(flags: RunConfig, run_batch: Callable, split: Split, what: str) -> Result:
@@ -43,24 +38,14 @@ def draw(folder: Path, model: Classifier, step: int, split: Split) -> None:
         say(f"Test images above their reconstructions: {picture}")
 
 
-def _prepare(flags: RunConfig) -> Data:
-    """The data to evaluate on, after the devices and the precision are set."""
-    show_devices()
-    set_precision(flags.precision)
-    return open_data(flags)
-
-
-def _weights(saved: NetworkConfig) -> str:
-    """Which weights are evaluated, as in `results.Row`."""
-    return "averaged" if saved.hparams.average else ""
-
-
 def evaluate(flags: RunConfig) -> int:
     """Evaluates the checkpoint that the flags name, or the summed logits of those that it names with {} for a number.
 
     Without --summary_dir, the results go to the checkpoint's run, or beside the runs of the members.
     """
-    data, name = _prepare(flags), str(flags.checkpoint)
+    show_devices()
+    keras.config.set_dtype_policy(POLICIES[flags.precision])
+    data, name = open_data(flags), str(flags.checkpoint)
     prefixes = [resolve(name.replace("{}", str(trial)), flags.root) for trial in range(flags.num_trials)]
     saved = [describe(prefix, flags, data) for prefix in prefixes]
     for each, prefix in zip(saved, prefixes, strict=True):
@@ -71,7 +56,7 @@ def evaluate(flags: RunConfig) -> int:
         trained = load_described(prefix, each)
         say(f"{prefix}: {each.model}, {trained.model.count_weights():,} trainable weights")
         found.append(run_network(flags, make_evaluation_step(trained.model), split, f"Step {trained.step}"))
-    result, run, weights = found[0], run_folder(prefixes[0]), _weights(saved[0])
+    result, run, weights = found[0], run_folder(prefixes[0]), saved[0].weights
     if len(found) > 1:
         logits = np.sum([each.predictions["logits"] for each in found], axis=0)
         result, run, weights = evaluation.count(logits, result.predictions["labels"], float("nan")), run.parent, ""
@@ -87,7 +72,9 @@ def evaluate(flags: RunConfig) -> int:
 
 def watch(flags: RunConfig) -> int:
     """Evaluates each checkpoint of a training job once, in order, until the training ends."""
-    data, train_dir, folder = _prepare(flags), flags.train_dir, flags.test_dir
+    show_devices()
+    keras.config.set_dtype_policy(POLICIES[flags.precision])
+    data, train_dir, folder = open_data(flags), flags.train_dir, flags.test_dir
     folder.mkdir(parents=True, exist_ok=True)
     evaluated = lambda: results.steps(folder, flags.part)  # noqa: E731
     model, refused = None, 0
@@ -103,16 +90,14 @@ def watch(flags: RunConfig) -> int:
                     run_batch = make_evaluation_step(model)
                 checkpoints.restore(prefix, model)
                 result = run_network(flags, run_batch, split, f"Step {step}")
-                results.record(folder, prefix, step, flags.part, result, _weights(saved))
+                results.record(folder, prefix, step, flags.part, result, saved.weights)
             except (checkpoints.MissingCheckpoint, checkpoints.DamagedCheckpoint, evaluation.NotFinite) as error:
                 say(f"Step {step}: {error} Not evaluated.")
                 refused += not isinstance(error, checkpoints.MissingCheckpoint)  # the training may have deleted it
-    total = len(evaluated())
-    if not total:
+    if not evaluated():
         hours = f"{flags.eval_timeout:g} hours"
         raise UserError(f"In {train_dir}, no checkpoint appeared within {hours} that could be evaluated.")
-    done = f"{total} checkpoints are evaluated, {refused} could not be" if refused else "Every checkpoint is evaluated"
-    say(f"{done}: {folder}/{results.TABLE}")
+    say(f"Every checkpoint is evaluated{f', except {refused}' if refused else ''}: {folder}/{results.TABLE}")
     return 0
 
 
@@ -136,3 +121,27 @@ def new_checkpoints(train_dir: Path, evaluated: Callable[[], set[int]], timeout:
             return
         else:
             time.sleep(1)
+
+
+def check_data(flags: RunConfig) -> int:
+    """Reads the training and the test (or validation) split once, reports on them and draws a sheet of each."""
+    flags.root.mkdir(parents=True, exist_ok=True)
+    for training, name in ((True, "train"), (False, flags.part)):
+        split = open_data(flags, training).open(NetworkConfig().with_flags(flags))
+        counts, low, high, seen = np.zeros(split.info.num_classes, int), np.inf, -np.inf, 0
+        with Progress(len(split), "read") as progress:
+            for batch in evaluation_batches(split, 500, augmented=training):
+                counts += np.bincount(batch["labels"].ravel(), minlength=len(counts))
+                low, high = min(low, batch["images"].min()), max(high, batch["images"].max())
+                seen += len(batch["labels"])
+                progress.update(seen)
+        classes = ", ".join(f"{label} {count:,}" for label, count in zip(split.info.class_names, counts, strict=True))
+        size = "x".join(map(str, split.info.image_shape))
+        say(f"{split.info.name}, {name}: {seen:,} images {size}, values {low:.3g} to {high:.3g}\n  {classes}")
+        shown = training_batches(split, 128, flags.seed) if training else evaluation_batches(split, 128, 128)
+        images = next(shown)["images"][: 6 * 16]
+        images = np.pad(images, [(0, -len(images) % 16), (0, 0), (0, 0), (0, 0)])  # whole rows
+        rows = images.reshape(-1, 16, *images.shape[1:])  # [rows, 16, height, width, depth]
+        write_png(flags.root / f"sheet-{name}.png", grid(list(rows), scale=2))
+        say(f"{flags.root}/sheet-{name}.png shows {'augmented training' if training else name} images")
+    return 0

@@ -26,9 +26,8 @@ def runs(tmp_path_factory):
 
 
 def config(runs, tmp_path, checkpoint, **flags):
-    return RunConfig(
-        train=False, summary_dir=str(tmp_path), checkpoint=f"{runs}/{checkpoint}", eval_size=30, predictions=str(
-            tmp_path / "out.npz"), **flags)  # fmt: skip
+    given = {"checkpoint": f"{runs}/{checkpoint}", "predictions": str(tmp_path / "out.npz"), **flags}
+    return RunConfig(train=False, summary_dir=str(tmp_path), eval_size=30, **given)
 
 
 def logits(tmp_path):

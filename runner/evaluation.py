@@ -55,10 +55,7 @@ def hits(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 def count(logits: np.ndarray, labels: np.ndarray, loss: float) -> Result:
     """The result of logits [n, classes] for labels [n, num_targets]."""
     if broken := int((~np.isfinite(logits)).any(axis=1).sum()):
-        raise NotFinite(
-            f"The network's outputs are not finite for {broken} of {len(logits)} examples: "
-            "its weights have grown too large."
-        )
+        raise NotFinite(f"The network's outputs are not finite for {broken} of {len(logits)} examples.")
     predicted = top_labels(logits, labels.shape[1])
     right = hits(labels, predicted)
     wrong, almost_wrong = int((~right.all(axis=1)).sum()), int((~right.any(axis=1)).sum())

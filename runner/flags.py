@@ -11,7 +11,6 @@ import os
 import re
 import sys
 import textwrap
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,9 +76,7 @@ class _Boolean(absl_flags.BooleanParser):
 
 
 def _define(values: absl_flags.FlagValues, declared: Field) -> None:
-    rule, kind = declared.metadata, typing.cast(Any, declared.type)
-    if isinstance(kind, types.UnionType):  # `int | None` is `int`
-        kind = next(each for each in typing.get_args(kind) if each is not type(None))
+    rule, kind = declared.metadata, (typing.get_args(declared.type) or (declared.type,))[0]  # `int | None` is `int`
     parser: Any = _Path(rule["endings"]) if rule["path"] else absl_flags.ArgumentParser()
     if rule["choices"]:
         parser = absl_flags.EnumParser(rule["choices"])

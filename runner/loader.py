@@ -44,14 +44,13 @@ def resolve(name: str, run: Path | None = None) -> str:
         return str(folder / pretrained.WEIGHTS)
     if path.is_dir():
         folders = [path, path / "train"]
-    else:  # latest or best; a run may be called train or test, too
-        runs = [(run or Path()) if len(path.parts) == 1 else path.parent]
-        runs += [runs[0].parent] if runs[0].name in ("train", "test") else []
-        folders = [each / {"latest": "train", "best": "test/best"}.get(path.name, "") for each in runs]
-    found = next(((folder, own) for folder in folders if (own := steps(folder))), None)
-    if found and (path.is_dir() or path.name in ("latest", "best")):
-        return prefix(found[0], found[1][-1])
-    others = f" {found[0]} has the steps {found[1][0]} to {found[1][-1]}." if found else ""
+    else:
+        parent = (run or Path()) if len(path.parts) == 1 else path.parent
+        folders = [parent / {"latest": "train", "best": "test/best"}.get(path.name, "")]
+    there = next(filter(steps, folders), None)
+    if there and (path.is_dir() or path.name in ("latest", "best")):
+        return prefix(there, steps(there)[-1])
+    others = f" {there} has the steps {steps(there)[0]} to {steps(there)[-1]}." if there else ""
     best = " Evaluations with --validate keep the best checkpoint in test/best." if path.name == "best" else ""
     raise MissingCheckpoint(f"There is no checkpoint {path}.{others}{best}")
 
@@ -93,10 +92,9 @@ class Data:
         """The split for a network; UserError if its images or its classes are not the network's."""
         split = self.open(saved)
         if words := conflicts(saved.facts("data"), saved.for_data(split).facts("data"), "{} is {} there and {} here"):
-            raise UserError(
-                f"The network was trained on other data than {split.info.name} in "
-                f"{self.data_dir or 'the embedded sample'}: {words}. Give the --data_dir that it was trained on."
-            )
+            here = f"{split.info.name} in {self.data_dir or 'the embedded sample'}"
+            advice = "Give the --data_dir that it was trained on."
+            raise UserError(f"The network was trained on other data than {here}: {words}. {advice}")
         return split
 
 
@@ -106,7 +104,8 @@ def open_data(flags: RunConfig, training: bool = False) -> Data:
         from input_data.download import download
 
         download(NetworkConfig().with_flags(flags).dataset, flags.data_dir)
-    return Data(flags.data_dir, flags.split_name(training), flags.num_pairs)
+    name = "train" if training else "test"  # with --validate, both are parts of the training set
+    return Data(flags.data_dir, f"valid_{name}" if flags.validate else name, flags.num_pairs)
 
 
 def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
@@ -123,9 +122,7 @@ def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
     if network.hparams != saved.hparams:
         say(f"The hparams are those of {folder}/config.json, except for those given by flags")
     if words := conflicts(network.facts("network"), saved.facts("network"), "--{}={} and {} in config.json"):
-        raise UserError(
-            f"Flags contradict {folder}/config.json: {words}. Leave the flag out: the config describes the network."
-        )
+        raise UserError(f"{words}. Leave the flag out: {folder}/config.json describes the network.")
     return network
 
 
@@ -141,25 +138,21 @@ def begin(flags: RunConfig) -> tuple[NetworkConfig, str | None]:
     if first and found:
         name = checkpoints.NAME.fullmatch(Path(first).name)
         if name and Path(first).absolute().is_relative_to(flags.root.absolute()) and int(name[1]) < found[-1]:
-            raise UserError(
-                f"--checkpoint={flags.checkpoint} is of step {name[1]}, and {flags.train_dir} has later checkpoints, "
-                f"up to step {found[-1]}. To go back, remove these, or start from it in another --summary_dir."
-            )
-    elif first and (step := checkpoints.step_of(first)) >= flags.max_steps:
-        raise UserError(
-            f"{first} has {step} steps already, and --max_steps={flags.max_steps} counts from the start. "
-            f"For 1000 steps more, give --max_steps={step + 1000}."
-        )
+            later = f"is of step {name[1]}, and {flags.train_dir} has later checkpoints, up to step {found[-1]}."
+            advice = "To go back, remove these, or start from it in another --summary_dir."
+            raise UserError(f"--checkpoint={flags.checkpoint} {later} {advice}")
+    elif first and (step := checkpoints.step_of(checkpoints.read(first))) >= flags.max_steps:
+        known = f"{first} has {step} steps already, and --max_steps={flags.max_steps} counts from the start."
+        raise UserError(f"{known} For 1000 steps more, give --max_steps={step + 1000}.")
     # A new run may have other data than the checkpoint, so a flag does not contradict its config here.
     folder = flags.train_dir if found else first and Path(first).parent
     begun = replace((folder and config.read(folder)) or NetworkConfig(), statistics=()).with_flags(flags)
     end = begun.hparams.decay_steps
     if begun.hparams.schedule == "linear" and end < flags.max_steps:  # the steps beyond would teach nothing
-        raise UserError(
-            f"With schedule=linear, the learning rate has fallen to nothing at step {end}, and --max_steps="
-            f"{flags.max_steps} goes on after it. Give --hparams_override=decay_steps={flags.max_steps} too."
-        )
-    if _is_own(begun.model):
+        known = f"With schedule=linear, the learning rate has fallen to nothing at step {end}"
+        advice = f"Give --hparams_override=decay_steps={flags.max_steps} too."
+        raise UserError(f"{known}, and --max_steps={flags.max_steps} goes on after it. {advice}")
+    if ":" in begun.model:
         path, kind = _own_file(begun.model)
         checksum = hashlib.sha256(path.read_bytes()).hexdigest()
         begun = replace(begun, flags={**begun.flags, "model": f"{path}:{kind}"}, model_sha256=checksum)
@@ -204,7 +197,7 @@ def load_described(checkpoint: str, saved: NetworkConfig) -> Trained:
 
 def build(saved: NetworkConfig) -> Classifier:
     """A network with fresh weights."""
-    if _is_own(saved.model):
+    if ":" in saved.model:
         return _build_own(saved)
     with user_errors():
         return make_model(saved.model, saved.image_shape, len(saved.class_names), saved.hparams)
@@ -212,10 +205,6 @@ def build(saved: NetworkConfig) -> Classifier:
 
 # A network of the user's own, `--model=FILE.py:CLASS`: a subclass of `Classifier`, or what makes a Keras model from
 # images to logits. It is called as CLASS(image_shape, num_classes), or with `hparams` too if it takes them.
-
-
-def _is_own(model: str) -> bool:
-    return ".py:" in model
 
 
 def _own_file(model: str) -> tuple[Path, str]:
@@ -227,43 +216,28 @@ def _own_file(model: str) -> tuple[Path, str]:
 def _build_own(saved: NetworkConfig) -> Classifier:
     path, kind = _own_file(saved.model)
     name = f"own_model_{path.stem}"
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # the file may import others in its folder
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec and spec.loader
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)  # an error in it is the user's to see, with its traceback
+        sys.path.append(str(path.parent))  # the file may import others in its folder
+        spec: Any = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])  # an error in it is the user's to see, with its traceback
     make_network = getattr(sys.modules[name], kind, None)
     if not callable(make_network):
         raise UserError(f"--model: {path} has no class {kind}.")
     hparams = {"hparams": saved.hparams} if "hparams" in inspect.signature(make_network).parameters else {}
     network = make_network(saved.image_shape, len(saved.class_names), **hparams)
     if not isinstance(network, Classifier):
-        return OwnNetwork(network, kind, saved)
+        network = _classifier(network, kind, saved)
     network.given_hparams = saved.hparams  # a routing of the user's own cannot be described by hparams
-    if type(network).named_variables is Classifier.named_variables:
-        network.named_variables = lambda: _numbered(network)  # type: ignore[method-assign]
     return network
 
 
-def _numbered(network: keras.Model) -> dict[str, Any]:
-    """Weights by their place in a network: the numbers in Keras' names depend on what else the process has made."""
-    return {f"{place}/{weight.name.rstrip('_0123456789')}": weight for place, weight in enumerate(network.weights)}
-
-
-class OwnNetwork(Classifier):
+def _classifier(network: Any, kind: str, saved: NetworkConfig) -> Classifier:
     """A Keras model from images to logits in the form that the runner trains; its loss is that of the hparams."""
-
-    def __init__(self, network: keras.Model, kind: str, saved: NetworkConfig):
-        images, num_classes = keras.Input(saved.image_shape, name="images"), len(saved.class_names)
-        logits = network(images)
-        if (shape := getattr(logits, "shape", type(logits).__name__)) != (None, num_classes):
-            raise UserError(f"--model: {kind} should give logits [batch, {num_classes}]. Received: {shape}")
-        facts = {"image_shape": saved.image_shape, "num_classes": num_classes, "loss": saved.hparams.loss_type,
-                 "reconstruction_weight": saved.hparams.reconstruction_weight, "name": kind.lower()}  # fmt: skip
-        super().__init__(images, {"logits": keras.ops.cast(logits, "float32")}, facts)
-        self.network, self.given_hparams = network, saved.hparams
-
-    def named_variables(self):
-        return _numbered(self.network)
+    images, num_classes = keras.Input(saved.image_shape, name="images"), len(saved.class_names)
+    logits = network(images)
+    if (shape := getattr(logits, "shape", type(logits).__name__)) != (None, num_classes):
+        raise UserError(f"--model: {kind} should give logits [batch, {num_classes}]. Received: {shape}")
+    facts = {"image_shape": saved.image_shape, "num_classes": num_classes, "loss": saved.hparams.loss_type,
+             "reconstruction_weight": saved.hparams.reconstruction_weight, "name": kind.lower()}  # fmt: skip
+    return Classifier(images, {"logits": keras.ops.cast(logits, "float32")}, facts)

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 import experiment
 from conftest import assert_same, run_program, tensors
-from models import pretrained
 from models.hparams import HParams
 from models.optimizer import make_optimizer
 from runner import checkpoints, config
@@ -131,19 +130,6 @@ def test_a_checkpoint_that_is_missing_is_named(run):
         with pytest.raises(MissingCheckpoint, match=words) as error:
             resolve(str(run / name))
         assert str(run) in str(error.value)
-
-
-def test_a_network_that_ships_has_a_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    (tmp_path / "one").mkdir()
-    (tmp_path / "one/config.json").write_text("{}")
-    (tmp_path / "one/SHA256SUMS").write_text(pretrained.checksum_line(tmp_path / "one/config.json"))
-    assert resolve("pretrained:one") == str(tmp_path / "one/weights.npz")
-    with pytest.raises(MissingCheckpoint, match="The networks are: one"):
-        resolve("pretrained:two")
-    (tmp_path / "one/config.json").write_text("[]")
-    with pytest.raises(ValueError, match="config.json does not match its checksum"):
-        resolve("pretrained:one")
 
 
 CODE = """

@@ -10,16 +10,16 @@ import json
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import get_type_hints
 
 from input_data.formats.files import atomic_write
 from input_data.progress import say
 from runner import checkpoints
-from runner import config as saved_config
 from runner.evaluation import Result
 from runner.flags import UserError
-from runner.summaries import write_test_summaries
+from runner.summaries import Events
 
 TABLE = "results.csv"
 
@@ -49,11 +49,6 @@ class Row:
         """Whether it is of the run's own checkpoint, with the weights that are used."""
         return self.checkpoint == f"train/model.ckpt-{self.step}" and self.weights != "last"
 
-    @property
-    def evaluation(self) -> tuple:
-        """What tells an evaluation from others."""
-        return self.split, self.size, self.checkpoint, self.weights
-
 
 def read(folder: Path, table: str = TABLE) -> list[Row]:
     """The rows of a folder's table; empty if there is no table. Older tables lack the last columns."""
@@ -66,17 +61,15 @@ def read(folder: Path, table: str = TABLE) -> list[Row]:
                 values = {name: kind(line[name]) for name, kind in types.items() if line.get(name) is not None}
                 rows.append(Row(**{"checkpoint": f"train/model.ckpt-{values.get('step')}"} | values))
     except (csv.Error, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is not a table of results as this program writes it: line {len(rows) + 2}: {error}. "
-            "Move it away or repair it."
-        ) from None
+        reason = f"is not a table of results as this program writes it: line {len(rows) + 2}: {error}."
+        raise UserError(f"{path} {reason} Move it away or repair it.") from None
     return rows
 
 
 def append(folder: Path, row: Row, table: str = TABLE) -> bool:
     """Adds a row to a folder's table, unless it has one of the same evaluation; returns whether it was added."""
-    rows = read(folder, table)
-    if any(row.evaluation == each.evaluation for each in rows):
+    rows, same = read(folder, table), attrgetter("split", "size", "checkpoint", "weights")
+    if same(row) in map(same, rows):
         return False
     with atomic_write(Path(folder) / table) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [each.name for each in fields(Row)])
@@ -107,7 +100,15 @@ def record(folder: Path, checkpoint: str, step: int, split: str, result: Result,
     row = make_row(Path(folder).parent, checkpoint, step, split, result, weights)
     if append(folder, row):
         if row.counts:
-            write_test_summaries(Path(folder).parent / split, step, result)
+            scalars = {
+                "correct_prediction": row.size - row.wrong,
+                "wrong_prediction": row.wrong,
+                "almost_wrong_prediction": row.almost_wrong,
+                # Tags of training too, so that TensorBoard draws both in one chart.
+                "accuracy": 1 - row.wrong / row.size,
+                "total_loss": row.loss,
+            }
+            Events(Path(folder).parent / split).write(step, scalars)
         keep_best(folder)
 
 
@@ -122,15 +123,13 @@ def keep_best(folder: Path) -> None:
     if not rows:
         return
     best = min(rows, key=lambda row: (row.percent, row.step))
-    kept.mkdir(exist_ok=True)
     if best.step not in steps(kept):
-        for source in checkpoints.files(checkpoints.prefix(train, best.step)):  # the index last, as in a save
+        kept.mkdir(exist_ok=True)
+        for source in (train / "config.json", *checkpoints.files(checkpoints.prefix(train, best.step))):
             with suppress(FileNotFoundError), atomic_write(kept / source.name) as (draft,):
-                shutil.copyfile(source, draft)
+                shutil.copyfile(source, draft)  # the index last, as in a save
         if best.step not in steps(kept):
             return  # pruned since it was read
-    if (config := saved_config.read(train)) is not None:
-        saved_config.write(kept, config)
     with atomic_write(kept / "best.json") as (draft,):  # for people and scripts; this program reads the table
         draft.write_text(json.dumps({"step": best.step, "percent": best.percent}) + "\n")
     for path in kept.glob("model.ckpt-*"):

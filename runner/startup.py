@@ -5,7 +5,6 @@ import os
 import sys
 
 from input_data.startup import stderr_held_back
-from runner.flags import UserError
 
 # glibc's mallopt: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX and M_ARENA_MAX (man 3 mallopt)
 _KEEP_MEMORY = {-1: -1, -2: 1 << 26, -4: 0, -8: 1}
@@ -29,19 +28,10 @@ def use_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["MPLBACKEND"] = "Agg"  # a notebook hands its own to programs, and Keras imports Matplotlib
     os.environ.pop("TF_USE_LEGACY_KERAS", None)  # TensorBoard's hparams would ask for Keras 2
-    if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = "tensorflow"
-    try:
-        with stderr_held_back():
-            import keras
-            import tensorflow  # noqa: F401
-    except (AssertionError, KeyError, ValueError) as error:
-        raise UserError(
-            f"Keras or a library that it loads does not accept a setting of this machine ({error}). Unset variables "
-            "such as KERAS_HOME and MATPLOTLIBRC, or move ~/.keras/keras.json away."
-        ) from None
-    if keras.backend.backend() != "tensorflow":
-        raise UserError(f"This program needs Keras with TensorFlow. It is loaded with {keras.backend.backend()}.")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    with stderr_held_back():
+        import keras
+        import tensorflow  # noqa: F401
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)

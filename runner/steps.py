@@ -25,10 +25,8 @@ def make_train_step(model: Classifier, optimizer, machines: Machines, jit: bool 
     """
     strategy, replicas = machines.strategy, machines.strategy.num_replicas_in_sync
     if jit and any(getattr(layer, "synchronized", False) for layer in model.layers):
-        raise UserError(
-            f"--xla does not work for {model.name} on several devices: within a step they average the statistics of "
-            "its batch normalisation, which XLA cannot compile. Leave --xla out, or train on one device."
-        )
+        reason = "whose averages of its batch normalisation XLA cannot compile"
+        raise UserError(f"--xla does not work for {model.name} on several devices, {reason}. Leave --xla out.")
 
     def gradients(batch):
         with tf.GradientTape() as tape:
@@ -92,8 +90,6 @@ def read_metrics(pending: dict[int, dict], folder: Path) -> dict[int, dict[str, 
     read = {step: dict(zip(names, row, strict=True)) for step, row in zip(pending, rows, strict=True)}
     for step, metrics in read.items():
         if not math.isfinite(metrics["total"]):
-            raise UserError(
-                f"The loss became {metrics['total']} at step {step}; the run stopped before saving it. "
-                f"{last_good(folder, step - 2)}"  # the weights after step - 1 gave this loss
-            )
+            advice = last_good(folder, step - 2)  # the weights after step - 1 gave this loss
+            raise UserError(f"The loss became {metrics['total']} at step {step}, which was not saved. {advice}")
     return read

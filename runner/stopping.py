@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -24,8 +24,7 @@ class Stop:
         self.signal = 0
         numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
         # A signal that the process was started to ignore, such as SIGHUP under nohup, stays ignored.
-        heeded = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-        self._before = {number: signal.signal(number, self._note) for number in heeded}
+        self._before = {n: signal.signal(n, self._note) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
         return self
 
     def _note(self, number, frame):
@@ -50,9 +49,8 @@ def lock(folder: Path) -> Iterator[None]:
         held.acquire(timeout=1.0)  # `is_locked` of another process holds it for a moment
     except Timeout:
         holder = path.read_text(errors="replace").strip() or "unknown"
-        raise UserError(
-            f"Another job ({holder}) is running in {folder}. Wait for it, stop it, or give another --summary_dir."
-        ) from None
+        advice = "Wait for it, stop it, or give another --summary_dir."
+        raise UserError(f"Another job ({holder}) is running in {folder}. {advice}") from None
     except (NotImplementedError, OSError) as error:
         say(f"{folder} cannot be locked ({error}): make sure that no other job runs in this folder.")
     else:
@@ -68,14 +66,10 @@ def is_locked(folder: Path) -> bool:
     """Whether a process holds the folder's lock now; False if this cannot be determined."""
     path = Path(folder) / "lock"
     try:
-        if path.exists():
-            with _file_lock(path).acquire(timeout=0):
-                pass
-    except Timeout:
-        return True
-    except (NotImplementedError, OSError):
-        pass
-    return False
+        with _file_lock(path).acquire(timeout=0) if path.exists() else nullcontext():
+            return False
+    except (NotImplementedError, OSError) as error:
+        return isinstance(error, Timeout)
 
 
 def _file_lock(path: Path) -> FileLock:

@@ -50,10 +50,8 @@ def test_a_lock_names_who_holds_it_and_is_free_once_that_was_killed(tmp_path):
     with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         assert is_locked(tmp_path)
-        with (
-            pytest.raises(ValueError, match=rf"Another job \(process {holder.pid} on .*\) is running in"),
-            lock(tmp_path),
-        ):
+        words = rf"Another job \(process {holder.pid} on .*\) is running in"
+        with pytest.raises(ValueError, match=words), lock(tmp_path):
             pass
         assert is_locked(tmp_path)
         holder.kill()

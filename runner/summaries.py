@@ -1,8 +1,7 @@
 """Writes TensorBoard summaries with the tags of 2017, and pictures of reconstructions."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,36 +14,30 @@ from input_data.progress import say
 from models.network import Classifier
 from models.optimizer import make_schedule
 from runner.config import NetworkConfig
-from runner.evaluation import Result
 
 
 class Events:
     """TensorBoard's events in a folder. On a full disk, a line says so, and the job goes on without them."""
 
     def __init__(self, folder: Path):
+        self.folder, self.failed = folder, False
         self.writer: Any = None
-        with self._may_fail():
-            self.writer = tf.summary.create_file_writer(str(folder))
+        self.write(0, {})
 
-    @contextmanager
-    def _may_fail(self) -> Iterator[None]:
-        try:
-            yield
-        except (tf.errors.OpError, OSError) as error:
-            self.writer = None  # gives up after the first failure
-            reason = getattr(error, "message", error)
-            say(f"TensorBoard's events cannot be written: {reason}. The job goes on without them.")
-
-    def write(self, step: int, scalars: dict[str, Any], more: Callable[[], Any] | None = None) -> None:
+    def write(self, step: int, scalars: dict[str, Any], more: Callable[[], Any] = lambda: None) -> None:
         """Writes scalars by tag, and what a function writes, after `step` steps."""
-        if self.writer is None:
+        if self.failed:
             return
-        with self._may_fail(), self.writer.as_default(step):
-            for tag, value in scalars.items():
-                tf.summary.scalar(tag, value)
-            if more:
+        try:
+            self.writer = self.writer or tf.summary.create_file_writer(str(self.folder))
+            with self.writer.as_default(step):
+                for tag, value in scalars.items():
+                    tf.summary.scalar(tag, value)
                 more()
             self.writer.flush()
+        except (tf.errors.OpError, OSError) as error:
+            self.failed, reason = True, getattr(error, "message", error)
+            say(f"TensorBoard's events cannot be written: {reason}. The job goes on without them.")
 
 
 class TrainSummaries:
@@ -71,9 +64,11 @@ class TrainSummaries:
             "learning_rate": self.schedule(step),
             "images_per_second": (step - last_step) * self.batch_size / max(now - last_time, 1e-9),
         }
-        self.events.write(step, scalars, (lambda: self._write_verbose(batch)) if self.model.hparams.verbose else None)
+        self.events.write(step, scalars, lambda: self._write_verbose(batch))
 
     def _write_verbose(self, batch: dict) -> None:
+        if not self.model.hparams.verbose:
+            return
         images, labels = batch["images"][:16], batch["labels"][:16]
         for name, variable in self.model.named_variables().items():
             tf.summary.histogram(name, variable.value)
@@ -81,19 +76,6 @@ class TrainSummaries:
             tf.summary.histogram(f"{name}/activation", values)
         if remakes := self.model.remake(self.model(images), labels):
             tf.summary.image("reconstruction", grid([images, *remakes])[None])
-
-
-def write_test_summaries(folder: Path, step: int, result: Result) -> None:
-    """Writes an evaluation's counts at its checkpoint's step; the folder is called like the split."""
-    scalars = {
-        "correct_prediction": result.size - result.wrong,
-        "wrong_prediction": result.wrong,
-        "almost_wrong_prediction": result.almost_wrong,
-        # Tags of training too, so that TensorBoard draws both in one chart.
-        "accuracy": 1 - result.wrong / result.size,
-        "total_loss": result.loss,
-    }
-    Events(folder).write(step, scalars)
 
 
 def write_hparams(root: Path, config: NetworkConfig) -> None:

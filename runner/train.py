@@ -17,9 +17,9 @@ from input_data.formats.files import atomic_write
 from input_data.progress import Progress, say
 from models.optimizer import make_optimizer
 from runner import checkpoints, config, results
-from runner.config import NetworkConfig, RunConfig, conflicts, flag_lines
+from runner.config import POLICIES, NetworkConfig, RunConfig, conflicts, flag_lines
 from runner.devices import Machines, connect, in_use
-from runner.evaluate import draw, run_network, set_precision
+from runner.evaluate import draw, run_network
 from runner.evaluation import Result, write_predictions
 from runner.flags import UserError
 from runner.loader import begin, build, open_data
@@ -101,10 +101,8 @@ def check_folder(flags: RunConfig, saved: NetworkConfig) -> None:
     """Raises UserError if the folder has another run, or a table that cannot be read after the training."""
     old = config.read(flags.train_dir) if checkpoints.steps(flags.train_dir) else None
     if old and (words := conflicts(old.facts("run"), saved.facts("run"))):
-        raise UserError(
-            f"The run in {flags.train_dir} differs: {words}. "
-            "Resume it with the same flags, or give another --summary_dir."
-        )
+        advice = "Resume it with the same flags, or give another --summary_dir."
+        raise UserError(f"The run in {flags.train_dir} differs: {words}. {advice}")
     if old and old.model_sha256 != saved.model_sha256:
         say(f"{saved.model.rpartition(':')[0]} has changed since this run began.")
     results.read(flags.test_dir)
@@ -122,7 +120,7 @@ class Training:
         self.flags, self.saved, self.machines, self.split, self.test = flags, saved, machines, split, test
         self.step, self.minutes = 0, 0.0
         keras.utils.set_random_seed(flags.seed)
-        set_precision(flags.precision)
+        keras.config.set_dtype_policy(POLICIES[flags.precision])
         self.model = build(saved)
         self.optimizer = make_optimizer(saved.hparams, scale_loss=flags.precision == "float16")
         self.optimizer.build(self.model.trainable_variables)
@@ -145,7 +143,6 @@ class Training:
             if resumes:
                 self.minutes = checkpoints.minutes(checkpoints.prefix(folder, self.step))
                 results.keep_best(flags.test_dir)
-                checkpoints.tidy(folder, flags.max_to_keep)
             else:
                 self.step = checkpoints.restore(first, self.model, self.optimizer) if first else 0
                 results.begin(flags.test_dir)
@@ -170,7 +167,7 @@ class Training:
 
     def evaluate(self, last: bool = False) -> Result:
         """Evaluates the network, with its averaged weights if there are some and not its last ones are asked for."""
-        weights = ("last" if last else "averaged") if self.saved.hparams.average else ""
+        weights = "last" if last else self.saved.weights
         what = f"Step {self.step}{weights and f', {weights} weights'}"
         with nullcontext() if last else checkpoints.averaged(self.model, self.optimizer):
             result = run_network(self.flags, self.run_batch, self.test, what)
@@ -201,7 +198,9 @@ class Training:
 
             while self.step < flags.max_steps and not leaving:
                 # A call ends where a checkpoint is due, so that checkpoints lie at whole multiples of save_step.
-                began, target = time.monotonic(), _next_checkpoint(flags, self.step)
+                intervals = [interval for interval in (flags.save_step, flags.eval_every) if interval]
+                target = min(flags.max_steps, *(self.step - self.step % each + each for each in intervals))
+                began = time.monotonic()
                 size = min(flags.steps_per_call, target - self.step)
                 group = list(itertools.islice(batches, size))
                 with machines.together():
@@ -223,12 +222,6 @@ class Training:
                     self.evaluate()
             machines.gather(np.zeros(1, np.int32))  # no machine ends while the chief is still saving
         return leaving
-
-
-def _next_checkpoint(flags: RunConfig, step: int) -> int:
-    """The step of the next checkpoint: a multiple of save_step or of eval_every, or the last step."""
-    intervals = [interval for interval in (flags.save_step, flags.eval_every) if interval]
-    return min(flags.max_steps, *(step - step % interval + interval for interval in intervals))
 
 
 def _evaluation_is_due(flags: RunConfig, step: int) -> bool:
