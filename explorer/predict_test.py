@@ -1,7 +1,6 @@
 """`--predict`: what it says of pictures, good and bad, what it writes, and its exit codes."""
 
 import csv
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from input_data import open_split
 
 CHECKPOINT = "--checkpoint=pretrained:capsnet_mnist_small"
 SPLIT = open_split("mnist", "test", None)
+DIGITS = SPLIT.images[:15] * np.float32(1 / 255)
 
 
 @pytest.fixture
@@ -30,9 +30,10 @@ def pictures(tmp_path):
     return folder
 
 
-def run(capsys, *arguments):
-    """(exit code, output, errors) of the program."""
-    return run_program(experiment.main, capsys, arguments)
+@pytest.fixture
+def run(capsys):
+    """A function that gives (exit code, output, errors) of the program."""
+    return lambda *flags: run_program(experiment.main, capsys, (CHECKPOINT, *flags))
 
 
 def test_files_folders_and_patterns_are_taken(pictures, tmp_path):
@@ -50,19 +51,19 @@ def test_files_folders_and_patterns_are_taken(pictures, tmp_path):
 
 def test_answers_are_the_networks_in_order_whatever_the_batches(network, pictures):
     (pictures / "b" / "22.png").write_bytes(b"damaged")
-    expected = np.asarray(network.model(SPLIT.images[:5] * np.float32(1 / 255))["logits"])
-    for batch_size in (1, 2, 100):
+    expected = np.asarray(network.model(DIGITS[:5])["logits"])
+    for batch_size in (2, 100):
         found = list(answers(locate(str(pictures)), network, batch_size))
         assert [path for path, logits, _ in found if logits is None] == [pictures / "b" / "22.png"]
         np.testing.assert_allclose([logits for _, logits, _ in found if logits is not None], expected, atol=1e-5)
 
 
-def test_the_program_says_one_line_a_picture_and_writes_a_table(network, pictures, capsys, tmp_path):
+def test_the_program_says_one_line_a_picture_and_writes_a_table_and_an_export(network, pictures, run, tmp_path):
     table = tmp_path / "new" / "table.csv"
-    code, out, _ = run(capsys, CHECKPOINT, f"--predict={pictures}", f"--predictions={table}")
-    assert code == 0
+    code, out, _ = run(f"--predict={pictures}", f"--predictions={table}", f"--export={tmp_path}/net.keras")
+    assert code == 0 and f"Keras: {tmp_path}/net.keras. Largest difference" in out
     lines = [text for text in out.splitlines() if text.startswith(str(pictures))]
-    logits = np.asarray(network.model(SPLIT.images[:5] * np.float32(1 / 255))["logits"])
+    logits = np.asarray(network.model(DIGITS[:5])["logits"])
     best = np.argsort(-logits, axis=1)
     for text, values, order in zip(lines, logits, best, strict=True):
         first, second = order[:2]
@@ -75,29 +76,24 @@ def test_the_program_says_one_line_a_picture_and_writes_a_table(network, picture
     assert [path.name for path in table.parent.iterdir()] == ["table.csv"]
 
 
-def test_unreadable_pictures_are_named_and_do_not_stop_the_others(pictures, capsys, tmp_path):
+def test_unreadable_pictures_are_named_and_do_not_stop_the_others(pictures, run, tmp_path):
     (pictures / "1.png").write_bytes(b"damaged")
-    flags = [CHECKPOINT, f"--predictions={tmp_path}/out.npz"]
-    code, out, err = run(capsys, *flags, f"--predict={pictures}")
+    written = f"--predictions={tmp_path}/out.npz"
+    code, out, err = run(f"--predict={pictures}", written)
     assert code == 1 and "1 of 5 pictures could not be read" in err and "Traceback" not in out + err
-    assert re.search(rf"^{pictures}/1.png: not read. The file should be a readable PNG", out, re.MULTILINE)
+    assert f"\n{pictures}/1.png: not read. The file should be a readable PNG" in out
     with np.load(tmp_path / "out.npz") as saved:
         assert saved["names"].tolist() == [str(path) for path in locate(str(pictures)) if path.name != "1.png"]
-        assert saved["predictions"].shape == (4, 1) and saved["logits"].shape == (4, 10)
-        np.testing.assert_array_equal(saved["predictions"][:, 0], saved["logits"].argmax(axis=1))
-        assert saved["class_names"].tolist() == [str(digit) for digit in range(10)]
+        assert saved["logits"].shape == (4, 10) and saved["class_names"].tolist() == list("0123456789")
+        assert saved["predictions"].tolist() == saved["logits"].argmax(axis=1)[:, None].tolist()
     (tmp_path / "out.npz").unlink()
-    code, out, err = run(capsys, *flags, f"--predict={pictures}/1.png")
+    code, _, err = run(f"--predict={pictures}/1.png", written)
     assert code == 1 and "1 of 1 pictures could not be read" in err and not (tmp_path / "out.npz").exists()
 
 
-def test_wrong_flags_are_refused_before_any_work(pictures, capsys, tmp_path):
-    code, _, err = run(capsys, CHECKPOINT, f"--predict={pictures}", "--predictions=out.txt")
+def test_predictions_of_another_ending_are_refused_before_any_work(pictures, run):
+    code, _, err = run(f"--predict={pictures}", "--predictions=out.txt")
     assert code == 2 and "out.txt" in err and "ends in .npz or .csv" in err
-    code, out, err = run(capsys, CHECKPOINT, f"--predict={tmp_path}/none")
-    assert code == 1 and "No picture was found" in err and "runner-up" not in out
-    code, _, err = run(capsys, f"--checkpoint={tmp_path}/train/model.ckpt-1", f"--predict={pictures}")
-    assert code == 1 and "model.ckpt-1" in err
 
 
 def test_two_digit_networks_name_two_classes(network):
@@ -117,14 +113,11 @@ def scan(digit, seed):
 
 
 def test_scans_of_test_digits_are_recognised_as_the_digits_are(network, tmp_path):
-    digits, labels, prepared = SPLIT.images[:40], SPLIT.labels[:40], []
-    for seed, digit in enumerate(digits):
-        (tmp_path / "digit.jpg").write_bytes(scan(digit, seed))
+    prepared = []
+    for seed in range(15):
+        (tmp_path / "digit.jpg").write_bytes(scan(SPLIT.images[seed], seed))
         image, notes = read(tmp_path / "digit.jpg", network)
         prepared.append(image)
     assert notes == ["colour to grey", "inverted: dark on light", "cut from 520x410 to its ink and centred"]
-    plain, scanned = (
-        np.argmax(network.model(images)["logits"], axis=1) for images in (np.float32(digits / 255), np.stack(prepared))
-    )
-    assert (plain == labels).sum() >= 34, "the network of this test should have learned to read"
-    assert (scanned == labels).sum() >= 34 and (scanned == plain).sum() >= 36
+    plain, scanned = (np.argmax(network.model(each)["logits"], axis=1) for each in (DIGITS, np.stack(prepared)))
+    assert (plain == SPLIT.labels[:15]).sum() >= 14 and (scanned == plain).sum() >= 14

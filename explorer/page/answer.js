@@ -1,7 +1,6 @@
 // The card with the answer: what the network sees, and a bar for each class.
 
-import { network } from "./answers.js";
-import { name, PLACES, state } from "./state.js";
+import { name, network, PLACES, state } from "./state.js";
 import { announce, el, explain, make } from "./tools.js";
 
 const LENGTH = `The length of its capsule: the root of the sum of the squares of its ${network.atoms} numbers.`;

@@ -1,9 +1,8 @@
 // The card of a capsule: what the decoder draws from it, and a slider for each of its numbers.
 
-import { ask, network } from "./answers.js";
 import { paintPair, paintPicture } from "./pictures.js";
-import { complain, name, PLACES, state } from "./state.js";
-import { el, make, makeSlider, newest, paced, setSlider } from "./tools.js";
+import { ask, complain, name, network, PLACES, state } from "./state.js";
+import { el, later, make, makeSlider, newest, setSlider } from "./tools.js";
 
 const NUMBER_HOW = "A number of the capsule. The mark is what the network made of the input; the pictures show what " +
   "the decoder draws with this number at either end and the others as they are.";
@@ -22,7 +21,7 @@ export const redraw = newest(complain, async (slot) => {
 });
 
 // What the decoder draws at both ends of each slider.
-const drawEnds = paced(500, newest(complain, async () => {
+const drawEnds = later(500, "first", newest(complain, async () => {
   const slot = state.slots[state.active];
   if (!slot) return;
   const numbers = capsuleOf(slot), ends = [-reachOf(slot), reachOf(slot)];

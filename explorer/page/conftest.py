@@ -2,14 +2,11 @@
 
 import functools
 import os
-from pathlib import Path
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from explorer.page import exported
@@ -17,27 +14,34 @@ from input_data import open_split
 from runner.loader import load
 
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
+# Asks a worker like that of the open page, which stays for further questions.
+ASK = """
+const [question, given, done] = arguments, { worker: code, ...content } = globalThis.exportedNetwork;
+const { port1, port2 } = new MessageChannel(), first = !globalThis.asked;
+const worker = globalThis.asked ??= new Worker(URL.createObjectURL(new Blob([code])));
+const plain = (_, value) => (ArrayBuffer.isView(value) ? [...value] : value);
+port1.onmessage = ({ data }) => done(JSON.parse(JSON.stringify(data, plain)));
+worker.onerror = (event) => done({ error: event.message });
+if (first) worker.postMessage(content);
+worker.postMessage({ question, given }, [port2]);
+"""
 
 
 @pytest.fixture(scope="session")
 def shipped_page(tmp_path_factory):
-    """A function from the name of a network that ships to the network, its test split and its page of a few images."""
+    """A network that ships, its test split and its page of 20 images, by name; the eighth digit has a false label."""
 
     @functools.cache
-    def export(name, examples=20):
+    def export(name="capsnet_mnist_small"):
         trained = load(f"pretrained:{name}")
         split = open_split("mnist", "test", None, trained.options)
+        if trained.num_targets == 1:
+            split.labels[7] = (split.labels[7] + 1) % 10
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(exported, "EXAMPLES", examples)
+            patch.setattr(exported, "EXAMPLES", 20)
             return trained, split, exported.export_page(trained, split, tmp_path_factory.mktemp("page") / "page.html")
 
     return export
-
-
-@pytest.fixture(scope="session")
-def small_page(shipped_page):
-    """The page of `capsnet_mnist_small`, with all images."""
-    return shipped_page("capsnet_mnist_small", exported.EXAMPLES)[2]
 
 
 class Page:
@@ -46,22 +50,24 @@ class Page:
     def __init__(self, driver):
         self.driver, self.run = driver, driver.execute_script
 
-    def open(self, file: Path, link: str = "", motion: bool = False) -> None:
-        """Opens the page; without motion, it begins with a digit that stands still."""
-        still = {"name": "prefers-reduced-motion", "value": "no-preference" if motion else "reduce"}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [still]})
-        self.driver.get("about:blank")
+    def open(self, file, link: str = "", motion: str = "reduce") -> None:
+        preference = [{"name": "prefers-reduced-motion", "value": motion}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": preference})
+        self.driver.get("about:blank")  # or nothing would be loaded where only the link differs
         self.driver.get(f"{file.as_uri()}{link}")
-        self.wait(lambda: not self.text("prediction").startswith("Loading"))
-        if not motion:
-            self.rest()
+        self.wait(lambda: "sees" in self.text("prediction"))
+
+    def ask(self, question: str, *given):
+        received = self.driver.execute_async_script(ASK, question, given)
+        assert "error" not in received, received
+        return received["answer"]
 
     def wait(self, condition) -> None:
         WebDriverWait(self.driver, 120, 0.05).until(lambda _: condition())
 
     def rest(self) -> None:
         """Waits until every question of the page is answered and painted."""
-        self.wait(lambda: self.driver.find_element(By.TAG_NAME, "main").get_attribute("aria-busy") == "false")
+        self.wait(lambda: self.all("main")[0].get_attribute("aria-busy") == "false")
 
     def find(self, name: str):
         return self.driver.find_element(By.ID, name)
@@ -72,61 +78,37 @@ class Page:
     def text(self, name: str) -> str:
         return self.find(name).get_attribute("textContent")
 
-    def click(self, name: str) -> None:
-        """Clicks an element by its id, or the first of a class."""
-        button = self.all(name)[0] if name.startswith(".") else self.find(name)
+    def click(self, selector: str, index: int = 0) -> None:
+        """Clicks the first, or another, of the elements that a selector finds."""
+        button = self.all(selector)[index]
         self.run("arguments[0].scrollIntoView({ block: 'center' })", button)
         button.click()
         self.rest()
 
     def move(self, name: str, value: float) -> None:
-        """Sets a slider by the name that a screen reader says."""
+        """Sets a slider or a number by the name that a screen reader says."""
         script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
         self.run(script, self.all(f"[aria-label='{name}']")[0], value)
         self.rest()
 
-    def figures(self) -> list[str]:
-        """The pictures of the capsule's card: input and reconstructions, by their content."""
-        return self.run("return [...document.querySelectorAll('#pictures canvas')].map((each) => each.toDataURL())")
+    def pictures(self, selector: str = "#pictures canvas") -> list[str]:
+        """Canvases as URLs of PNG files, by default the input and the reconstructions of the capsule's card."""
+        return self.run("return arguments[0].map((canvas) => canvas.toDataURL())", self.all(selector))
 
-    def values(self) -> list[float]:
-        """The numbers of the bars."""
-        return [float(value.text) for value in self.all(".bar .value")]
-
-    def upload(self, path: Path, content: bytes) -> None:
-        """Gives the page a file."""
-        path.write_bytes(content)
-        self.click("mode-upload")
-        self.find("file").send_keys(str(path))
-        self.rest()
-
-    def draw(self, *points) -> None:
-        """One stroke of the mouse through points from 0 to 1."""
-        pad = self.find("pad")
-        places = [(round((x - 0.5) * pad.size["width"]), round((y - 0.5) * pad.size["height"])) for x, y in points]
-        actions = ActionChains(self.driver, duration=5).move_to_element_with_offset(pad, *places[0]).click_and_hold()
-        for place in places[1:]:
-            actions.move_to_element_with_offset(pad, *place)
-        actions.release().perform()
-        self.rest()
-
-    def choose_example(self, number: int) -> None:
-        self.click("mode-test")
-        self.find("index").send_keys(Keys.CONTROL, "a")
-        self.find("index").send_keys(str(number), Keys.ENTER)
-        self.rest()
+    def lengths(self) -> list[float]:
+        return [float(bar.text.split()[-1]) for bar in self.all("#bars button")]
 
 
 @pytest.fixture(scope="session")
 def driver():
-    """Headless Chromium."""
+    """Headless Chromium, without the emulation of a graphics card."""
     if not (os.path.exists(CHROMIUM) and os.path.exists(DRIVER)):
         pytest.skip(f"{CHROMIUM} and {DRIVER} are missing: apt-get install chromium chromium-driver, on Debian")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    offline = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,900", *offline):
-        options.add_argument(argument)
+    usual = "headless=new no-sandbox disable-dev-shm-usage disable-gpu window-size=1280,900"
+    for argument in f"{usual} disable-background-networking disable-component-update disable-sync".split():
+        options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     started = webdriver.Chrome(options=options, service=Service(DRIVER))
     started.set_script_timeout(120)

@@ -1,4 +1,4 @@
-"""Describes a network, with its weights, for `network.js` and `efficient.js`, which run it in the browser."""
+"""Describes a network, with its weights, for `network.js`, which runs it in the browser."""
 
 from collections import defaultdict
 from collections.abc import Callable

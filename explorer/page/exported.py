@@ -26,10 +26,10 @@ EXAMPLES = 1000  # test images in the file
 LARGEST_DATA = 4 * 2**20  # values of their pixels; fewer images if they are large
 TITLE = "<title>Inside a capsule network</title>"  # by which a page is known again
 PAGE = (
-    *("tools", "answers", "state", "pictures", "charts", "strokes", "pad", "warp", "answer", "capsule", "moves"),
-    *("votes", "routing", "guide", "page"),
+    *("tools", "state", "pictures", "strokes", "pad", "answer", "capsule", "moves", "votes", "routing", "guide"),
+    "page",
 )
-WORKER = ("network", "efficient", "paper", "strokes", "upload", "worker")
+WORKER = ("network", "paper", "strokes", "upload", "worker")
 # The page can request nothing from anywhere else.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; "

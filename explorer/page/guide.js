@@ -1,8 +1,7 @@
 // What leads a visitor: the tour, three tasks, the small picture of the network, and the digit that turns at first.
 
-import { network } from "./answers.js";
 import { paintPicture } from "./pictures.js";
-import { state } from "./state.js";
+import { network, state } from "./state.js";
 import { announce, el, make } from "./tools.js";
 
 // The tour: a card, a title, a text, and the iteration that is shown, if the step is about one.
@@ -36,8 +35,8 @@ const TASKS = network.targets === 1 && network.classes.join("") === "0123456789"
 function lead(id) { // to a card
   const card = el(id), still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   card.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "nearest" });
-  card.classList.remove("led");
-  requestAnimationFrame(() => card.classList.add("led"));
+  const lit = "3px solid var(--accent)";
+  if (!card.matches(".toured")) card.animate({ outline: [lit, lit, "3px solid transparent"] }, 1400);
 }
 
 export function buildGuide(page) {
@@ -107,14 +106,14 @@ function buildTour(page) {
 
 // Turns the input to and fro until the first touch.
 export function turnUntilTouched(turn, stop) {
-  let touched = false;
-  const touch = () => { if (!touched) { touched = true; stop(); } };
+  const touch = () => { if (state.turning) { state.turning = false; stop(); } };
   for (const event of ["pointerdown", "keydown", "hashchange"])
     addEventListener(event, touch, { once: true, capture: true });
   const frame = (time) => {
-    if (touched) return;
+    if (!state.turning) return;
     turn(Math.round(280 * Math.sin(time / 2200)) / 10);
     requestAnimationFrame(frame);
   };
+  state.turning = true;
   requestAnimationFrame(frame);
 }

@@ -30,7 +30,7 @@ function addProduct(a, b, sums, m, inner, n) {
 }
 
 // Images are { rows, columns, channels, data }, data [rows, columns, channels]; kernels [size, size, depth, channels].
-export function convolve(image, { kernel, bias, size, stride, padding, channels, relu }) {
+function convolve(image, { kernel, bias, size, stride, padding, channels, relu }) {
   const [rows, top] = extent(image.rows, size, stride, padding);
   const [columns, left] = extent(image.columns, size, stride, padding);
   const depth = image.channels, inner = size * size * depth, patches = new Float32Array(rows * columns * inner);
@@ -59,7 +59,7 @@ function dense(inputs, { kernel, bias, relu }, first = 0) {
   return relu ? rectified(outputs) : outputs;
 }
 
-export const lengthOf = (vectors, start, atoms) => {
+const lengthOf = (vectors, start, atoms) => {
   let squared = 0;
   for (let atom = 0; atom < atoms; atom++) squared += vectors[start + atom] ** 2;
   return Math.sqrt(squared);
@@ -69,7 +69,7 @@ const lengthsOf = (vectors, atoms) =>
   Float32Array.from({ length: vectors.length / atoms }, (_, index) => lengthOf(vectors, index * atoms, atoms));
 
 // Multiplies each vector by a factor that depends on its length, in place: by default as the paper does.
-export function squash(vectors, atoms, factorOf = (norm) => norm / (1 + norm * norm)) {
+function squash(vectors, atoms, factorOf = (norm) => norm / (1 + norm * norm)) {
   for (let start = 0; start < vectors.length; start += atoms) {
     const factor = factorOf(lengthOf(vectors, start, atoms));
     for (let atom = 0; atom < atoms; atom++) vectors[start + atom] *= factor;
@@ -91,7 +91,7 @@ function primaryCapsules(features, layer) {
 
 // The votes û_ij of capsules [inputs, inner] for a layer's classes. `values` [inputs, classes, atoms] are what routes
 // them; the rest is what the page shows: the lengths of the votes and of the capsules, and the steps of the routing.
-export function votesOf(capsules, inner, { kernel, classes, atoms }) {
+function votesOf(capsules, inner, { kernel, classes, atoms }) {
   const width = classes * atoms, values = new Float32Array(capsules.length / inner * width);
   capsules.forEach((value, place) => {
     const to = Math.floor(place / inner) * width, from = place * width; // kernel [inputs, inner, classes, atoms]
@@ -101,14 +101,14 @@ export function votesOf(capsules, inner, { kernel, classes, atoms }) {
 }
 
 // Σ_i c_ij û_ij [classes, atoms] for couplings c [inputs, classes].
-export function weightedSum({ values, classes, atoms }, couplings) {
+function weightedSum({ values, classes, atoms }, couplings) {
   const sums = new Float64Array(classes * atoms);
   values.forEach((value, place) => { sums[place % sums.length] += couplings[Math.floor(place / atoms)] * value; });
   return sums;
 }
 
 // û_ij·v_j [inputs, classes] for vectors v [classes, atoms].
-export function agreementOf({ values, lengths, atoms }, vectors) {
+function agreementOf({ values, lengths, atoms }, vectors) {
   const agreement = new Float32Array(lengths.length), width = vectors.length;
   values.forEach((value, place) => { agreement[Math.floor(place / atoms)] += value * vectors[place % width]; });
   return agreement;
@@ -117,7 +117,7 @@ export function agreementOf({ values, lengths, atoms }, vectors) {
 // Adds an iteration to the votes' steps: the couplings c_ij and the agreements û_ij·v_j [inputs, classes], and of each
 // class: the length of v_j; how far the votes push along v_j and against it, and the bias along it, which add up to
 // ‖s_j‖; and Σ_i |c_ij| ‖û_ij‖.
-export function addStep(votes, coupling, capsules, bias) {
+function addStep(votes, coupling, capsules, bias) {
   const { classes, atoms } = votes, agreement = agreementOf(votes, capsules);
   const lengths = [...lengthsOf(capsules, atoms)];
   const [towards, away, summed, biases] = [0, 1, 2, 3].map(() => new Array(classes).fill(0));
@@ -135,7 +135,7 @@ export function addStep(votes, coupling, capsules, bias) {
 }
 
 // The softmax of logits [inputs, classes] over the classes; `leaky`: with another logit of 0, whose share is dropped.
-export function softmaxes(logits, classes, leaky = false) {
+function softmaxes(logits, classes, leaky = false) {
   const shares = new Float32Array(logits.length);
   for (let start = 0; start < shares.length; start += classes) {
     const own = logits.subarray(start, start + classes), peak = Math.max(...own, ...(leaky ? [0] : []));
@@ -168,7 +168,7 @@ export function decode({ decoder, rows, columns, depth }, label, capsule) {
 }
 
 // What a network answers: the scores of the classes, a list of each capsule's numbers, and the votes for the page.
-export function answerOf(scores, capsules, { values, ...votes }) {
+function answerOf(scores, capsules, { values, ...votes }) {
   const starts = scores.map((_, label) => label * votes.atoms);
   return { scores, capsules: starts.map((start) => [...capsules.subarray(start, start + votes.atoms)]), votes };
 }
@@ -179,4 +179,50 @@ export function runCapsules(network, image, scale) {
   const votes = { ...votesOf(capsules, network.primary.atoms, network.classes), rows, columns };
   const classCapsules = routed(votes, network.classes, scale);
   return answerOf(votes.steps.at(-1).lengths, classCapsules, votes);
+}
+
+// Efficient-CapsNet: depthwise primary capsules and self-attention routing.
+
+const exponential = (norm) => (norm === 0 ? 0 : (1 - Math.exp(-norm)) / norm); // the factor of this network's squash
+
+// Capsules [types, rows, columns, atoms] of a feature map with channels types · atoms: each atom sees one channel.
+function depthwiseCapsules({ rows, columns, channels, data }, { kernel, bias, size: [tall, wide], stride, atoms }) {
+  const down = Math.floor((rows - tall) / stride) + 1, across = Math.floor((columns - wide) / stride) + 1;
+  const capsules = new Float32Array(down * across * channels);
+  for (let row = 0; row < down; row++) for (let column = 0; column < across; column++)
+    for (let channel = 0; channel < channels; channel++) {
+      let sum = bias[channel];
+      for (let y = 0; y < tall; y++) for (let x = 0; x < wide; x++)
+        sum += kernel[(y * wide + x) * channels + channel] *
+          data[((row * stride + y) * columns + column * stride + x) * channels + channel];
+      const type = Math.floor(channel / atoms);
+      capsules[((type * down + row) * across + column) * atoms + channel % atoms] = sum;
+    }
+  return squash(capsules, atoms, exponential);
+}
+
+// One pass: a vote's weight is its agreement with the sum of all votes, plus a learnt bias [classes, inputs].
+function attended(votes, { bias, classes, atoms }, scale) {
+  const inputs = votes.primary.length, total = weightedSum(votes, new Float32Array(inputs * classes).fill(1));
+  const shares = softmaxes(agreementOf(votes, total).map((value) => value * scale / Math.sqrt(atoms)), classes);
+  const couplings = shares.map((share, i) => share + bias[i % classes * inputs + Math.floor(i / classes)]);
+  const capsules = squash(weightedSum(votes, couplings), atoms, exponential);
+  addStep(votes, couplings, capsules, null);
+  return capsules;
+}
+
+// Efficient-CapsNet's answer to an image.
+export function runEfficient(network, image, scale) {
+  let hidden = image;
+  for (const layer of network.convolutions) {
+    hidden = convolve(hidden, layer);
+    const { channels, data } = hidden, { factor, offset } = layer; // of the normalisation, by channel
+    data.forEach((value, place) => {
+      data[place] = value * factor[place % channels] + offset[place % channels];
+    });
+  }
+  const votes = votesOf(depthwiseCapsules(hidden, network.primary), network.primary.atoms, network.classes);
+  const capsules = attended(votes, network.classes, scale), { classes, atoms } = network.classes;
+  const scoreOf = (label) => Math.sqrt(lengthOf(capsules, label * atoms, atoms) ** 2 + 1e-7);
+  return answerOf(Array.from({ length: classes }, (_, label) => scoreOf(label)), capsules, votes);
 }

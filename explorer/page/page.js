@@ -1,15 +1,14 @@
 // The page: it takes the input and updates the other cards.
 
 import { buildAnswer, paintAnswer } from "./answer.js";
-import { ask, askFile, network, worker } from "./answers.js";
 import { buildCapsule, paintCapsule, redraw } from "./capsule.js";
 import { buildGuide, paintGuide, turnUntilTouched } from "./guide.js";
 import { buildMoves, movesNow, paintMoves, seenAfterMoves, setMoves } from "./moves.js";
 import { makePad } from "./pad.js";
 import { paintPicture } from "./pictures.js";
 import { paintRouting } from "./routing.js";
-import { complain, newSlot, state } from "./state.js";
-import { announce, el, explain, listenForHows, newest, settled } from "./tools.js";
+import { ask, askFile, complain, network, newSlot, state, worker } from "./state.js";
+import { announce, el, explain, later, listenForHows, newest } from "./tools.js";
 import { buildVotes, MOST_SHARP, paintVotes } from "./votes.js";
 
 const MODES = ["draw", "test", "upload"];
@@ -110,7 +109,7 @@ function followLink() {
   return true;
 }
 
-const writeLink = settled(300, () => {
+const writeLink = later(300, "last", () => {
   const { sharpness, step } = state, link = new URLSearchParams();
   if (state.turning) return;
   if (mode === "test" && state.seen) {
@@ -135,7 +134,7 @@ function listen() {
     },
     theme: () => {
       const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-      root.dataset.theme = (root.dataset.theme ?? system) === "dark" ? "light" : "dark";
+      root.style.colorScheme = (root.style.colorScheme || system) === "dark" ? "light" : "dark";
       paintAll();
     },
   };
@@ -148,7 +147,7 @@ function listen() {
   });
   worker.addEventListener("error", ({ message }) => complain(new Error(`The network stopped: ${message}`)));
   addEventListener("hashchange", followLink);
-  addEventListener("resize", settled(150, paintAll)); // charts and arrows have their place's size
+  addEventListener("resize", later(150, "last", paintAll)); // charts and arrows have their place's size
   listenForHows();
 }
 
@@ -185,9 +184,7 @@ if (!followLink()) {
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) {
     el("hint").textContent = "It turns until you touch the page";
     el("hint").hidden = false;
-    state.turning = true;
     turnUntilTouched((turn) => { setMoves({ turn }); lookAgain(); }, () => {
-      state.turning = false;
       el("hint").hidden = mode === "test";
       setMoves();
       lookAgain();

@@ -1,9 +1,7 @@
 // The card for the routing: where each iteration looks, where the votes agree, and how the class capsules grow.
 
-import { network } from "./answers.js";
-import { lineChart } from "./charts.js";
-import { paintMap } from "./pictures.js";
-import { focus, name, shownStep, state } from "./state.js";
+import { lineChart, paintMap } from "./pictures.js";
+import { focus, name, network, shownStep, state } from "./state.js";
 import { el, make } from "./tools.js";
 
 // The mean of values [inputs, classes] for a class at each place of the grid, weighted by the capsules' lengths.
@@ -13,9 +11,7 @@ function onGrid({ rows, columns, primary }, values, label) {
     weights[i % sums.length] += length;
     sums[i % sums.length] += length * values[i * network.classes.length + label];
   });
-  const mean = (cell) => sums[cell] / Math.max(weights[cell], 1e-9);
-  return Array.from({ length: rows }, (_, row) =>
-    Array.from({ length: columns }, (_, column) => mean(row * columns + column)));
+  return Array.from(sums, (sum, place) => sum / Math.max(weights[place], 1e-9));
 }
 
 export function paintRouting() {
@@ -24,8 +20,8 @@ export function paintRouting() {
   if (el("routing").hidden) return;
   const { votes } = seen, label = focus(), now = shownStep(), lengths = votes.steps.map((step) => step.lengths[label]);
   const mapsOf = (what) => votes.steps.map((step) => onGrid(votes, step[what], label));
-  const couplings = mapsOf("coupling"), agreements = mapsOf("agreement"), equal = couplings[0][0][0];
-  const farthest = (maps, from) => Math.max(0.001, ...maps.flat(2).map((value) => Math.abs(value - from)));
+  const couplings = mapsOf("coupling"), agreements = mapsOf("agreement"), equal = couplings[0][0];
+  const farthest = (maps, from) => Math.max(0.001, ...maps.flat().map((value) => Math.abs(value - from)));
   const high = farthest(couplings, equal), low = Math.min(high, equal); // no share is below 0
   const strongest = farthest(agreements, 0);
   el("routing-title").textContent = `Where the routing to ${name(label)} looks`;
@@ -37,8 +33,8 @@ export function paintRouting() {
   el("maps").replaceChildren(...couplings.map((map, index) => {
     const canvas = (what) => make("canvas", { role: "img", ariaLabel: `${what} in iteration ${index + 1}` });
     const coupling = canvas("Coupling coefficients"), agreement = canvas("Agreement of the votes");
-    paintMap(coupling, network.routing, seen.input, map, equal, low, high);
-    paintMap(agreement, network.routing, seen.input, agreements[index], 0, strongest, strongest);
+    paintMap(coupling, network.routing, seen.input, map, votes.columns, equal, low, high);
+    paintMap(agreement, network.routing, seen.input, agreements[index], votes.columns, 0, strongest, strongest);
     const caption = make("figcaption", { textContent: `iteration ${index + 1}` });
     return make("figure", { className: index > now ? "later" : "" }, coupling, agreement, caption);
   }));

@@ -15,8 +15,6 @@ export function makeSvg(tag, attributes, ...children) {
   return made;
 }
 
-export const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
-
 // Lets an element say how its number is computed, on hover and on focus.
 export function explain(element, how) {
   element.dataset.how = how;
@@ -41,8 +39,7 @@ export function listenForHows() {
   const hide = () => { clearTimeout(timer); tip.hidden = true; };
   document.addEventListener("pointerover", ({ target }) => { hide(); timer = setTimeout(show, 500, target); });
   document.addEventListener("focusin", ({ target }) => { if (target.matches(":focus-visible")) show(target); });
-  const tap = ({ target }) => { if (target.closest("[data-how][tabindex]")) show(target); };
-  document.addEventListener("click", tap);
+  document.addEventListener("click", ({ target }) => { if (target.closest("[data-how][tabindex]")) show(target); });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
   for (const event of ["focusout", "pointerdown", "wheel"]) document.addEventListener(event, hide);
 }
@@ -86,23 +83,15 @@ export function newest(complain, job) {
   };
 }
 
-// Calls `job` once there has been no further call for some milliseconds.
-export function settled(milliseconds, job) {
-  let timer = 0;
+// Calls `job` some milliseconds after the "first" of several calls, or after the "last", with what the last one gave.
+export function later(milliseconds, after, job) {
+  let timer = 0, newest = null;
   return (...given) => {
-    clearTimeout(timer);
-    timer = setTimeout(() => job(...given), milliseconds);
-  };
-}
-
-// Calls `job` some milliseconds after the first of several calls, with what the last one gave.
-export function paced(milliseconds, job) {
-  let newest = null;
-  return (...given) => {
-    if (!newest) setTimeout(() => { const last = newest; newest = null; job(...last); }, milliseconds);
     newest = given;
+    if (after === "last") clearTimeout(timer);
+    if (after === "last" || !timer) timer = setTimeout(() => { timer = 0; job(...newest); }, milliseconds);
   };
 }
 
 // Writes the page's one live region, which screen readers read aloud, when the page is idle.
-export const announce = settled(400, (text) => { el("live").textContent = text; });
+export const announce = later(400, "last", (text) => { el("live").textContent = text; });

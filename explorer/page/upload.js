@@ -74,9 +74,8 @@ function border({ rows, columns, data }) {
 
 function darkOnLight(grey) { // whether ink is darker than the border's median, or lighter
   const background = median(border(grey));
-  let low = Infinity, high = -Infinity;
-  for (const value of grey.data) { low = Math.min(low, value); high = Math.max(high, value); }
-  if (grey.rows * grey.columns && high - low < FAINT) throw new Error(NOTHING);
+  const [low, high] = [Math.min, Math.max].map((pick) => grey.data.reduce((a, b) => pick(a, b)));
+  if (high - low < FAINT) throw new Error(NOTHING);
   return { background, dark: background - low > high - background };
 }
 

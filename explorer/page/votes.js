@@ -1,7 +1,6 @@
 // The card of the votes for a class: which parts push towards its capsule, which away, and what is left of them.
 
-import { network } from "./answers.js";
-import { focus, lastStep, name, shownStep, state } from "./state.js";
+import { focus, lastStep, name, network, shownStep, state } from "./state.js";
 import { el, explain, make, makeSlider, setSlider } from "./tools.js";
 
 export const MOST_SHARP = 50;
@@ -28,16 +27,12 @@ function paintShares(canvas, end) { // the picture at an end of the slider: equa
   }
 }
 
-const colour = (variable) => { // of the page's theme
-  el("probe").style.color = `var(${variable})`;
-  return getComputedStyle(el("probe")).color;
-};
-
 // An arrow for each vote: its angle from the capsule's direction, its length by the vote's, its width by the coupling.
 function paintArrows(canvas, votes, step, label, cosines) {
   const density = window.devicePixelRatio, width = canvas.clientWidth, height = canvas.clientHeight;
   Object.assign(canvas, { width: width * density, height: height * density });
-  const context = canvas.getContext("2d"), [towards, away, ink] = ["--fill", "--other", "--ink"].map(colour);
+  const context = canvas.getContext("2d"), [towards, away] = // in the colours of the page's theme
+    [...el("push-bars").children].map((bar) => getComputedStyle(bar).backgroundColor);
   const classes = network.classes.length, arrows = cosines.map((cosine, i) => {
     const length = votes.lengths[i * classes + label], coupling = step.coupling[i * classes + label];
     return {
@@ -64,7 +59,7 @@ function paintArrows(canvas, votes, step, label, cosines) {
   context.globalAlpha = Math.min(0.8, 0.2 + 100 / arrows.length);
   for (const { x, y, thick, paint } of arrows) arrow(scale * x, scale * y, thick, paint);
   context.globalAlpha = 1;
-  arrow((width / 2 - 8) * step.lengths[label], 0, 4, ink);
+  arrow((width / 2 - 8) * step.lengths[label], 0, 4, getComputedStyle(canvas).color);
 }
 
 export function paintVotes() {

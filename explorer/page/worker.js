@@ -1,24 +1,18 @@
 // The network, in a worker so that the page keeps following the pen. The first message is the exported file's content,
 // each further one is { question, given } with a port, which gets { answer } or { error }.
 
-import { runEfficient } from "./efficient.js";
-import { decode, runCapsules } from "./network.js";
+import { decode, runCapsules, runEfficient } from "./network.js";
 import { pictureOf, prepareDigit, prepareFramed } from "./upload.js";
 
 const RUNS = { capsules: runCapsules, efficient: runEfficient };
 const KINDS = { float16: globalThis.Float16Array, float32: Float32Array, uint8: Uint8Array };
 let content, network, images;
 
-function unpack(text, kind) {
-  const letters = atob(text), bytes = new Uint8Array(letters.length);
-  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
-  return new KINDS[kind](bytes.buffer);
-}
+const unpack = (text, kind) => new KINDS[kind](Uint8Array.fromBase64(text).buffer);
 
 // An image as the page paints it; values outside [0, 1], as in standardised images, are rescaled to fit.
 function picture({ rows, columns, channels, data }) {
-  let low = Infinity, high = -Infinity;
-  for (const value of data) { low = Math.min(low, value); high = Math.max(high, value); }
+  const [low, high] = [Math.min, Math.max].map((pick) => data.reduce((a, b) => pick(a, b)));
   const [zero, range] = low < -1e-3 || high > 1 + 1e-3 ? [low, Math.max(high - low, 1e-6)] : [0, 1];
   const depth = channels >= 3 ? 3 : 1, pixels = new Array(rows * columns * depth);
   for (let i = 0; i < pixels.length; i++) {
@@ -63,7 +57,7 @@ const questions = {
   draw: (label, capsules) => capsules.map((capsule) => drawn(label, capsule)),
 };
 
-function receive({ data, ports: [port] }) {
+addEventListener("message", ({ data, ports: [port] }) => {
   if (!content) {
     content = data;
     const { float16, float32 } = content.weights;
@@ -78,6 +72,4 @@ function receive({ data, ports: [port] }) {
   } catch (error) {
     port.postMessage({ error: error.message });
   }
-}
-
-addEventListener("message", receive);
+});
