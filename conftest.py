@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -99,6 +100,7 @@ FAST_START = {
 }
 ANSWERING = """
 import contextlib, io, json, os, sys, traceback
+sys.modules["tensorflow"] = None  # which Keras would load to seed it
 answers, home = os.fdopen(os.dup(1), "w"), os.getcwd()
 os.dup2(2, 1)
 for question in sys.stdin:
@@ -123,7 +125,8 @@ def on_backend():
 
     def run(backend, code, *arguments):
         if backend == "tensorflow":
-            with contextlib.redirect_stdout(io.StringIO()) as printed:
+            state = {"argv": ["", *map(str, arguments)], "path": [*sys.path]}
+            with contextlib.redirect_stdout(io.StringIO()) as printed, patch.multiple(sys, **state):
                 exec(code, {"__name__": "__main__"})
             return printed.getvalue()
         if backend not in processes:
