@@ -146,6 +146,19 @@ def on_backend():
 
 
 @pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """A folder with MNIST's files of the first 1,024 training and 200 test digits."""
+    from input_data.formats import idx
+    from input_data.mnist.mnist_input import SAMPLE
+
+    folder = tmp_path_factory.mktemp("digits")
+    for part, prefix, count in (("train", "train", 1024), ("test", "t10k", 200)):
+        for kind, array in zip(("images-idx3", "labels-idx1"), idx.load(SAMPLE, part), strict=True):
+            idx.write(folder / f"{prefix}-{kind}-ubyte.gz", array[:count])
+    return folder
+
+
+@pytest.fixture(scope="session")
 def made_to_ship(tmp_path_factory):
     """A folder as `pretrained/` with the network `capsnet_mnist_small`, a tiny one with random weights of step 2.
 

@@ -85,7 +85,7 @@ def pairs(data: dict, key, numbers):
 FULL = {"batches": (128, 1408), "precisions": ("bfloat16", "tf32", "float32"), "matrix": 8192, "cases": 3,
         "reserve": 20, "call": 64_000, "hparams": {},  # images of a call
         "paper": (300_000, 128), "recipe": (23_450, 128), "multi": (10**9, 512)}  # fmt: skip
-SMALL = {"batches": (4,), "precisions": ("float32",), "matrix": 64, "cases": 2, "reserve": 3, "call": 16,
+SMALL = {"batches": (4,), "precisions": ("float32",), "matrix": 64, "cases": 2, "reserve": 3, "call": 8,
          "hparams": {"conv_channels": 8, "num_prime_capsules": 2, "primary_atoms": 2},
          "paper": (16, 8), "recipe": (16, 8), "multi": (10**9, 8)}  # fmt: skip
 FALL = {  # factors of the learning rate, from the steps and the shares of the training that are over
@@ -106,7 +106,7 @@ def compiled(part: str, hparams: dict, data: dict, steps: int, batch: int, votes
     """Compiles a CapsNet's training on the device, many steps in one call, by a part's sampler of digits from `store`.
 
     Returns a function of (state, data, numbers [steps, batch], rates [steps]) that uses up its state, the state of a
-    training that begins (weights, Adam's variables, averages of the weights, and a key), and facts about the function.
+    training that begins (weights, Adam's variables, and a key), and facts about the function.
     """
     begin, (side, sample, *_) = time.monotonic(), RECIPES[part]
     keras.utils.set_random_seed(0)
@@ -120,7 +120,7 @@ def compiled(part: str, hparams: dict, data: dict, steps: int, batch: int, votes
         return next(library.chunks(library.shape[0]))  # all of them as one tensor
 
     def step(data: dict, state: tuple, inputs: tuple) -> tuple:
-        weights, slots, averages, key = state
+        weights, slots, key = state
         key, own_key = jax.random.split(key)
         images, labels, targets = sample(data, own_key, inputs[0])
 
@@ -130,16 +130,13 @@ def compiled(part: str, hparams: dict, data: dict, steps: int, batch: int, votes
 
         loss, gradients = jax.value_and_grad(cost)(weights)
         slots = [*slots[:rate], inputs[1], *slots[rate + 1 :]]
-        decay = jnp.minimum(0.999, (1.0 + slots[0]) / (10.0 + slots[0]))  # slot 0 counts the steps
-        weights, slots = optimizer.stateless_apply(slots, gradients, weights)
-        averages = [old + (1 - decay) * (new - old) for old, new in zip(averages, weights, strict=True)]
-        return (weights, slots, averages, key), loss
+        return (*optimizer.stateless_apply(slots, gradients, weights), key), loss
 
     @partial(jax.jit, donate_argnums=0)
     def call(state, data, *inputs):
         return jax.lax.scan(partial(step, data), state, inputs)
 
-    arrays = ([jnp.copy(each.value) for each in kind] for kind in (variables, optimizer.variables, variables))
+    arrays = ([jnp.copy(each.value) for each in kind] for kind in (variables, optimizer.variables))
     start, inputs = (*arrays, jax.random.key(0)), (jnp.zeros((steps, batch), jnp.int32), jnp.zeros(steps))
     with patch.object(model.classes, "votes", stored if votes == "stored" else own):
         program = call.lower(start, data, *inputs).compile()
@@ -200,7 +197,7 @@ def measure_steps(flags: argparse.Namespace, part: str) -> None:
 def train(
     flags: argparse.Namespace, part: str, precision: str, batch: int, steps: int, votes: str, routing: int = 3
 ) -> tuple[list, int]:
-    """Trains on a part's recipe until the last step or until the time is up; the averaged weights and the steps made.
+    """Trains on a part's recipe until the last step or the time is up; returns the weights and the number of steps.
 
     The speed is that of all calls but the first.
     """
@@ -233,11 +230,11 @@ def train(
         flags.votes[seconds] = votes
     facts |= {"losses": means, "seconds": ends[-1] - begin, "ms": 1e3 * seconds, "images_per_second": batch / seconds}
     write(flags, part, precision=precision, batch=batch, votes=votes, routing=routing, steps=done, of=steps, **facts)
-    return state[2], done
+    return state[0], done
 
 
 def train_fully(flags: argparse.Namespace, part: str) -> None:
-    """Trains, writes the averaged weights to a folder, in float16, and evaluates what is in it in float32."""
+    """Trains, writes the weights to a folder, in float16, and evaluates what is in it in float32."""
     (steps, batch), votes = flags.sizes[part], min(flags.votes.items(), default=(0, "library"))[1]
     weights, done = train(flags, part, flags.precision, batch, steps, votes)
     set_precision("float32")

@@ -21,6 +21,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -91,7 +92,7 @@ def network(flags: argparse.Namespace, row: dict) -> Iterator[tuple]:
         model, random = make_model(flags.model, shape, 10, hparams), np.random.RandomState(0)
         images = random.uniform(size=(flags.batch, *shape)).astype(np.float32)
         train = train_step(model, images, random.randint(0, 10, (flags.batch, 1)).astype(np.int32))
-        infer = lambda: model.predict_on_batch(images)  # noqa: E731
+        infer = partial(model.predict_on_batch, images)
     yield "training step", train
     yield "inference", infer
     row["host_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -159,13 +160,9 @@ def minimum_batch(shape: tuple, kernel, strides: int, padding: str) -> float:
 def convolutions_alone(
     convolutions: list[tuple], batch: int, method: str = "direct", backward: bool = True
 ) -> Callable:
-    """A function that computes bare convolutions and the gradients of their kernels and inputs, on TensorFlow.
+    """A function that computes bare convolutions and, if `backward`, the gradients of kernels and inputs, on TensorFlow.
 
-    Args:
-        convolutions: see `convolutions_of`. Inputs of three channels or fewer are images, which need no gradient.
-        batch: images.
-        method: of `capsules.convolution.convolution_method`.
-        backward: whether to compute gradients at all.
+    Inputs of three channels or fewer are images, which need no gradient; `method` is that of `convolution_method`.
     """
     import keras
     import tensorflow as tf
