@@ -174,19 +174,13 @@ def set_precision(precision: str) -> None:
     jax.config.update("jax_default_matmul_precision", "highest" if precision == "float32" else "tensorfloat32")
 
 
-def multiply(flags: argparse.Namespace, part: str, precision: str, size: int) -> None:
-    """Times a large matrix product, which no step can be faster than."""
-    set_precision(precision)
-    matrix = jax.random.uniform(jax.random.key(0), (size, size), keras.config.dtype_policy().compute_dtype)
-    product = jax.jit(jnp.matmul)
-    (seconds,) = in_turns([lambda: product(matrix, matrix).block_until_ready()], 5)
-    write(flags, part, precision=precision, tflops=2 * size**3 / min(seconds) / 1e12)
-
-
 def measure_steps(flags: argparse.Namespace, part: str) -> None:
-    """Times training steps, the most important cases first, and a matrix product."""
-    sizes, usual = flags.sizes, flags.precision
-    attempt(multiply, flags, "ceiling", precision=usual, size=sizes["matrix"])
+    """Times training steps, the most important cases first, and a large matrix product, which bounds their speed."""
+    sizes, usual, multiply = flags.sizes, flags.precision, jax.jit(jnp.matmul)
+    set_precision(usual)
+    matrix = jnp.ones((sizes["matrix"],) * 2, keras.config.dtype_policy().compute_dtype)
+    (seconds,) = in_turns([lambda: multiply(matrix, matrix).block_until_ready()], 5)
+    write(flags, "ceiling", precision=usual, tflops=2 * sizes["matrix"] ** 3 / min(seconds) / 1e12)
     cases = [(usual, "library", 3), (usual, "stored", 3), (usual, "library", 1)][: sizes["cases"]]
     cases += [(each, "library", 3) for each in sizes["precisions"] if each != usual]
     for (precision, votes, routing), batch in product(cases, sizes["batches"]):

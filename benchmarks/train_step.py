@@ -160,7 +160,7 @@ def minimum_batch(shape: tuple, kernel, strides: int, padding: str) -> float:
 def convolutions_alone(
     convolutions: list[tuple], batch: int, method: str = "direct", backward: bool = True
 ) -> Callable:
-    """A function that computes bare convolutions and, if `backward`, the gradients of kernels and inputs, on TensorFlow.
+    """A function that computes bare convolutions and, if `backward`, their gradients, on TensorFlow.
 
     Inputs of three channels or fewer are images, which need no gradient; `method` is that of `convolution_method`.
     """

@@ -59,12 +59,11 @@ def test_the_name_of_what_ships_is_a_checkpoint_that_begins_a_training(folder, r
     assert int(optimizer.iterations) == 2
 
 
-@pytest.mark.parametrize("file", [pretrained.CONFIG, pretrained.WEIGHTS])
-def test_a_damaged_file_is_refused(folder, file, monkeypatch, tmp_path):
+def test_damaged_weights_are_refused(folder, monkeypatch, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
-    (tmp_path / "copy" / file).write_bytes((folder / file).read_bytes()[:-9] + b"123456789")
+    (tmp_path / "copy/weights.npz").write_bytes((folder / "weights.npz").read_bytes()[:-9] + b"123456789")
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    with pytest.raises(ValueError, match=f"{file} does not match its checksum"):
+    with pytest.raises(ValueError, match="weights.npz does not match its checksum"):
         load("pretrained:copy")
 
 
