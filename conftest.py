@@ -100,7 +100,6 @@ FAST_START = {
 }
 ANSWERING = """
 import contextlib, io, json, os, sys, traceback
-sys.modules["tensorflow"] = None  # which Keras would load to seed it
 answers, home = os.fdopen(os.dup(1), "w"), os.getcwd()
 os.dup2(2, 1)
 for question in sys.stdin:
