@@ -17,7 +17,7 @@ page-files: $(VENV)/ready
 	done
 
 test: $(VENV)/ready-dev
-	$(RUN) -m pytest -n 2 --dist=loadfile
+	$(RUN) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
 
 lint: $(VENV)/ready-dev
 	$(RUN) -m ruff check .

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -123,7 +124,8 @@ def on_backend():
 
     def run(backend, code, *arguments):
         if backend == "tensorflow":
-            with contextlib.redirect_stdout(io.StringIO()) as printed:
+            state = {"argv": ["", *map(str, arguments)], "path": [*sys.path]}
+            with contextlib.redirect_stdout(io.StringIO()) as printed, patch.multiple(sys, **state):
                 exec(code, {"__name__": "__main__"})
             return printed.getvalue()
         if backend not in processes:
@@ -140,6 +142,19 @@ def on_backend():
     yield run
     for process in processes.values():
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """A folder with MNIST's files of the first 1,024 training and 200 test digits."""
+    from input_data.formats import idx
+    from input_data.mnist.mnist_input import SAMPLE
+
+    folder = tmp_path_factory.mktemp("digits")
+    for part, prefix, count in (("train", "train", 1024), ("test", "t10k", 200)):
+        for kind, array in zip(("images-idx3", "labels-idx1"), idx.load(SAMPLE, part), strict=True):
+            idx.write(folder / f"{prefix}-{kind}-ubyte.gz", array[:count])
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 RUNNER = ["tensorboard>=2.20,<3", "absl-py>=2.1,<3", "filelock>=4.3,<5", "google-crc32c>=1.7,<2"]
+PICTURES = ["pillow>=11.1,<14", "scipy>=1.13,<2"]
 TENSORFLOW = ">=2.21,<2.22"
 HAS_CPU_BUILD = 'sys_platform == "win32" or (sys_platform == "linux" and platform_machine == "x86_64")'
 HAS_NONE = 'sys_platform != "win32" and (sys_platform != "linux" or platform_machine != "x86_64")'
@@ -16,9 +17,8 @@ HAS_NONE = 'sys_platform != "win32" and (sys_platform != "linux" or platform_mac
 class BuildWithoutTests(build_py):
     """Leaves the tests, which lie beside what they test, out of the wheel."""
 
-    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
-        modules = super().find_package_modules(package, package_dir)
-        return [module for module in modules if not module[1].endswith("_test")]
+    def find_package_modules(self, *package: str) -> list[tuple[str, str, str]]:
+        return [module for module in super().find_package_modules(*package) if not module[1].endswith("_test")]
 
 
 setup(
@@ -28,9 +28,6 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license_expression="Apache-2.0",
-    license_files=["LICENSE"],
-    classifiers=["Intended Audience :: Science/Research", "Topic :: Scientific/Engineering", "Typing :: Typed"],
-    keywords=["capsule network", "dynamic routing", "keras", "tensorflow", "jax", "pytorch"],
     python_requires=">=3.11,<3.14",
     packages=["capsules", "capsules.models", "capsules.pretrained"],
     # A package named `models` at the top would meet other people's.
@@ -43,8 +40,8 @@ setup(
         "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", *RUNNER],
         "jax": ["jax>=0.6,<1"],
         "torch": ["torch>=2.6,<2.14"],
-        "data": ["pillow>=11.1,<14", "scipy>=1.13,<2", "google-crc32c>=1.7,<2"],
-        "explore": ["matplotlib>=3.9,<4", "pillow>=11.1,<14", "scipy>=1.13,<2"],
+        "data": [*PICTURES, "google-crc32c>=1.7,<2"],
+        "explore": [*PICTURES, "matplotlib>=3.9,<4"],
         "onnx": ["onnx>=1.17,<2", "tf2onnx>=1.17,<2", "onnxruntime>=1.20,<2"],
         "litert": ["ai-edge-litert>=2,<3"],
     },

@@ -38,6 +38,7 @@ from input_data.mnist.varied_digits import NOISE, vary
 from models import make_model, network_class, pretrained
 from models.hparams import HParams
 from runner.config import NetworkConfig
+from runner.evaluation import count
 
 START, ROOT = time.monotonic(), Path(__file__).resolve().parents[1]
 network_class("capsule")  # to load a network draws random numbers, so the first one would have other weights
@@ -81,18 +82,19 @@ def pairs(data: dict, key, numbers):
     return jnp.minimum(digits.astype("int32").sum(axis=1), 255) / 255.0, data["labels"][both], digits / 255.0
 
 
-FULL = {"batches": (128, 1408), "precisions": ("bfloat16", "tf32", "float32"),
-        "cases": 3, "images": 150_000, "matrix": 8192, "reserve": 20, "call": 64_000, "hparams": {},
+FULL = {"batches": (128, 1408), "precisions": ("bfloat16", "tf32", "float32"), "matrix": 8192, "cases": 3,
+        "reserve": 20, "call": 64_000, "hparams": {},  # images of a call
         "paper": (300_000, 128), "recipe": (23_450, 128), "multi": (10**9, 512)}  # fmt: skip
-SMALL = {"batches": (4,), "precisions": ("float32",), "cases": 2, "images": 8, "matrix": 64,
-         "reserve": 3, "call": 16, "hparams": {"conv_channels": 8, "num_prime_capsules": 2, "primary_atoms": 2},
+SMALL = {"batches": (4,), "precisions": ("float32",), "matrix": 64, "cases": 2, "reserve": 3, "call": 8,
+         "hparams": {"conv_channels": 8, "num_prime_capsules": 2, "primary_atoms": 2},
          "paper": (16, 8), "recipe": (16, 8), "multi": (10**9, 8)}  # fmt: skip
-FALL = {  # factor of the learning rate, from the step and the share of the training that is over
-    "2017": lambda step, share: 0.96 ** (step / 2000),
-    "linear": lambda step, share: min(share / 0.05, 1) * (1 - share),
+FALL = {  # factors of the learning rate, from the steps and the shares of the training that are over
+    "2017": lambda steps, shares: 0.96 ** (steps / 2000),
+    "linear": lambda steps, shares: np.minimum(shares / 0.05, 1) * (1 - shares),
 }
 VARIED = {"preparation": "efficient"}
 RECIPES = {  # side of the images, sampler, hparams, fall of the learning rate, test set
+    "step": (SIDE, shifted, {}, "2017", {}),
     "paper": (SIDE, shifted, {}, "2017", {}),
     "recipe": (SIDE, partial(shifted, reach=0), VARIED | {"learning_rate": 0.003, "loss_type": "margin_sum"},
                "linear", VARIED),
@@ -100,88 +102,70 @@ RECIPES = {  # side of the images, sampler, hparams, fall of the learning rate, 
 }  # fmt: skip
 
 
-class Training:
-    """A CapsNet that is trained on the device, many steps in one call, by digits and labels that `sample` prepares."""
+def compiled(part: str, hparams: dict, data: dict, steps: int, batch: int, votes: str) -> tuple[Callable, tuple, dict]:
+    """Compiles a CapsNet's training on the device, many steps in one call, by a part's sampler of digits from `store`.
 
-    def __init__(self, examples: tuple, sample: Callable, hparams: dict, side: int = SIDE):
-        self.data, self.sample, self.hparams, self.shape = store(*examples), sample, hparams, (side, side, 1)
-        keras.utils.set_random_seed(0)
-        self.model = make_model("capsule", self.shape, 10, hparams)
-        self.optimizer = keras.optimizers.Adam(1.0, epsilon=1e-8)
-        self.optimizer.build(self.model.trainable_variables)
-        self.rate = [variable.name for variable in self.optimizer.variables].index("learning_rate")
+    Returns a function of (state, data, numbers [steps, batch], rates [steps]) that uses up its state, the state of a
+    training that begins (weights, Adam's variables, and a key), and facts about the function.
+    """
+    begin, (side, sample, *_) = time.monotonic(), RECIPES[part]
+    keras.utils.set_random_seed(0)
+    model, optimizer = make_model("capsule", (side, side, 1), 10, hparams), keras.optimizers.Adam(1.0, epsilon=1e-8)
+    variables, own = model.trainable_variables, model.classes.votes
+    optimizer.build(variables)
+    rate = [variable.name for variable in optimizer.variables].index("learning_rate")
 
-    def start(self) -> tuple:
-        """The state of a training that begins: weights, Adam's variables, averages of the weights, and a key."""
-        weights = [variable.value for variable in self.model.trainable_variables]
-        slots = [variable.value for variable in self.optimizer.variables]
-        return *(list(map(jnp.copy, each)) for each in (weights, slots, weights)), jax.random.key(0)
+    def stored(inputs):
+        library = own(inputs)
+        return next(library.chunks(library.shape[0]))  # all of them as one tensor
 
-    def step(self, data: dict, state: tuple, inputs: tuple) -> tuple:
-        """One step, for `lax.scan`: of a state and (numbers of digits [batch], learning rate)."""
-        weights, slots, averages, key = state
-        key, own = jax.random.split(key)
-        images, labels, targets = self.sample(data, own, inputs[0])
+    def step(data: dict, state: tuple, inputs: tuple) -> tuple:
+        weights, slots, key = state
+        key, own_key = jax.random.split(key)
+        images, labels, targets = sample(data, own_key, inputs[0])
 
         def cost(weights):
-            with keras.StatelessScope(list(zip(self.model.trainable_variables, weights, strict=True))):
-                return self.model.costs(self.model(images, training=True), images, labels, targets)["total"]
+            with keras.StatelessScope(list(zip(variables, weights, strict=True))):
+                return model.costs(model(images, training=True), images, labels, targets)["total"]
 
         loss, gradients = jax.value_and_grad(cost)(weights)
-        slots = [*slots[: self.rate], inputs[1], *slots[self.rate + 1 :]]
-        decay = jnp.minimum(0.999, (1.0 + slots[0]) / (10.0 + slots[0]))  # slot 0 counts the steps
-        weights, slots = self.optimizer.stateless_apply(slots, gradients, weights)
-        averages = [old + (1 - decay) * (new - old) for old, new in zip(averages, weights, strict=True)]
-        return (weights, slots, averages, key), loss
+        slots = [*slots[:rate], inputs[1], *slots[rate + 1 :]]
+        return (*optimizer.stateless_apply(slots, gradients, weights), key), loss
 
-    def compiled(self, steps: int, batch: int, votes: str) -> tuple[Callable, dict]:
-        """A function of (state, numbers [steps, batch], rates [steps]) that uses up its state, and facts about it."""
-        begin, layer, own = time.monotonic(), self.model.classes, self.model.classes.votes
+    @partial(jax.jit, donate_argnums=0)
+    def call(state, data, *inputs):
+        return jax.lax.scan(partial(step, data), state, inputs)
 
-        def stored(inputs):
-            library = own(inputs)
-            return next(library.chunks(library.shape[0]))  # all of them as one tensor
-
-        @partial(jax.jit, donate_argnums=0)
-        def call(state, data, *inputs):
-            return jax.lax.scan(partial(self.step, data), state, inputs)
-
-        with patch.object(layer, "votes", stored if votes == "stored" else own):
-            lowered = call.lower(self.start(), self.data, jnp.zeros((steps, batch), jnp.int32), jnp.zeros(steps))
-        program = lowered.compile()
-        memory = program.memory_analysis()
-        megabytes = (memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20
-        facts = {"votes": votes, "megabytes": megabytes, "compile_seconds": time.monotonic() - begin}
-        return lambda state, *inputs: program(state, self.data, *inputs), facts
+    arrays = ([jnp.copy(each.value) for each in kind] for kind in (variables, optimizer.variables))
+    start, inputs = (*arrays, jax.random.key(0)), (jnp.zeros((steps, batch), jnp.int32), jnp.zeros(steps))
+    with patch.object(model.classes, "votes", stored if votes == "stored" else own):
+        program = call.lower(start, data, *inputs).compile()
+    memory = program.memory_analysis()
+    megabytes = (memory.temp_size_in_bytes + memory.argument_size_in_bytes) / 2**20
+    return program, start, {"megabytes": megabytes, "compile_seconds": time.monotonic() - begin}
 
 
-class Session:
-    """One run of this program: its flags, sizes, results, the times of steps, and the time."""
+# Below, `flags` are those of this program with what one run of it has: its `sizes`, `facts` for each result, the votes
+# of timed steps by their seconds, and the `deadline` of a part.
 
-    def __init__(self, flags: argparse.Namespace):
-        self.flags, self.sizes, self.measured = flags, SMALL if flags.rehearse else FULL, {}
-        self.deadline = START + flags.seconds
-        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
-        commit = os.environ.get("COMMIT") or git.strip()
-        self.facts = {"device": jax.local_devices()[0].device_kind, "commit": commit, "command": " ".join(sys.argv),
-                      "versions": {each.__name__: each.__version__ for each in (keras, jax, np)}}  # fmt: skip
 
-    def write(self, part: str, **numbers) -> None:
-        """Appends a result to the file, and prints it."""
-        row = {name: float(f"{x:.5g}") if isinstance(x, float) else x for name, x in numbers.items()}
-        row = {"part": part, "at": round(time.monotonic() - START, 1)} | row
-        with (self.flags.out / "results.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row | self.facts) + "\n")
-        print(json.dumps(row), flush=True)
+def write(flags: argparse.Namespace, part: str, **numbers) -> None:
+    """Appends a result to the file, and prints it."""
+    row = {name: float(f"{x:.5g}") if isinstance(x, float) else x for name, x in numbers.items()}
+    row = {"part": part, "at": round(time.monotonic() - START, 1)} | row
+    with (flags.out / "results.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row | flags.facts) + "\n")
+    print(json.dumps(row), flush=True)
 
-    def attempt(self, part: str, run, **what) -> None:
-        """Calls `run`; an error of any kind becomes a result, and the program goes on."""
-        if time.monotonic() > self.deadline:
-            return self.write(part, **what, stopped="the time was up")
-        try:
-            run(**what)
-        except Exception as error:
-            self.write(part, **what, failed=f"{type(error).__name__}: {(str(error).strip() or '?').splitlines()[0]}")
+
+def attempt(function: Callable, flags: argparse.Namespace, part: str, **what) -> None:
+    """Calls a function; an error of any kind becomes a result, and the program goes on."""
+    if time.monotonic() > flags.deadline:
+        return write(flags, part, **what, stopped="the time was up")
+    try:
+        function(flags, part, **what)
+    except Exception as error:
+        write(flags, part, **what, failed=f"{type(error).__name__}: {(str(error).strip() or '?').splitlines()[0]}")
 
 
 def set_precision(precision: str) -> None:
@@ -190,88 +174,80 @@ def set_precision(precision: str) -> None:
     jax.config.update("jax_default_matmul_precision", "highest" if precision == "float32" else "tensorfloat32")
 
 
-def measure_steps(session: Session) -> None:
-    """Times training steps, the most important cases first, beside the speed of a large matrix product."""
-    examples, usual = idx.load(session.flags.data_dir, "train"), session.flags.precision
-
-    def measure(precision: str, batch: int, votes: str, routing: int) -> None:
-        set_precision(precision)
-        training = Training(examples, shifted, {"routing": routing} | session.sizes["hparams"])
-        shape = session.sizes["images"] // batch, batch  # of the numbers for one call
-        call, facts = training.compiled(*shape, votes)
-        state, numbers = training.start(), np.random.default_rng(0).integers(len(examples[0]), size=shape)
-        for _ in range(2):  # the first call is not counted
-            begin = time.monotonic()
-            state, losses = call(state, numbers.astype(np.int32), np.full(shape[0], 1e-3, np.float32))
-            losses.block_until_ready()
-        seconds = (time.monotonic() - begin) / shape[0]
-        if (precision, batch, routing) == (usual, session.sizes["batches"][0], 3):
-            session.measured[seconds] = votes
-        session.write("step", precision=precision, batch=batch, routing=routing, **facts, loss=float(losses[-1]),
-                      ms=1e3 * seconds, images_per_second=batch / seconds)  # fmt: skip
-
-    def measure_product(precision: str, size: int) -> None:
-        set_precision(precision)
-        matrix = jax.random.uniform(jax.random.key(0), (size, size), keras.config.dtype_policy().compute_dtype)
-        product = jax.jit(jnp.matmul)
-        seconds = in_turns({"product": lambda: product(matrix, matrix).block_until_ready()}, 5)["product"]
-        session.write("ceiling", precision=precision, tflops=2 * size**3 / min(seconds) / 1e12)
-
-    session.attempt("ceiling", measure_product, precision=usual, size=session.sizes["matrix"])
-    cases = [(usual, "library", 3), (usual, "stored", 3), (usual, "library", 1)][: session.sizes["cases"]]
-    cases += [(each, "library", 3) for each in session.sizes["precisions"] if each != usual]
-    for (precision, votes, routing), batch in product(cases, session.sizes["batches"]):
-        session.attempt("step", measure, precision=precision, batch=batch, votes=votes, routing=routing)
+def measure_steps(flags: argparse.Namespace, part: str) -> None:
+    """Times training steps, the most important cases first, and a large matrix product, which bounds their speed."""
+    sizes, usual, multiply = flags.sizes, flags.precision, jax.jit(jnp.matmul)
+    set_precision(usual)
+    matrix = jnp.ones((sizes["matrix"],) * 2, keras.config.dtype_policy().compute_dtype)
+    (seconds,) = in_turns([lambda: multiply(matrix, matrix).block_until_ready()], 5)
+    write(flags, "ceiling", precision=usual, tflops=2 * sizes["matrix"] ** 3 / min(seconds) / 1e12)
+    cases = [(usual, "library", 3), (usual, "stored", 3), (usual, "library", 1)][: sizes["cases"]]
+    cases += [(each, "library", 3) for each in sizes["precisions"] if each != usual]
+    for (precision, votes, routing), batch in product(cases, sizes["batches"]):
+        what = {"precision": precision, "batch": batch, "steps": 2 * (sizes["call"] // batch), "votes": votes}
+        attempt(train, flags, part, **what, routing=routing)
 
 
-def train(session: Session, part: str) -> None:
-    """Trains on the part's recipe until the last step or until the time is up, then evaluates and saves."""
-    (side, sampler, hparams, fall, _), (steps, batch) = RECIPES[part], session.sizes[part]
-    in_call = max(n for n in range(1, session.sizes["call"] // batch + 1) if steps % n == 0)
-    set_precision(session.flags.precision)
-    images, labels = idx.load(session.flags.data_dir, "train")
-    data, random = {"examples": len(labels), "checksum": labels_checksum(labels)}, np.random.default_rng(0)
+def train(
+    flags: argparse.Namespace, part: str, precision: str, batch: int, steps: int, votes: str, routing: int = 3
+) -> tuple[list, int]:
+    """Trains on a part's recipe until the last step or the time is up; returns the weights and the number of steps.
+
+    The speed is that of all calls but the first.
+    """
+    (_, _, hparams, fall, _), random = RECIPES[part], np.random.default_rng(0)
+    in_call = max(n for n in range(1, flags.sizes["call"] // batch + 1) if steps % n == 0)
+    set_precision(precision)
+    images, labels = idx.load(flags.data_dir, "train")
     if part == "recipe":  # four variations of each digit, made here
         made = [vary(np.float32(images) / 256, random.random((len(images), NOISE))) for _ in range(4)]
         images, labels = np.uint8(np.rint(255 * np.concatenate(made))), np.tile(labels, 4)
-    training = Training((images, labels), sampler, hparams | session.sizes["hparams"], side)
-    peak = HParams(**training.hparams).learning_rate
-    call, facts = training.compiled(in_call, batch, min(session.measured.items(), default=(0, "library"))[1])
-    state, losses, done, begin = training.start(), [], 0, time.monotonic()
-    allowed = max(session.deadline - begin - session.sizes["reserve"], 1.0)
+    data, hparams = store(images, labels), hparams | flags.sizes["hparams"] | {"routing": routing}
+    call, state, facts = compiled(part, hparams, data, in_call, batch, votes)
     digits = chain.from_iterable(map(random.permutation, repeat(len(images))))
-    while done < steps and time.monotonic() < begin + allowed:
-        passed = (time.monotonic() - begin) / allowed  # where the steps would take longer, the rate falls in time
-        rates = [peak * FALL[fall](step, max(step / steps, passed)) for step in range(done, done + in_call)]
+    losses, ends, begin = [], [], time.monotonic()
+    allowed = max(flags.deadline - begin - flags.sizes["reserve"], 1.0)
+    while len(losses) * in_call < steps and (passed := (time.monotonic() - begin) / allowed) < 1:
+        now = len(losses) * in_call + np.arange(in_call)  # where these would take longer, the rate falls in time
+        rates = HParams(**hparams).learning_rate * FALL[fall](now, np.maximum(now / steps, passed))
         numbers = np.fromiter(digits, np.int32, in_call * batch).reshape(in_call, batch)
-        state, loss = call(state, numbers, np.array(rates, np.float32))
-        losses, done = [*losses, loss], done + in_call
-        losses[-2:-1] = map(np.asarray, losses[-2:-1])  # waits for the call before the one that begins
-    seconds = time.monotonic() - begin
-    facts |= {"losses": [float(np.mean(losses[at])) for at in (0, -1)], "images_per_second": done * batch / seconds}
-    facts |= {"steps": done, "of": steps, "batch": batch, "precision": session.flags.precision, "seconds": seconds}
-    session.write(part, **facts)
-    finish(session, part, done, batch, training, state[2], data)
+        state, loss = call(state, data, numbers, np.float32(rates))
+        if losses:
+            losses[-1].block_until_ready()  # of the call before the one that has begun
+            ends.append(time.monotonic())
+        losses.append(loss)
+    means = [float(losses[at].mean()) for at in (0, -1)]
+    ends.append(time.monotonic())
+    done, counted = len(losses) * in_call, ends if len(ends) > 1 else [begin, *ends]
+    seconds = (counted[-1] - counted[0]) / (len(counted) - 1) / in_call  # of a step
+    if part == "step" and (precision, batch, routing) == (flags.precision, flags.sizes["batches"][0], 3):
+        flags.votes[seconds] = votes
+    facts |= {"losses": means, "seconds": ends[-1] - begin, "ms": 1e3 * seconds, "images_per_second": batch / seconds}
+    write(flags, part, precision=precision, batch=batch, votes=votes, routing=routing, steps=done, of=steps, **facts)
+    return state[0], done
 
 
-def finish(session: Session, part: str, steps: int, batch: int, training, weights: list, data: dict) -> None:
-    """Writes the averaged weights to a folder, in float16, and evaluates what is in it in float32."""
+def train_fully(flags: argparse.Namespace, part: str) -> None:
+    """Trains, writes the weights to a folder, in float16, and evaluates what is in it in float32."""
+    (steps, batch), votes = flags.sizes[part], min(flags.votes.items(), default=(0, "library"))[1]
+    weights, done = train(flags, part, flags.precision, batch, steps, votes)
     set_precision("float32")
-    model = make_model("capsule", training.shape, 10, training.hparams)
+    (side, _, hparams, _, options), labels = RECIPES[part], idx.load(flags.data_dir, "train")[1]
+    hparams, options = HParams(**hparams | flags.sizes["hparams"]), Options(**options)
+    model = make_model("capsule", (side, side, 1), 10, hparams)
     for variable, weight in zip(model.trainable_variables, weights, strict=True):
         variable.assign(np.float16(weight))
-    flags = {"model": "capsule", "dataset": "mnist", "num_targets": 1 + (part == "multi"), "seed": 0,
-             "max_steps": steps, "batch_size": batch, "precision": session.flags.precision}  # fmt: skip
-    facts = session.facts["versions"], session.facts["commit"] or None, data
-    config = asdict(NetworkConfig(flags, HParams(**training.hparams), training.shape, tuple("0123456789"), *facts))
+    run = {"model": "capsule", "dataset": "mnist", "num_targets": options.num_targets, "seed": 0, "max_steps": done,
+           "batch_size": batch, "precision": flags.precision}  # fmt: skip
+    facts = flags.facts["versions"], flags.facts["commit"] or None
+    data = {"examples": len(labels), "checksum": labels_checksum(labels)}
+    config = asdict(NetworkConfig(run, hparams, model.image_shape, tuple("0123456789"), *facts, data))
     halves = {name: np.float16(variable) for name, variable in model.named_variables().items()}
-    pretrained.write(session.flags.out / part, config, halves, steps)
-    split, wrong = open_split("mnist", "test", str(session.flags.data_dir), Options(**RECIPES[part][-1])), 0
-    for images in evaluation_batches(split, 1000):
-        labels = np.sort(images["labels"])  # [batch, targets]
-        best = np.argsort(-model.predict_on_batch(images["images"])["logits"])[:, : labels.shape[1]]
-        wrong += int((np.sort(best) != labels).any(axis=1).sum())
-    session.write(part, folder=part, steps=steps, test_examples=len(split), wrong=wrong)
+    pretrained.write(flags.out / part, config, halves, done)
+    batches = list(evaluation_batches(open_split("mnist", "test", str(flags.data_dir), options), 1000))
+    logits = np.concatenate([model.predict_on_batch(each["images"])["logits"] for each in batches])
+    result = count(logits, np.concatenate([each["labels"] for each in batches]), 0.0)
+    write(flags, part, folder=part, steps=done, test_examples=result.size, wrong=result.wrong)
 
 
 def main() -> None:
@@ -287,12 +263,15 @@ def main() -> None:
     flags.out.mkdir(parents=True, exist_ok=True)
     if not flags.rehearse and jax.default_backend() == "cpu":
         sys.exit("JAX finds no accelerator. Install its build for one, or try --rehearse.")
-    session = Session(flags)
+    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    flags.sizes, flags.votes = SMALL if flags.rehearse else FULL, {}
+    flags.facts = {"device": jax.local_devices()[0].device_kind, "commit": os.environ.get("COMMIT", git),
+                   "command": " ".join(sys.argv),
+                   "versions": {each.__name__: each.__version__ for each in (keras, jax, np)}}  # fmt: skip
     for part in flags.parts.split(","):
         name, _, seconds = part.partition(":")
-        session.deadline = min(START + flags.seconds, time.monotonic() + float(seconds or "inf"))
-        run = partial(train, part=name) if name in RECIPES else {"step": measure_steps}[name]
-        session.attempt(name, partial(run, session))
+        flags.deadline = min(START + flags.seconds, time.monotonic() + float(seconds or "inf"))
+        attempt(measure_steps if name == "step" else train_fully, flags, name)
 
 
 if __name__ == "__main__":

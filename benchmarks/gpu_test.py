@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from input_data.formats import idx
-from input_data.mnist.mnist_input import SAMPLE
 from models import load_pretrained, pretrained
 
 REHEARSAL = """
@@ -37,18 +36,13 @@ gpu.main()
 
 
 @pytest.fixture(scope="module")
-def rehearsed(tmp_path_factory):
-    """The folder of a rehearsal, with `digits`, its data."""
+def rehearsed(tmp_path_factory, digits):
+    """The folder of a rehearsal."""
     root = tmp_path_factory.mktemp("gpu")
-    (root / "stub").mkdir()
-    (root / "stub/tensorflow.py").write_text("raise ImportError('TensorFlow is imported')")
-    (root / "digits").mkdir()
-    for part, prefix, count in (("train", "train", 256), ("test", "t10k", 100)):
-        for kind, array in zip(("images-idx3", "labels-idx1"), idx.load(SAMPLE, part), strict=True):
-            idx.write(root / f"digits/{prefix}-{kind}-ubyte.gz", array[:count])
-    environment = os.environ | {"PYTHONPATH": f"{root / 'stub'}:{Path(__file__).parents[1]}", "KERAS_BACKEND": "jax"}
+    (root / "tensorflow.py").write_text("raise ImportError('TensorFlow is imported')")
+    environment = os.environ | {"PYTHONPATH": f"{root}:{Path(__file__).parents[1]}", "KERAS_BACKEND": "jax"}
     environment |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    flags = ["--rehearse", "--precision=float32", f"--data_dir={root}/digits", f"--out={root}"]
+    flags = ["--rehearse", "--precision=float32", f"--data_dir={digits}", f"--out={root}"]
     flags += ["--parts=step,recipe,broken,multi:1,step:0"]  # the last two have hardly any time
     command = [sys.executable, "-c", REHEARSAL, *flags]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
@@ -65,21 +59,21 @@ def rows(folder: Path, **values) -> list[dict]:
 def test_steps_are_timed_with_each_kind_of_votes(rehearsed):
     measured = rows(rehearsed, part="step", routing=3)
     assert [row["votes"] for row in measured] == ["library", "stored"]
-    assert measured[0]["loss"] == pytest.approx(measured[1]["loss"], rel=1e-3)  # the same numbers
+    assert measured[0]["losses"] == pytest.approx(measured[1]["losses"], rel=1e-3)  # the same numbers
     assert all(row["images_per_second"] > 0 and row["megabytes"] > 0 and row["device"] for row in measured)
     assert set(measured[0]["versions"]) == {"keras", "jax", "numpy"} and measured[0]["command"]
 
 
-def test_training_lowers_the_loss_and_the_folder_is_that_of_a_pretrained_network(rehearsed):
+def test_training_lowers_the_loss_and_the_folder_is_that_of_a_pretrained_network(rehearsed, digits):
     trained, evaluated = rows(rehearsed, part="recipe")
     assert trained["steps"] == 16 and trained["losses"][1] < 0.95 * trained["losses"][0]
     model = load_pretrained(rehearsed / "recipe")
-    images, labels = idx.load(rehearsed / "digits", "test")
+    images, labels = idx.load(digits, "test")
     lengths = np.asarray(model(images[..., None].astype(np.float32) / 256)["logits"])
     assert abs(int((lengths.argmax(axis=1) != labels).sum()) - evaluated["wrong"]) <= 1
     config = pretrained.read_config(rehearsed / "recipe")
     assert config.keys() >= pretrained.read_config(pretrained.FOLDER / "capsnet_mnist_small").keys()
-    assert (config["data"]["examples"], config["hparams"]["preparation"]) == (256, "efficient")
+    assert (config["data"]["examples"], config["hparams"]["preparation"]) == (1024, "efficient")
 
 
 def test_a_part_that_fails_or_has_no_time_is_reported_and_the_next_one_begins(rehearsed):
@@ -89,5 +83,5 @@ def test_a_part_that_fails_or_has_no_time_is_reported_and_the_next_one_begins(re
 
 def test_the_time_ends_training_between_two_calls_and_what_there_is_is_saved(rehearsed):
     trained, evaluated = rows(rehearsed, part="multi")
-    assert 0 < trained["steps"] < trained["of"] and 0 <= evaluated["wrong"] <= evaluated["test_examples"] == 100
+    assert 0 < trained["steps"] < trained["of"] and 0 <= evaluated["wrong"] <= evaluated["test_examples"] == 200
     assert pretrained.read_config(rehearsed / "multi")["flags"]["num_targets"] == 2

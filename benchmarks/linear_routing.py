@@ -18,37 +18,29 @@ from keras import ops
 from capsules import CapsNet, DynamicRouting
 from models.hparams import HParams, network_arguments
 
-
-@keras.saving.register_keras_serializable("benchmarks")
-class FirstOrder(DynamicRouting):
-    """`DynamicRouting` with the first order of the softmax."""
-
-    def coefficients(self, logits, axis):
-        return (1.0 + logits - ops.mean(logits, axis=axis, keepdims=True)) / logits.shape[axis]
+COEFFICIENTS = {  # times J, of the logits and the axis of the output capsules
+    "first_order": lambda logits, axis: 1.0 + logits - ops.mean(logits, axis=axis, keepdims=True),
+    "no_competition": lambda logits, axis: 1.0 + logits,
+    "exponential": lambda logits, axis: ops.exp(logits),
+}
 
 
 @keras.saving.register_keras_serializable("benchmarks")
-class NoCompetition(DynamicRouting):
-    """`DynamicRouting` with the first order of the softmax but for its mean over the classes."""
+class WithoutSoftmax(DynamicRouting):
+    """`DynamicRouting` with the coefficients of a name in `COEFFICIENTS`."""
+
+    def __init__(self, kind: str, iterations: int = 3):
+        super().__init__(iterations)
+        self.kind = kind
 
     def coefficients(self, logits, axis):
-        return (1.0 + logits) / logits.shape[axis]
+        return COEFFICIENTS[self.kind](logits, axis) / logits.shape[axis]
 
 
-@keras.saving.register_keras_serializable("benchmarks")
-class Exponential(DynamicRouting):
-    """`DynamicRouting` with the numerator of the softmax, divided by the number of classes."""
-
-    def coefficients(self, logits, axis):
-        return ops.exp(logits) / logits.shape[axis]
-
-
-def _network(kind: type[DynamicRouting], image_shape: tuple, num_classes: int, hparams: HParams) -> CapsNet:
+def _network(kind: str, image_shape: tuple, num_classes: int, hparams: HParams) -> CapsNet:
+    """CapsNet of the run's hparams with such a routing, for --model."""
     arguments = network_arguments("capsule", CapsNet, hparams)
-    return CapsNet(image_shape, num_classes, **arguments | {"routing": kind(hparams.routing)})
+    return CapsNet(image_shape, num_classes, **arguments | {"routing": WithoutSoftmax(kind, hparams.routing)})
 
 
-# CapsNet of the run's hparams with one of these routings, for --model.
-first_order = partial(_network, FirstOrder)
-no_competition = partial(_network, NoCompetition)
-exponential = partial(_network, Exponential)
+first_order, no_competition, exponential = (partial(_network, kind) for kind in COEFFICIENTS)

@@ -45,15 +45,14 @@ class PlainCapsNet(nn.Module):
     def loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """Margin loss and reconstruction loss of a batch."""
         capsules = self(images)
-        targets = functional.one_hot(labels, 10).float()
-        lengths = capsules.norm(dim=-1)
+        targets, lengths = functional.one_hot(labels, 10).float(), capsules.norm(dim=-1)
         present, absent = functional.relu(0.9 - lengths).square(), functional.relu(lengths - 0.1).square()
         margin = (targets * present + 0.5 * (1 - targets) * absent).sum(dim=1).mean()
         pixels = self.decoder((capsules * targets[..., None]).flatten(1))
         return margin + 0.0005 * (pixels - images.flatten(1)).square().sum(dim=1).mean()
 
 
-def runs(batch: int) -> tuple[Callable[[], None], Callable[[], None]]:
+def runs(batch: int) -> tuple[Callable, Callable]:
     """Functions that make a training step and an inference of random images."""
     torch.manual_seed(0)
     network = PlainCapsNet()
@@ -65,8 +64,4 @@ def runs(batch: int) -> tuple[Callable[[], None], Callable[[], None]]:
         network.loss(images, labels).backward()
         optimizer.step()
 
-    @torch.no_grad
-    def infer() -> None:
-        network(images)
-
-    return train, infer
+    return train, torch.no_grad()(lambda: network(images))

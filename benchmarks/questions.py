@@ -23,7 +23,8 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from itertools import product
+from collections.abc import Sequence
+from itertools import chain, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,14 +37,14 @@ from input_data import open_split
 from runner.startup import use_tensorflow
 
 IMAGES = 1000  # of the test set, for all figures but the errors
+MEASURED = "measured.csv"  # in a folder of results
 
 
 class Variant(NamedTuple):
     """A network of a question: how it differs from CapsNet of 64 channels and 8 types of primary capsules."""
 
-    hparams: str = ""
+    hparams: str | None = ""  # None: it is not trained by experiment.py
     model: str = "capsule"  # or FILE.py:FUNCTION, see --model of experiment.py
-    trained: bool = True  # by experiment.py
     types: int = 8
     rate: str = "0.003"  # the highest learning rate
     steps: int = 0  # of 128 images
@@ -52,9 +53,9 @@ class Variant(NamedTuple):
 
 VARIANTS = {  # the first of a question is what the others are compared with
     "law": {
-        f"{name}, {types} types": Variant(hparams, types=types, trained=name != "at the start")
+        f"{name}, {types} types": Variant(hparams, types=types)
         for types in (1, 4, 8, 32)  # with 36 capsules each
-        for name, hparams in {"as trained": "routing=3", "trained uniform": "routing=1", "at the start": ""}.items()
+        for name, hparams in {"as trained": "routing=3", "trained uniform": "routing=1", "at the start": None}.items()
     },
     "scale": {
         "3 iterations": Variant(),
@@ -73,89 +74,80 @@ VARIANTS = {  # the first of a question is what the others are compared with
         "self-attention": Variant("routing_type=attention"),
         "inverted attention": Variant("routing_type=inverted"),
         "EM": Variant("routing_type=em,loss_type=spread"),
-        **{
-            name: Variant(model=f"{trained.ROOT}/benchmarks/linear_routing.py:{name.replace(' ', '_')}")
-            for name in ("first order", "no competition", "exponential")
-        },
+        "first order": Variant(model="linear_routing.py:first_order"),
+        "no competition": Variant(model="linear_routing.py:no_competition"),
+        "exponential": Variant(model="linear_routing.py:exponential"),
     },
-    "sign": {"with a bias": Variant(trained=False), "without": Variant(trained=False)},
+    "sign": {"with a bias": Variant(None), "without": Variant(None)},
 }
 
 
 def asked(flags) -> list[list[Variant]]:
-    """The variants that are asked for, in a list for each learning rate."""
-    known, rated = VARIANTS[flags.question], flags.question in ("scale", "routings")
-    lists = [
-        [known[name]._replace(name=f"{name}, rate {rate}" if rated else name, rate=rate, steps=flags.steps)
-         for name in flags.variants or known]
-        for rate in (flags.rates.split(",") if rated else ["0.003"])
-    ]  # fmt: skip
-    return [in_equal_time(flags, variants) for variants in lists] if flags.equal == "time" else lists
+    """The variants that are asked for, in a list for each learning rate.
+
+    With --equal=time they have as many steps as they make in the time of the first one.
+    """
+    known, rated, lists = VARIANTS[flags.question], flags.question in ("scale", "routings"), []
+    for rate in flags.rates.split(",") if rated else ["0.003"]:
+        names = {f"{name}, rate {rate}" if rated else name: known[name] for name in flags.variants or known}
+        variants = [each._replace(name=name, rate=rate, steps=flags.steps) for name, each in names.items()]
+        if flags.equal == "time":
+            minutes = [numbers_of(flags, each, range(flags.seeds))["minutes"] for each in variants]
+            if not all(minutes):
+                sys.exit("--equal=time needs the times of the same command without it. Run that first.")
+            steps = [round(flags.steps * np.median(minutes[0]) / np.median(own)) for own in minutes]
+            variants = [each._replace(steps=count) for each, count in zip(variants, steps, strict=True)]
+        lists.append(variants)
+    return lists
 
 
-def in_equal_time(flags, variants: list[Variant]) -> list[Variant]:
-    """The variants with as many steps as they make in the time of the first one."""
-    minutes = [numbers_of(flags, each, flags.seeds)["minutes"] for each in variants]
-    if not all(minutes):
-        sys.exit("--equal=time needs the times of the same command without it. Run that first.")
-    steps = [round(flags.steps * np.median(minutes[0]) / np.median(own)) for own in minutes]
-    return [each._replace(steps=count) for each, count in zip(variants, steps, strict=True)]
-
-
-def numbers_of(flags, variant: Variant, seeds: range | list[int]) -> dict[str, list[float]]:
+def numbers_of(flags, variant: Variant, seeds: Sequence[int]) -> dict[str, list[float]]:
     """The errors, minutes and figures of a variant by name, for each of the seeds with which it has been run."""
-    numbers = defaultdict(list)
-    for seed in seeds:
-        for row in trained.read(flags.csv, trained.Run):
-            if (row.table, row.network, row.seed, row.steps) == (flags.table, variant.name, seed, variant.steps):
-                for name, value in (("wrong", row.test_wrong), ("error", row.test_error), ("minutes", row.minutes)):
-                    numbers[name].append(value)
-        with flags.measured.open(newline="", encoding="utf-8") as file:
-            for *key, name, value in csv.reader(file):
-                if key == [flags.table, variant.name, str(seed), str(variant.steps)]:
-                    numbers[name].append(float(value))
+    numbers, wanted = defaultdict(list), (flags.table, variant.name, variant.steps)
+    for row in trained.read(flags.results / trained.TRAINED):
+        if (row["table"], row["network"], row["steps"]) == wanted and row["seed"] in seeds:
+            for name in ("test_wrong", "test_error", "minutes"):
+                numbers[name.removeprefix("test_")].append(row[name])
+    for row in trained.read(flags.results / MEASURED):
+        if (row["question"], row["variant"], row["steps"]) == wanted and row["seed"] in seeds:
+            numbers[row["name"]].append(row["value"])
     return numbers
-
-
-def folder_of(flags, variant: Variant, seed: int) -> Path:
-    """Where a run is kept."""
-    name = variant.name.replace(" ", "_").replace(",", "")
-    return flags.folder / flags.table / name / f"{variant.steps}_{seed}"
 
 
 def run(flags, variant: Variant, seed: int) -> None:
     """Trains a variant with a seed, measures it, and keeps its row and its figures."""
-    folder = folder_of(flags, variant, seed)
-    if variant.trained:  # the learning rate rises in a twentieth of the steps and then falls to 0
+    name = variant.name.replace(" ", "_").replace(",", "")
+    folder = flags.folder / flags.table / name / f"{variant.steps}_{seed}"
+    if variant.hparams is not None:  # the learning rate rises in a twentieth of the steps and then falls to 0
         hparams = f"conv_channels=64,num_prime_capsules={variant.types},learning_rate={variant.rate},schedule=linear"
         hparams += f",decay_steps={variant.steps},warmup_steps={max(1, variant.steps // 20)}"
-        hparams += f",{variant.hparams}" * bool(variant.hparams)
-        command = [sys.executable, str(trained.ROOT / "experiment.py"), f"--hparams_override={hparams}"]
-        command += [f"--summary_dir={folder}", f"--max_steps={variant.steps}", f"--seed={seed}"]
-        command += [f"--model={variant.model}", f"--dataset={flags.dataset}", f"--predictions={folder}/predictions.npz"]
-        if code := subprocess.run(command + [f"--data_dir={flags.data_dir}"] * bool(flags.data_dir)).returncode:
+        model = f"{Path(__file__).parent}/{variant.model}" if ".py:" in variant.model else variant.model
+        given = {"hparams_override": f"{hparams},{variant.hparams}".rstrip(","), "summary_dir": folder,
+                 "max_steps": variant.steps, "seed": seed, "model": model, "dataset": flags.dataset,
+                 "predictions": folder / "predictions.npz", "data_dir": flags.data_dir}  # fmt: skip
+        command = [f"--{name}={value}" for name, value in given.items() if value is not None]
+        if code := subprocess.run([sys.executable, str(trained.ROOT / "experiment.py"), *command]).returncode:
             sys.exit(code)
-    figures = tell_sign(flags, variant, seed) if flags.question == "sign" else diagnosis(flags, variant, seed)
-    if variant.trained:
-        trained.add(folder, flags.table, variant.name, flags.csv)
-        if seed or flags.question != "routings":  # whose picture shows the networks of seed 0
-            shutil.rmtree(folder)
-    with flags.measured.open("a", newline="", encoding="utf-8") as file:
-        key = flags.table, variant.name, seed, variant.steps
+    use_tensorflow()
+    figures = tell_sign(flags, variant, seed) if flags.question == "sign" else diagnosis(flags, variant, seed, folder)
+    if variant.hparams is not None:
+        trained.add(folder, flags.table, variant.name, flags.results)
+        shutil.rmtree(folder)
+    key = flags.table, variant.name, seed, variant.steps
+    with (flags.results / MEASURED).open("a", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([*key, name, f"{x:.6g}"] for name, x in figures.items())
 
 
-def diagnosis(flags, variant: Variant, seed: int) -> dict[str, float]:
+def diagnosis(flags, variant: Variant, seed: int, folder: Path) -> dict[str, float]:
     """The figures of a network, trained or not; the law's are of three iterations, however many it was trained with."""
-    use_tensorflow()
     import keras
 
     from explorer.diagnose import diagnose
     from models import make_model
     from runner.loader import Trained, load
 
-    if variant.trained:
-        network = load(str(folder_of(flags, variant, seed)))
+    if variant.hparams is not None:
+        network = load(str(folder))
     else:
         keras.utils.set_random_seed(seed)
         hparams = {"conv_channels": 64, "num_prime_capsules": variant.types}
@@ -169,7 +161,6 @@ def diagnosis(flags, variant: Variant, seed: int) -> dict[str, float]:
 
 def tell_sign(flags, variant: Variant, seed: int) -> dict[str, float]:
     """Trains a layer to tell the primary capsules u of a pretrained network from −u, classes 0 and 1."""
-    use_tensorflow()
     import keras
 
     from capsules import Capsules, Length, MarginLoss
@@ -205,7 +196,7 @@ def in_words(values: list[float], form: str = ".3g") -> str:
 
 def table_of(lists: list[list[Variant]], numbers: dict[str, dict[str, list]]) -> list[str]:
     """A line for each variant: its numbers, and how much higher its error is than that of the first in its list."""
-    names, rows = dict.fromkeys(name for each in numbers.values() for name in each), []
+    names, rows = dict.fromkeys(chain.from_iterable(numbers.values())), []
     for first, variant in ((variants[0], each) for variants in lists for each in variants):
         own, other = numbers[variant.name], numbers[first.name]["error"]
         more = in_words([a - b for a, b in zip(own["error"], other, strict=False)], "+.2f")  # empty where not trained
@@ -223,10 +214,8 @@ def draw(axes, numbers: dict[str, dict[str, list]], shown: str) -> None:
         axes.set(yticks=range(len(numbers)), yticklabels=numbers, title=f"{shown.capitalize()} (in %)")
         axes.invert_yaxis()
         return
-    curves: dict[str, list[dict]] = defaultdict(list)  # for each name without the types
-    for name, found in numbers.items():
-        curves[name.partition(", ")[0]].append(found)
-    for name, points in curves.items():
+    for name in dict.fromkeys(name.partition(", ")[0] for name in numbers):  # a curve for each name without the types
+        points = [found for each, found in numbers.items() if each.startswith(name)]
         inputs, gap, law = ([np.mean(each[key]) for each in points] for key in ("inputs", "gap", "law"))
         (line,) = axes.loglog(inputs, gap, "o-", label=name)
         axes.fill_between(inputs, *np.transpose([interval(each["gap"]) for each in points]), alpha=0.2)
@@ -235,28 +224,6 @@ def draw(axes, numbers: dict[str, dict[str, list]], shown: str) -> None:
     axes.set_xticks(inputs, [f"{each:.0f}" for each in inputs])
     axes.set(xlabel="input capsules N", title="1 − entropy of the couplings; crosses: σ² / (2 ln J)")
     axes.legend()
-
-
-def draw_couplings(flags, variants: list[Variant]) -> None:
-    """Draws where the coefficients of each routing's last iteration lie, for a test image and each class."""
-    use_tensorflow()
-    from matplotlib.cm import ScalarMappable
-
-    from explorer.findings import coupling_maps
-    from explorer.pictures import DIVERGING, colours_of, over
-    from explorer.sheets import Block, sheet, write
-    from runner.loader import load
-
-    image, blocks = open_split(flags.dataset, "test", flags.data_dir).batch(np.arange(1))["images"], []
-    for variant in variants:
-        model = load(str(folder_of(flags, variant, 0))).model
-        maps = np.asarray(coupling_maps(model, image))[0, -1]  # [classes, rows, columns]
-        norm = colours_of(maps, maps.mean())
-        rows = {"": over(image[0], maps, model.places(), norm)}
-        note = f"{variant.name}: the largest mean share of a place is {maps.max():.2f}"
-        blocks.append(Block(note, rows, [f"to {each}" for each in range(len(maps))], ScalarMappable(norm, DIVERGING)))
-    title = "Where each routing sends the parts of an image: orange is more than the mean share, blue is less"
-    write(flags.folder / f"{flags.table}_couplings.png", sheet(title, blocks, tile=0.72))
 
 
 def main(arguments: list[str]) -> None:
@@ -276,27 +243,22 @@ def main(arguments: list[str]) -> None:
     flags = parser.parse_args(arguments)
     if unknown := set(flags.variants or ()) - VARIANTS[flags.question].keys():
         parser.error(f"{flags.question} has no variants {sorted(unknown)}. It has {[*VARIANTS[flags.question]]}")
-    flags.seeds = range(flags.seeds)
     flags.table = flags.question + "_fashion" * (flags.dataset == "fashion_mnist")
     flags.folder.mkdir(parents=True, exist_ok=True)
-    results = trained.TRAINED.parent if flags.data_dir else flags.folder
-    flags.csv, flags.measured = results / "trained.csv", results / "measured.csv"
-    if not flags.measured.exists():
-        flags.measured.write_text("question,variant,seed,steps,name,value\n", encoding="utf-8")
-
+    flags.results = trained.RESULTS if flags.data_dir else flags.folder
+    if not (flags.results / MEASURED).exists():
+        (flags.results / MEASURED).write_text("question,variant,seed,steps,name,value\n", encoding="utf-8")
     lists = asked(flags)
-    variants = [each for variants in lists for each in variants]
-    for seed, variant in product(flags.seeds, variants):
+    variants = [*chain.from_iterable(lists)]
+    for seed, variant in product(range(flags.seeds), variants):
         if not numbers_of(flags, variant, [seed]):
             run(flags, variant, seed)
-    numbers = {variant.name: numbers_of(flags, variant, flags.seeds) for variant in variants}
+    numbers = {variant.name: numbers_of(flags, variant, range(flags.seeds)) for variant in variants}
     print("\n".join(table_of(lists, numbers)))
     figure = Figure(figsize=(7, 1.5 + 0.3 * max(8, len(variants))), layout="constrained")
     draw(figure.subplots(), numbers, {"law": "gap", "sign": "percent right"}.get(flags.question, "error"))
     figure.savefig(flags.folder / f"{flags.table}.png", dpi=120)
-    if kept := [each for each in variants if folder_of(flags, each, 0).is_dir()]:
-        draw_couplings(flags, kept)
-    print(*sorted(flags.folder.glob(f"{flags.table}*.png")))
+    print(flags.folder / f"{flags.table}.png")
 
 
 if __name__ == "__main__":

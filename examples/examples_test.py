@@ -8,21 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
-from input_data.formats import idx
-from input_data.mnist.mnist_input import SAMPLE
-
 HERE = Path(__file__).parent
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    """A folder with 1,024 training and 200 test digits."""
-    folder = tmp_path_factory.mktemp("digits")
-    for part, prefix, count in (("train", "train", 1024), ("test", "t10k", 200)):
-        images, labels = idx.load(SAMPLE, part)
-        idx.write(folder / f"{prefix}-images-idx3-ubyte.gz", images[:count])
-        idx.write(folder / f"{prefix}-labels-idx1-ubyte.gz", labels[:count])
-    return folder
 
 
 @pytest.fixture

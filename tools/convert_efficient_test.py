@@ -26,15 +26,6 @@ def in_keras_2(model):
     return layers
 
 
-def write_group(parent, layer, weights):
-    """As `save_weights_to_hdf5_group` of Keras 2 wrote a layer; the slashes in names make groups in the group."""
-    group = parent.create_group(layer)
-    ordered = sorted(weights, key=lambda weight: "moving" in weight[0])  # what is not trained comes last
-    group.attrs["weight_names"] = np.array([name.encode() for name, _ in ordered], "S")
-    for name, value in ordered:
-        group.create_dataset(name, data=value)
-
-
 def write(path, model, whole=False, nested="Efficient_CapsNet"):
     """A file of Keras 2, as its `save` (`whole`) or `save_weights` writes it.
 
@@ -53,8 +44,12 @@ def write(path, model, whole=False, nested="Efficient_CapsNet"):
         root.attrs["backend"], root.attrs["keras_version"] = b"tensorflow", b"2.4.0"
         names = np.array([name.encode() for name in groups], "S")
         root.attrs["layer_names"] = names
-        for layer, weights in groups.items():
-            write_group(root, layer, weights)
+        for layer, weights in groups.items():  # the slashes in names make groups in the group
+            group = root.create_group(layer)
+            ordered = sorted(weights, key=lambda weight: "moving" in weight[0])  # what is not trained comes last
+            group.attrs["weight_names"] = np.array([name.encode() for name, _ in ordered], "S")
+            for name, value in ordered:
+                group.create_dataset(name, data=value)
         if whole:
             file.attrs["model_config"] = b"{}"
             file.create_group("optimizer_weights")
@@ -69,7 +64,7 @@ def model():
     return made
 
 
-@pytest.mark.parametrize("form", [{}, {"whole": True, "nested": "CapsNet"}, {"nested": ""}], ids=str)
+@pytest.mark.parametrize("form", [{"whole": True, "nested": "CapsNet"}, {"nested": ""}], ids=str)
 def test_the_checkpoint_has_the_files_weights(form, model, tmp_path, capsys):
     write(tmp_path / "w.h5", model, **form)
     assert convert_efficient.main([str(tmp_path / "w.h5"), str(tmp_path / "run"), "--dataset=mnist"]) == 0
@@ -81,12 +76,17 @@ def test_the_checkpoint_has_the_files_weights(form, model, tmp_path, capsys):
     assert trained.model.hparams.preparation == "efficient" and trained.step == 0
 
 
-def replace(name, value):
-    def change(file):
-        del file[name]
-        file[name] = value
+def lose(file):
+    del file["Generator/recons/recons_1/kernel:0"]
 
-    return change
+
+def spoil(file):
+    file["Efficient_CapsNet/conv1/bias:0"][:] = np.nan
+
+
+def reshape(file):
+    del file["Efficient_CapsNet/conv1/kernel:0"]
+    file["Efficient_CapsNet/conv1/kernel:0"] = np.ones((3, 3, 1, 32))
 
 
 def add(file):
@@ -97,32 +97,26 @@ def add(file):
 
 NOT_OURS = "cannot be read as a file of weights"
 FAULTS = {
-    "a weight that is listed and missing": (lambda file: file.pop("Generator/recons/recons_1/kernel:0"), NOT_OURS),
-    "NaN": (replace("Efficient_CapsNet/conv1/bias:0", np.full(32, np.nan)), "conv1/biases should be finite numbers"),
-    "another shape": (
-        replace("Efficient_CapsNet/conv1/kernel:0", np.ones((3, 3, 1, 32))),
-        r"conv1/weights should be finite numbers [5, 5, 1, 32]",
-    ),
-    "a weight too many": (add, "has 1 weights too many"),
-    "Keras 3": (lambda file: file.attrs.pop("layer_names"), NOT_OURS),
+    lose: NOT_OURS,
+    spoil: "conv1/biases should be finite numbers",
+    reshape: "conv1/weights should be finite numbers [5, 5, 1, 32]",
+    add: "has 1 weights too many",
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_does_not_fit_gets_a_sentence_and_leaves_nothing(fault, model, tmp_path, capsys):
-    change, words = FAULTS[fault]
+    words = FAULTS[fault]
     write(tmp_path / "w.h5", model)
     with h5py.File(tmp_path / "w.h5", "a") as file:
-        change(file)
+        fault(file)
     code = convert_efficient.main([str(tmp_path / "w.h5"), str(tmp_path / "run"), "--dataset=mnist"])
     error = capsys.readouterr().err
     assert code == 1 and words in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_files_of_other_kinds_are_refused(tmp_path, capsys):
+def test_a_file_of_another_kind_is_refused(tmp_path, capsys):
     (tmp_path / "text.h5").write_text("no weights")
-    for name in ("text.h5", "none.h5"):
-        assert convert_efficient.main([str(tmp_path / name), str(tmp_path / "run"), "--dataset=norb"]) == 1
-        assert NOT_OURS in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    assert convert_efficient.main([str(tmp_path / "text.h5"), str(tmp_path / "run"), "--dataset=norb"]) == 1
+    assert NOT_OURS in capsys.readouterr().err and not (tmp_path / "run").exists()

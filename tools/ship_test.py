@@ -11,10 +11,9 @@ from input_data import evaluation_batches, open_split
 from models import pretrained
 from models.optimizer import make_optimizer
 from runner import checkpoints
-from runner.config import NetworkFlags
-from runner.evaluation import evaluate
-from runner.loader import Data, describe, load, load_described, resolve
-from runner.steps import make_evaluation_step
+from runner.evaluation import count
+from runner.flags import UserError
+from runner.loader import load
 from tools import ship
 
 
@@ -60,33 +59,28 @@ def test_the_name_of_what_ships_is_a_checkpoint_that_begins_a_training(folder, r
     assert int(optimizer.iterations) == 2
 
 
-@pytest.mark.parametrize("file", [pretrained.CONFIG, pretrained.WEIGHTS])
-def test_a_damaged_file_is_refused(folder, file, monkeypatch, tmp_path):
+def test_damaged_weights_are_refused(folder, monkeypatch, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
-    (tmp_path / "copy" / file).write_bytes((folder / file).read_bytes()[:-9] + b"123456789")
+    (tmp_path / "copy/weights.npz").write_bytes((folder / "weights.npz").read_bytes()[:-9] + b"123456789")
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    with pytest.raises(ValueError, match=f"{file} does not match its checksum"):
+    with pytest.raises(ValueError, match="weights.npz does not match its checksum"):
         load("pretrained:copy")
 
 
-def test_weights_on_which_predictions_depend_stay_float32_where_float16_changes_one(run, monkeypatch):
-    def coarse(values):
-        return np.round(values, 2).astype(np.float16)
-
-    monkeypatch.setattr(ship, "_to_half", coarse)
+def test_float16_weights_that_change_predictions_are_refused_unless_it_is_allowed(run, monkeypatch):
+    monkeypatch.setattr(ship.np, "float16", lambda values: np.round(values, 2))
     trained, split = load(str(run)), open_split("mnist", "test", None)
     split.images, split.labels = split.images[:200], split.labels[:200]
     own = {name: variable.numpy() for name, variable in trained.model.named_variables().items()}
-    _, facts = ship.round_weights(trained.model, split, max_changed=1000)
-    changed = int(facts["Test error of this file"].rpartition(" ")[2])
-    assert changed > 0 and facts["Weights in the file"].startswith("float16;")
+    with pytest.raises(
+        UserError, match=r"float16 changes (\d+) predictions. Allow it with --max_changed=\1\."
+    ) as error:
+        ship.to_half(trained.model, split, max_changed=0)
+    changed = int(str(error.value).split()[2])
     for name, variable in trained.model.named_variables().items():
         variable.assign(own[name])
-    weights, facts = ship.round_weights(trained.model, split, max_changed=changed - 1)
-    assert facts["Test error of this file"].endswith(" 0") and "those of the decoder" in facts["Weights in the file"]
-    for name, values in weights.items():
-        assert values.dtype == (np.float16 if name.startswith("recons/") else np.float32)
-        np.testing.assert_array_equal(trained.model.named_variables()[name], values)
+    _, facts = ship.to_half(trained.model, split, max_changed=changed)
+    assert facts["Test error of this file"].endswith(f" differ from float32's: {changed}")
 
 
 def test_what_cannot_be_made_is_one_sentence_and_leaves_nothing(run, folder, tmp_path, capsys):
@@ -108,9 +102,9 @@ def test_a_network_that_ships_is_as_good_as_its_card_and_the_docs_say(name):
     wrong, size = re.search(r"\| Test error of this file \| ([\d,]+) of ([\d,]+) wrong", card).groups()
     docs = (pretrained.FOLDER.parent / "docs/networks.md").read_text(encoding="utf-8")
     assert re.search(rf"^\| `{name}` \| .* \| {wrong} of {size} \|$", docs, re.MULTILINE)
-    prefix, data = resolve(f"pretrained:{name}"), Data(None)
-    saved = describe(prefix, NetworkFlags(), data)
-    split, run_batch = data.for_network(saved), make_evaluation_step(load_described(prefix, saved).model)
-    result = evaluate(run_batch, evaluation_batches(split, 100, 100), 100)
+    network = load(f"pretrained:{name}")
+    batch = next(evaluation_batches(open_split("mnist", "test", None, network.options), 100, 100))
+    logits = network.model(batch["images"])["logits"].numpy()
     rate = int(wrong.replace(",", "")) / int(size.replace(",", ""))
-    assert result.wrong <= 100 * rate + 4 * (100 * rate) ** 0.5 + 1  # four standard deviations, and one
+    wrong = count(logits, batch["labels"], 0.0).wrong
+    assert wrong <= 100 * rate + 4 * (100 * rate) ** 0.5 + 1  # four standard deviations, and one
