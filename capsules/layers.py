@@ -228,7 +228,3 @@ class Capsules(CapsuleLayer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"routing": keras.saving.serialize_keras_object(self.routing)}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Capsules":
-        return cls(**config | {"routing": keras.saving.deserialize_keras_object(config["routing"])})

@@ -241,7 +241,9 @@ class InvertedAttentionRouting(Routing):
 
 
 def as_routing(routing: Any) -> Routing:
-    """A copy of a routing, or `DynamicRouting` of a number of iterations; a ValueError for anything else."""
+    """A copy of a routing, one from a file, or `DynamicRouting` of a number; a ValueError for anything else."""
+    if isinstance(routing, dict):
+        return keras.saving.deserialize_keras_object(routing)
     if isinstance(routing, Routing):
         return type(routing).from_config(routing.get_config())  # each layer has weights of its own
     return DynamicRouting(routing)

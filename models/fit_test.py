@@ -119,8 +119,6 @@ def test_networks_take_keyword_arguments_and_any_routing(tmp_path):
         make_model("efficient", (20, 20, 1), 3, {"routing": 5})
     with pytest.raises(ValueError, match="The networks are: capsule, efficient"):
         make_model("capsules", (20, 20, 1), 3)
-    with pytest.raises(ValueError, match=r"cannot be quantised.*\.tflite"):
-        model.quantize("int8")
 
 
 @pytest.mark.parametrize("routing", ["em", "inverted", "attention", "uniform"])
@@ -141,7 +139,7 @@ def test_a_routing_named_by_hparams_is_saved_and_described(routing, tmp_path):
 
 def test_a_routing_with_other_arguments_than_hparams_have_is_kept_as_a_file_only():
     model = CapsNet((20, 20, 1), 3, filters=8, primary_types=2, routing=EMRouting(2, 0.5), decoder=False)
-    with pytest.raises(ValueError, match="EMRouting has no hparams"):
+    with pytest.raises(ValueError, match="no hparams for EMRouting"):
         model.save_to_preset("folder")
 
 

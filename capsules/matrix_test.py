@@ -112,7 +112,7 @@ def differences():
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_convolutional_capsules_are_the_windows_routed_one_by_one(backend, on_backend):
-    code = "import json; from capsules.conv_capsules_test import differences; print(json.dumps(differences()))"
+    code = "import json; from capsules.matrix_test import differences; print(json.dumps(differences()))"
     found = json.loads(on_backend(backend, code).splitlines()[-1])
     assert len(found) == len(TWINS) and max(found.values()) < 2e-5, found
 
