@@ -11,12 +11,8 @@ import keras
 
 from capsules.ops import choice, sides
 
-_GETTERS = {
-    "initializer": keras.initializers.get,
-    "regularizer": keras.regularizers.get,
-    "constraint": keras.constraints.get,
-}
-_OPTIONS = {f"{weight}_{kind}": get for weight in ("kernel", "bias") for kind, get in _GETTERS.items()}
+_KINDS = ("initializer", "regularizer", "constraint")
+_OPTIONS = {f"{each}_{kind}": getattr(keras, f"{kind}s").get for each in ("kernel", "bias") for kind in _KINDS}
 
 
 class CapsuleLayer(keras.layers.Layer):

@@ -103,7 +103,7 @@ from capsules.convolution_test import CASES, _arrays
 import keras
 
 results = []
-for inputs_shape, kernel_shape, strides, padding, _ in CASES:
+for inputs_shape, kernel_shape, strides, padding, _ in CASES[1:4]:
     inputs, kernel = (ops.convert_to_tensor(array) for array in _arrays(inputs_shape, kernel_shape))
 
     def total(inputs, kernel):
@@ -125,7 +125,7 @@ print(json.dumps(results))
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_gradients_are_alike_on_other_backends(backend, on_backend):
     printed = on_backend(backend, OTHER_BACKENDS)
-    for case, gradients in zip(CASES, json.loads(printed.splitlines()[-1]), strict=True):
+    for case, gradients in zip(CASES[1:4], json.loads(printed.splitlines()[-1]), strict=True):
         inputs_shape, kernel_shape, strides, padding, _ = case
         variables = [tf.constant(array) for array in _arrays(inputs_shape, kernel_shape)]
         with tf.GradientTape() as tape, convolution_method("direct"):

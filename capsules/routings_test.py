@@ -26,10 +26,11 @@ WEIGHTS = {  # of a routing and in the file; the score is not among the golden v
 }
 
 
-def worst_differences() -> dict[str, float]:
+def worst_differences(names: list[str]) -> dict[str, float]:
     """The largest difference of each routing's poses, activations and coefficients from the golden ones."""
     found = {}
-    for name, routing in ROUTINGS.items():
+    for name in names:
+        routing = ROUTINGS[name]
         for ours, theirs in WEIGHTS.get(type(routing), {}).items():
             setattr(routing, ours, ops.convert_to_tensor(GOLDEN[theirs].astype("float32")))
         activations = ops.convert_to_tensor(GOLDEN["activations"].astype("float32")) if "em" in name else None
@@ -43,9 +44,10 @@ def worst_differences() -> dict[str, float]:
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_poses_activations_and_coefficients_are_those_of_the_formulas(backend, on_backend):
-    code = "import json; from capsules.routings_test import worst_differences; print(json.dumps(worst_differences()))"
+    names = [*ROUTINGS] if backend == "tensorflow" else ["em3", "attention3", "scaled3_leaky"]  # of all iterations
+    code = f"import json; from capsules.routings_test import *; print(json.dumps(worst_differences({names})))"
     differences = json.loads(on_backend(backend, code).splitlines()[-1])
-    assert differences.keys() == ROUTINGS.keys() and max(differences.values()) < 1e-4, differences
+    assert [*differences] == names and max(differences.values()) < 1e-4, differences
 
 
 @pytest.mark.parametrize("routing", [EMRouting(2, 1.0), InvertedAttentionRouting(2)], ids=lambda x: type(x).__name__)

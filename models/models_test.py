@@ -5,7 +5,6 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from models import MODELS, make_model
 from models.efficient import architecture
@@ -54,7 +53,7 @@ def test_another_image_size_gets_a_derived_efficient_network(shape, strides, las
     derived = architecture(shape)
     assert (derived.strides, derived.primary_kernel) == (strides, last_map)
     model = make_model("efficient", shape, 3, HParams(remake=False))
-    assert model(np.zeros((2, *shape), np.float32))["capsules"].shape == (2, 3, 16)
+    assert model.output["capsules"].shape == (None, 3, 16) and model.primary.output.shape == (None, 16, 8)
 
 
 def test_every_model_has_its_size_tested():
@@ -67,22 +66,8 @@ def batch(shape=(20, 20, 1), targets=1):
     return random.uniform(size=(4, *shape)).astype(np.float32), labels
 
 
-@pytest.mark.parametrize(("name", "targets"), [*[(name, 1) for name in MODELS], ("capsule", 2)])
-def test_every_weight_gets_a_finite_gradient(name, targets):
-    images, labels = batch(targets=targets)
-    model = make_model(name, images.shape[1:], 10, TINY)
-    with tf.GradientTape() as tape:
-        loss = model.costs(model(images, training=True), images, labels)["total"]
-    for variable, gradient in zip(
-        model.trainable_variables,
-        tape.gradient(loss, [v.value for v in model.trainable_variables]),
-        strict=True,
-    ):
-        assert np.isfinite(gradient).all() and np.any(gradient), variable.path
-
-
 @pytest.mark.parametrize("name", MODELS)
-def test_a_saved_model_loads_and_trains_by_fit(name, tmp_path):
+def test_a_saved_model_loads_and_every_weight_learns_by_fit(name, tmp_path):
     images, labels = batch((8, 8, 1) if name == "baseline_paper" else (20, 20, 1))
     model = make_model(name, images.shape[1:], 10, replace(TINY, routing=1) if name == "matrix" else TINY)
     model.save(tmp_path / "model.keras")
@@ -90,8 +75,10 @@ def test_a_saved_model_loads_and_trains_by_fit(name, tmp_path):
     np.testing.assert_array_equal(loaded(images)["logits"], model(images)["logits"])
     rate = 1e-2 if name == "matrix" else 1e-3
     loaded.compile(keras.optimizers.Adam(rate), run_eagerly=True)  # as a graph would, which takes long to make
-    history = loaded.fit(images, labels[:, 0], epochs=12, verbose=0).history
-    assert history["loss"][-1] < 0.9 * history["loss"][0]
+    history = loaded.fit(images, labels[:, 0], epochs=6, verbose=0).history
+    assert history["loss"][-1] < 0.95 * history["loss"][0]
+    for variable, old in zip(loaded.trainable_variables, model.trainable_variables, strict=True):
+        assert np.isfinite(variable).all() and np.any(variable != old.numpy()), variable.path
     right = np.argmax(loaded(images)["logits"], axis=1) == labels[:, 0]
     assert loaded.evaluate(images, labels, verbose=0, return_dict=True)["accuracy"] == right.mean()
 
@@ -185,7 +172,6 @@ def test_averaged_weights_are_the_moving_average():
 @pytest.mark.parametrize(
     ("name", "preset", "shape", "targets"),
     [
-        ("capsule", "efficient_mnist", (28, 28, 1), 1),
         ("capsule", "efficient_multimnist", (36, 36, 1), 2),
         ("efficient", "efficient_norb", (48, 48, 2), 1),
     ],
@@ -210,10 +196,15 @@ print(keras.backend.backend(), *(f"{loss:.9f}" for loss in losses(sys.argv[1])))
 """
 
 
+def small():
+    """A network that JAX compiles soon: each atom of a primary capsule is a product."""
+    hparams = HParams(num_prime_capsules=2, conv_channels=4, primary_atoms=2, class_atoms=4, routing=2)
+    return make_model("capsule", (20, 20, 1), 10, hparams)
+
+
 def losses(folder):
     """The losses of four steps from the weights in a folder."""
-    images, labels = batch()
-    model = make_model("capsule", images.shape[1:], 10, TINY)
+    (images, labels), model = batch(), small()
     model.load_weights(f"{folder}/start.weights.h5")
     model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8))
     return [float(model.train_on_batch(images, labels, return_dict=True)["loss"]) for _ in range(4)]
@@ -221,7 +212,7 @@ def losses(folder):
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_another_backend_computes_the_losses_that_tensorflow_computes(backend, tmp_path, on_backend):
-    make_model("capsule", batch()[0].shape[1:], 10, TINY).save_weights(tmp_path / "start.weights.h5")
+    small().save_weights(tmp_path / "start.weights.h5")
     name, *received = on_backend(backend, ON_ANOTHER_BACKEND, tmp_path).split()
     expected = losses(tmp_path)
     assert name == backend and expected[3] < expected[0]
