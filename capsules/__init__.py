@@ -1,4 +1,7 @@
-"""Capsule layers, routings, losses, metrics and networks for Keras 3 on any backend (Sabour, Frosst, Hinton 2017)."""
+"""Capsule layers, routings, losses, metrics and networks for Keras 3 on any backend.
+
+The paper: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
+"""
 
 import importlib
 from importlib.util import find_spec
@@ -18,12 +21,12 @@ except ImportError as error:
     ) from error
 
 from capsules.convolution import ShortDFTConv2D, convolution_method
-from capsules.decoder import Decoder, Length, Mask
-from capsules.layers import Capsules, DepthwiseCapsules, PrimaryCapsules
+from capsules.layers import Capsules, Decoder, Length, Mask
 from capsules.losses import MarginLoss, ReconstructionLoss, SpreadLoss, margin_loss, spread_loss
 from capsules.matrix import ConvCapsules, EMRouting
 from capsules.metrics import AllTargetsAccuracy
 from capsules.ops import exponential_squash, length, squash
+from capsules.primary import DepthwiseCapsules, PrimaryCapsules
 from capsules.routing import (
     DynamicRouting,
     InvertedAttentionRouting,

@@ -237,8 +237,7 @@ class SpreadLoss(_Loss):
 
     def __init__(self, margin: float = 0.9, **kwargs: Any):
         super().__init__({"margin": margin}, **kwargs)
-        self.margin = keras.Variable(self.arguments["margin"], trainable=False, name="margin")
-        self.arguments["margin"] = self.margin
+        self.margin = self.arguments["margin"] = keras.Variable(margin, trainable=False, name="margin")
 
     def set_margin(self, margin: float) -> None:
         """Sets the margin."""

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from capsules.base import WindowLayer
 from capsules.layers import Capsules
 from capsules.ops import count, number, precise
+from capsules.primary import WindowLayer
 from capsules.routing import Routed, Routing, Step, equal_coefficients
 from capsules.votes import NOMINAL_BATCH, StoredVotes, Votes
 
@@ -39,8 +39,6 @@ class EMRouting(Routing):
     """
 
     own_activations = True
-    beta_u: Any
-    beta_a: Any
 
     def __init__(self, iterations: int = 3, inverse_temperature: float = 0.01):
         self.iterations = count("EMRouting: iterations", iterations)

@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from capsules.convolution import ShortDFTConv2D
-from capsules.decoder import Decoder, Length
-from capsules.layers import Capsules, PrimaryCapsules
+from capsules.layers import Capsules, Decoder, Length
 from capsules.matrix import ConvCapsules, EMRouting
 from capsules.ops import counts
+from capsules.primary import PrimaryCapsules
 from capsules.routing import Routing, as_routing
 
 from .network import CapsuleNetwork, Classifier, arguments, layers_of, named_weights
@@ -177,10 +177,12 @@ class MatrixCapsNet(CapsuleNetwork):
         config["sizes"] = filters, primary, *types = counts("MatrixCapsNet: sizes", sizes, "(A, B, C, D)")
         shared: dict[str, Any] = {"routing": EMRouting(iterations, TEMPERATURE), "return_activations": True}
         shared["kernel_initializer"] = keras.initializers.RandomNormal(stddev=1.0)  # keeps the size of poses
+        start: dict[str, Any] = {"kernel_initializer": "he_normal"}
         with layers_of(config) as images:
-            features = _convolution("conv1", filters, 5, 2, "relu")(images)
-            poses = _convolution("primary_poses", primary * POSE)(features)
-            activations = _convolution("primary_activations", primary, activation="sigmoid")(features)
+            features = keras.layers.Conv2D(filters, 5, 2, activation="relu", name="conv1", **start)(images)
+            poses = keras.layers.Conv2D(primary * POSE, 1, name="primary_poses", **start)(features)
+            sure = keras.layers.Conv2D(primary, 1, activation="sigmoid", name="primary_activations", **start)
+            activations = sure(features)
             poses = keras.layers.Reshape((*poses.shape[1:3], primary, POSE), name="poses")(poses)
             layers = [("conv_capsules1", types[0], 3, 2), ("conv_capsules2", types[1], 3, 1)]
             for name, out, kernel, strides in (*layers, ("class_capsules", num_classes, None, 1)):
@@ -193,8 +195,3 @@ class MatrixCapsNet(CapsuleNetwork):
 
     def named_variables(self) -> dict[str, Any]:
         return named_weights(self, {})  # by Keras' names
-
-
-def _convolution(name: str, channels: int, size: int = 1, strides: int = 1, activation: str | None = None) -> Any:
-    start = keras.initializers.HeNormal()
-    return keras.layers.Conv2D(channels, size, strides, activation=activation, kernel_initializer=start, name=name)

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from capsules.decoder import Decoder
-from capsules.layers import Capsules, DepthwiseCapsules
+from capsules.layers import Capsules, Decoder
+from capsules.primary import DepthwiseCapsules
 from capsules.routing import SelfAttentionRouting
 
 from .network import CapsuleNetwork, arguments, layers_of, replicas
@@ -28,15 +28,14 @@ class Architecture:
     norb: bool = False  # LeakyReLU, instance normalisation and `upsampling_decoder` instead of MNIST's
 
 
-PAPER = {  # by image shape: MNIST, MultiMNIST and smallNORB
-    (28, 28, 1): Architecture((5, 3, 3, 3), (1, 1, 1, 2), (9, 9)),
+PAPER = {  # by image shape, for MultiMNIST and smallNORB; MNIST's is what a derived one is
     (36, 36, 1): Architecture((5, 3, 3, 3), (1, 1, 2, 2), (5, 5), 2),
     (48, 48, 2): Architecture((7, 3, 3, 3), (2, 1, 1, 2), (8, 8), norb=True),
 }
 
 
 def architecture(image_shape: tuple[int, ...]) -> Architecture:
-    """The paper's sizes for its three image shapes, and derived sizes for any other.
+    """The paper's sizes for MultiMNIST and smallNORB, and derived ones for others; those for MNIST are the paper's too.
 
     A derived network has MNIST's kernels. The last convolution has stride 2. While both sides of the last feature map
     are larger than 9, the third, the second and the first convolution get stride 2 too, in this order. The primary

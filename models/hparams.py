@@ -154,15 +154,15 @@ def describe_network(network: Any, config: Mapping[str, Any]) -> HParams:
     values = {name: config[ours] for ours, name in _ARGUMENTS.items() if ours in config}
     values |= {"padding": values["padding"].upper()} if "padding" in values else {}
     routing = as_routing(config.get("routing", config.get("iterations", 3)))
-    names = {kind: name for name, kind in _ROUTINGS.items()}
-    values["routing_type"] = names.get(type(routing).__name__, "dynamic")
+    kind = type(routing).__name__
+    values["routing_type"] = next((name for name, its in _ROUTINGS.items() if its == kind), "dynamic")
     values |= {_OF_ROUTING[ours]: value for ours, value in routing.get_config().items() if ours in _OF_ROUTING}
     hparams = HParams(**values)
     made, known = make_routing(hparams), (*_ARGUMENTS, *_OF_ROUTING, "routing")
     others = (each for each in inspect.signature(network).parameters.values() if each.name not in known)
     lost = [each.name for each in others if each.default not in (each.empty, config.get(each.name))]
     if type(made) is not type(routing) or made.get_config() != routing.get_config():
-        lost.append(type(routing).__name__)
+        lost.append(kind)
     if lost:
         raise ValueError(f"There are no hparams for {', '.join(lost)}. Keep the network with model.save(….keras).")
     return hparams
