@@ -127,7 +127,7 @@ class Baseline(Classifier):
             logits = keras.layers.Dense(config["num_classes"], name="softmax_layer", **initial(0.1))(hidden)
         super().__init__(images, {"logits": ops.cast(logits, "float32")}, config)
 
-    named_variables = named_weights
+    named_variables: Any = named_weights
 
 
 @keras.saving.register_keras_serializable("capsules")

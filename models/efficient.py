@@ -77,7 +77,7 @@ class EfficientCapsNet(CapsuleNetwork):
         config = arguments(locals(), smallest=11, name="efficient")
         image_shape, num_classes = config["image_shape"], config["num_classes"]
         sizes, draws = architecture(image_shape), None
-        normalisation, normalised = keras.layers.BatchNormalization, {"synchronized": replicas() > 1}
+        normalisation, normalised = keras.layers.BatchNormalization, dict[str, Any](synchronized=replicas() > 1)
         if sizes.norb:  # one group per channel
             normalisation, normalised = keras.layers.GroupNormalization, {"groups": -1}
             normalised |= {"gamma_initializer": "random_uniform", "beta_initializer": "random_uniform"}

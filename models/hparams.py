@@ -59,10 +59,11 @@ class HParams:
 
     def __post_init__(self):
         for each in fields(self):
-            value, kind, words = getattr(self, each.name), type(each.default), _words(each.type)
+            value, words = getattr(self, each.name), _words(each.type)
+            kind: Any = type(each.default)
             if isinstance(value, np.generic):  # JSON has no numbers of NumPy
                 object.__setattr__(self, each.name, value := value.item())
-            below, limit = (1, " and less than 1") if each.name == "average" else (math.inf, "")
+            below, limit = (1.0, " and less than 1") if each.name == "average" else (math.inf, "")
             is_number = kind is not str and isinstance(value, (int, kind)) and 0 < value < below
             if not (is_number or isinstance(value, bool) or value in words or value == each.default):
                 expected = [_NUMBERS[kind] + limit] if kind in _NUMBERS else []
@@ -74,7 +75,7 @@ class HParams:
 
         Booleans are true or false in any case. ValueError: a name is unknown or given twice, or has no value.
         """
-        types = {each.name: type(each.default) for each in fields(self)}
+        types: dict[str, Any] = {each.name: type(each.default) for each in fields(self)}
         changes: dict[str, Any] = {}
         for pair in (text or "").split(",") if text else []:
             name, _, value = (part.strip() for part in pair.partition("="))

@@ -284,7 +284,7 @@ class CapsuleNetwork(Classifier):
         for name, value in {"score_name": score_name, **layers}.items():
             setattr(self, name, value)
 
-    named_variables = named_weights
+    named_variables: Any = named_weights
 
     def scores(self, logits: Any) -> Any:
         return logits  # a capsule's length or activation is its probability (paper, section 2), whatever the loss

@@ -243,7 +243,7 @@ def _build_own(saved: NetworkConfig) -> Classifier:
         return OwnNetwork(network, kind, saved)
     network.given_hparams = saved.hparams  # a routing of the user's own cannot be described by hparams
     if type(network).named_variables is Classifier.named_variables:
-        network.named_variables = lambda: _numbered(network)  # type: ignore[method-assign]
+        network.named_variables = lambda: _numbered(network)
     return network
 
 
