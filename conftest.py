@@ -141,6 +141,7 @@ def on_backend():
 
     yield run
     for process in processes.values():
+        process.kill()  # an interpreter with a backend takes seconds to end by itself
         process.communicate()
 
 

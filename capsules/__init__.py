@@ -1,4 +1,7 @@
-"""Capsule layers, routings, losses, metrics and networks for Keras 3 on any backend (Sabour, Frosst, Hinton 2017)."""
+"""Capsule layers, routings, losses, metrics and networks for Keras 3 on any backend.
+
+The paper: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
+"""
 
 import importlib
 from importlib.util import find_spec
@@ -17,14 +20,13 @@ except ImportError as error:
         "for example: pip install 'dynamic-routing-capsules[cpu]' (or [gpu], [jax], [torch])"
     ) from error
 
-from capsules.conv_capsules import ConvCapsules
 from capsules.convolution import ShortDFTConv2D, convolution_method
-from capsules.decoder import Decoder, Length, Mask
-from capsules.em_routing import EMRouting
-from capsules.layers import Capsules, DepthwiseCapsules, PrimaryCapsules
+from capsules.layers import Capsules, Decoder, Length, Mask
 from capsules.losses import MarginLoss, ReconstructionLoss, SpreadLoss, margin_loss, spread_loss
+from capsules.matrix import ConvCapsules, EMRouting
 from capsules.metrics import AllTargetsAccuracy
 from capsules.ops import exponential_squash, length, squash
+from capsules.primary import DepthwiseCapsules, PrimaryCapsules
 from capsules.routing import (
     DynamicRouting,
     InvertedAttentionRouting,
@@ -37,27 +39,25 @@ from capsules.routing import (
 )
 
 _NETWORKS = ("Baseline", "CapsNet", "EfficientCapsNet", "MatrixCapsNet", "PaperBaseline", "presets")
+_HERE = Path(__file__).resolve().parent
 
 
-def _load_networks() -> Any:
-    """The package of networks: `capsules.models` in the wheel, `models/` beside this folder in a checkout.
-
-    It is loaded at once, so that a saved network can be found by its registered name after `import capsules`.
-    """
-    name = "capsules.models" if find_spec("capsules.models") else "models"
-    found, folder = find_spec(name), Path(__file__).resolve().parent
-    if not (found and found.origin and Path(found.origin).parent in (folder / "models", folder.parent / "models")):
-        return None  # the folder capsules/ alone, without networks
-    importlib.import_module(f"{name}.network")
-    return importlib.import_module(name)
+def _networks() -> Any:
+    """The package of networks: `capsules.models` in the wheel, `models/` beside this folder in a checkout, or None."""
+    for name, folder in (("capsules.models", _HERE / "models"), ("models", _HERE.parent / "models")):
+        found = find_spec(name)
+        if found and found.origin and Path(found.origin).parent == folder:  # there may be other packages `models`
+            importlib.import_module(f"{name}.network")
+            return importlib.import_module(name)
+    return None
 
 
-_networks = _load_networks()
+_models = _networks()  # at once, so that a saved network is found by its registered name after `import capsules`
 
 
 def __getattr__(name: str) -> Any:
-    if name in _NETWORKS and _networks:
-        return getattr(_networks, name)
+    if name in _NETWORKS and _models:
+        return getattr(_models, name)
     raise AttributeError(f"module 'capsules' has no attribute {name!r}")
 
 

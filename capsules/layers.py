@@ -1,135 +1,16 @@
-"""Keras layers that make capsules: primary capsules and routed ones.
-
-Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
-"""
+"""Keras layers that route capsules to class capsules, and those that read these: `Length`, `Mask` and `Decoder`."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from capsules.base import CapsuleLayer, WindowLayer
-from capsules.convolution import convolve
-from capsules.ops import check_floats, choice, count, drawn_dtype, exponential_squash, number, precise, squash
+from capsules.losses import label_rows
+from capsules.ops import choice, count, counts, drawn_dtype, length, precise
+from capsules.primary import CapsuleLayer
 from capsules.routing import Routed, Routing, as_routing
 from capsules.votes import StoredVotes, Votes
-
-
-class _ConvolutionalCapsules(WindowLayer):
-    """What both layers of primary capsules share: the check of their input, and their output."""
-
-    types: int
-    atoms: int
-
-    def build(self, input_shape: tuple) -> None:
-        self.check_shape(input_shape, "images [batch, rows, columns, channels]")
-        self.grid = self.grid_of(input_shape)
-
-    def as_capsules(self, maps: Any, bias: Any, shrink: Callable) -> Any:
-        """Maps [batch, rows', columns', types·atoms] and a bias as capsules [batch, types·rows'·columns', atoms]."""
-        batch, (rows, columns) = ops.shape(maps)[0], self.grid  # -1 would mix examples of an input of another size
-        maps = ops.reshape(maps, (batch, rows, columns, self.types, self.atoms))
-        capsules = ops.transpose(shrink(maps + bias), (0, 3, 1, 2, 4))  # [batch, types, rows', columns', atoms]
-        capsules = ops.reshape(capsules, (batch, self.types * rows * columns, self.atoms))
-        return ops.cast(capsules, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        types = getattr(self, "types", None) or input_shape[3] // self.atoms
-        return (input_shape[0], types * math.prod(self.grid_of(input_shape)), self.atoms)
-
-
-@keras.saving.register_keras_serializable("capsules")
-class PrimaryCapsules(_ConvolutionalCapsules):
-    """Convolutional capsules made from a feature map (paper, section 4, "PrimaryCapsules").
-
-    One convolution makes `types`·`atoms` channels (channel = type·atoms + atom). They are multiplied by `scale`, a bias
-    is added, and the capsules are squashed. Capsules come out ordered (type, row, column).
-
-    Args:
-        types: number of capsule types (32 in the paper).
-        atoms: length of each capsule vector (8).
-        kernel_size, strides, padding, kernel_initializer, …: see `WindowLayer`.
-        scale: factor before the bias. The code of 2017 has 1/types (1/(types + 1) when leaky), since the layer is a
-            routing pass with one input capsule there.
-
-    Input: floats [batch, rows, columns, channels], whatever Keras' image format is.
-    Output: [batch, types·rows'·columns', atoms].
-
-    Example:
-        >>> tuple(PrimaryCapsules(types=32, atoms=8)(keras.random.normal((2, 20, 20, 256))).shape)
-        (2, 1152, 8)
-    """
-
-    def __init__(
-        self,
-        types: int = 32,
-        atoms: int = 8,
-        kernel_size: int | tuple[int, ...] = 9,
-        strides: int | tuple[int, ...] = 2,
-        padding: str = "valid",
-        scale: float = 1.0,
-        **kwargs: Any,
-    ):
-        super().__init__(kernel_size, strides, padding, **kwargs)
-        self.types = count("PrimaryCapsules: types", types)
-        self.atoms = count("PrimaryCapsules: atoms", atoms)
-        self.scale = number("PrimaryCapsules: scale", scale)
-
-    def build(self, input_shape: tuple) -> None:
-        super().build(input_shape)
-        self.kernel = self.add_named_weight("kernel", (*self.kernel_size, input_shape[3], self.types * self.atoms))
-        self.bias = self.add_named_weight("bias", (self.types, self.atoms, 1, 1))  # the shape of 2017's checkpoints
-
-    def call(self, inputs: Any) -> Any:
-        maps = convolve(check_floats(self, inputs), ops.cast(self.kernel, inputs.dtype), self.strides, self.padding)
-        return self.as_capsules(precise(maps) * self.scale, precise(self.bias)[:, :, 0, 0], squash)
-
-
-@keras.saving.register_keras_serializable("capsules")
-class DepthwiseCapsules(_ConvolutionalCapsules):
-    """Primary capsules whose atoms each see one channel: a depthwise convolution, then `exponential_squash`.
-
-    The channels of the input are the atoms, channel = type·atoms + atom. Capsules come out ordered (type, row, column).
-
-    Source: Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet", Scientific Reports 11:14634, 2021, section 3.2.
-
-    Args:
-        kernel_size, strides, padding, kernel_initializer, …: see `WindowLayer`. In the paper, the kernel covers the
-            whole feature map and begins with he_normal, the bias with zeros.
-        atoms: length of each capsule vector (8), which divides the number of channels.
-
-    Input: floats [batch, rows, columns, channels]. Output: [batch, channels/atoms·rows'·columns', atoms].
-
-    Example:
-        >>> tuple(DepthwiseCapsules(kernel_size=9)(keras.random.normal((2, 9, 9, 128))).shape)
-        (2, 16, 8)
-    """
-
-    default_kernel = keras.initializers.HeNormal()
-    default_bias = keras.initializers.Zeros()
-
-    def __init__(self, kernel_size: int | tuple, atoms: int = 8, strides: int | tuple = 1, **kwargs: Any):
-        super().__init__(kernel_size, strides, **kwargs)
-        self.atoms = count("DepthwiseCapsules: atoms", atoms)
-
-    def build(self, input_shape: tuple) -> None:
-        super().build(input_shape)
-        self.types, rest = divmod(input_shape[3], self.atoms)
-        if rest:
-            words = f"Layer '{self.name}' makes capsules of {self.atoms} atoms and needs channels for whole ones."
-            raise ValueError(f"{words} Received: {input_shape[3]}")
-        # In the shape of a grouped convolution's kernel, so that he_normal counts the inputs of one channel.
-        self.kernel = self.add_named_weight("kernel", (*self.kernel_size, 1, input_shape[3]))
-        self.bias = self.add_named_weight("bias", (input_shape[3],))
-
-    def call(self, inputs: Any) -> Any:
-        kernel = ops.cast(self.kernel, check_floats(self, inputs).dtype)
-        kernel = ops.transpose(kernel, (0, 1, 3, 2))  # [rows, columns, channels, 1]
-        maps = ops.depthwise_conv(inputs, kernel, self.strides, self.padding, data_format="channels_last")
-        bias = ops.reshape(precise(self.bias), (self.types, self.atoms))
-        return self.as_capsules(precise(maps), bias, exponential_squash)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -226,9 +107,112 @@ class Capsules(CapsuleLayer):
             return keras.KerasTensor(shape, self.compute_dtype)
         return keras.KerasTensor(shape[0], self.compute_dtype), keras.KerasTensor(shape[1], drawn_dtype(self))
 
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"routing": keras.saving.serialize_keras_object(self.routing)}
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Capsules":
-        return cls(**config | {"routing": keras.saving.deserialize_keras_object(config["routing"])})
+@keras.saving.register_keras_serializable("capsules")
+class Length(keras.layers.Layer):
+    """Length of each capsule: the probability that its entity is present (paper, section 2).
+
+    Input: [batch, …, atoms]. Output: [batch, …], float32 under every dtype policy but float64.
+
+    Example:
+        >>> tuple(Length()(keras.ops.convert_to_tensor([[[3.0, 4.0], [0.0, 0.0]]])).shape)
+        (1, 2)
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return length(inputs)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return tuple(input_shape[:-1])
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=drawn_dtype(self))
+
+
+@keras.saving.register_keras_serializable("capsules")
+class Mask(keras.layers.Layer):
+    """Sets all capsules to zero except those of the labels or, without labels, the longest one (paper, section 4.1).
+
+    Call: `mask(capsules, labels)` in training, `mask(capsules)` for a prediction. Capsules are [batch, classes, atoms],
+    or have more axes between; labels are those of `capsules.losses.label_rows`, which refuses others. The output is as
+    the capsules.
+
+    Example:
+        >>> capsules = keras.ops.ones((2, 3, 4))
+        >>> masked = Mask()(capsules, keras.ops.convert_to_tensor([2, 0]))
+        >>> print(keras.ops.convert_to_numpy(masked)[:, :, 0])
+        [[0. 0. 1.]
+         [1. 0. 0.]]
+    """
+
+    def call(self, capsules: Any, labels: Any = None) -> Any:
+        classes = capsules.shape[-2]
+        if labels is None:
+            rows = ops.one_hot(ops.top_k(length(capsules), k=1)[1][..., 0], classes)  # argmax does not export to LiteRT
+        else:
+            rows = label_rows(labels, classes)
+            rows = ops.reshape(rows, (ops.shape(rows)[0], *[1] * (len(capsules.shape) - 3), classes))
+        return capsules * ops.cast(rows, capsules.dtype)[..., None]
+
+    def compute_output_shape(self, capsules_shape: tuple, labels_shape: tuple | None = None) -> tuple:
+        return tuple(capsules_shape)
+
+
+@keras.saving.register_keras_serializable("capsules")
+class Decoder(CapsuleLayer):
+    """Draws an image from the capsules that `Mask` leaves (paper, section 4.1): 512 ReLU, 1024 ReLU, a sigmoid a pixel.
+
+    The weights order the pixels [depth, row, column], as in 2017; the images come out with the depth last.
+
+    Args:
+        image_shape: (rows, columns, depth) of the images.
+        units: widths of the two hidden layers.
+        kernel_initializer, …: see `CapsuleLayer`; they apply to each of the three layers.
+
+    Input: [batch, classes, atoms].
+    Output: images [batch, rows, columns, depth] in [0, 1], float32 under every dtype policy but float64.
+
+    Example:
+        >>> capsules = Capsules(10)(keras.random.normal((2, 72, 8)))
+        >>> tuple(Decoder((28, 28, 1))(Mask()(capsules)).shape)
+        (2, 28, 28, 1)
+    """
+
+    def __init__(self, image_shape: tuple[int, ...], units: tuple[int, int] = (512, 1024), **kwargs: Any):
+        super().__init__(**kwargs)
+        self.image_shape = counts("Decoder: image_shape", image_shape, "(rows, columns, depth)")
+        self.units = counts("Decoder: units", units, "(first, second)")
+
+        def dense(index: int, width: int) -> keras.layers.Dense:
+            options = self.weight_options("kernel") | self.weight_options("bias")
+            return keras.layers.Dense(width, dtype=self.dtype_policy, name=f"recons_{index}", **options)
+
+        # Attributes and not a list: tf.train.Checkpoint does not follow a Python list in a Keras layer.
+        widths = (*self.units, math.prod(self.image_shape))
+        self.recons_1, self.recons_2, self.recons_3 = map(dense, (1, 2, 3), widths)
+
+    @property
+    def stack(self) -> tuple[keras.layers.Dense, ...]:
+        """The three fully connected layers, in order. Their activations are applied in `call`."""
+        return self.recons_1, self.recons_2, self.recons_3
+
+    def build(self, capsules_shape: tuple) -> None:
+        self.check_shape(capsules_shape, "capsules [batch, classes, atoms]")
+        width = capsules_shape[1] * capsules_shape[2]
+        for layer in self.stack:
+            layer.build((None, width))
+            width = layer.units
+
+    def call(self, capsules: Any) -> Any:
+        batch, (classes, atoms) = ops.shape(capsules)[0], capsules.shape[1:]
+        hidden = ops.reshape(capsules, (batch, classes * atoms))
+        hidden = self.recons_3(ops.relu(self.recons_2(ops.relu(self.recons_1(hidden)))))
+        rows, columns, depth = self.image_shape
+        pixels = ops.reshape(ops.sigmoid(precise(hidden)), (batch, depth, rows, columns))
+        return ops.transpose(pixels, (0, 2, 3, 1))  # [batch, rows, columns, depth]
+
+    def compute_output_shape(self, capsules_shape: tuple) -> tuple:
+        return (capsules_shape[0], *self.image_shape)
+
+    def compute_output_spec(self, capsules: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(self.compute_output_shape(capsules.shape), dtype=drawn_dtype(self))

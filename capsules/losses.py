@@ -178,10 +178,7 @@ class _Loss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("capsules")
 class MarginLoss(_Loss):
-    """`margin_loss` as a Keras loss object; the first four arguments are those of the function.
-
-    Args:
-        reduction, name, dtype: see `keras.losses.Loss`.
+    """`margin_loss` as a Keras loss object. For `reduction`, `name` and `dtype` see `keras.losses.Loss`.
 
     Example:
         >>> images = keras.Input((28, 28, 1))
@@ -207,9 +204,7 @@ class MarginLoss(_Loss):
 class ReconstructionLoss(_Loss):
     """`reconstruction_loss` as a Keras loss object, for a model with a `Decoder` among its outputs.
 
-    Args:
-        weight: factor of the sum of squared pixel differences.
-        reduction, name, dtype: see `keras.losses.Loss`.
+    `weight` is the factor of the sum of squares. For `reduction`, `name` and `dtype` see `keras.losses.Loss`.
 
     Example:
         >>> loss = ReconstructionLoss()(keras.ops.zeros((2, 28, 28, 1)), keras.ops.ones((2, 28, 28, 1)))
@@ -229,10 +224,7 @@ class SpreadLoss(_Loss):
 
     In the paper it rises from 0.2 to 0.9, so that few capsules die early. `loss.set_margin(0.5)` changes it between two
     calls of `fit`; a function that JAX has compiled sees the change after `model.make_train_function(force=True)`.
-
-    Args:
-        margin: the margin at the start.
-        reduction, name, dtype: see `keras.losses.Loss`.
+    `margin` is the margin at the start. For `reduction`, `name` and `dtype` see `keras.losses.Loss`.
 
     Example:
         >>> loss = SpreadLoss(0.2)
@@ -245,8 +237,7 @@ class SpreadLoss(_Loss):
 
     def __init__(self, margin: float = 0.9, **kwargs: Any):
         super().__init__({"margin": margin}, **kwargs)
-        self.margin = keras.Variable(self.arguments["margin"], trainable=False, name="margin")
-        self.arguments["margin"] = self.margin
+        self.margin = self.arguments["margin"] = keras.Variable(margin, trainable=False, name="margin")
 
     def set_margin(self, margin: float) -> None:
         """Sets the margin."""

@@ -2,8 +2,6 @@
 
 Norms are computed in float32, or in float64 for tensors that have it: a float16 sum of sixteen squares overflows at a
 length of 256.
-
-Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
 
 from collections.abc import Sequence

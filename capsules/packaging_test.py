@@ -1,5 +1,6 @@
 """The wheel: what is in it, that it works away from the checkout, and what to read where no backend is installed."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import capsules
 
 ROOT = Path(__file__).parents[1]
+CARD = ROOT / "pretrained/capsnet_mnist_small/README.md"
 
 
 def run(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -60,24 +62,14 @@ def test_the_wheel_has_the_networks_that_ship_with_their_cards(wheel):
     assert shipped == ours
 
 
-NETWORKS = """
-import sys
-import capsules.models
-small = {"num_prime_capsules": 1, "conv_channels": 2}
-for name in capsules.models.MODELS:
-    capsules.models.make_model(name, (20, 20, 1), 3, small if name == "capsule" else None)
-for name in capsules.models.pretrained.names():
-    print(name, f"{capsules.models.load_pretrained(name).count_weights():,}")
-print(capsules.__file__, capsules.__version__, "models" in sys.modules)
-"""
 SAVE = """
-import sys, numpy as np, keras, capsules
-from capsules import CapsNet, DynamicRouting, EfficientCapsNet
+import numpy as np, keras, capsules
+from capsules import Baseline, CapsNet, DynamicRouting, EfficientCapsNet, MatrixCapsNet
 capsnet = CapsNet((20, 20, 1), 3, filters=2, primary_types=1, routing=DynamicRouting(2, scale="sqrt"))
 inputs = keras.Input((20, 20, 1))
 own = keras.Model(inputs, capsules.Length()(capsules.Capsules(3, 4)(capsules.PrimaryCapsules(2, 4)(inputs))))
 images = np.random.RandomState(0).rand(2, 20, 20, 1).astype("float32")
-for name, model in (("capsnet", capsnet), ("efficient", EfficientCapsNet((20, 20, 1), 3)), ("own", own)):
+for name, model in (("capsnet", capsnet), ("own", own)):
     model.compile("adam", capsules.margin_loss if name == "own" else capsules.MarginLoss())
     model.save(f"FOLDER/{name}.keras")
     outputs = model(images)
@@ -85,51 +77,38 @@ for name, model in (("capsnet", capsnet), ("efficient", EfficientCapsNet((20, 20
 """
 LOAD = """
 import numpy as np, keras, capsules
-for name in ("capsnet", "efficient", "own"):
+for name in ("capsnet", "own"):
     model = keras.models.load_model(f"FOLDER/{name}.keras")
     outputs = model(np.random.RandomState(0).rand(2, 20, 20, 1).astype("float32"))
     outputs = keras.ops.convert_to_numpy(outputs if name == "own" else outputs["lengths"])
     assert np.abs(outputs - np.load(f"FOLDER/{name}.npy")).max() < 1e-5
-    print(name, model.compiled, capsules.__file__)
+    assert model.compiled
+"""
+NETWORKS = """
+import sys
+small = capsules.CapsNet.from_preset("capsnet_mnist_small")
+print(capsules.__file__, capsules.__version__, "models" in sys.modules, *capsules.presets(), small.count_weights())
 """
 
 
-@pytest.fixture(scope="module")
-def printed(wheel, tmp_path_factory):
-    """What a process with the wheel prints, which loads files of this checkout, and one in the checkout, the reverse.
-
-    They are new processes, which know of the networks by `import capsules` alone.
-    """
-    of_checkout, of_wheel = (tmp_path_factory.mktemp(name) for name in ("checkout", "wheel"))
-    exec(SAVE.replace("FOLDER", str(of_checkout)), {})
-    printed = []
-    for place, code in (
-        (wheel, LOAD.replace("FOLDER", str(of_checkout)) + NETWORKS + SAVE.replace("FOLDER", str(of_wheel))),
-        (ROOT, LOAD.replace("FOLDER", str(of_wheel))),
-    ):
-        # PyTorch compiles nothing, so these small networks are made at once.
-        done = run(code, of_wheel, PYTHONPATH=str(place), KERAS_BACKEND="torch", OMP_NUM_THREADS="1")
-        assert done.returncode == 0, done.stderr
-        printed.append([line.split() for line in done.stdout.splitlines()])
-    return printed
+def test_a_file_of_a_checkout_loads_where_the_wheel_is_and_the_reverse_and_the_wheel_has_its_networks(wheel, tmp_path):
+    """A new process knows of the networks of the wheel by `import capsules` alone, and this one of the checkout's."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir(), theirs.mkdir()
+    exec(SAVE.replace("FOLDER", str(ours)), {})
+    code = LOAD.replace("FOLDER", str(ours)) + SAVE.replace("FOLDER", str(theirs)) + NETWORKS
+    # PyTorch compiles nothing, so these small networks are made at once.
+    done = run(code, tmp_path, PYTHONPATH=str(wheel), KERAS_BACKEND="torch", OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    place, version, has_models, *names, weights = done.stdout.split()
+    assert (place, version, has_models) == (str(wheel / "capsules/__init__.py"), capsules.__version__, "False")
+    assert names == capsules.presets() and f"{int(weights):,} trainable weights" in CARD.read_text(encoding="utf-8")
+    exec(LOAD.replace("FOLDER", str(theirs)), {})
 
 
-def test_the_networks_of_the_wheel_work_away_from_the_checkout(wheel, printed):
-    *shipped, where = printed[0][3:]
-    assert where == [str(wheel / "capsules/__init__.py"), capsules.__version__, "False"]
-    cards = {path.parent.name: path.read_text(encoding="utf-8") for path in ROOT.glob("pretrained/*/README.md")}
-    assert [name for name, _ in shipped] == sorted(cards)
-    assert all(f" {count} trainable weights" in cards[name] for name, count in shipped)
-
-
-def test_a_file_saved_in_a_checkout_loads_where_the_wheel_is_and_the_reverse(wheel, printed):
-    for lines, place in zip(printed, (wheel, ROOT), strict=True):
-        where = str(place / "capsules/__init__.py")
-        assert lines[:3] == [[name, "True", where] for name in ("capsnet", "efficient", "own")]
-
-
-def test_without_tensorflow_the_error_names_the_backends_that_are_installed(tmp_path):
-    code = "import sys; sys.modules.update(tensorflow=None, torch=None); import capsules"
-    done = run(code, tmp_path, KERAS_BACKEND="", PYTHONPATH=str(ROOT))
-    assert done.returncode == 1
-    assert "installed: jax. Choose one with the environment variable KERAS_BACKEND" in done.stderr.splitlines()[-1]
+def test_without_tensorflow_the_error_names_the_backends_that_are_installed(monkeypatch):
+    for name in ("keras", "tensorflow", "torch"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    spec = importlib.util.spec_from_file_location("capsules_again", ROOT / "capsules/__init__.py")
+    with pytest.raises(ImportError, match="installed: jax. Choose one with the environment variable KERAS_BACKEND"):
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))

@@ -5,8 +5,6 @@ derived from `Routing` with `__call__`; `examples/new_routing.py` shows one.
 
 Agreements and the softmax are float32 whatever the votes are: float16 is too coarse for logits that grow slowly. An
 argument of a routing that is out of range is a ValueError.
-
-Source: Sabour, Frosst, Hinton, "Dynamic Routing Between Capsules", NIPS 2017 (arXiv:1710.09829).
 """
 
 import inspect
@@ -172,16 +170,12 @@ class SelfAttentionRouting(Routing):
     Source: Mazzia, Salvetti, Chiaberge, "Efficient-CapsNet", Scientific Reports 11:14634, 2021, eq. 4 to 8.
     """
 
-    bias: Any = None
-
     def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
         self.bias = add_weight(name="bias", shape=(shape[1], shape[0]), initializer="zeros")
 
     def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
         def couple(agreements: Any, axis: int) -> Any:
             shares = coupling_coefficients(agreements / votes.shape[2] ** 0.5, axis=axis)
-            if self.bias is None:
-                return shares
             bias = precise(self.bias)
             return shares + (bias[:, None] if axis == 0 else ops.transpose(bias)[None])
 
@@ -206,9 +200,6 @@ class InvertedAttentionRouting(Routing):
     """
 
     own_activations = True
-    gain: Any
-    offset: Any
-    score: Any
 
     def __init__(self, iterations: int = 1):
         self.iterations = count("InvertedAttentionRouting: iterations", iterations)
@@ -241,7 +232,9 @@ class InvertedAttentionRouting(Routing):
 
 
 def as_routing(routing: Any) -> Routing:
-    """A copy of a routing, or `DynamicRouting` of a number of iterations; a ValueError for anything else."""
+    """A copy of a routing, one from a file, or `DynamicRouting` of a number; a ValueError for anything else."""
+    if isinstance(routing, dict):
+        return keras.saving.deserialize_keras_object(routing)
     if isinstance(routing, Routing):
         return type(routing).from_config(routing.get_config())  # each layer has weights of its own
     return DynamicRouting(routing)

@@ -8,9 +8,9 @@ from . import pretrained
 MODELS = {
     "capsule": "capsnet.CapsNet",
     "efficient": "efficient.EfficientCapsNet",
-    "matrix": "matrix.MatrixCapsNet",
-    "baseline": "baseline.Baseline",
-    "baseline_paper": "baseline.PaperBaseline",
+    "matrix": "capsnet.MatrixCapsNet",
+    "baseline": "capsnet.Baseline",
+    "baseline_paper": "capsnet.PaperBaseline",
 }
 _MODULES = {name: module for module, name in (path.split(".") for path in (*MODELS.values(), "network.Classifier"))}
 presets = pretrained.names  # the names of the pretrained networks, which `from_preset` takes
@@ -30,15 +30,9 @@ def network_class(name: str) -> Any:
 
 
 def make_model(name: str, image_shape: tuple[int, ...], num_classes: int, hparams: Any = None) -> Any:
-    """A network with fresh weights.
+    """A network with fresh weights, by its name in `MODELS`; a ValueError says what it cannot have.
 
-    Args:
-        name: a name in `MODELS`.
-        image_shape: (rows, columns, depth).
-        num_classes: number of classes.
-        hparams: an `HParams`, or a dict of its fields; None: the defaults.
-
-    ValueError: there is no such network, or it cannot have this image shape, number of classes or routing.
+    `image_shape` is (rows, columns, depth), and `hparams` an `HParams`, a dict of its fields, or None for the defaults.
     """
     from .hparams import HParams, network_arguments
 

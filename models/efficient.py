@@ -6,12 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from capsules.decoder import Decoder
-from capsules.layers import Capsules, DepthwiseCapsules
+from capsules.layers import Capsules, Decoder
+from capsules.primary import DepthwiseCapsules
 from capsules.routing import SelfAttentionRouting
 
-from .building import arguments, layers_with, replicas
-from .network import CapsuleNetwork
+from .network import CapsuleNetwork, arguments, layers_of, replicas
 
 CHANNELS = (32, 64, 64, 128)
 ATOMS = 8  # of a primary capsule
@@ -29,15 +28,14 @@ class Architecture:
     norb: bool = False  # LeakyReLU, instance normalisation and `upsampling_decoder` instead of MNIST's
 
 
-PAPER = {  # by image shape: MNIST, MultiMNIST and smallNORB
-    (28, 28, 1): Architecture((5, 3, 3, 3), (1, 1, 1, 2), (9, 9)),
+PAPER = {  # by image shape, for MultiMNIST and smallNORB; MNIST's is what a derived one is
     (36, 36, 1): Architecture((5, 3, 3, 3), (1, 1, 2, 2), (5, 5), 2),
     (48, 48, 2): Architecture((7, 3, 3, 3), (2, 1, 1, 2), (8, 8), norb=True),
 }
 
 
 def architecture(image_shape: tuple[int, ...]) -> Architecture:
-    """The paper's sizes for its three image shapes, and derived sizes for any other.
+    """The paper's sizes for MultiMNIST and smallNORB, and derived ones for others; those for MNIST are the paper's too.
 
     A derived network has MNIST's kernels. The last convolution has stride 2. While both sides of the last feature map
     are larger than 9, the third, the second and the first convolution get stride 2 too, in this order. The primary
@@ -68,10 +66,9 @@ class EfficientCapsNet(CapsuleNetwork):
 
     Args:
         image_shape: (rows, columns, depth), of 11x11 or more.
-        num_classes: number of classes.
         atoms: length of a class capsule.
         decoder: whether there is a decoder, whose reconstruction joins the loss.
-        options: `loss`, `reconstruction_weight`, `name` and `dtype`, see `Classifier`.
+        num_classes, options: see `Classifier`.
     """
 
     def __init__(
@@ -80,32 +77,27 @@ class EfficientCapsNet(CapsuleNetwork):
         config = arguments(locals(), smallest=11, name="efficient")
         image_shape, num_classes = config["image_shape"], config["num_classes"]
         sizes, draws = architecture(image_shape), None
-        with layers_with(config["dtype"]):
-            hidden = images = keras.Input(image_shape, name="images")
+        normalisation, normalised = keras.layers.BatchNormalization, dict[str, Any](synchronized=replicas() > 1)
+        if sizes.norb:  # one group per channel
+            normalisation, normalised = keras.layers.GroupNormalization, {"groups": -1}
+            normalised |= {"gamma_initializer": "random_uniform", "beta_initializer": "random_uniform"}
+        with layers_of(config) as images:
+            hidden = images
             for index, each in enumerate(zip(CHANNELS, sizes.kernels, sizes.strides, strict=True), 1):
                 hidden = keras.layers.Conv2D(*each, kernel_initializer="he_normal", name=f"conv{index}")(hidden)
                 hidden = _leaky_relu(hidden, 0.3) if sizes.norb else ops.relu(hidden)
-                hidden = _normalisation(f"norm{index}", sizes.norb)(hidden)
+                hidden = normalisation(**normalised, name=f"norm{index}")(hidden)
             primary = DepthwiseCapsules(sizes.primary_kernel, ATOMS, sizes.primary_stride, name="primary")
             # The paper's he_normal of a kernel [out, in, atoms_in, atoms], whose fan-in is out·in·atoms_in.
             initial = keras.initializers.VarianceScaling(2.0 / num_classes, "fan_in", "truncated_normal")
-            routing = SelfAttentionRouting()
-            classes = Capsules(num_classes, atoms, routing, kernel_initializer=initial, name="classes")
+            classes = Capsules(num_classes, atoms, SelfAttentionRouting(), kernel_initializer=initial, name="classes")
             capsules = classes(primary(hidden))
             lengths = ops.sqrt(ops.sum(ops.square(ops.cast(capsules, "float32")), axis=-1) + 1e-7)
             if decoder and sizes.norb:
                 draws = upsampling_decoder((num_classes, atoms), image_shape[2])
             elif decoder:
-                starts: dict[str, Any] = {"kernel_initializer": "he_normal", "bias_initializer": "zeros"}
-                draws = Decoder(image_shape, **starts, name="recons")
-        super().__init__(images, lengths, capsules, config, classes, primary, draws)
-
-
-def _normalisation(name: str, instance: bool) -> keras.layers.Layer:
-    if not instance:
-        return keras.layers.BatchNormalization(synchronized=replicas() > 1, name=name)
-    random: dict[str, Any] = {"gamma_initializer": "random_uniform", "beta_initializer": "random_uniform"}
-    return keras.layers.GroupNormalization(-1, **random, name=name)  # one group per channel
+                draws = Decoder(image_shape, kernel_initializer="he_normal", bias_initializer="zeros", name="recons")
+        super().__init__(images, lengths, capsules, config, draws, primary=primary, classes=classes)
 
 
 def _leaky_relu(values: Any, slope: float) -> Any:

@@ -113,12 +113,12 @@ def test_every_network_is_the_papers_formula(shape):
 
 def test_the_decoder_of_smallnorb_doubles_and_convolves_and_loads_again(tmp_path):
     model = varied(make_model("efficient", (48, 48, 2), 5, HParams()))
-    images = RNG.uniform(size=(2, 48, 48, 2)).astype(np.float32)
+    images = RNG.uniform(size=(1, 48, 48, 2)).astype(np.float32)
     outputs = model(images)
-    drawn = model.remake(outputs, np.array([[3], [0]]))[0]
+    drawn = model.remake(outputs, np.array([[3]]))[0]
     named = {name: variable.numpy() for name, variable in model.named_variables().items()}
-    hidden = (np.asarray(outputs["capsules"]) * np.eye(5)[[3, 0]][..., None]).reshape(2, 80)
-    hidden = (hidden @ named["recons/dense/weights"] + named["recons/dense/biases"]).reshape(2, 8, 8, 1)
+    hidden = (np.asarray(outputs["capsules"]) * np.eye(5)[[3]][..., None]).reshape(1, 80)
+    hidden = (hidden @ named["recons/dense/weights"] + named["recons/dense/biases"]).reshape(1, 8, 8, 1)
     for index in (1, 2, 3):
         for axis in (1, 2):
             hidden = doubled(hidden, axis)
@@ -128,7 +128,7 @@ def test_the_decoder_of_smallnorb_doubles_and_convolves_and_loads_again(tmp_path
     np.testing.assert_allclose(drawn, 1 / (1 + np.exp(-hidden)), atol=1e-4)
     model.save(tmp_path / "net.keras")
     loaded = keras.saving.load_model(tmp_path / "net.keras")
-    np.testing.assert_array_equal(loaded.remake(loaded(images), np.array([[3], [0]]))[0], drawn)
+    np.testing.assert_array_equal(loaded.remake(loaded(images), np.array([[3]]))[0], drawn)
 
 
 def doubled(images, axis):

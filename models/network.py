@@ -1,8 +1,9 @@
 """The base classes of all networks: Keras models from images to class logits with losses of their own."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import import_module
 from typing import Any
 
 import keras
@@ -10,10 +11,9 @@ from keras import ops
 
 from capsules.losses import ReconstructionLoss, label_rows, margin_loss, sigmoid_loss, softmax_loss, spread_loss
 from capsules.metrics import AllTargetsAccuracy
-from capsules.ops import check_floats, choice, number
+from capsules.ops import check_floats, choice, count, counts, number
 
-from . import pretrained
-from .building import named_weights, replicas
+from . import MODELS, make_model, pretrained
 from .hparams import HParams, describe_network
 
 
@@ -32,13 +32,71 @@ LOSSES = {
 }
 
 
+def arguments(values: dict[str, Any], smallest: int = 1, **defaults: Any) -> dict[str, Any]:
+    """The config of a network: the arguments of its constructor, from its `locals()`, and its `**options`, checked.
+
+    The options are the arguments of `Classifier` that all networks take, and `defaults` what they are if not given.
+    `smallest` is the smallest side of images that unpadded convolutions can process.
+    """
+    kind, options = type(values["self"]).__name__, values["options"]
+    config = {name: value for name, value in values.items() if name not in ("self", "__class__", "options")}
+    config |= {"loss": "margin", "reconstruction_weight": 0.0005, "dtype": None} | defaults
+    if unknown := options.keys() - config.keys():
+        raise TypeError(f"{kind} has no argument {', '.join(sorted(unknown))}.")
+    config |= options
+    config["image_shape"] = counts(f"{kind}: image_shape", config["image_shape"], "(rows, columns, depth)")
+    config["num_classes"] = count(f"{kind}: num_classes", config["num_classes"])
+    if "padding" in config:
+        config["padding"] = choice(f"{kind}: padding", config["padding"], ("valid", "same"))
+    rows, columns, _ = config["image_shape"]
+    if min(rows, columns) < smallest and config.get("padding") != "same":
+        padded = ", or of any size with the padding 'same'" if "padding" in config else ""
+        raise ValueError(f"{kind} takes images of {smallest}x{smallest} or larger{padded}. Received: {rows}x{columns}.")
+    config["dtype"] = keras.dtype_policies.get(config["dtype"] or keras.config.dtype_policy()).name
+    return config
+
+
+@contextmanager
+def layers_of(config: dict[str, Any]) -> Iterator[Any]:
+    """The input of a network, whose layers, made in the block, have the config's dtype and the channels last."""
+    policy, image_format = keras.config.dtype_policy(), keras.config.image_data_format()
+    keras.config.set_dtype_policy(config["dtype"])
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield keras.Input(config["image_shape"], name="images")
+    finally:
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_image_data_format(image_format)
+
+
+_NAMES = {"kernel": "weights", "bias": "biases"}  # of weights in 2017, by Keras' names
+
+
+def named_weights(model: Any, names: dict[str, str] = _NAMES) -> dict[str, Any]:
+    """The variables of a network by the names that 2017's checkpoints have for them, in order."""
+    decoder: Any = getattr(model.decoder, "stack", None) or getattr(model.decoder, "layers", ())
+    layers = [(layer.name, layer) for layer in model.layers if layer is not model.decoder]
+    layers += [(f"recons/{layer.name}", layer) for layer in decoder]
+    return {f"{name}/{names.get(each.name, each.name)}": each for name, layer in layers for each in layer.weights}
+
+
+def replicas() -> int:
+    """Number of devices that share a batch, by which Keras divides a loss."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
 class Classifier(keras.Model):
     """A functional Keras model from images to class logits that has its own losses.
 
     `model(images)` takes float images [batch, rows, columns, depth] in [0, 1] and returns a dict with at least
     "logits" [batch, classes]. `compile("adam")` trains with the network's own loss. A `loss` in `compile` replaces the
     classification loss; it gets the labels and the logits, as `metrics` do. The reconstruction loss stays. `fit` takes
-    labels in any form of `capsules.losses.label_rows`.
+    labels in any form of `capsules.losses.label_rows`. The attribute `decoder` is the layer that draws an image from a
+    class capsule, or None.
 
     Args:
         image_shape: (rows, columns, depth).
@@ -46,12 +104,6 @@ class Classifier(keras.Model):
         loss: "margin" (as in 2017), "margin_sum" (as in the paper), "softmax", "sigmoid" or "spread", see `LOSSES`.
         reconstruction_weight: factor of the sum of squared pixel differences in the loss.
         name, dtype: see `keras.Model`; dtype is a policy for every layer.
-
-    Attributes:
-        decoder: the layer that draws an image from a class capsule, or None.
-
-    Raises:
-        ValueError: an argument is out of range, or images have another shape than `image_shape`.
     """
 
     has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`
@@ -67,6 +119,7 @@ class Classifier(keras.Model):
         self.decoder = self.__dict__.pop("decoder")  # as a new attribute, which tf.train.Checkpoint follows
         self.config = config
         self.image_shape, self.num_classes = tuple(config["image_shape"]), config["num_classes"]
+        self.input_spec = keras.layers.InputSpec(shape=(None, *self.image_shape))  # Keras would add or drop a last axis
         self.loss_type = choice("loss", config["loss"], tuple(LOSSES))
         self.reconstruction_loss = ReconstructionLoss(number("reconstruction_weight", config["reconstruction_weight"]))
 
@@ -78,7 +131,7 @@ class Classifier(keras.Model):
     @property
     def hparams(self) -> HParams:
         """The hparams that the network was made with, or those that describe it."""
-        return self.given_hparams or describe_network(self.config)
+        return self.given_hparams or describe_network(type(self), self.config)
 
     def named_variables(self) -> dict[str, Any]:
         """The variables in a checkpoint, by name and in order: names of 2017, or a new network's places and names."""
@@ -100,18 +153,13 @@ class Classifier(keras.Model):
         return of_loss.get(self.loss_type, lambda lengths: ops.clip(lengths, 0.0, 1.0))(logits)
 
     def places(self) -> dict[str, float] | None:
-        """Where the grid of primary capsules lies over the image, in pixels; None: no grid.
-
-        "first" is the centre of the first capsule's field, counted from that of the first pixel, "step" the distance
-        to the next one, and "sees" the side of the field.
-        """
+        """Where the grid of primary capsules lies over the image, see `CapsNet.places`; None: no grid."""
         return None
 
     def remake(self, outputs: dict, labels: Any) -> list:
         """One reconstruction of the images for each label [batch, num_targets]; empty if there is no decoder."""
-        masks = ops.one_hot(labels, self.num_classes)  # [batch, num_targets, classes]
-        count = labels.shape[1] if self.decoder is not None else 0
-        return [self.draw(outputs["capsules"], masks[:, index]) for index in range(count)]
+        masks = ops.unstack(ops.one_hot(labels, self.num_classes), axis=1)  # for each label [batch, classes]
+        return [self.draw(outputs["capsules"], mask) for mask in masks if self.decoder is not None]
 
     def draw(self, capsules: Any, shown: Any) -> Any:
         """Images [batch, rows, columns, depth] of capsules [batch, classes, atoms], weighted by [batch, classes]."""
@@ -132,12 +180,7 @@ class Classifier(keras.Model):
         both = {"classification": classification, "reconstruction": reconstruction}
         return both | {"total": classification + reconstruction}
 
-    # Keras' hooks, with which compile() and fit() work on every backend.
-
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
-        if tuple(inputs.shape)[1:] != self.image_shape:  # Keras would add or drop a last axis
-            expected = str(self.image_shape)[1:-1]
-            raise ValueError(f"{self.name} expects images [batch, {expected}]. Received: {tuple(inputs.shape)}")
         return super().call(check_floats(self, inputs), training=training, mask=mask)
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **kwargs: Any) -> None:
@@ -156,10 +199,8 @@ class Classifier(keras.Model):
         loss = super().compute_loss(x, labels, y_pred["logits"], sample_weight, training)
         if self.decoder is None:
             return loss
-        reconstruction = ops.zeros((), "float32")
-        for each in of_drawings:
-            drawn = self.draw(y_pred["capsules"], label_rows(each, self.num_classes))
-            reconstruction += self.reconstruction_loss(x, drawn, sample_weight)
+        drawn = (self.draw(y_pred["capsules"], label_rows(each, self.num_classes)) for each in of_drawings)
+        reconstruction = sum(self.reconstruction_loss(x, each, sample_weight) for each in drawn)
         self.reconstruction_mean.update_state(reconstruction * replicas(), sample_weight=ops.shape(x)[0])
         return loss + reconstruction
 
@@ -179,14 +220,9 @@ class Classifier(keras.Model):
             return labels, [labels]
         return label_rows(labels, self.num_classes), [labels[:, index] for index in range(shape[1])]
 
-    def quantize(self, *args: Any, **kwargs: Any) -> None:
-        raise ValueError(f"{type(self).__name__} cannot be quantised. Export it as .tflite and quantise that file.")
-
     def get_config(self) -> dict[str, Any]:
-        routing = self.config.get("routing", 0)
-        if isinstance(routing, int):
-            return dict(self.config)
-        return self.config | {"routing": keras.saving.serialize_keras_object(routing)}
+        routing = {name: self.config[name] for name in ("routing",) if name in self.config}
+        return self.config | keras.saving.serialize_keras_object(routing)
 
     @classmethod
     def from_preset(cls, name: str, num_classes: int | None = None) -> "Classifier":
@@ -196,11 +232,8 @@ class Classifier(keras.Model):
             name: a name of `presets()`, a folder that `save_to_preset` wrote, or a run's folder.
             num_classes: None, or another number of classes, for which the weights that depend on it get new values.
 
-        Raises:
-            ValueError: there is no such network, its files are damaged, or it is of another class.
+        ValueError: there is no such network, its files are damaged, or it is of another class.
         """
-        from . import make_model
-
         config, weights = pretrained.read(name)
         classes = num_classes or len(config["class_names"])
         model = make_model(config["flags"]["model"], tuple(config["image_shape"]), classes, config["hparams"])
@@ -222,8 +255,6 @@ class Classifier(keras.Model):
             dataset: the data set that it was trained on, a name that `--dataset` takes.
             step: number of training steps.
         """
-        from . import MODELS
-
         kind = {path.rpartition(".")[2]: name for name, path in MODELS.items()}.get(type(self).__name__)
         if kind is None:
             raise ValueError(f"{type(self).__name__} is no network of MODELS. Keep it with model.save(….keras).")
@@ -244,26 +275,17 @@ class CapsuleNetwork(Classifier):
     `primary` makes the primary capsules, where there is one, and `classes` routes them to the class capsules.
     """
 
-    has_capsules, score_name = True, "length"
+    has_capsules = True
 
-    def __init__(
-        self,
-        images: Any,
-        scores: Any,
-        capsules: Any,
-        config: dict,
-        classes: Any,
-        primary: Any = None,
-        decoder: Any = None,
-    ):
+    def __init__(self, images: Any, scores: Any, capsules: Any, config: dict, decoder: Any = None, **layers: Any):
+        """As `Classifier`, with the layers of the graph that become attributes by their names."""
         if decoder is not None and not decoder.built:
             decoder.build(tuple(capsules.shape))
-        score_name = "activation" if classes.routing.own_activations else "length"
+        score_name = "activation" if layers["classes"].routing.own_activations else "length"
         outputs = {"logits": scores, f"{score_name}s": scores, "capsules": capsules}
         super().__init__(images, outputs, config, decoder)
-        self.score_name, self.classes = score_name, classes
-        if primary is not None:
-            self.primary = primary
+        for name, value in {"score_name": score_name, **layers}.items():
+            setattr(self, name, value)
 
     def named_variables(self) -> dict[str, Any]:
         return named_weights(self)
@@ -277,5 +299,4 @@ class CapsuleNetwork(Classifier):
 
 
 # The classes of networks are registered as soon as this module is loaded, so that a saved one is found by its name.
-for _module in ("capsnet", "efficient", "baseline", "matrix"):
-    import_module(f".{_module}", __package__)
+from . import capsnet, efficient  # noqa: E402, F401

@@ -66,9 +66,7 @@ def make_schedule(hparams: HParams) -> DecayToFloor:
 def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimizers.Optimizer:
     """Adam with β 0.9 and 0.999 and ε 1e-8; Keras applies ε outside the bias correction, as TF 1 did.
 
-    Args:
-        hparams: the learning rate, its schedule, and the moving average of the weights.
-        scale_loss: whether to scale the loss dynamically, which float16 gradients need.
+    `scale_loss` scales the loss dynamically, which float16 gradients need.
     """
     average = {"use_ema": True, "ema_momentum": hparams.average} if hparams.average else {}
     adam = Adam(make_schedule(hparams), beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam", **average)

@@ -102,15 +102,12 @@ def checksum_line(path: Path) -> str:
 def read_file(folder: Path, name: str) -> bytes:
     """The content of a file of a pretrained network; a ValueError if it is missing or does not fit `SHA256SUMS`."""
     try:
-        content = (folder / name).read_bytes()
-        sums = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        if checksum_line(folder / name) in (folder / SUMS).read_text(encoding="utf-8"):
+            return (folder / name).read_bytes()
+        problem = f"{name} does not match its checksum"
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"The pretrained network {folder.name} cannot be read ({error}). {_COPY}") from None
-    if f"{hashlib.sha256(content).hexdigest()}  {name}" not in sums:
-        raise ValueError(
-            f"The pretrained network {folder.name} is damaged: {name} does not match its checksum. {_COPY}"
-        )
-    return content
+        problem = str(error)
+    raise ValueError(f"The pretrained network {folder.name} is damaged: {problem}. {_COPY}")
 
 
 def _to_planes(values: np.ndarray) -> np.ndarray:

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from capsules import SpreadLoss
+from capsules import ConvCapsules, SpreadLoss
 from input_data import open_split
-from models.matrix import MatrixCapsNet
+from models import MatrixCapsNet
 
 
 def test_matrix_capsules_learn_two_digits_and_do_not_saturate():
@@ -16,7 +16,8 @@ def test_matrix_capsules_learn_two_digits_and_do_not_saturate():
     model = MatrixCapsNet((20, 20, 1), 2, sizes=(8, 2, 4, 4), iterations=2)
     model.compile(keras.optimizers.Adam(0.01), SpreadLoss(0.5), jit_compile=False)  # XLA compiles for minutes
     model.fit(images[:640], labels[:640], batch_size=16, verbose=0)
-    outputs = [model.output["logits"], *(layer.output[1] for layer in model.named_layers[3:])]
+    layers = [layer for layer in model.layers if isinstance(layer, ConvCapsules)]
+    outputs = [model.output["logits"], *(layer.output[1] for layer in layers)]
     logits, *activations = (np.array(each) for each in keras.Model(model.inputs[0], outputs)(images[640:]))
     assert (logits.argmax(axis=1) == labels[640:]).mean() > 0.7  # by chance 0.5
     for each in activations:

@@ -24,9 +24,10 @@ ROUTINGS = {
     "self_attention": SelfAttentionRouting,
 }
 TWINS = [
-    *[(name, "matrix", "valid", (3, 2), False) for name in ("em", "self_attention")],
-    *[("em", "vector", "same", (2, 3), False), ("dynamic", "vector", "same", (3, 2), False)],
-    *[("em", transform, "valid", (5, 4), True) for transform in ("matrix", "vector")],
+    ("self_attention", "matrix", "valid", (3, 2), False),
+    ("em", "vector", "same", (2, 3), False),
+    ("em", "matrix", "valid", (4, 3), True),
+    ("dynamic", "vector", "valid", (4, 3), True),
 ]
 
 
@@ -72,61 +73,64 @@ def numpy_windows(poses, activations, layer):
     return np.reshape(votes, (places, -1, layer.num_capsules, layer.atoms)), np.reshape(present, (places, -1))
 
 
-def compiled(function):
-    """The function, compiled as a whole on JAX, which would compile each of its operations."""
-    if keras.backend.backend() != "jax":
-        return function
-    import jax
-
-    return jax.jit(function)
-
-
-def differences():
-    """The largest difference of each layer in `TWINS` from its twin."""
-    random, found = np.random.RandomState(1), {}
+def layers():
+    """The name of each layer in `TWINS`, the layer with its weights, its poses and its activations."""
+    random = np.random.RandomState(1)
     for routing, transform, padding, kernel, coordinates in TWINS:
-        layer = ConvCapsules(3, 9, kernel, (1, 2), padding, ROUTINGS[routing](), transform, coordinates, True)
-        poses = random.standard_normal((2, 5, 4, 2, 6))
-        activations = random.uniform(size=(2, 5, 4, 2))
-        given = [ops.convert_to_tensor(each.astype("float32")) for each in (poses, activations)]
+        layer = ConvCapsules(3, 4, kernel, (1, 2), padding, ROUTINGS[routing](), transform, coordinates, True)
+        poses, activations = random.standard_normal((2, 4, 3, 2, 4)), random.uniform(size=(2, 4, 3, 2))
         layer.build(poses.shape, activations.shape)
         for weight in layer.weights:
             weight.assign(0.5 * random.standard_normal(weight.shape))
-        outputs = compiled(layer)(*given)
-        examples = [numpy_windows(*example, layer) for example in zip(poses, activations, strict=True)]
-        votes, present = (
-            ops.convert_to_tensor(np.concatenate(each).astype("float32")) for each in zip(*examples, strict=True)
-        )
+        yield f"{routing} {transform} {padding} {coordinates}", layer, poses, activations
 
-        @compiled
-        def twin(votes, present, routing=layer.routing):
-            routed = routing(StoredVotes(votes), present)
-            return routed.capsules, routed.activations
 
-        found[f"{routing} {transform} {padding} {coordinates}"] = max(
-            float(np.abs(ops.convert_to_numpy(ours).reshape(theirs.shape) - ops.convert_to_numpy(theirs)).max())
-            for ours, theirs in zip(outputs, twin(votes, present), strict=True)
-        )
+def answers() -> dict[str, list]:
+    """The poses and activations of each layer as lists of numbers."""
+    found = {}
+    for name, layer, *inputs in layers():
+        call = layer
+        if keras.backend.backend() == "jax":  # which would compile each operation
+            import jax
+
+            call = jax.jit(layer)
+        outputs = call(*(ops.convert_to_tensor(each.astype("float32")) for each in inputs))
+        found[name] = [ops.convert_to_numpy(each).ravel().tolist() for each in outputs]
     return found
 
 
+@pytest.fixture(scope="module")
+def twins():
+    """What `answers` should be: the votes of each window, one by one, and their routing."""
+    expected = {}
+    for name, layer, *inputs in layers():
+        examples = [numpy_windows(*example, layer) for example in zip(*inputs, strict=True)]
+        votes, present = (np.concatenate(each).astype("float32") for each in zip(*examples, strict=True))
+        routed = layer.routing(StoredVotes(ops.convert_to_tensor(votes)), ops.convert_to_tensor(present))
+        expected[name] = [np.ravel(routed.capsules), np.ravel(routed.activations)]
+    return expected
+
+
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
-def test_convolutional_capsules_are_the_windows_routed_one_by_one(backend, on_backend):
-    code = "import json; from capsules.conv_capsules_test import differences; print(json.dumps(differences()))"
+def test_convolutional_capsules_are_the_windows_routed_one_by_one(backend, on_backend, twins):
+    code = "import json; from capsules.matrix_test import answers; print(json.dumps(answers()))"
     found = json.loads(on_backend(backend, code).splitlines()[-1])
-    assert len(found) == len(TWINS) and max(found.values()) < 2e-5, found
+    assert found.keys() == twins.keys() and len(twins) == len(TWINS)
+    for name, outputs in found.items():
+        for ours, theirs in zip(outputs, twins[name], strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=2e-5, err_msg=name)
 
 
 def test_em_routing_of_a_grid_learns_every_weight_and_loads_again(tmp_path):
-    poses, activations = keras.Input((6, 6, 2, 16)), keras.Input((6, 6, 2))
-    hidden = ConvCapsules(3, strides=2, routing=EMRouting(2, 1.0), return_activations=True)(poses, activations)
-    hidden = ConvCapsules(4, 16, (2, 2), 1, "valid", EMRouting(2, 1.0), "matrix", True, True)(*hidden)
+    poses, activations = keras.Input((6, 6, 2, 4)), keras.Input((6, 6, 2))
+    hidden = ConvCapsules(3, 4, strides=2, routing=EMRouting(2, 1.0), return_activations=True)(poses, activations)
+    hidden = ConvCapsules(4, 4, (2, 2), 1, "valid", EMRouting(2, 1.0), "matrix", True, True)(*hidden)
     model = keras.Model([poses, activations], keras.layers.Flatten()(hidden[1]))
     model.compile(keras.optimizers.Adam(0.01), SpreadLoss(0.9), run_eagerly=True)
     random = np.random.RandomState(4)
-    data = [random.standard_normal((8, 6, 6, 2, 16)).astype("float32"), random.uniform(size=(8, 6, 6, 2))]
+    data = [random.standard_normal((8, 6, 6, 2, 4)).astype("float32"), random.uniform(size=(8, 6, 6, 2))]
     before, labels = model.get_weights(), random.randint(4, size=8)
-    losses = model.fit(data, labels, epochs=4, verbose=0).history["loss"]
+    losses = model.fit(data, labels, epochs=3, verbose=0).history["loss"]
     for weight, old, new in zip(model.weights, before, model.get_weights(), strict=True):
         assert np.isfinite(new).all() and np.any(new != old), weight.path
     assert losses[-1] < losses[0]
