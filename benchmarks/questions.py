@@ -114,10 +114,14 @@ def numbers_of(flags, variant: Variant, seeds: Sequence[int]) -> dict[str, list[
     return numbers
 
 
+def folder_of(flags, variant: Variant, seed: int) -> Path:
+    """Where a run is kept."""
+    return flags.folder / flags.table / variant.name.replace(" ", "_").replace(",", "") / f"{variant.steps}_{seed}"
+
+
 def run(flags, variant: Variant, seed: int) -> None:
     """Trains a variant with a seed, measures it, and keeps its row and its figures."""
-    name = variant.name.replace(" ", "_").replace(",", "")
-    folder = flags.folder / flags.table / name / f"{variant.steps}_{seed}"
+    folder = folder_of(flags, variant, seed)
     if variant.hparams is not None:  # the learning rate rises in a twentieth of the steps and then falls to 0
         hparams = f"conv_channels=64,num_prime_capsules={variant.types},learning_rate={variant.rate},schedule=linear"
         hparams += f",decay_steps={variant.steps},warmup_steps={max(1, variant.steps // 20)}"
@@ -132,7 +136,8 @@ def run(flags, variant: Variant, seed: int) -> None:
     figures = tell_sign(flags, variant, seed) if flags.question == "sign" else diagnosis(flags, variant, seed, folder)
     if variant.hparams is not None:
         trained.add(folder, flags.table, variant.name, flags.results)
-        shutil.rmtree(folder)
+        if seed or flags.question != "routings":  # whose second picture shows the networks of seed 0
+            shutil.rmtree(folder)
     key = flags.table, variant.name, seed, variant.steps
     with (flags.results / MEASURED).open("a", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([*key, name, f"{x:.6g}"] for name, x in figures.items())
@@ -226,6 +231,28 @@ def draw(axes, numbers: dict[str, dict[str, list]], shown: str) -> None:
     axes.legend()
 
 
+def draw_couplings(flags, variants: list[Variant]) -> None:
+    """Draws where the coefficients of each routing's last iteration lie, for a test image and each class."""
+    use_tensorflow()
+    from matplotlib.cm import ScalarMappable
+
+    from explorer.findings import coupling_maps
+    from explorer.pictures import DIVERGING, colours_of, over
+    from explorer.sheets import Block, sheet, write
+    from runner.loader import load
+
+    image, blocks = open_split(flags.dataset, "test", flags.data_dir).batch(np.arange(1))["images"], []
+    for variant in variants:
+        model = load(str(folder_of(flags, variant, 0))).model
+        maps = np.asarray(coupling_maps(model, image))[0, -1]  # [classes, rows, columns]
+        norm = colours_of(maps, maps.mean())
+        rows = {"": over(image[0], maps, model.places(), norm)}
+        note = f"{variant.name}: the largest mean share of a place is {maps.max():.2f}"
+        blocks.append(Block(note, rows, [f"to {each}" for each in range(len(maps))], ScalarMappable(norm, DIVERGING)))
+    title = "Where each routing sends the parts of an image: orange is more than the mean share, blue is less"
+    write(flags.folder / f"{flags.table}_couplings.png", sheet(title, blocks, tile=0.72))
+
+
 def main(arguments: list[str]) -> None:
     """Answers a question."""
     from matplotlib.figure import Figure
@@ -258,7 +285,9 @@ def main(arguments: list[str]) -> None:
     figure = Figure(figsize=(7, 1.5 + 0.3 * max(8, len(variants))), layout="constrained")
     draw(figure.subplots(), numbers, {"law": "gap", "sign": "percent right"}.get(flags.question, "error"))
     figure.savefig(flags.folder / f"{flags.table}.png", dpi=120)
-    print(flags.folder / f"{flags.table}.png")
+    if kept := [each for each in variants if folder_of(flags, each, 0).is_dir()]:
+        draw_couplings(flags, kept)
+    print(*sorted(flags.folder.glob(f"{flags.table}*.png")))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ The weights become float16, which must change at most `--max_changed` prediction
 """
 
 import argparse
+import os
 import sys
+import tempfile
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,10 +32,14 @@ def ship(run: str, folder: Path, data_dir: str | None, num_pairs: int, max_chang
     saved = describe(prefix, NetworkFlags(), data)
     split, trained = data.for_network(saved), load_described(prefix, saved)
     weights, facts = to_half(trained.model, split, max_changed)
-    pretrained.write(folder, asdict(replace(saved, flags=_without_paths(saved))), weights, trained.step)
-    facts["Size"] = f"`weights.npz` has {(folder / pretrained.WEIGHTS).stat().st_size / 1e6:.2f} MB"
-    text = card(folder.name, trained, saved, split.info.name, facts)
-    (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".ship-", dir=folder.parent) as workshop:
+        draft = Path(workshop) / folder.name
+        pretrained.write(draft, asdict(replace(saved, flags=_without_paths(saved))), weights, trained.step)
+        facts["Size"] = f"`weights.npz` has {(draft / pretrained.WEIGHTS).stat().st_size / 1e6:.2f} MB"
+        text = card(folder.name, trained, saved, split.info.name, facts)
+        (draft / "README.md").write_text(text, encoding="utf-8", newline="\n")
+        os.rename(draft, folder)
     print(text)
     return 0
 
@@ -48,7 +55,8 @@ def to_half(model, split, max_changed: int) -> tuple[dict[str, np.ndarray], dict
         said = f"{result.wrong:,} of {result.size:,} wrong, {result.percent:.3g} %"
         return said, np.sort(result.predictions["predictions"], axis=1)
 
-    run_batch, weights = make_evaluation_step(model), {}
+    run_batch = make_evaluation_step(model)
+    weights: dict[str, Any] = {}
     before, expected = test()
     for name, variable in model.named_variables().items():
         weights[name] = np.float16(variable.numpy())
