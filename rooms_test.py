@@ -25,17 +25,17 @@ ROOMS = {
 # Lines of Python outside tests that a room may have, "top" being the root. They may fall; a line that moves from one
 # room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
 LINES = {
-    "capsules": 1962,
-    "models": 1169,
-    "input_data": 2512,
-    "runner": 2215,
+    "capsules": 1899,
+    "models": 1039,
+    "input_data": 2300,
+    "runner": 2061,
     "explorer": 1499,
-    "benchmarks": 1212,
+    "benchmarks": 1067,
     "examples": 464,
-    "tools": 237,
-    "top": 256,
+    "tools": 224,
+    "top": 253,
 }
-TEST_LINES = 8420
+TEST_LINES = 7837
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 

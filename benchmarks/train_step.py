@@ -1,16 +1,14 @@
-"""Images a second and memory of a network's training step and inference, and of convolutions alone.
+"""Images a second and memory of a network's training step and inference, and of its convolutions alone.
 
     python benchmarks/train_step.py                                        # CapsNet on MNIST's size, on TensorFlow
     python benchmarks/train_step.py --preset=cifar10 --image=24x24x3 --batch=32
     python benchmarks/train_step.py --backend=jax                          # the same network on JAX or torch
     python benchmarks/train_step.py --backend=plain_torch                  # CapsNet by benchmarks/plain_torch.py
-    python benchmarks/train_step.py --kernels=3,5,7,9,11,15                # a layer with each of these kernels
 
 On TensorFlow, pairs of things are timed in turns, and their ratio is taken pair by pair, so that it depends little on
 the machine: the step and its *floor*, which is the bare direct convolutions at the same shapes, forward and backward;
-and convolutions by short DFTs and directly, in training and in inference. They are the large ones of the network, or
-with --kernels a padded layer with 64 channels in and out on 28x28, at strides of 1 and 2. `capsules.convolution` takes
-short DFTs from the batch on that is in parentheses. The peak memory is that of before the bare convolutions.
+and its large convolutions by short DFTs and directly, in training and in inference. `capsules.convolution` takes short
+DFTs from the batch on that is in parentheses. The peak memory is that of before the bare convolutions.
 """
 
 import argparse
@@ -20,9 +18,8 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -41,17 +38,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--preset", choices=("cifar10", "svhn"), help="hparams of one of the paper's networks")
     parser.add_argument("--hparams_override", help="name=value,name=value")
     parser.add_argument("--image", default="28x28x1", help="rows x columns x depth")
-    parser.add_argument("--kernels", help="sides of kernels, with commas between, to measure instead of a network")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--backend", choices=("tensorflow", "jax", "torch", "plain_torch"), default="tensorflow")
     parser.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--pairs", type=int, default=7, help="measurements of each")
     flags = parser.parse_args(arguments)
     os.environ["KERAS_BACKEND"] = flags.backend.removeprefix("plain_")
+    row: dict = {}
+    measure(flags, network(flags, row), row)
+
+
+def measure(flags: argparse.Namespace, timed: Iterable[tuple], row: dict) -> None:
+    """Times functions in turns, and prints a line for each name, and JSON with `row`."""
     keep_memory()  # as experiment.py does
-    row = vars(flags) | {"device": device_name(), "seconds": {}}
+    row |= vars(flags) | {"device": device_name(), "seconds": {}}
     print(f"{row['device']}, {flags.precision}\n{'':44}{'ms':>10}{'images/s':>10}{'second ms':>10}{'ratio':>10}")
-    for name, *runs in layers(flags) if flags.kernels else network(flags, row):
+    for name, *runs in timed:
         first, *others = row["seconds"][name] = in_turns(runs, flags.pairs)
         line = f"{name:44}{1e3 * median(first):10.1f}{flags.batch / median(first):10,.0f}"
         for second in others:
@@ -102,13 +104,6 @@ def network(flags: argparse.Namespace, row: dict) -> Iterator[tuple]:
         yield "training step / floor", train, convolutions_alone(convolutions, flags.batch)
         large = [each for each in convolutions if flags.precision == "float32" and np.isfinite(minimum_batch(*each))]
         yield from both_methods("large convolutions", large, flags.batch) if large else ()
-
-
-def layers(flags: argparse.Namespace) -> Iterator[tuple]:
-    """What is to be timed of layers with some kernels, as `network` gives it."""
-    for side, strides in product(map(int, flags.kernels.split(",")), (1, 2)):
-        kernel = np.random.RandomState(0).standard_normal((side, side, 64, 64)).astype(np.float32)
-        yield from both_methods(f"{side}x{side}/{strides}", [((28, 28, 64), kernel, strides, "same")], flags.batch)
 
 
 def both_methods(name: str, convolutions: list[tuple], batch: int) -> Iterator[tuple]:

@@ -3,13 +3,13 @@
 import json
 from statistics import median
 
-from benchmarks import plain_torch, train_step
+from benchmarks import convolution, plain_torch, train_step
 from models import make_model
 
 
-def measured(arguments, capsys):
+def measured(main, arguments, capsys):
     """The lines of a run without their head, and its JSON."""
-    train_step.main(arguments)
+    main(arguments)
     _, _, *table, line = capsys.readouterr().out.splitlines()
     return table, json.loads(line)
 
@@ -23,9 +23,8 @@ def test_the_floor_has_all_convolutions_of_the_network():
 
 
 def test_things_are_timed_in_turns_and_compared_pair_by_pair(capsys):
-    table, row = measured(
-        ["--hparams_override=num_prime_capsules=4,conv_channels=16", "--batch=4", "--pairs=2"], capsys
-    )
+    arguments = ["--hparams_override=num_prime_capsules=4,conv_channels=16", "--batch=4", "--pairs=2"]
+    table, row = measured(train_step.main, arguments, capsys)
     assert [len(times) for times in row["seconds"].values()] == [1, 1, 2, 2, 2]
     assert all(len(each) == 2 for times in row["seconds"].values() for each in times)
     step, floor = row["seconds"]["training step / floor"]
@@ -41,7 +40,7 @@ def test_things_are_timed_in_turns_and_compared_pair_by_pair(capsys):
 
 
 def test_a_convolution_is_timed_for_each_stride_and_pass(capsys):
-    table, _ = measured(["--kernels=3", "--batch=2", "--pairs=1"], capsys)
+    table, _ = measured(convolution.main, ["--kernels=3", "--batch=2", "--pairs=1"], capsys)
     assert [line.split(" (")[0] for line in table] == [
         f"3x3/{strides}, {kind}" for strides in (1, 2) for kind in ("training", "inference")
     ]
