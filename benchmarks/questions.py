@@ -77,6 +77,8 @@ VARIANTS = {  # the first of a question is what the others are compared with
         "first order": Variant(model="linear_routing.py:first_order"),
         "no competition": Variant(model="linear_routing.py:no_competition"),
         "exponential": Variant(model="linear_routing.py:exponential"),
+        "gain": Variant(model="linear_routing.py:gain"),
+        "dynamic, gradient of the last": Variant("routing_gradient=last"),
     },
     "sign": {"with a bias": Variant(None), "without": Variant(None)},
 }

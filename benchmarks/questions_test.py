@@ -66,6 +66,7 @@ def test_other_coefficients_are_those_of_the_softmax_where_logits_are_small():
     softmax = np.exp(logits) / np.exp(logits).sum()
     hparams = HParams(conv_channels=2, num_prime_capsules=1)
     kinds = {"first_order": softmax, "no_competition": (1 + logits) / 3, "exponential": np.exp(logits) / 3}
+    kinds["gain"] = np.full((1, 3), 4 / 3)
     for name, expected in kinds.items():
         routing = getattr(linear_routing, name)((28, 28, 1), 3, hparams).classes.routing
         np.testing.assert_allclose(routing.coefficients(logits, axis=1), expected, atol=2e-4)

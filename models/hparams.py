@@ -14,9 +14,12 @@ _EFFICIENT = "loss_type=margin_sum,learning_rate=0.0005,learning_rate_floor=0.00
 _EFFICIENT += "preparation=efficient"
 
 
+_MNIST = "learning_rate=0.003,schedule=linear,decay_steps=10000,warmup_steps=500,average=0.999"  # for 10,000 steps
+
 # Hparams of recipes and published networks that differ from the defaults, by the names that --preset takes.
 PRESETS = {
-    "mnist": "learning_rate=0.003,schedule=linear,decay_steps=10000,warmup_steps=500,average=0.999",  # for 10,000 steps
+    "mnist": _MNIST,
+    "sharp": f"{_MNIST},routing_scale=sqrt",
     "cifar10": "num_prime_capsules=64,padding=SAME,leaky=true,remake=false",
     "svhn": "conv_channels=64,num_prime_capsules=16,primary_atoms=6,class_atoms=8",
     # reconstruction_weight: 0.392 times the mean over the pixels, and half of that for each of two digits
