@@ -139,5 +139,6 @@ def _machines_in_tf_config() -> tuple[tuple[str, ...], int]:
 def in_use(machines: Machines) -> str:
     """The devices that train, in words."""
     details, gpus = tf.config.experimental.get_device_details, tf.config.get_visible_devices("GPU")[: machines.local]
-    kinds = ", ".join(str(details(gpu).get("device_name")) for gpu in gpus) or f"{machines.local} CPU device(s)"
+    cores = f"{machines.local} CPU device" + "s" * (machines.local > 1)
+    kinds = ", ".join(str(details(gpu).get("device_name")) for gpu in gpus) or cores
     return kinds + (f" on each of {len(machines.names)} machines" if len(machines.names) > 1 else "")
