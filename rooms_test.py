@@ -26,11 +26,11 @@ ROOMS = {
 # room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
 LINES = {
     "capsules": 1899,
-    "models": 1039,
+    "models": 1040,
     "input_data": 2300,
-    "runner": 2061,
+    "runner": 2062,
     "explorer": 1499,
-    "benchmarks": 1067,
+    "benchmarks": 1108,
     "examples": 464,
     "tools": 224,
     "top": 253,

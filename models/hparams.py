@@ -12,8 +12,6 @@ import numpy as np
 # The recipe of Efficient-CapsNet (Mazzia et al. 2021), for --batch_size=16: an epoch of MNIST has 3750 steps.
 _EFFICIENT = "loss_type=margin_sum,learning_rate=0.0005,learning_rate_floor=0.00005,decay_rate=0.97,staircase=true,"
 _EFFICIENT += "preparation=efficient"
-
-
 _MNIST = "learning_rate=0.003,schedule=linear,decay_steps=10000,warmup_steps=500,average=0.999"  # for 10,000 steps
 
 # Hparams of recipes and published networks that differ from the defaults, by the names that --preset takes.
