@@ -62,7 +62,7 @@ export function paintGuide(mode) {
   [...el("tasks").querySelectorAll("button")].forEach((button, index) => {
     if (button.className === "done" || !TASKS[index][2](mode)) return;
     button.className = "done";
-    announce(`Done: ${TASKS[index][0]}`);
+    setTimeout(announce, 1000, `Done: ${TASKS[index][0]}`); // after the answer, which may still change
   });
 }
 
