@@ -139,8 +139,7 @@ def test_it_turns_until_the_first_touch_and_the_tour_and_the_tasks_lead_on(page,
     assert page.text("prediction").endswith("sees 4")
     mouse = ActionChains(page.driver).move_to_element_with_offset(page.find("pad"), -49, -106).click_and_hold()
     mouse.move_by_offset(49, -3).move_by_offset(56, 17).release().perform()
-    page.wait(lambda: page.text("prediction").endswith("sees 9"))
-    page.wait(lambda: page.all("#tasks button")[0].get_attribute("class") == "done")
+    page.wait(lambda: page.all("#tasks button.done") and page.text("prediction").endswith("sees 9"))
     page.click("#tasks button", 2)  # sharpen
     assert page.text("truth") == "Its label is 2: right."
 

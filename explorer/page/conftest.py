@@ -5,6 +5,7 @@ import os
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -63,7 +64,7 @@ class Page:
         return received["answer"]
 
     def wait(self, condition) -> None:
-        WebDriverWait(self.driver, 120, 0.05).until(lambda _: condition())
+        WebDriverWait(self.driver, 120, 0.05, [StaleElementReferenceException]).until(lambda _: condition())
 
     def rest(self) -> None:
         """Waits until every question of the page is answered and painted."""
