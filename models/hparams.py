@@ -1,7 +1,6 @@
 """Hyperparameters and their override string, `name=value,name=value`, as in 2017, and what they say of a network."""
 
 import inspect
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -64,9 +63,9 @@ class HParams:
             kind: Any = type(each.default)
             if isinstance(value, np.generic):  # JSON has no numbers of NumPy
                 object.__setattr__(self, each.name, value := value.item())
-            below, limit = (1.0, " and less than 1") if each.name == "average" else (math.inf, "")
-            is_number = kind is not str and isinstance(value, (int, kind)) and 0 < value < below
-            if not (is_number or isinstance(value, bool) or value in words or value == each.default):
+            below, limit = (1.0, " and less than 1") if each.name == "average" else (1e39, "")  # a float32 ends there
+            fits = kind is not str and isinstance(value, (int, kind)) and 0 < value < below
+            if not (fits or value in words + [True, False] * (kind is bool) or value == each.default):
                 expected = [_NUMBERS[kind] + limit] if kind in _NUMBERS else []
                 expected += [f"one of {', '.join(words)}"] if words else []
                 raise ValueError(f"hparam {each.name} must be {' or '.join(expected)}. Received: {value!r}")

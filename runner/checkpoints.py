@@ -199,8 +199,9 @@ def _prune(folder: Path, step: int, keep: int) -> None:
         draft.write_text("\n".join(lines) + "\n")
     for old in found[:-keep]:
         Path(prefix(folder, old) + INDEX).unlink(missing_ok=True)
-    for path in Path(folder).glob("model.ckpt-*.*"):
-        if not path.with_suffix(INDEX).exists():
+    whole = {path for each in steps(folder) for path in files(prefix(folder, each))}
+    for path in set(Path(folder).glob("model.ckpt-*.*")) - whole:
+        if path.name.endswith((DATA, SUMS)):
             path.unlink(missing_ok=True)
     for path in Path(folder).glob(".saving-*"):
         shutil.rmtree(path, ignore_errors=True)
