@@ -6,11 +6,11 @@
 
 A row of `results/trained.csv` is one run: `table` is the block of the page, `minutes` are those of training, and errors
 are in percent. They are those of the last step on the test set, which `experiment.py` evaluates when training ends: no
-checkpoint is chosen by its test error. A run made with `--validate` has the error on
-the held-out part too, and its test error once `experiment.py --train=false --summary_dir=RUN` has evaluated it; before
-that, the held-out part stands in for the test set. `results/published.csv` holds the figures of others, with the
-error as they write it and how its step was chosen, and `results/wrong.csv` the wrong answers of runs that wrote
-`--predictions=RUN/predictions.npz`: the index in the test set and the answer, INDEX:ANSWER or INDEX:ONE+OTHER.
+checkpoint is chosen by its test error. A run made with `--validate` has the error on the held-out part too, and its
+test error once `experiment.py --train=false --summary_dir=RUN` has evaluated it; before that, the held-out part stands
+in for the test set. `results/published.csv` holds the figures of others, with the error as they write it and how its
+step was chosen, and `results/wrong.csv` the wrong answers of runs that wrote `--predictions=RUN/predictions.npz`: the
+index in the test set and the answer, INDEX:ANSWER or INDEX:ONE+OTHER.
 """
 
 import argparse

@@ -158,8 +158,8 @@ class Classifier(keras.Model):
 
     def remake(self, outputs: dict, labels: Any) -> list:
         """One reconstruction of the images for each label [batch, num_targets]; empty if there is no decoder."""
-        masks = ops.unstack(ops.one_hot(labels, self.num_classes), axis=1)  # for each label [batch, classes]
-        return [self.draw(outputs["capsules"], mask) for mask in masks if self.decoder is not None]
+        drawn = range(labels.shape[1]) if self.decoder is not None else ()
+        return [self.draw(outputs["capsules"], ops.one_hot(labels[:, i], self.num_classes)) for i in drawn]
 
     def draw(self, capsules: Any, shown: Any) -> Any:
         """Images [batch, rows, columns, depth] of capsules [batch, classes, atoms], weighted by [batch, classes]."""

@@ -102,8 +102,9 @@ def checksum_line(path: Path) -> str:
 def read_file(folder: Path, name: str) -> bytes:
     """The content of a file of a pretrained network; a ValueError if it is missing or does not fit `SHA256SUMS`."""
     try:
-        if checksum_line(folder / name) in (folder / SUMS).read_text(encoding="utf-8"):
-            return (folder / name).read_bytes()
+        content = (folder / name).read_bytes()
+        if f"{hashlib.sha256(content).hexdigest()}  {name}\n" in (folder / SUMS).read_text(encoding="utf-8"):
+            return content
         problem = f"{name} does not match its checksum"
     except (OSError, UnicodeDecodeError) as error:
         problem = str(error)

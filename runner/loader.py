@@ -47,10 +47,10 @@ def resolve(name: str, run: Path | None = None) -> str:
     else:
         parent = (run or Path()) if len(path.parts) == 1 else path.parent
         folders = [parent / {"latest": "train", "best": "test/best"}.get(path.name, "")]
-    there = next(filter(steps, folders), None)
+    there = next(((folder, own) for folder in folders if (own := steps(folder))), None)
     if there and (path.is_dir() or path.name in ("latest", "best")):
-        return prefix(there, steps(there)[-1])
-    others = f" {there} has the steps {steps(there)[0]} to {steps(there)[-1]}." if there else ""
+        return prefix(there[0], there[1][-1])
+    others = f" {there[0]} has the steps {there[1][0]} to {there[1][-1]}." if there else ""
     best = " Evaluations with --validate keep the best checkpoint in test/best." if path.name == "best" else ""
     raise MissingCheckpoint(f"There is no checkpoint {path}.{others}{best}")
 

@@ -200,8 +200,7 @@ class Training:
                 # A call ends where a checkpoint is due, so that checkpoints lie at whole multiples of save_step.
                 intervals = [interval for interval in (flags.save_step, flags.eval_every) if interval]
                 target = min(flags.max_steps, *(self.step - self.step % each + each for each in intervals))
-                began = time.monotonic()
-                size = min(flags.steps_per_call, target - self.step)
+                began, size = time.monotonic(), min(flags.steps_per_call, target - self.step)
                 group = list(itertools.islice(batches, size))
                 with machines.together():
                     metrics_of_steps = train_steps(group)

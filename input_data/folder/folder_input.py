@@ -89,11 +89,12 @@ def _open_pictures(folder: Path, split_name: str, options: Options) -> Opened:
         found = f"It has: {', '.join(map(str, there))}."
         raise DataError(f"{folder}/{missing[0]} does not exist: --data_dir should have {_LAYOUT}. {found}")
     training, place = parts["train"], parts[wanted]
-    names, (found, note) = list(_classes(training)[0]), _classes(place)
+    classes, note = _classes(training)
+    names = list(classes)
     if len(names) == 1:
         raise DataError(f"{training} has pictures of one class only, {names[0]}: at least two are needed.")
-    unknown = sorted(found.keys() - set(names))
-    if unknown:
+    found, note = (classes, note) if place == training else _classes(place)
+    if unknown := sorted(found.keys() - set(names)):
         raise DataError(f"{place}/{unknown[0]} is not a class of {training}, which has: {', '.join(names)}.")
     arrays = _read(place, found, names, options)
     if flat:

@@ -102,8 +102,7 @@ def resized(picture: np.ndarray, rows: int, columns: int) -> Fitted:
 
     channels = map(Image.fromarray, np.moveaxis(picture, -1, 0).astype(np.float32))
     changed = [np.asarray(channel.resize((columns, rows), Image.Resampling.BILINEAR)) for channel in channels]
-    changed = np.stack(changed, axis=-1)
-    return changed, [f"resized {picture.shape[0]}x{picture.shape[1]} to {rows}x{columns}"]
+    return np.stack(changed, axis=-1), [f"resized {picture.shape[0]}x{picture.shape[1]} to {rows}x{columns}"]
 
 
 def fitted(
