@@ -2,13 +2,13 @@
 
 import sys
 
-from input_data.startup import load_tensorflow
+from input_data.startup import stderr_held_back
 
-load_tensorflow()  # first, since Keras would load it with all the lines that it prints
+with stderr_held_back():  # first, since Keras would load it with all the lines that it prints
+    import tensorflow as tf
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import ops
 
 from capsules import (

@@ -25,17 +25,17 @@ ROOMS = {
 # Lines of Python outside tests that a room may have, "top" being the root. They may fall; a line that moves from one
 # room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
 LINES = {
-    "capsules": 1899,
-    "models": 1040,
-    "input_data": 2300,
-    "runner": 2062,
-    "explorer": 1499,
+    "capsules": 1898,
+    "models": 1021,
+    "input_data": 2297,
+    "runner": 2080,
+    "explorer": 1500,
     "benchmarks": 1108,
     "examples": 464,
-    "tools": 224,
+    "tools": 221,
     "top": 253,
 }
-TEST_LINES = 7838
+TEST_LINES = 7892
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from input_data.formats import idx
-from models import load_pretrained, pretrained
+from models import Classifier, pretrained
 
 REHEARSAL = """
 import sys
@@ -67,12 +67,15 @@ def test_steps_are_timed_with_each_kind_of_votes(rehearsed):
 def test_training_lowers_the_loss_and_the_folder_is_that_of_a_pretrained_network(rehearsed, digits):
     trained, evaluated = rows(rehearsed, part="recipe")
     assert trained["steps"] == 16 and trained["losses"][1] < 0.95 * trained["losses"][0]
-    model = load_pretrained(rehearsed / "recipe")
+    model = Classifier.from_preset(rehearsed / "recipe")
     images, labels = idx.load(digits, "test")
     lengths = np.asarray(model(images[..., None].astype(np.float32) / 256)["logits"])
     assert abs(int((lengths.argmax(axis=1) != labels).sum()) - evaluated["wrong"]) <= 1
-    config = pretrained.read_config(rehearsed / "recipe")
-    assert config.keys() >= pretrained.read_config(pretrained.FOLDER / "capsnet_mnist_small").keys()
+    config = json.loads(pretrained.read_file(rehearsed / "recipe", pretrained.CONFIG))
+    assert (
+        config.keys()
+        >= json.loads(pretrained.read_file(pretrained.FOLDER / "capsnet_mnist_small", pretrained.CONFIG)).keys()
+    )
     assert (config["data"]["examples"], config["hparams"]["preparation"]) == (1024, "efficient")
 
 
@@ -84,4 +87,4 @@ def test_a_part_that_fails_or_has_no_time_is_reported_and_the_next_one_begins(re
 def test_the_time_ends_training_between_two_calls_and_what_there_is_is_saved(rehearsed):
     trained, evaluated = rows(rehearsed, part="multi")
     assert 0 < trained["steps"] < trained["of"] and 0 <= evaluated["wrong"] <= evaluated["test_examples"] == 200
-    assert pretrained.read_config(rehearsed / "multi")["flags"]["num_targets"] == 2
+    assert json.loads(pretrained.read_file(rehearsed / "multi", pretrained.CONFIG))["flags"]["num_targets"] == 2

@@ -171,10 +171,10 @@ def tell_sign(flags, variant: Variant, seed: int) -> dict[str, float]:
     import keras
 
     from capsules import Capsules, Length, MarginLoss
-    from models import load_pretrained
+    from models import CapsNet
 
     images = open_split(flags.dataset, "test", flags.data_dir).batch(np.arange(IMAGES))["images"]
-    capsules = np.asarray(load_pretrained("capsnet_mnist_small").primary_capsules(images))  # [n, in, atoms]
+    capsules = np.asarray(CapsNet.from_preset("capsnet_mnist_small").primary_capsules(images))  # [n, in, atoms]
     known, held_out = np.split(capsules, [len(capsules) * 4 // 5])
     keras.utils.set_random_seed(seed)
     layer = Capsules(2, atoms=8, routing=3)

@@ -150,7 +150,7 @@ class Mask(keras.layers.Layer):
         if labels is None:
             rows = ops.one_hot(ops.top_k(length(capsules), k=1)[1][..., 0], classes)  # argmax does not export to LiteRT
         else:
-            rows = label_rows(labels, classes)
+            rows = label_rows(labels, classes, capsules.shape[0])
             rows = ops.reshape(rows, (ops.shape(rows)[0], *[1] * (len(capsules.shape) - 3), classes))
         return capsules * ops.cast(rows, capsules.dtype)[..., None]
 

@@ -35,6 +35,11 @@ def test_every_form_of_labels_gives_the_same_loss_of_each_example(loss):
         np.testing.assert_allclose(values, loss(ONE_HOT, LENGTHS), rtol=1e-6)
 
 
+def test_a_mask_takes_a_label_for_each_example():
+    with pytest.raises(ValueError, match="a label for each of the 6 examples"):
+        capsules.Mask()(keras.ops.ones((6, 4, 2)), keras.ops.convert_to_tensor([1]))
+
+
 @pytest.mark.parametrize(
     ("labels", "words"),
     [

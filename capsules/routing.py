@@ -60,9 +60,8 @@ class Routing:
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, by name."""
-        arguments = inspect.signature(type(self)).parameters
-        return {name: getattr(self, name) for name in arguments if hasattr(self, name)}
+        """The arguments of the constructor, by name: a subclass keeps each as an attribute, or overrides this."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Routing":

@@ -86,3 +86,12 @@ def test_em_routing_does_not_depend_on_how_the_votes_are_divided(monkeypatch):
     monkeypatch.setattr("capsules.matrix._CHUNK", 128 * 5 * 16 * 7)  # seven inputs at a time
     for one, other in ((whole.capsules, routing(votes).capsules), (whole.activations, routing(votes).activations)):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_routing_that_would_lose_an_argument_when_it_is_copied_is_an_error():
+    class Forgetful(DynamicRouting):
+        def __init__(self, sharpness: float = 1.0):
+            super().__init__(2, scale=sharpness)
+
+    with pytest.raises(AttributeError, match="sharpness"):
+        Capsules(2, routing=Forgetful(3.0))

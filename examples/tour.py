@@ -29,7 +29,7 @@ from explorer import findings
 from explorer.diagnose import ways_to_route
 from explorer.robustness import rotated
 
-model = models.load_pretrained("capsnet_mnist_small")
+model = models.CapsNet.from_preset("capsnet_mnist_small")
 test = next(input_data.evaluation_batches(input_data.open_split("mnist", "test", None), 1000))
 images, labels = test["images"], test["labels"][:, 0]  # [1000, 28, 28, 1] in [0, 1], and [1000]
 outputs = model.predict(images, batch_size=100, verbose=0)

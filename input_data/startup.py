@@ -1,4 +1,4 @@
-"""Imports TensorFlow without the lines that it prints each time."""
+"""Keeps the lines that TensorFlow prints each time it is imported from the user."""
 
 import faulthandler
 import os
@@ -8,16 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def load_tensorflow() -> None:
-    """Imports TensorFlow. The output of its libraries is shown only if the import fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with stderr_held_back():
-        import tensorflow  # noqa: F401
-
-
 @contextmanager
 def stderr_held_back() -> Iterator[None]:
     """Holds back what the process writes to file descriptor 2, from C++ too, and shows it only if there is an error."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     real = os.dup(2)
     watched = not faulthandler.is_enabled()

@@ -41,8 +41,3 @@ def make_model(name: str, image_shape: tuple[int, ...], num_classes: int, hparam
     model = network(image_shape, num_classes, **network_arguments(name, network, hparams))
     model.given_hparams = hparams
     return model
-
-
-def load_pretrained(name: str) -> Any:
-    """`Classifier.from_preset(name)`: a pretrained network of any class."""
-    return __getattr__("Classifier").from_preset(name)

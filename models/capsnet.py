@@ -1,6 +1,6 @@
 """The networks of Sabour, Frosst, Hinton: CapsNet (2017, section 4), its two baselines, and matrix capsules (2018)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -12,7 +12,7 @@ from capsules.ops import counts
 from capsules.primary import PrimaryCapsules
 from capsules.routing import Routing, as_routing
 
-from .network import CapsuleNetwork, Classifier, arguments, layers_of, named_weights
+from .network import NAMES_2017, CapsuleNetwork, Classifier, arguments, layers_of
 
 KERNEL = 9  # of CapsNet
 POSE = 16  # atoms of a pose of `MatrixCapsNet`, a 4x4 matrix
@@ -107,6 +107,7 @@ class Baseline(Classifier):
     channels: tuple[int, ...] = (512, 256)
     units: tuple[int, ...] = (1024,)
     pool, dropout, smallest = True, 0.0, 13
+    weight_names = NAMES_2017
 
     def __init__(self, image_shape: tuple[int, ...], num_classes: int, padding: str = "valid", **options: Any):
         config = arguments(locals(), smallest=self.smallest, name="baseline")
@@ -126,9 +127,6 @@ class Baseline(Classifier):
                 hidden = keras.layers.Dropout(self.dropout, name="dropout")(hidden)
             logits = keras.layers.Dense(config["num_classes"], name="softmax_layer", **initial(0.1))(hidden)
         super().__init__(images, {"logits": ops.cast(logits, "float32")}, config)
-
-    def named_variables(self) -> dict[str, Any]:
-        return named_weights(self)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -166,6 +164,8 @@ class MatrixCapsNet(CapsuleNetwork):
         num_classes, options: see `Classifier`.
     """
 
+    weight_names: ClassVar[dict[str, str]] = {}  # by Keras' names
+
     def __init__(
         self,
         image_shape: tuple[int, ...],
@@ -193,6 +193,3 @@ class MatrixCapsNet(CapsuleNetwork):
         capsules = ops.reshape(poses, (-1, num_classes, POSE))
         activations = ops.reshape(activations, (-1, num_classes))
         super().__init__(images, activations, capsules, config, classes=classes)
-
-    def named_variables(self) -> dict[str, Any]:
-        return named_weights(self, {})  # by Keras' names

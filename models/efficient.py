@@ -85,7 +85,8 @@ class EfficientCapsNet(CapsuleNetwork):
             hidden = images
             for index, each in enumerate(zip(CHANNELS, sizes.kernels, sizes.strides, strict=True), 1):
                 hidden = keras.layers.Conv2D(*each, kernel_initializer="he_normal", name=f"conv{index}")(hidden)
-                hidden = _leaky_relu(hidden, 0.3) if sizes.norb else ops.relu(hidden)
+                # TensorFlow's graph optimizer would merge `ops.leaky_relu` with the convolution, and print an error.
+                hidden = ops.maximum(hidden, 0.3 * hidden) if sizes.norb else ops.relu(hidden)
                 hidden = normalisation(**normalised, name=f"norm{index}")(hidden)
             primary = DepthwiseCapsules(sizes.primary_kernel, ATOMS, sizes.primary_stride, name="primary")
             # The paper's he_normal of a kernel [out, in, atoms_in, atoms], whose fan-in is out·in·atoms_in.
@@ -98,15 +99,6 @@ class EfficientCapsNet(CapsuleNetwork):
             elif decoder:
                 draws = Decoder(image_shape, kernel_initializer="he_normal", bias_initializer="zeros", name="recons")
         super().__init__(images, lengths, capsules, config, draws, primary=primary, classes=classes)
-
-
-def _leaky_relu(values: Any, slope: float) -> Any:
-    """The values, with those below 0 multiplied by `slope`, a number in [0, 1].
-
-    This is not `keras.ops.leaky_relu`, because on CPUs TensorFlow's graph optimizer merges that with the preceding
-    convolution although the gradient needs the convolution's own result, and prints an error.
-    """
-    return ops.maximum(values, slope * values)
 
 
 def upsampling_decoder(capsules_shape: tuple[int, int], depth: int) -> keras.Model:
@@ -122,6 +114,7 @@ def upsampling_decoder(capsules_shape: tuple[int, int], depth: int) -> keras.Mod
     hidden = keras.layers.Reshape((8, 8, 1))(hidden)
     for index, channels in enumerate((64, 128, 128), start=1):
         hidden = keras.layers.UpSampling2D(2, interpolation="bilinear")(hidden)
-        hidden = _leaky_relu(keras.layers.Conv2D(channels, 3, name=f"conv{index}")(hidden), 0.2)
+        hidden = keras.layers.Conv2D(channels, 3, name=f"conv{index}")(hidden)
+        hidden = ops.maximum(hidden, 0.2 * hidden)
     pixels = ops.sigmoid(ops.cast(keras.layers.Conv2D(depth, 3, name="conv4")(hidden), "float32"))
     return keras.Model(capsules, pixels, name="recons")

@@ -119,25 +119,33 @@ _ROUTINGS = {
 }
 
 
-def network_arguments(name: str, network: Any, hparams: HParams) -> dict[str, Any]:
+def network_arguments(name: str, network: Any, hparams: HParams, strict: bool = False) -> dict[str, Any]:
     """The keyword arguments that hparams stand for, of a class of networks that messages call `name`.
 
-    An hparam of the routing is a ValueError if it is not the default and the network has a routing of its own.
+    A ValueError names hparams that are not at their defaults: those of the routing if the network has a routing of its
+    own and, if `strict`, all others that it lacks (older versions took them, and configs still have them).
     """
     accepted = (*inspect.signature(network).parameters, "loss", "reconstruction_weight")
     arguments = {ours: getattr(hparams, each) for ours, each in _ARGUMENTS.items() if ours in accepted}
+    if strict:
+        _refuse(f"The network {name}", hparams, {*_ARGUMENTS.values()} - {_ARGUMENTS[each] for each in arguments})
     if "routing" in accepted:
         return arguments | {"routing": make_routing(hparams)}
-    return arguments | (_of_routing(network, hparams, f"The network {name}") if network.has_capsules else {})
+    if strict or network.has_capsules:
+        arguments |= _of_routing(network, hparams, f"The network {name}")
+    return arguments
 
 
 def _of_routing(kind: Any, hparams: HParams, owner: str, *used: str) -> dict[str, Any]:
     """The arguments of a routing, or of a network that has one; a ValueError if others are not `used` nor default."""
     found = {ours: each for ours, each in _OF_ROUTING.items() if ours in inspect.signature(kind).parameters}
-    others = {*_OF_ROUTING.values(), "routing_type"} - {*found.values(), *used}
-    if wrong := sorted(name for name in others if getattr(hparams, name) != getattr(HParams, name)):
-        raise ValueError(f"{owner} has no hparam {', '.join(wrong)}. Leave it out of --hparams_override.")
+    _refuse(owner, hparams, {*_OF_ROUTING.values(), "routing_type"} - {*found.values(), *used})
     return {ours: getattr(hparams, each) for ours, each in found.items()}
+
+
+def _refuse(owner: str, hparams: HParams, names: set[str]) -> None:
+    if wrong := sorted(name for name in names if getattr(hparams, name) != getattr(HParams, name)):
+        raise ValueError(f"{owner} has no hparam {', '.join(wrong)}. Leave it out, or give another --preset.")
 
 
 def make_routing(hparams: HParams) -> Any:

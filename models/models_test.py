@@ -10,7 +10,7 @@ from capsules import margin_loss
 from models import MODELS, make_model
 from models.efficient import architecture
 from models.hparams import PRESETS, HParams
-from models.optimizer import DecayToFloor, make_optimizer, make_schedule
+from models.optimizer import DecayToFloor, make_optimizer
 
 TINY = HParams(num_prime_capsules=2, conv_channels=8)
 SIZES = [
@@ -144,11 +144,11 @@ def test_a_wrong_override_is_refused(text, words):
     [
         (DecayToFloor(), {0: 1e-3, 1000: 1e-3 * 0.96**0.5, 2000: 0.96e-3, 10**6: 1e-6}),
         (
-            make_schedule(HParams().override(PRESETS["efficient_mnist"])),  # falls once an epoch
+            DecayToFloor(**vars(HParams().override(PRESETS["efficient_mnist"]))),  # falls once an epoch
             {0: 5e-4, 3749: 5e-4, 3750: 0.97 * 5e-4, 10**6: 5e-5},
         ),
         (
-            make_schedule(HParams(learning_rate=0.002, schedule="linear", decay_steps=1000, warmup_steps=100)),
+            DecayToFloor(learning_rate=0.002, schedule="linear", decay_steps=1000, warmup_steps=100),
             {0: 2e-5, 49: 0.001 * 0.951, 99: 0.002 * 0.901, 500: 0.001, 1000: 1e-6, 2000: 1e-6},
         ),
     ],

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -23,6 +23,7 @@ def margin_loss_2017(y_true: Any, y_pred: Any) -> Any:
     return 0.5 * margin_loss(y_true, y_pred, over_classes="mean")
 
 
+NAMES_2017 = {"kernel": "weights", "bias": "biases"}
 LOSSES = {
     "margin": margin_loss_2017,
     "margin_sum": margin_loss,
@@ -69,17 +70,6 @@ def layers_of(config: dict[str, Any]) -> Iterator[Any]:
         keras.config.set_image_data_format(image_format)
 
 
-_NAMES = {"kernel": "weights", "bias": "biases"}  # of weights in 2017, by Keras' names
-
-
-def named_weights(model: Any, names: dict[str, str] = _NAMES) -> dict[str, Any]:
-    """The variables of a network by the names that 2017's checkpoints have for them, in order."""
-    decoder: Any = getattr(model.decoder, "stack", None) or getattr(model.decoder, "layers", ())
-    layers = [(layer.name, layer) for layer in model.layers if layer is not model.decoder]
-    layers += [(f"recons/{layer.name}", layer) for layer in decoder]
-    return {f"{name}/{names.get(each.name, each.name)}": each for name, layer in layers for each in layer.weights}
-
-
 def replicas() -> int:
     """Number of devices that share a batch, by which Keras divides a loss."""
     if keras.backend.backend() != "tensorflow":
@@ -108,6 +98,9 @@ class Classifier(keras.Model):
 
     has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`
     score_name = "score"  # the name of what `scores` returns, for users
+    weight_names: ClassVar[dict[str, str] | None] = (
+        None  # in a checkpoint, by Keras' names; None: those of a new network
+    )
     reconstruction_mean: Any = None  # a metric of `fit`
     given_hparams: HParams | None = None
 
@@ -135,7 +128,12 @@ class Classifier(keras.Model):
 
     def named_variables(self) -> dict[str, Any]:
         """The variables in a checkpoint, by name and in order: names of 2017, or a new network's places and names."""
-        return {f"{place}/{weight.name.rstrip('_0123456789')}": weight for place, weight in enumerate(self.weights)}
+        if (names := self.weight_names) is None:
+            return {f"{place}/{weight.name.rstrip('_0123456789')}": weight for place, weight in enumerate(self.weights)}
+        decoder: Any = getattr(self.decoder, "stack", None) or getattr(self.decoder, "layers", ())
+        layers = [(layer.name, layer) for layer in self.layers if layer is not self.decoder]
+        layers += [(f"recons/{layer.name}", layer) for layer in decoder]
+        return {f"{name}/{names.get(each.name, each.name)}": each for name, layer in layers for each in layer.weights}
 
     def count_weights(self) -> int:
         """Number of trainable weights."""
@@ -258,11 +256,14 @@ class Classifier(keras.Model):
         kind = {path.rpartition(".")[2]: name for name, path in MODELS.items()}.get(type(self).__name__)
         if kind is None:
             raise ValueError(f"{type(self).__name__} is no network of MODELS. Keep it with model.save(….keras).")
+        names = [str(name) for name in class_names or range(self.num_classes)]
+        if len(names) != self.num_classes:
+            raise ValueError(f"There must be a name for each of the {self.num_classes} classes. Received: {names}")
         config = {
             "flags": {"model": kind, "dataset": dataset, "num_targets": 1},
             "hparams": asdict(self.hparams),
             "image_shape": list(self.image_shape),
-            "class_names": [str(name) for name in class_names or range(self.num_classes)],
+            "class_names": names,
         }
         weights = {name: ops.convert_to_numpy(variable) for name, variable in self.named_variables().items()}
         pretrained.write(folder, config, weights, step)
@@ -276,6 +277,7 @@ class CapsuleNetwork(Classifier):
     """
 
     has_capsules = True
+    weight_names = NAMES_2017
 
     def __init__(self, images: Any, scores: Any, capsules: Any, config: dict, decoder: Any = None, **layers: Any):
         """As `Classifier`, with the layers of the graph that become attributes by their names."""
@@ -286,9 +288,6 @@ class CapsuleNetwork(Classifier):
         super().__init__(images, outputs, config, decoder)
         for name, value in {"score_name": score_name, **layers}.items():
             setattr(self, name, value)
-
-    def named_variables(self) -> dict[str, Any]:
-        return named_weights(self)
 
     def scores(self, logits: Any) -> Any:
         return logits  # a capsule's length or activation is its probability (paper, section 2), whatever the loss

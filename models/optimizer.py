@@ -1,6 +1,5 @@
 """Makes Adam and the learning rate schedules on any backend."""
 
-from dataclasses import asdict
 from typing import Any
 
 import keras
@@ -29,7 +28,7 @@ class DecayToFloor(keras.optimizers.schedules.LearningRateSchedule):
         return rate * ops.minimum(1.0, (step + 1.0) / given.warmup_steps) if given.warmup_steps else rate
 
     def get_config(self):
-        return asdict(self.hparams)
+        return dict(vars(self.hparams))
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -58,16 +57,11 @@ def _handle(variable):
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
-def make_schedule(hparams: HParams) -> DecayToFloor:
-    """The learning rate schedule of the hparams."""
-    return DecayToFloor(**asdict(hparams))
-
-
 def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimizers.Optimizer:
     """Adam with β 0.9 and 0.999 and ε 1e-8; Keras applies ε outside the bias correction, as TF 1 did.
 
     `scale_loss` scales the loss dynamically, which float16 gradients need.
     """
     average = {"use_ema": True, "ema_momentum": hparams.average} if hparams.average else {}
-    adam = Adam(make_schedule(hparams), beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam", **average)
+    adam = Adam(DecayToFloor(**vars(hparams)), beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam", **average)
     return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if scale_loss else adam

@@ -33,7 +33,7 @@ def find(name: str | Path) -> Path:
     """The folder of a pretrained network, from its name or from its path; a ValueError lists the names."""
     if name in names():
         return FOLDER / name
-    if os.sep in str(name) and (Path(name) / WEIGHTS).is_file():
+    if (Path(name) / WEIGHTS).is_file():
         return Path(name)
     known = f"The networks are: {', '.join(names())}." if names() else f"{FOLDER} is missing or empty. {_COPY}"
     raise ValueError(f"There is no pretrained network {str(name)!r}. {known}")
@@ -48,7 +48,7 @@ def read(name: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     checkpoints = [path.with_suffix("") for path in train.glob("model.ckpt-*.index")]
     if name in names() or not checkpoints:
         folder = find(name)
-        return read_config(folder), read_weights(folder)
+        return json.loads(read_file(folder, CONFIG)), read_weights(folder)
     import tensorflow as tf
 
     try:
@@ -81,11 +81,6 @@ def write(folder: str | Path, config: Mapping[str, Any], weights: Mapping[str, n
         (draft / SUMS).write_text(checksum_line(draft / CONFIG) + checksum_line(draft / WEIGHTS), encoding="utf-8")
         for each in (CONFIG, WEIGHTS, SUMS):
             os.replace(draft / each, folder / each)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The content of a network's `config.json`; errors as `read_file`."""
-    return json.loads(read_file(folder, CONFIG))
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from capsules import DynamicRouting
-from models import CapsNet, Classifier, EfficientCapsNet, load_pretrained, make_model, pretrained
+from models import CapsNet, Classifier, EfficientCapsNet, make_model, pretrained
 
 HPARAMS = {"num_prime_capsules": 1, "conv_channels": 2}
 CONFIG = {"flags": {"model": "capsule"}, "hparams": HPARAMS, "image_shape": [20, 22, 1], "class_names": ["a", "b"]}
@@ -40,7 +40,7 @@ def copied(tiny, tmp_path, monkeypatch):
 
 
 def test_the_network_that_is_loaded_is_the_one_that_was_written(tiny, copied):
-    model, images = load_pretrained("tiny"), np.random.RandomState(0).rand(3, 20, 22, 1).astype(np.float32)
+    model, images = Classifier.from_preset("tiny"), np.random.RandomState(0).rand(3, 20, 22, 1).astype(np.float32)
     np.testing.assert_array_equal(model(images)["logits"], tiny[1](images)["logits"])
     for name, variable in tiny[1].named_variables().items():
         np.testing.assert_array_equal(model.named_variables()[name], variable, err_msg=name)
@@ -60,7 +60,7 @@ def test_a_damaged_or_missing_file_is_one_sentence(copied, file, harm):
     with pytest.raises(
         ValueError, match=r"^The pretrained network tiny (is damaged|cannot be read).*Copy .* again"
     ) as e:
-        load_pretrained("tiny")
+        Classifier.from_preset("tiny")
     assert "\n" not in str(e.value)
 
 
@@ -69,19 +69,20 @@ def test_an_unknown_name_gets_the_names_that_there_are(copied, name):
     (copied / "README.md").touch()
     (copied / "second").mkdir()
     with pytest.raises(ValueError, match=r"no pretrained network '.*'\. The networks are: second, tiny\.$"):
-        load_pretrained(name)
+        Classifier.from_preset(name)
 
 
 def test_without_the_folder_the_sentence_says_where_it_should_be(monkeypatch, tmp_path):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "none")
     with pytest.raises(ValueError, match="none is missing or empty"):
-        load_pretrained("tiny")
+        Classifier.from_preset("tiny")
 
 
-def test_a_preset_of_ones_own_is_what_was_saved(tmp_path):
+def test_a_preset_of_ones_own_is_what_was_saved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     model = CapsNet((20, 20, 1), 3, filters=2, primary_types=1, routing=DynamicRouting(2, scale="sqrt"), decoder=False)
-    model.save_to_preset(tmp_path / "mine", ["a", "b", "c"], step=5)
-    loaded = CapsNet.from_preset(str(tmp_path / "mine"))
+    model.save_to_preset("mine", ["a", "b", "c"], step=5)
+    loaded = CapsNet.from_preset("mine")
     images = np.random.RandomState(0).rand(3, 20, 20, 1).astype(np.float32)
     np.testing.assert_array_equal(loaded(images)["lengths"], model(images)["lengths"])
     assert loaded.hparams == model.hparams and pretrained.read_weights(tmp_path / "mine")["global_step"] == 5
@@ -91,6 +92,8 @@ def test_a_preset_of_ones_own_is_what_was_saved(tmp_path):
     (tmp_path / "other" / "thesis.txt").touch()
     with pytest.raises(ValueError, match="holds something else"):
         model.save_to_preset(tmp_path / "other")
+    with pytest.raises(ValueError, match="a name for each of the 3 classes"):
+        model.save_to_preset(tmp_path / "new", ["a", "b"])
 
 
 def test_another_number_of_classes_gets_a_new_head_on_the_same_features():

@@ -62,8 +62,11 @@ class NetworkFlags:
     grayscale: bool | None = flag(None, "read your own images in grey", _DATA, same="network", new=False)
 
     def __post_init__(self):
-        if self.model and self.model not in MODELS and not re.fullmatch(r".+\.py:\w+", self.model):
-            raise UserError(f"--model is {', '.join(MODELS)}, or FILE.py:CLASS. Received: {self.model}")
+        if self.model and self.model not in MODELS:
+            if not re.fullmatch(r".+\.py:\w+", self.model):
+                raise UserError(f"--model is {', '.join(MODELS)}, or FILE.py:CLASS. Received: {self.model}")
+            path, _, kind = self.model.rpartition(":")
+            object.__setattr__(self, "model", f"{Path(path).expanduser().resolve()}:{kind}")
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,7 @@ class NetworkConfig:
         included = SAME[: SAME.index(same) + 1]
         names = {each.name for each in fields(RunConfig) if each.metadata["same"] in included}
         facts = {name: value for name, value in self.flags.items() if name in names}
+        facts |= {"model": Path(self.model).name} if "model" in names else {}  # a user's file may have moved
         facts |= {"images": "x".join(map(str, self.image_shape)), "classes": list(self.class_names)}
         if "run" in included:
             facts |= {name: value for name, value in asdict(self.hparams).items() if name != "verbose"}

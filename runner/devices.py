@@ -105,6 +105,12 @@ def connect(num_gpus: int) -> Machines:
     """
     names, number = _machines_in_tf_config()
     show_devices(num_gpus if len(names) > 1 else None)
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    # Of several machines, the strategy must be made before the logical devices are.
+    listed = tf.config.list_physical_devices if len(names) > 1 else tf.config.list_logical_devices
+    devices = [device.name for device in listed(kind)]
+    if num_gpus > len(devices):
+        raise UserError(f"--num_gpus={num_gpus} needs {num_gpus} devices. This machine has {len(devices)} {kind}(s).")
     if len(names) > 1:
         say(f"This machine is {names[number]}. Waiting until all of these run: {', '.join(names)}")
         try:
@@ -113,12 +119,8 @@ def connect(num_gpus: int) -> Machines:
             advice = "Give all of them the same cluster in TF_CONFIG, each its own index, and a port that is free."
             reason = f"The machines of the job did not connect: {one_line(error.message)[:300]}"
             raise ConnectionError(f"{reason} {advice}") from None
-    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if num_gpus == 1:
         return Machines(tf.distribute.get_strategy())
-    if num_gpus > len(devices):
-        raise UserError(f"--num_gpus={num_gpus} needs {num_gpus} devices. This machine has {len(devices)} {kind}(s).")
     return Machines(tf.distribute.MirroredStrategy(devices[:num_gpus]))
 
 

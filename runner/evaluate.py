@@ -45,27 +45,31 @@ def evaluate(flags: RunConfig) -> int:
     """
     show_devices()
     keras.config.set_dtype_policy(POLICIES[flags.precision])
-    data, name = open_data(flags), str(flags.checkpoint)
-    prefixes = [resolve(name.replace("{}", str(trial)), flags.root) for trial in range(flags.num_trials)]
+    data, named = open_data(flags), str(flags.checkpoint)
+    prefixes = [resolve(named.replace("{}", str(trial)), flags.root) for trial in range(flags.num_trials)]
     saved = [describe(prefix, flags, data) for prefix in prefixes]
     for each, prefix in zip(saved, prefixes, strict=True):
         if words := conflicts(saved[0].facts("data"), each.facts("data"), "{} is {} and {}"):
             raise UserError(f"The members {prefixes[0]} and {prefix} have different data or classes: {words}.")
+    run, weights, several = run_folder(prefixes[0]), saved[0].weights, len(prefixes) > 1
+    if (own := config.read(Path(prefixes[0]).parent)) and own.hparams != saved[0].hparams:
+        weights = f"{flags.preset or ''} {flags.hparams_override or ''}".strip()
     split, found = data.for_network(saved[0]), []
+    folder = flags.test_dir if flags.summary_dir else (run.parent if several else run) / "test"
+    folder.mkdir(parents=True, exist_ok=True)
     for each, prefix in zip(saved, prefixes, strict=True):
         trained = load_described(prefix, each)
         say(f"{prefix}: {each.model}, {trained.model.count_weights():,} trainable weights")
         found.append(run_network(flags, make_evaluation_step(trained.model), split, f"Step {trained.step}"))
-    result, run, weights = found[0], run_folder(prefixes[0]), saved[0].weights
-    if len(found) > 1:
+    result, name = found[0], prefixes[0]
+    if several:
         logits = np.sum([each.predictions["logits"] for each in found], axis=0)
-        result, run, weights = evaluation.count(logits, result.predictions["labels"], float("nan")), run.parent, ""
+        result = evaluation.count(logits, result.predictions["labels"], float("nan"))
         say(f"The sum of {len(found)} networks: {result}")
-    folder = flags.test_dir if flags.summary_dir else run / "test"
-    folder.mkdir(parents=True, exist_ok=True)
-    results.record(folder, name if len(found) > 1 else prefixes[0], trained.step, flags.part, result, weights)
+        name = named.replace("{}", f"{{0-{len(found) - 1}}}")
+    results.record(folder, name, trained.step, flags.part, result, weights)
     evaluation.write_predictions(flags.predictions, saved[0].class_names, **result.predictions)
-    if len(found) == 1:
+    if not several:
         draw(folder, trained.model, trained.step, split)
     return 0
 

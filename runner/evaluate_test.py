@@ -53,14 +53,19 @@ def test_a_member_of_other_classes_and_one_that_is_missing_are_refused(runs, tmp
 
 
 def test_every_evaluation_has_a_row_with_its_split_and_checkpoint(runs, tmp_path):
-    for name, flags in (("net0", {}), ("net0", {}), ("net0", {"validate": True}), ("net{}", {"num_trials": 2})):
+    changed = {"hparams_override": "routing=2"}
+    for name, flags in (("net0", {}), ("net0", {}), ("net0", {"validate": True}), ("net{}", {"num_trials": 2}),
+                        ("net0", changed)):  # fmt: skip
         assert evaluate(config(runs, tmp_path, name, **flags)) == 0
     rows = results.read(tmp_path / "test")
-    assert [(row.split, row.checkpoint, row.step) for row in rows] == [
-        ("test", f"{runs}/net0/train/model.ckpt-2", 2),
-        ("validation", f"{runs}/net0/train/model.ckpt-2", 2),
-        ("test", f"{runs}/net{{}}", 2),
+    assert [(row.split, row.checkpoint, row.step, row.weights) for row in rows] == [
+        ("test", f"{runs}/net0/train/model.ckpt-2", 2, ""),
+        ("validation", f"{runs}/net0/train/model.ckpt-2", 2, ""),
+        ("test", f"{runs}/net{{0-1}}", 2, ""),
+        ("test", f"{runs}/net0/train/model.ckpt-2", 2, "routing=2"),
     ]
+    evaluate(RunConfig(train=False, checkpoint=f"{runs}/net0", eval_size=20, validate=True, **changed))
+    assert results.steps(runs / "net0/test", "validation") == set()
     assert not (tmp_path / "test/best").exists() and not (tmp_path / "validation").exists()
 
 

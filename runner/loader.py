@@ -17,7 +17,8 @@ import keras
 
 from input_data import Options, Split, open_split
 from input_data.progress import say
-from models import make_model, pretrained
+from models import MODELS, make_model, network_class, pretrained
+from models.hparams import network_arguments
 from models.network import Classifier
 from runner import checkpoints, config
 from runner.checkpoints import INDEX, MissingCheckpoint, prefix, steps
@@ -38,7 +39,7 @@ def resolve(name: str, run: Path | None = None) -> str:
     if name.startswith(PRETRAINED) or (path / pretrained.WEIGHTS).is_file():
         try:
             folder = pretrained.find(name.removeprefix(PRETRAINED)) if name.startswith(PRETRAINED) else path
-            pretrained.read_config(folder)  # checks it; the weights are checked when they are read
+            pretrained.read_file(folder, pretrained.CONFIG)  # checks it; the weights are checked when they are read
         except ValueError as error:
             raise MissingCheckpoint(str(error)) from None
         return str(folder / pretrained.WEIGHTS)
@@ -123,7 +124,7 @@ def describe(checkpoint: str, flags: NetworkFlags, data: Data) -> NetworkConfig:
         say(f"The hparams are those of {folder}/config.json, except for those given by flags")
     if words := conflicts(network.facts("network"), saved.facts("network"), "--{}={} and {} in config.json"):
         raise UserError(f"{words}. Leave the flag out: {folder}/config.json describes the network.")
-    return network
+    return _with_checksum(network)
 
 
 def begin(flags: RunConfig) -> tuple[NetworkConfig, str | None]:
@@ -131,13 +132,14 @@ def begin(flags: RunConfig) -> tuple[NetworkConfig, str | None]:
 
     What the flags leave open is as in the run's config.json, else as in that of the checkpoint, else the default.
     """
-    found, first = steps(flags.train_dir), None
-    if flags.checkpoint:
-        with suppress(MissingCheckpoint) if found else nullcontext():
+    found, first, root = steps(flags.train_dir), None, flags.root.resolve()
+    if flags.checkpoint:  # only what lies elsewhere, where the run began, may be gone since
+        own = flags.checkpoint in ("best", "latest") or Path(flags.checkpoint).resolve().is_relative_to(root)
+        with nullcontext() if own or not found else suppress(MissingCheckpoint):
             first = resolve(flags.checkpoint, flags.root)
     if first and found:
         name = checkpoints.NAME.fullmatch(Path(first).name)
-        if name and Path(first).absolute().is_relative_to(flags.root.absolute()) and int(name[1]) < found[-1]:
+        if name and Path(first).resolve().is_relative_to(root) and int(name[1]) < found[-1]:
             later = f"is of step {name[1]}, and {flags.train_dir} has later checkpoints, up to step {found[-1]}."
             advice = "To go back, remove these, or start from it in another --summary_dir."
             raise UserError(f"--checkpoint={flags.checkpoint} {later} {advice}")
@@ -152,11 +154,10 @@ def begin(flags: RunConfig) -> tuple[NetworkConfig, str | None]:
         known = f"With schedule=linear, the learning rate has fallen to nothing at step {end}"
         advice = f"Give --hparams_override=decay_steps={flags.max_steps} too."
         raise UserError(f"{known}, and --max_steps={flags.max_steps} goes on after it. {advice}")
-    if ":" in begun.model:
-        path, kind = _own_file(begun.model)
-        checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-        begun = replace(begun, flags={**begun.flags, "model": f"{path}:{kind}"}, model_sha256=checksum)
-    return begun, None if found else first
+    if not found and begun.model in MODELS:
+        with user_errors():
+            network_arguments(begun.model, network_class(begun.model), begun.hparams, strict=True)
+    return _with_checksum(begun), None if found else first
 
 
 @dataclass(frozen=True)
@@ -207,15 +208,20 @@ def build(saved: NetworkConfig) -> Classifier:
 # images to logits. It is called as CLASS(image_shape, num_classes), or with `hparams` too if it takes them.
 
 
-def _own_file(model: str) -> tuple[Path, str]:
-    """The file, whose absolute path config.json keeps, and the class."""
-    path, _, kind = model.rpartition(":")
-    return Path(path).expanduser().resolve(), kind
+def _with_checksum(network: NetworkConfig) -> NetworkConfig:
+    """The network with the checksum of the user's own file, if it has one; says so if the file has changed."""
+    if ":" not in network.model:
+        return network
+    path = Path(network.model.rpartition(":")[0])
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    if network.model_sha256 not in (None, checksum):
+        say(f"{path} has changed since the network was trained.")
+    return replace(network, model_sha256=checksum)
 
 
 def _build_own(saved: NetworkConfig) -> Classifier:
-    path, kind = _own_file(saved.model)
-    name = f"own_model_{path.stem}"
+    file, _, kind = saved.model.rpartition(":")
+    path, name = Path(file), re.sub(r"\W", "_", file)
     if name not in sys.modules:
         sys.path.append(str(path.parent))  # the file may import others in its folder
         spec: Any = importlib.util.spec_from_file_location(name, path)
@@ -228,7 +234,10 @@ def _build_own(saved: NetworkConfig) -> Classifier:
     network = make_network(saved.image_shape, len(saved.class_names), **hparams)
     if not isinstance(network, Classifier):
         network = _classifier(network, kind, saved)
-    network.given_hparams = saved.hparams  # a routing of the user's own cannot be described by hparams
+    network.name, network.given_hparams = (
+        kind,
+        saved.hparams,
+    )  # a routing of the user's own cannot be described by hparams
     return network
 
 
@@ -239,5 +248,5 @@ def _classifier(network: Any, kind: str, saved: NetworkConfig) -> Classifier:
     if (shape := getattr(logits, "shape", type(logits).__name__)) != (None, num_classes):
         raise UserError(f"--model: {kind} should give logits [batch, {num_classes}]. Received: {shape}")
     facts = {"image_shape": saved.image_shape, "num_classes": num_classes, "loss": saved.hparams.loss_type,
-             "reconstruction_weight": saved.hparams.reconstruction_weight, "name": kind.lower()}  # fmt: skip
+             "reconstruction_weight": saved.hparams.reconstruction_weight, "name": kind}  # fmt: skip
     return Classifier(images, {"logits": keras.ops.cast(logits, "float32")}, facts)

@@ -29,8 +29,8 @@ class Row:
     """The result of one checkpoint on one split.
 
     The attributes are the columns of the table; `percent` is the percentage of `wrong` among the `size` examples,
-    `checkpoint` its path from the run's folder or a whole path, `weights` averaged or last where a run keeps both, and
-    `minutes` the time of training until then.
+    `checkpoint` its path from the run's folder or a whole path, `weights` averaged or last where a run keeps both, or
+    the hparams that an evaluation changed, and `minutes` the time of training until then.
     """
 
     step: int
@@ -47,7 +47,7 @@ class Row:
     @property
     def counts(self) -> bool:
         """Whether it is of the run's own checkpoint, with the weights that are used."""
-        return self.checkpoint == f"train/model.ckpt-{self.step}" and self.weights != "last"
+        return self.checkpoint == f"train/model.ckpt-{self.step}" and self.weights in ("", "averaged")
 
 
 def read(folder: Path, table: str = TABLE) -> list[Row]:
@@ -67,14 +67,15 @@ def read(folder: Path, table: str = TABLE) -> list[Row]:
 
 
 def append(folder: Path, row: Row, table: str = TABLE) -> bool:
-    """Adds a row to a folder's table, unless it has one of the same evaluation; returns whether it was added."""
-    rows, same = read(folder, table), attrgetter("split", "size", "checkpoint", "weights")
-    if same(row) in map(same, rows):
+    """Adds a row to a folder's table, in place of one of the same evaluation; returns whether the table changed."""
+    rows, key = read(folder, table), attrgetter("split", "size", "checkpoint", "weights")
+    alike = [each for each in rows if key(each) == key(row)]
+    if any(each.wrong == row.wrong for each in alike):
         return False
     with atomic_write(Path(folder) / table) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [each.name for each in fields(Row)])
         writer.writeheader()
-        for each in (*rows, row):
+        for each in (*(each for each in rows if each not in alike), row):
             writer.writerow(asdict(each) | {"percent": f"{each.percent:.6g}", "loss": f"{each.loss:.8g}"})
     return True
 
@@ -144,7 +145,7 @@ def begin(folder: Path) -> None:
         return
     earlier = next(path for count in itertools.count(1) if not (path := folder / f"earlier-{count}").exists())
     earlier.mkdir()
-    for name in (TABLE, "best"):
-        if (folder / name).exists():
-            (folder / name).rename(earlier / name)
+    for path in (folder / TABLE, folder / "best", *folder.parent.glob("events.*")):
+        if path.exists():
+            path.rename(earlier / path.name)
     say(f"The results of an earlier run in {folder} were moved to {earlier}.")

@@ -48,8 +48,8 @@ def test_the_best_has_the_lowest_rate_and_not_the_lowest_count(run):
     keep(run, 3, 40, size=50)
     assert kept(run) == 2
     keep(run, 4, 2, size=50)
-    keep(run, 4, 0, size=50)  # an evaluation counts once
-    assert kept(run) == 4 and [row.wrong for row in results.read(run / "test")] == [42, 354, 40, 2]
+    keep(run, 4, 1, size=50)  # the newest of the same evaluation counts
+    assert kept(run) == 4 and [row.wrong for row in results.read(run / "test")] == [42, 354, 40, 1]
 
 
 def test_no_best_is_chosen_on_the_test_split_nor_from_elsewhere_nor_of_last_weights(run, tmp_path):

@@ -25,7 +25,6 @@ def keep_memory() -> None:
 def use_tensorflow() -> None:
     """Makes TensorFlow Keras' backend in this process and overrides what the user's environment and files say."""
     keep_memory()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["MPLBACKEND"] = "Agg"  # a notebook hands its own to programs, and Keras imports Matplotlib
     os.environ.pop("TF_USE_LEGACY_KERAS", None)  # TensorBoard's hparams would ask for Keras 2
     os.environ["KERAS_BACKEND"] = "tensorflow"

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 ALL = """
 import sys
-sys.modules |= dict.fromkeys(["google_crc32c", "matplotlib", "onnx", "tf2onnx", "jax", "torch"])
+sys.modules |= dict.fromkeys(["matplotlib", "onnx", "tf2onnx", "jax", "torch"])
 import experiment, explore, runner.startup
 runner.startup.use_tensorflow()
 from keras import backend, config
@@ -31,11 +31,6 @@ from PIL import Image
 Image.new("L", (6, 20), 255).crop((-9, -4, 15, 24)).save(picture)
 codes.append(experiment.main([f"--checkpoint={run}", f"--predict={picture}"]))
 print("Codes:", codes)
-from input_data.formats.records import DataError, checksums
-try:
-    checksums([b""])
-except DataError as error:
-    sys.exit(str(error))
 """
 
 
@@ -49,10 +44,7 @@ def test_programs_need_only_the_requirements_and_print_no_warning_whatever_the_u
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     out, errors = done.stdout, done.stderr
     assert "Keras: tensorflow channels_last float32 1e-07\n" in out and "Codes: [0, 0, 0]\n" in out, out + errors
-    assert (done.returncode, errors) == (
-        1,
-        "The checksums of TFRecords need google-crc32c: pip install google-crc32c\n",
-    )
+    assert (done.returncode, errors) == (0, "")
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library has no mallopt")

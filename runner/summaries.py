@@ -12,7 +12,7 @@ import tensorflow as tf
 from input_data.formats.files import atomic_write
 from input_data.progress import say
 from models.network import Classifier
-from models.optimizer import make_schedule
+from models.optimizer import DecayToFloor
 from runner.config import NetworkConfig
 
 
@@ -48,7 +48,7 @@ class TrainSummaries:
 
     def __init__(self, folder: Path, model: Classifier, batch_size: int, start: int = 0):
         self.events, self.last = Events(folder), (start, time.monotonic())
-        self.model, self.batch_size, self.schedule = model, batch_size, make_schedule(model.hparams)
+        self.model, self.batch_size, self.schedule = model, batch_size, DecayToFloor(**vars(model.hparams))
 
     def write(self, step: int, metrics: dict[str, float], batch: dict) -> None:
         """Writes the summaries after `step` steps, from the metrics of the train step and its input `batch`."""

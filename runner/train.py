@@ -38,21 +38,21 @@ def train_all(flags: RunConfig) -> int:
         own = replace(flags, num_trials=1, seed=flags.seed + trial, summary_dir=f"{root}/trial{trial}",
                       predictions=predictions)  # fmt: skip
         say(f"Trial {trial} of {flags.num_trials}, seed {own.seed}")
-        code, result = train(own)
-        if result is None:
+        code, row = train(own)
+        if row is None:
             return code
-        last = checkpoints.prefix(own.train_dir, checkpoints.steps(own.train_dir)[-1])
-        results.append(root, results.make_row(root, last, own.max_steps, own.part, result), "trials.csv")
-        errors.append(result.percent)
+        if connect(flags.num_gpus).number == 0:
+            results.append(root, replace(row, checkpoint=f"trial{trial}/{row.checkpoint}"), "trials.csv")
+        errors.append(row.percent)
     say(f"Error of {len(errors)} trials: {np.mean(errors):.4g} ± {np.std(errors, ddof=1):.2g} %")
     return 0
 
 
-def train(flags: RunConfig) -> tuple[int, Result | None]:
+def train(flags: RunConfig) -> tuple[int, results.Row | None]:
     """Trains to `max_steps` from the last checkpoint, then evaluates the final one.
 
     Returns:
-        The exit code and the evaluation's result, which is None after an interruption.
+        The exit code and the row of the evaluation, which is None after an interruption.
     """
     # 1. Devices: everything after this may be put on them, and TensorFlow waits here for the other machines.
     machines = connect(flags.num_gpus)
@@ -94,7 +94,8 @@ def train(flags: RunConfig) -> tuple[int, Result | None]:
         with checkpoints.averaged(training.model, training.optimizer):
             draw(flags.test_dir, training.model, training.step, test)
         _say_what_next(flags)
-    return 0, result
+    last = checkpoints.prefix(flags.train_dir, training.step)
+    return 0, results.make_row(flags.root, last, training.step, flags.part, result, saved.weights)
 
 
 def check_folder(flags: RunConfig, saved: NetworkConfig) -> None:
@@ -103,8 +104,6 @@ def check_folder(flags: RunConfig, saved: NetworkConfig) -> None:
     if old and (words := conflicts(old.facts("run"), saved.facts("run"))):
         advice = "Resume it with the same flags, or give another --summary_dir."
         raise UserError(f"The run in {flags.train_dir} differs: {words}. {advice}")
-    if old and old.model_sha256 != saved.model_sha256:
-        say(f"{saved.model.rpartition(':')[0]} has changed since this run began.")
     results.read(flags.test_dir)
 
 

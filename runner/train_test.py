@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from conftest import assert_same, scalars, tensors
 from runner import checkpoints, config, loader, results
+from runner.checkpoints import MissingCheckpoint
 from runner.config import RunConfig
 from runner.flags import UserError
 from runner.train import train, train_all
@@ -48,6 +49,10 @@ def test_a_run_goes_on_without_what_only_its_beginning_needs(tmp_path, capsys):
     assert config.read(run / "train").hparams.num_prime_capsules == 1
     with pytest.raises(UserError, match="is of step 3, and .* has later checkpoints, up to step 5"):
         train(replace(begun, max_steps=9, checkpoint=f"{run}/train/model.ckpt-3"))
+    with pytest.raises(MissingCheckpoint, match="There is no checkpoint .*model.ckpt-9.* has the steps"):
+        train(replace(begun, max_steps=9, checkpoint=f"{run}/train/model.ckpt-9"))
+    with pytest.raises(UserError, match="efficient has no hparam conv_channels, num_prime_capsules"):
+        train(tiny(tmp_path / "new", model="efficient", hparams_override="conv_channels=2,num_prime_capsules=1"))
     with pytest.raises(UserError, match=r"has 5 steps already, and --max_steps=4 .* give --max_steps=1005"):
         train(tiny(tmp_path / "new", max_steps=4, checkpoint=str(run)))
     with pytest.raises(UserError, match=r"nothing at step 4, and --max_steps=6 .* --hparams_override=decay_steps=6"):

@@ -25,15 +25,12 @@ NETWORKS: dict[str, tuple] = {  # image shape and class names by data set
     "norb": ((48, 48, 2), ("animal", "human", "airplane", "truck", "car")),
 }
 
-# By whether they are the decoder's and by the last part of their names, in the file's order.
-Weights = dict[tuple[bool, str], list[np.ndarray]]
 
-
-def read(path: Path) -> Weights:
-    """The weights in a file."""
+def read(path: Path) -> dict[tuple[bool, str], list[np.ndarray]]:
+    """The weights in a file by (whether the decoder has them, the last part of their names), in the file's order."""
     import h5py
 
-    found: Weights = defaultdict(list)
+    found: dict[tuple[bool, str], list[np.ndarray]] = defaultdict(list)
     try:
         with h5py.File(path, "r") as file:
             root: Any = file.get("model_weights", file)
@@ -46,7 +43,7 @@ def read(path: Path) -> Weights:
     return found
 
 
-def fill(model, weights: Weights) -> None:
+def fill(model, weights: dict[tuple[bool, str], list[np.ndarray]]) -> None:
     """Sets the weights of a model; those of one kind come in the order of the layers."""
     for name, variable in model.named_variables().items():
         layer, kind = name.rsplit("/", 1)
@@ -82,8 +79,8 @@ def convert(weights: Path, folder: Path, dataset: str) -> int:
     fill(model, theirs)
     optimizer.build(model.trainable_variables)
     train.mkdir(parents=True)  # a run that is there stays as it is
-    targets = {"num_targets": 1 + (dataset == "multimnist")}
-    flags = {"model": "efficient", "dataset": dataset.removeprefix("multi")} | targets
+    targets = 1 + (dataset == "multimnist")
+    flags = {"model": "efficient", "dataset": dataset.removeprefix("multi"), "num_targets": targets}
     config.write(train, config.NetworkConfig(flags, hparams, image_shape, class_names))
     print(checkpoints.save(train, 0, model, optimizer))
     return 0

@@ -101,7 +101,7 @@ def card(name: str, trained, saved, data: str, facts: dict[str, str]) -> str:
         f"# {name}\n\n|  |  |\n|---|---|\n{table}\n"
         f"    python explore.py --checkpoint=pretrained:{name} --serve\n"
         f"    python experiment.py --checkpoint=pretrained:{name} --predict=PICTURE\n\n"
-        f'In Python: `models.load_pretrained("{name}")`. The folder was made by `python -m tools.ship`.\n'
+        f'In Python: `{type(model).__name__}.from_preset("{name}")`. The folder was made by `python -m tools.ship`.\n'
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from capsules import DynamicRouting
+from capsules import DynamicRouting, UniformRouting
 from models.network import Classifier
 from runner.flags import UserError
 
@@ -62,7 +62,8 @@ def describe(model: Classifier, arrays: defaultdict[str, list[np.ndarray]]) -> d
         UserError: a kind of network that the page cannot run.
     """
     kind, (rows, columns, depth) = type(model).__name__, model.image_shape
-    if kind not in _DESCRIPTIONS or (kind == "CapsNet" and not isinstance(model.classes.routing, DynamicRouting)):
+    routing = type(model.classes.routing) if kind == "CapsNet" else None
+    if kind not in _DESCRIPTIONS or routing not in (None, DynamicRouting, UniformRouting):  # not a user's subclass
         raise UserError(f"The page runs {' and '.join(_DESCRIPTIONS)} with their own routing. Received: {kind}.")
     network = Described(model, arrays)
     own = {"decoder": network.decoder(), "rows": rows, "columns": columns, "depth": depth}

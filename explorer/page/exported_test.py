@@ -6,6 +6,7 @@ import copy
 import numpy as np
 import pytest
 
+from capsules import DynamicRouting
 from explorer.diagnose import agreement_of_winners
 from explorer.page.exported import content, export_page
 from input_data import prepare
@@ -148,4 +149,8 @@ def test_a_network_that_it_cannot_run_is_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=words):
             export_page(*untrained(name, shape, **hparams), tmp_path / "page.html")
-        assert not list(tmp_path.iterdir())
+    trained, split = untrained()
+    trained.model.classes.routing = type("Mine", (DynamicRouting,), {})(2)
+    with pytest.raises(ValueError, match="with their own routing"):
+        export_page(trained, split, tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 // What leads a visitor: the tour, three tasks, the small picture of the network, and the digit that turns at first.
 
+import { movesNow } from "./moves.js";
 import { paintPicture } from "./pictures.js";
 import { network, state } from "./state.js";
 import { announce, el, make } from "./tools.js";
@@ -27,23 +28,20 @@ const isReadAs = (label) => state.seen.chosen[0] === label;
 const TASKS = network.targets === 1 && network.classes.join("") === "0123456789" ? [
   ["Close a 4 until it becomes a 9", (page) => page.draw(OPEN_FOUR), (mode) => mode === "draw" && isReadAs(9)],
   ["Turn a 6 until the network sees something else", (page) => { page.show("6"); lead("moves"); },
-    () => isLabelled(6) && !isReadAs(6)],
-  ["Sharpen the routing until a 2 is longer than 0.99", (page) => { page.show("2"); lead("votes"); },
-    () => isLabelled(2) && state.sharpness > network.sharpness && state.seen.scores[2] > 0.99],
+    () => isLabelled(6) && !isReadAs(6) && movesNow().turn],
+  ["Sharpen the routing until a 2 is longer by 0.01", (page) => { page.show("2"); lead("votes"); },
+    () => isLabelled(2) && state.sharpness > network.sharpness && state.seen.scores[2] > state.base.scores[2] + 0.01],
 ] : [];
 
 function lead(id) { // to a card
   const card = el(id), still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   card.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "nearest" });
-  const lit = "3px solid var(--accent)";
-  if (!card.matches(".toured")) card.animate({ outline: [lit, lit, "3px solid transparent"] }, 1400);
+  if (!card.matches(".toured")) card.animate({ outline: ["3px solid var(--accent)", "3px solid transparent"] }, 1400);
 }
 
 export function buildGuide(page) {
   for (const button of document.querySelectorAll("#diagram button")) {
-    const { card } = button.dataset;
-    button.hidden = !el(card) || (card === "routing" && !network.routing);
-    button.addEventListener("click", () => lead(card));
+    button.addEventListener("click", () => lead(button.dataset.card));
   }
   el("tasks").hidden = !TASKS.length;
   el("tasks").append(...TASKS.map(([words, begin]) => {
@@ -83,8 +81,9 @@ function buildTour(page) {
     announce(`${title}. ${text}`);
   };
   const end = () => {
-    tour.hidden = true;
+    [tour.hidden, state.step] = [true, Infinity];
     document.querySelector(".toured")?.classList.remove("toured");
+    page.paint();
     el("start-tour").focus();
   };
   const next = () => (at === steps.length - 1 ? end() : show(at + 1));

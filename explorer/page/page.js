@@ -141,10 +141,7 @@ function listen() {
   for (const [id, act] of Object.entries(clicks)) el(id).addEventListener("click", act);
   for (const each of MODES) el(`mode-${each}`).addEventListener("click", () => setMode(each));
   el("index").addEventListener("change", () => setMode("test"));
-  el("file").addEventListener("change", () => {
-    uploaded = el("file").files[0] || null;
-    setMode("upload");
-  });
+  el("file").addEventListener("change", () => { uploaded = el("file").files[0] || null; setMode("upload"); });
   worker.addEventListener("error", ({ message }) => complain(new Error(`The network stopped: ${message}`)));
   addEventListener("hashchange", followLink);
   addEventListener("resize", later(150, "last", paintAll)); // charts and arrows have their place's size
@@ -165,7 +162,7 @@ function build() {
   buildCapsule((index) => { if (state.slots[index]) { state.active = index; paintAll(); } });
   buildMoves(lookAgain);
   listen();
-  const untouched = () => { setMoves(); state.sharpness = network.sharpness; };
+  const untouched = () => { setMoves(); Object.assign(state, { sharpness: network.sharpness, step: Infinity }); };
   for (const button of document.querySelectorAll(".undo")) button.addEventListener("click", () => {
     untouched();
     for (const slot of state.slots) slot.offsets.fill(0);
@@ -178,6 +175,8 @@ function build() {
   });
 }
 
+if (!globalThis.Float16Array || !Uint8Array.fromBase64)
+  throw new Error(el("facts").textContent = el("prediction").textContent = "This page needs a browser of 2025 or later.");
 build();
 if (!followLink()) {
   goTo(network.first[network.classes[2]] ?? 0);

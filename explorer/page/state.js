@@ -45,6 +45,6 @@ export async function askFile(file) {
   const scale = Math.min(1, LARGEST_SIDE / Math.max(bitmap.width, bitmap.height));
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
   const context = new OffscreenCanvas(width, height).getContext("2d");
-  context.drawImage(bitmap, 0, 0, width, height);
+  Object.assign(context, { imageSmoothingQuality: "high" }).drawImage(bitmap, 0, 0, width, height);
   return ask("picture", { rows: height, columns: width, data: context.getImageData(0, 0, width, height).data });
 }

@@ -46,8 +46,8 @@ export function listenForHows() {
 
 // A slider with a picture at each end, which says `how` it works: { row, input, ends, output }.
 export function makeSlider(text, ariaLabel, { low, high, step, wide }, how, change) {
-  const input = make("input", { type: "range", min: low, max: high, step, ariaLabel }), output = make("output");
-  const ends = [0, 1].map(() => make("canvas", { className: "end", ariaHidden: true }));
+  const input = make("input", { type: "range", min: low, max: high, step, ariaLabel, ariaDescription: how });
+  const output = make("output"), ends = [0, 1].map(() => make("canvas", { className: "end", ariaHidden: true }));
   input.addEventListener("input", () => change(Number(input.value)));
   const row = make("label", { className: wide ? "slider wide" : "slider" },
     make("span", { textContent: text }), ends[0], input, ends[1], output);

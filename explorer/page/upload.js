@@ -4,7 +4,7 @@ import { median, separate } from "./paper.js";
 import { paintStrokes } from "./strokes.js";
 
 const SIDE = 512, FAINT = 12, BOXES = [0, 20, 24]; // sides of the box for the ink: two overlapping digits need more
-const PEN = 3.2, SMALLEST = 0.15; // the width of a drawing's pen in MNIST's pixels; smaller drawings stay small
+const PEN = 3.2, SMALLEST = 0.15; // the width of a drawing's pen in MNIST's pixels, and the least side of a drawing
 const NOTHING = "Nothing readable: no ink stands out from the paper.";
 
 // Rounds to the nearest whole number, and halves to the even one, as Python does.

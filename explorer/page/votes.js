@@ -10,7 +10,7 @@ export function buildVotes(paint, change) {
   el("step").addEventListener("input", () => { state.step = Number(el("step").value) - 1; paint(); });
   slider = makeSlider("Sharpness", "Sharpness of the routing", { low: 0, high: MOST_SHARP, step: 0.1, wide: true },
     "Every agreement is multiplied by this number before the softmax that shares out a part's votes. 0: every class " +
-    "gets the same share. 50: nearly all goes to one class. The mark is the value that the network was trained with.",
+    "gets the same share. 50: most goes where a vote agrees. The mark is the value that the network was trained with.",
     (sharpness) => { state.sharpness = sharpness; change(); });
   slider.ends.forEach(paintShares);
   el("sharpness").append(slider.row);
@@ -100,8 +100,9 @@ function paintSum(step, label, against, count) { // of the pushes, in words
   el("push-bars").style.setProperty("--towards", towards / longest);
   el("push-bars").style.setProperty("--away", away / longest);
   el("votes-story").replaceChildren(
-    number(`${(100 * against / count).toFixed(1)} %`, `${against} votes have a negative cosine with the capsule.`),
-    ` of the ${count} votes point away. The net push is `,
+    number(`${(100 * against / count).toFixed(1)} %`, `${against} votes have a negative cosine with the capsule.` +
+      (network.routing ? "" : " With a negative coupling, which self-attention has too, it pushes towards it.")),
+    " of the ", number(`${count}`, "The number of primary capsules."), " votes point away. The net push is ",
     number(`${share} %`, `(${towards.toFixed(2)} − ${away.toFixed(2)}) of the votes' summed lengths, each times its ` +
       `coupling: ${summed.toFixed(2)}.`), " of their summed length.");
 }

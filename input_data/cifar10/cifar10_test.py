@@ -1,5 +1,6 @@
 """CIFAR-10's three forms: pixels in their places, and splits."""
 
+import gzip
 import pickle
 
 import numpy as np
@@ -30,6 +31,14 @@ def write_binary(folder):
     return [*values, write(folder, "test_batch.bin", 6)][-1][:, 1:]
 
 
+def write_gzipped(folder):
+    images = write_binary(folder)
+    for path in [*folder.glob("*.bin")]:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    return images
+
+
 def write_pickles(folder, protocol=2, encode=str.encode):
     """The five batches of 1 to 5 images, and a test batch of 6; returns the test images."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,6 +65,7 @@ def write_records(folder):
     ("form", "inside"),
     [
         (write_binary, "cifar-10-batches-bin"),
+        (write_gzipped, "cifar-10-batches-bin"),
         (lambda folder: write_pickles(folder, 0, str), "cifar-10-batches-py"),
         (write_pickles, "cifar-10-batches-py"),
         (write_records, ""),

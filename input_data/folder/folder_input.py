@@ -112,8 +112,7 @@ def _open_arrays(path: Path, split_name: str, options: Options) -> Opened:
     own_validation = "val_images" in read(path)
     part = "test" if split_name == "test" else "val" if split_name == "valid_test" and own_validation else "train"
     images, labels = npz_examples(path, part)
-    if images.ndim == 3:
-        images = images[..., None]
+    images = images[..., None] if images.ndim == 3 else images
     count = int(npz_examples(path, "train")[1].max()) + 1
     images, labels = checked(path, images, labels, (None, None, None), count)
     if not own_validation:
@@ -128,9 +127,8 @@ def open_split(data_dir: str | None, split: str, options: Options = Options()) -
     every sixth picture belongs to the test; or a `.npz` file in the layout of Keras or MedMNIST. Validation holds out
     the folder val or validation, MedMNIST's own validation split, or every sixth picture of a class.
     """
-    path = Path(data_dir) if data_dir is not None else None
-    if path is not None and path.suffix == ".npz" and path.is_file() and options.num_targets == 1:
-        images, labels, names, note = _open_arrays(path, split, options)
+    if data_dir and data_dir.endswith(".npz") and Path(data_dir).is_file() and options.num_targets == 1:
+        images, labels, names, note = _open_arrays(Path(data_dir), split, options)
     else:
         folder = options.folder("folder", data_dir, _LAYOUT)
         images, labels, names, note = _open_pictures(folder, split, options)

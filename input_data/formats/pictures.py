@@ -1,7 +1,8 @@
 """Decodes single pictures, converts them to grey or colour, and resizes them."""
 
+import os
 import warnings
-from glob import glob
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,10 +20,17 @@ def below(folder: Path) -> tuple[list[Path], list[Path]]:
 
     Hidden files and a Mac's companion files are in neither list.
     """
-    names = (Path(name) for name in glob("**/*", root_dir=folder, recursive=True))  # it leaves hidden ones out
-    shown = sorted(folder / name for name in names if "__MACOSX" not in name.parts and not (folder / name).is_dir())
+    shown = sorted(_files(folder))
     pictures = [path for path in shown if path.suffix.lower() in ENDINGS]
     return pictures, [path for path in shown if path.suffix.lower() not in ENDINGS]
+
+
+def _files(folder: Path, *above: Path) -> Iterator[Path]:
+    here = folder.resolve()
+    readable = here not in above and os.access(folder, os.R_OK | os.X_OK)  # a link may lead back to a folder above
+    for path in folder.iterdir() if readable else ():
+        if path.name != "__MACOSX" and not path.name.startswith("."):
+            yield from _files(path, here, *above) if path.is_dir() else [path]
 
 
 def not_pictures(paths: list[Path]) -> str:

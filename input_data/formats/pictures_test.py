@@ -75,14 +75,15 @@ def test_damaged_pictures_of_every_format_are_refused_or_read_but_nothing_else()
             assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] in (1, 3, 4)
 
 
-def test_files_of_a_mac_and_hidden_ones_are_no_pictures_and_links_are_followed(tmp_path):
+def test_files_of_a_mac_and_hidden_ones_are_no_pictures_and_links_are_followed_once(tmp_path):
     names = ["1.PNG", "a/x.webp", "b/c/x.TIF", "IMG_2.HEIC", "notes.txt"]
     hidden = ["._1.png", "__MACOSX/1.png", ".cache/1.png"]
     for name in [*names, *hidden]:
         (tmp_path / "real" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "real" / name).write_bytes(b"")
     (tmp_path / "set").mkdir()
-    (tmp_path / "set/linked").symlink_to(tmp_path / "real")
+    for link, target in {"set/linked": "real", "real/b/back": "set"}.items():
+        (tmp_path / link).symlink_to(tmp_path / target)
     found, others = below(tmp_path / "set")
     assert [str(path.relative_to(tmp_path / "set/linked")) for path in found + others] == names
 

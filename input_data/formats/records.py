@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 
 from input_data.batches import prefetch
@@ -40,10 +41,6 @@ def shards(name: str) -> list[Path]:
 
 def checksums(payloads: Iterable) -> np.ndarray:
     """The checksum of each payload, bytes or a row of uint8, in TFRecords: CRC32C, rotated and offset; uint32 [n]."""
-    try:
-        import google_crc32c  # only here, so that the other formats read without it
-    except ImportError:
-        raise DataError("The checksums of TFRecords need google-crc32c: pip install google-crc32c") from None
     crc = np.fromiter(map(google_crc32c.value, payloads), np.uint32)
     return (crc >> 15 | crc << 17) + np.uint32(0xA282EAD8)
 

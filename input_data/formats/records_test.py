@@ -59,6 +59,8 @@ def test_plain_and_gzipped_records_are_read_below_folders_of_any_name(tmp_path):
     split = open_split("mnist", "test", f"{folder}/multi.tfrecords@2", Options(num_targets=2))
     for name, values in next(evaluation_batches(split, 100)).items():
         np.testing.assert_array_equal(values, plain[name])
+    with pytest.raises(DataError, match="has no part to hold out"):
+        open_split("mnist", "valid_test", f"{folder}/multi.tfrecords@2", Options(num_targets=2))
     (folder / path.name).rename(folder / "digits@2")
     assert records.shards(f"{folder}/digits@2") == [folder / "digits@2"]  # the file itself
 
@@ -70,10 +72,13 @@ def test_records_of_several_lengths_are_refused_when_they_are_opened_or_read(tmp
             records.Records([tmp_path / "r"]).parse({"label": 1}, np.arange(2))
 
 
-def test_the_checksum_of_records_is_that_of_their_content(tmp_path):
+@pytest.mark.parametrize("summed", [12, 4])  # of more records, every third is taken
+def test_the_checksum_of_records_is_that_of_their_content(summed, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "_SUMMED", summed)
+    monkeypatch.setattr(records, "_BLOCK", 1)
     images, labels = mnist_test.digits(12)
     sums = set()
     for change in (0, 0, 1):
-        mnist_test.write_records(tmp_path / "r", images, (labels + change * (np.arange(12) == 11)) % 10)
+        mnist_test.write_records(tmp_path / "r", images, (labels + change * (np.arange(12) == 9)) % 10)
         sums.add(records.Records([tmp_path / "r"]).checksum())
     assert len(sums) == 2

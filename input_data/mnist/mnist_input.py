@@ -213,13 +213,13 @@ def open_split(data_dir: str | None, split: str, options: Options = Options(), w
         raise DataError(f"{wanted.name} needs a --data_dir, its folder; --download downloads the files to it.")
     folder = SAMPLE if data_dir is None else Path(data_dir)
     two, efficient = options.num_targets == 2, options.preparation == "efficient"
-    is_file = folder.is_file() or ("@" in folder.name and not folder.is_dir())
-    if two and is_file and folder.suffix != ".npz":
+    if two and folder.suffix != ".npz" and (folder.is_file() or ("@" in folder.name and not folder.is_dir())):
+        if split.startswith("valid"):
+            raise DataError(f"{folder} has no part to hold out: --validate needs a --data_dir with MNIST's own files.")
         opened: Split = RecordDigits(shards(str(folder)), 2)
         opened.note = f"Training and evaluation both use {folder}: evaluate with the test pairs' files."
         return opened
-    records = find_records(folder, split)
-    if records and wanted is MNIST and not two and not efficient:
+    if wanted is MNIST and not two and not efficient and (records := find_records(folder, split)):
         return RecordDigits([records], 1)
     images, labels, source = load(folder, split, wanted)
     name, names = source.relative.name, source.relative.class_names

@@ -24,14 +24,15 @@ from input_data.dataset import SPLITS, DataError
 from input_data.formats.records import FOOTER, checksums, write
 from input_data.mnist.mnist_input import load
 from input_data.mnist.multi_input import Partners
-from input_data.startup import load_tensorflow
+from input_data.startup import stderr_held_back
 
 _BLOCK = 1000  # examples at a time: about a megabyte, which stays in the cache
 
 
 def _frame(values: dict[str, bytes | int]) -> np.ndarray:
     """A record of a tf.train.Example without its payload's checksum, uint8 [HEADER + bytes + FOOTER]."""
-    from tensorflow.train import Example
+    with stderr_held_back():
+        from tensorflow.train import Example
 
     kinds = {name: "bytes_list" if isinstance(value, bytes) else "int64_list" for name, value in values.items()}
     feature = {name: {kind: {"value": [values[name]]}} for name, kind in kinds.items()}
@@ -140,7 +141,6 @@ def main(arguments: list[str]) -> int:
         unknown = chosen([program, *arguments])[1:]
         if unknown:
             raise flags.Error(f"unrecognized arguments: {' '.join(unknown)}")
-        load_tensorflow()
         paths = generate(chosen)
     except (flags.Error, DataError, OSError, KeyboardInterrupt) as error:
         print(f"{program}: error: {' '.join(str(error).split()) or 'interrupted'}", file=sys.stderr)
