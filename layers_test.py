@@ -19,6 +19,7 @@ from capsules import (
     Mask,
     PrimaryCapsules,
     SelfAttentionRouting,
+    ShortDFTConv2D,
     UniformRouting,
     dynamic_routing,
     exponential_squash,
@@ -318,8 +319,9 @@ def test_impossible_arguments_get_a_sentence():
         DynamicRouting(gradient="some")
     with pytest.raises(ValueError, match="'sqrt', 'learnt'"):
         DynamicRouting(scale="large")
-    with pytest.raises(ValueError, match=r"'bytes'.*uint8.*Divide by 255"):
-        PrimaryCapsules(name="bytes")(np.zeros((1, 20, 20, 1), np.uint8))
+    for layer in (PrimaryCapsules(name="bytes"), ShortDFTConv2D(2, 9, name="bytes")):
+        with pytest.raises(ValueError, match=r"'bytes'.*uint8.*Divide by 255"):
+            layer(np.zeros((1, 20, 20, 1), np.uint8))
 
 
 if __name__ == "__main__":

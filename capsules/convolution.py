@@ -38,7 +38,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from capsules.ops import choice, runs_on_cpu, sides
+from capsules.ops import check_floats, choice, runs_on_cpu, sides
 
 Pair = tuple[int, ...]  # (rows, columns)
 _METHODS = ("auto", "direct", "short_dft")
@@ -81,7 +81,7 @@ class ShortDFTConv2D(keras.layers.Conv2D):
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         if self.data_format != "channels_last" or self.groups != 1 or self.dilation_rate != (1, 1):
             return super().convolution_op(inputs, kernel)
-        return convolve(inputs, kernel, self.strides, self.padding)
+        return convolve(check_floats(self, inputs), kernel, self.strides, self.padding)
 
 
 def convolve(inputs: Any, kernel: Any, strides: int | Pair = 1, padding: str = "valid") -> Any:

@@ -34,7 +34,7 @@ DATASETS: dict[str, tuple[Callable[..., Split], Callable[..., np.ndarray], Calla
     "norb": (norb_input.open_split, norb_input.view, norb_input.fit),
     "affnist": (affnist_input.open_split, lambda images, *_: scaled(images), mnist_input.fit),
     "svhn": (svhn_input.open_split, lambda images, *_: scaled(images), fitted),
-    "folder": (folder_input.open_split, lambda images, *_: scaled(images), fitted),
+    "folder": (folder_input.open_split, folder_input.view, fitted),
 }
 
 
