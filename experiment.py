@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 def run_job(config: RunConfig) -> int:
     """Runs one job; TensorFlow is imported only here, so that --help and errors in flags are immediate."""
-    use_tensorflow()
+    use_tensorflow(config.precision)
     module, _, function = JOBS[config.job][0].rpartition(".")
     return getattr(import_module(module), function)(config)
 

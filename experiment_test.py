@@ -148,7 +148,7 @@ def test_every_job_takes_a_network_that_ships(eagerly, shipped, tmp_path, capsys
     assert code == 1 and out.endswith("The networks are: capsnet_mnist_small.\n")
 
 
-@pytest.mark.parametrize("flags", [("--save_step=1",), ("--save_step=10", "--steps_per_call=10")])
+@pytest.mark.parametrize("flags", [("--save_step=1",), ("--save_step=10", "--summary_step=100")])
 def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(flags, eagerly, tmp_path, capsys):
     override, small = f"{TINY},learning_rate=1e38,loss_type=softmax", ["--batch_size=4", "--eval_size=10"]
     code, out = run(capsys, f"--summary_dir={tmp_path}", override, *small, "--max_steps=50", *flags)

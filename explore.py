@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from input_data.progress import say
-from runner.config import DEFAULT_NETWORK, EXPORT_ENDINGS, NetworkFlags
+from runner.config import DEFAULT_NETWORK, EXPORT, EXPORT_ENDINGS, NetworkFlags
 from runner.flags import UserError, exit_code, flag, parse
 from runner.startup import use_tensorflow
 
@@ -45,9 +45,7 @@ class ExploreConfig(NetworkFlags):
     robustness: bool = flag(False, "measure accuracy under rotation, shift, scale, shear and noise")
     diagnose: bool = flag(False, "measure whether the routing does anything, and which capsules do")
     predict: str | None = flag(None, "classify this picture, or the pictures of this folder or pattern", path=True)
-    export: str | None = flag(
-        None, "write the network to F.keras, F.onnx, F.tflite or a SavedModel folder", path=True, endings=EXPORT_ENDINGS
-    )
+    export: str | None = flag(None, EXPORT, path=True, endings=EXPORT_ENDINGS)
     compare: str | None = flag(None, "another network for the same images, for --robustness and --diagnose", path=True)
 
     @property
@@ -123,19 +121,17 @@ def explore(config: ExploreConfig) -> int:
         raise UserError("Pictures need matplotlib: pip install matplotlib")
     use_tensorflow()
     from runner.devices import show_devices
-    from runner.loader import Data, describe, load, load_described, resolve, run_folder
+    from runner.loader import Data, load, run_folder
 
     show_devices()
     data = Data(config.data_dir)
     if not config.checkpoint:
         say(f"No --checkpoint given: using --checkpoint={DEFAULT_NETWORK}")
-    checkpoint = resolve(config.checkpoint or DEFAULT_NETWORK)
-    saved = describe(checkpoint, config, data)
-    split = None if config.job in ("predict", "export") else data.for_network(saved)
-    networks = [load_described(checkpoint, saved)]
+    networks = [load(config.checkpoint or DEFAULT_NETWORK, config, data)]
+    split = None if config.job in ("predict", "export") else data.for_network(networks[0].config)
     if config.compare:
         networks.append(load(config.compare, data=data))  # the flags describe the other network
-    JOBS[config.job][0](config, networks, split, run_folder(checkpoint))
+    JOBS[config.job][0](config, networks, split, run_folder(networks[0].checkpoint))
     return 0
 
 

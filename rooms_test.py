@@ -23,19 +23,19 @@ ROOMS = {
     "examples": {"capsules", "models", "input_data", "runner", "explorer"},
 }
 # Lines of Python outside tests that a room may have, "top" being the root. They may fall; a line that moves from one
-# room to another takes its budget along, with the reason in the commit. The aim is 10,400 in all.
+# room to another takes its budget along, with the reason in the commit. All but the program for a GPU and the questions keep to 10,100.
 LINES = {
-    "capsules": 1898,
-    "models": 1021,
+    "capsules": 1873,
+    "models": 1023,
     "input_data": 2297,
-    "runner": 2080,
-    "explorer": 1500,
-    "benchmarks": 1108,
-    "examples": 464,
-    "tools": 221,
-    "top": 253,
+    "runner": 2004,
+    "explorer": 1457,
+    "benchmarks": 1109,
+    "examples": 456,
+    "tools": 210,
+    "top": 249,
 }
-TEST_LINES = 7892
+TEST_LINES = 7922
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 

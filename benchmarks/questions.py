@@ -151,6 +151,7 @@ def diagnosis(flags, variant: Variant, seed: int, folder: Path) -> dict[str, flo
 
     from explorer.diagnose import diagnose
     from models import make_model
+    from runner.config import NetworkConfig
     from runner.loader import Trained, load
 
     if variant.hparams is not None:
@@ -158,7 +159,7 @@ def diagnosis(flags, variant: Variant, seed: int, folder: Path) -> dict[str, flo
     else:
         keras.utils.set_random_seed(seed)
         hparams = {"conv_channels": 64, "num_prime_capsules": variant.types}
-        network = Trained(make_model("capsule", (28, 28, 1), 10, hparams), 0, flags.dataset, 1, ())
+        network = Trained(make_model("capsule", (28, 28, 1), 10, hparams), 0, NetworkConfig())
     if flags.question == "law":
         network.model.classes.routing.iterations = 3
     found = diagnose(network, open_split(flags.dataset, "test", flags.data_dir), IMAGES)

@@ -132,7 +132,7 @@ def train_step(model, images: np.ndarray, labels: np.ndarray) -> Callable:
     optimizer.build(model.trainable_variables)
     step = make_train_step(model, optimizer, Machines(tf.distribute.get_strategy()))
     batch = {"images": tf.constant(images), "labels": tf.constant(labels)}
-    return lambda: step([batch])[0]["total"].numpy()
+    return lambda: step(batch)["total"].numpy()
 
 
 def convolutions_of(model) -> list[tuple]:

@@ -61,33 +61,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'capsules' has no attribute {name!r}")
 
 
-__all__ = [
-    "AllTargetsAccuracy",
-    "Capsules",
-    "ConvCapsules",
-    "Decoder",
-    "DepthwiseCapsules",
-    "DynamicRouting",
-    "EMRouting",
-    "InvertedAttentionRouting",
-    "Length",
-    "MarginLoss",
-    "Mask",
-    "PrimaryCapsules",
-    "ReconstructionLoss",
-    "Routed",
-    "Routing",
-    "SelfAttentionRouting",
-    "ShortDFTConv2D",
-    "SpreadLoss",
-    "Step",
-    "UniformRouting",
-    "__version__",
-    "convolution_method",
-    "dynamic_routing",
-    "exponential_squash",
-    "length",
-    "margin_loss",
-    "spread_loss",
-    "squash",
-]
+__all__ = ["AllTargetsAccuracy", "Capsules", "ConvCapsules", "Decoder", "DepthwiseCapsules", "DynamicRouting"]
+__all__ += ["EMRouting", "InvertedAttentionRouting", "Length", "MarginLoss", "Mask", "PrimaryCapsules"]
+__all__ += ["ReconstructionLoss", "Routed", "Routing", "SelfAttentionRouting", "ShortDFTConv2D", "SpreadLoss", "Step"]
+__all__ += ["UniformRouting", "__version__", "convolution_method", "dynamic_routing", "exponential_squash", "length"]
+__all__ += ["margin_loss", "spread_loss", "squash"]

@@ -2,7 +2,7 @@
 
 python examples/new_routing.py [FOLDER_OF_MNIST_IDX_FILES]
 
-The routing gives each vote a weight by its cosine with the sum of all votes, in one pass.
+The routing gives each vote a weight by how far it points along the sum of all votes, in one pass.
 """
 
 import sys
@@ -19,8 +19,8 @@ from input_data import evaluation_batches, open_split
 
 
 @keras.saving.register_keras_serializable("my_routings")
-class CosineRouting(Routing):
-    """Coefficients are the softmax of `sharpness` · cosine of the vote's agreement with the sum of all votes."""
+class OnePassRouting(Routing):
+    """Coefficients are the softmax of `sharpness` · component along the sum of all votes, as a share of the largest."""
 
     def __init__(self, sharpness: float = 4.0):
         self.sharpness = sharpness
@@ -36,7 +36,7 @@ class CosineRouting(Routing):
 
 digits = open_split("mnist", "train", sys.argv[1] if len(sys.argv) > 1 else None)
 batch = next(evaluation_batches(digits, 1000, 1000))
-model = CapsNet((28, 28, 1), 10, filters=32, primary_types=4, routing=CosineRouting(), loss="margin_sum")
+model = CapsNet((28, 28, 1), 10, filters=32, primary_types=4, routing=OnePassRouting(), loss="margin_sum")
 model.compile(keras.optimizers.Adam(3e-3))
 model.fit(batch["images"], batch["labels"], batch_size=50, epochs=2, verbose=2)
 

@@ -10,13 +10,7 @@ plt.rcParams.update({"figure.dpi": 90, "font.size": 8, "axes.titlesize": 9, "gri
 
 
 def images(rows: dict[str, np.ndarray], headings: list[str], size: float = 0.75) -> None:
-    """Draws rows of images [columns, rows, columns, depth], by their names, with a heading above each column.
-
-    Args:
-        rows: see `explorer.sheets.strip`.
-        headings: one a column.
-        size: inches of an image.
-    """
+    """Draws rows of images, each `size` inches wide, with headings above the columns; see `explorer.sheets.strip`."""
     _, axes = plt.subplots(figsize=(size * len(headings), size * len(rows)))
     strip(axes, rows, headings)
 
@@ -31,11 +25,9 @@ def squashed(squash) -> None:
 
 
 def routing(vectors: np.ndarray, steps: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Draws votes and outputs, a row for each of the capsules A, B, … above and a column for each iteration.
+    """Draws votes [in, out, 2] and what becomes of them, in a row for each of the capsules A, B, … above.
 
-    Args:
-        vectors: the votes [in, out, 2].
-        steps: coefficients [in, out] and outputs [out, 2] of each iteration.
+    `steps` are the coefficients [in, out] and the outputs [out, 2] of each iteration, which has a column.
     """
     rows, columns = vectors.shape[1], len(steps)
     options = {"sharex": True, "sharey": True, "squeeze": False, "layout": "constrained"}

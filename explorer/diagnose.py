@@ -63,21 +63,12 @@ class Diagnosis:
     length_wrong: float | None
 
 
-class _WithoutAgreement:
-    """Votes that agree with nothing, so that a routing by agreement gives them all the same weight."""
-
-    def __init__(self, votes: StoredVotes):
-        self._votes = votes
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._votes, name)
-
-    def agreement(self, capsules: Any) -> Any:
-        return 0.0 * self._votes.agreement(capsules)
-
-    def attend(self, capsules: Any, couple: Callable) -> tuple[Any, Any]:
-        coefficients = couple(self.agreement(capsules), axis=2)
-        return self._votes.weighted_sum(coefficients), coefficients
+def _without_agreement(votes: StoredVotes) -> StoredVotes:
+    """The votes, but that they agree with nothing, so that a routing by agreement gives them all the same weight."""
+    deaf: Any = copy.copy(votes)
+    deaf.agreement = lambda capsules: votes.agreement(0.0 * capsules)
+    deaf.attend = lambda capsules, couple: votes.attend(0.0 * capsules, couple)
+    return deaf
 
 
 def ways_to_route(layer: Capsules) -> dict[str, Callable]:
@@ -87,7 +78,7 @@ def ways_to_route(layer: Capsules) -> dict[str, Callable]:
     the agreements are replaced by 0.
     """
     if not hasattr(layer.routing, "iterations"):
-        return {"uniform": lambda votes: layer.routing(_WithoutAgreement(votes))}
+        return {"uniform": lambda votes: layer.routing(_without_agreement(votes))}
     ways: dict[str, Callable] = {}
     for count in ITERATIONS:
         way = ways["uniform" if count == 1 else f"{count} iterations"] = copy.copy(layer.routing)
@@ -150,7 +141,7 @@ def _look(model: Classifier, targets: int) -> Callable:
 
 def diagnose(trained: Trained, split: Split, limit: int | None = None) -> Diagnosis:
     """Measures a capsule network, whatever its routing is, on `limit` test images spread over the split; None: all."""
-    model, targets = trained.model, trained.num_targets
+    model, targets = trained.model, trained.config.num_targets
     if not hasattr(model, "primary"):
         raise UserError(
             f"--diagnose is for networks that route primary capsules to the classes. {model.name} has none."

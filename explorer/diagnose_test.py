@@ -11,6 +11,7 @@ from explorer.report import report
 from input_data import evaluation_batches, evaluation_indices, open_split
 from models import make_model
 from models.hparams import HParams
+from runner.config import NetworkConfig
 from runner.loader import Trained, load
 
 NAMES = tuple(map(str, range(10)))
@@ -24,7 +25,7 @@ def split():
 
 
 def hand_made(name="capsule", hparams=TINY):
-    return Trained(make_model(name, (28, 28, 1), 10, hparams), 1, "mnist", 1, NAMES)
+    return Trained(make_model(name, (28, 28, 1), 10, hparams), 1, NetworkConfig(class_names=NAMES))
 
 
 def test_classes_with_equal_weights_have_uniform_couplings(split):

@@ -21,7 +21,6 @@ from runner.flags import UserError
 from runner.loader import Trained
 
 TOLERANCE = 1e-4  # largest difference from the live network, as a share of its largest output if that is above 1
-_BATCHES = (1, 3)  # sizes of the batches that are compared
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,10 @@ def export(trained: Trained, path: Path) -> str:
     ours = path.is_dir() and ((path / "saved_model.pb").exists() or not any(path.iterdir()))
     if not path.suffix and path.exists() and not ours:
         raise UserError(f"{path} exists and is not a SavedModel. Give the name of a new folder.")
-    facts = {"class_names": json.dumps(trained.class_names), "dataset": trained.dataset}
+    facts = {"class_names": json.dumps(trained.config.class_names), "dataset": trained.config.dataset}
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
-        draft = Path(folder) / path.name
+        draft = Path(folder) / f"draft{path.suffix.lower()}"  # Keras asks for small letters
         try:
             with convolution_method("direct"):  # other runtimes get an ordinary convolution
                 form.write(functional(trained), draft, facts)
@@ -134,7 +133,7 @@ def export(trained: Trained, path: Path) -> str:
 def _difference(form: Format, path: Path, trained: Trained) -> float:
     """The largest difference between the outputs of an export and of the network, over batches of random images."""
     random = np.random.default_rng(0)
-    batches = [random.random((size, *trained.model.image_shape), np.float32) for size in _BATCHES]
+    batches = [random.random((size, *trained.model.image_shape), np.float32) for size in (1, 3)]
     differences = []
     for images, outputs in zip(batches, form.run(path, batches), strict=True):
         live = trained.model(images)

@@ -13,6 +13,7 @@ from explorer import export as exporting
 from explorer.export import FORMATS, export
 from models import make_model
 from models.hparams import HParams
+from runner.config import NetworkConfig
 from runner.loader import Trained
 
 SMALL = "num_prime_capsules=2,conv_channels=4"
@@ -37,7 +38,7 @@ def fresh(network, scale=1.0):
     model = make_model(name, shape, 3, HParams().override(hparams))
     for variable in model.trainable_variables:
         variable.assign(variable * scale)
-    return Trained(model, 7, "folder", 1, ("cat", "dog", "ä"))
+    return Trained(model, 7, NetworkConfig({"dataset": "folder"}, class_names=("cat", "dog", "ä")))
 
 
 @pytest.mark.parametrize(("network", "name"), EXPORTS)

@@ -58,8 +58,7 @@ class Examined:
 
 def examine(trained: Trained, split: Split, limit: int | None = None) -> Examined:
     """Runs a network over `limit` examples (None: all) of a test split, spread over it."""
-    size = min(limit or len(split), len(split))
-    result = evaluate(make_evaluation_step(trained.model), evaluation_batches(split, 100, size), size)
+    result = evaluate(make_evaluation_step(trained.model), split, limit=limit)
     return Examined(trained, split, **result.predictions)
 
 

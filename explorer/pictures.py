@@ -55,14 +55,14 @@ def planned(examined: Examined) -> dict[str, Callable[[], Figure] | str]:
     }
     if without:
         return plan | {"dimensions": without}
-    labels = range(min(SHOWN, len(examined.trained.class_names)))
+    labels = range(min(SHOWN, len(examined.trained.config.class_names)))
     examples = {label: index for label in labels if (index := examined.example(label)) is not None}
     return plan | {f"dimensions-{k}": partial(dimensions, examined, index, k) for k, index in examples.items()}
 
 
 def _names(examined: Examined, labels: np.ndarray) -> str:
     """Labels [targets] as text, long names shortened."""
-    names = (examined.trained.class_names[label] for label in labels)
+    names = (examined.trained.config.class_names[label] for label in labels)
     return ", ".join(name if len(name) <= 12 else f"{name[:11]}…" for name in names)
 
 
@@ -84,7 +84,7 @@ def _wrong(examined: Examined) -> str:
 
 def reconstructions(examined: Examined) -> Figure:
     """Test images, right and wrong, and what is drawn from their capsules: two digits in orange and blue (figure 5)."""
-    pairs, blocks, errors = examined.trained.num_targets == 2, [], []
+    pairs, blocks, errors = examined.trained.config.num_targets == 2, [], []
     columns = PAIRS if pairs else SHOWN
 
     def add(title: str, chosen: np.ndarray, drawings: dict[str, np.ndarray], **named: np.ndarray) -> None:
@@ -128,7 +128,7 @@ def dimensions(examined: Examined, index: int, label: int) -> Figure:
     title = f"Dimension {order[0] + 1} changes the drawing of {_names(examined, [label])} most"
     if len(order) > 1 and effects[order[-1]] > 0:
         title += f", {effects[order[0]] / effects[order[-1]]:.1f} times as much as dimension {order[-1] + 1}"
-    of = f" of labels {_names(examined, examined.labels[index])}" if examined.trained.num_targets == 2 else ""
+    of = f" of labels {_names(examined, examined.labels[index])}" if examined.trained.config.num_targets == 2 else ""
     headings = [f"{x:+.2f}" if x else "0.00" for x in findings.SWEEP]
     rows = {f"dimension {number + 1}": drawn[number] for number in order}
     block = Block(f"Added to each dimension, test example {index}{of} ({_network(examined)})", rows, headings)
@@ -193,14 +193,14 @@ def over(image: np.ndarray, maps: np.ndarray, places: dict, norm: TwoSlopeNorm) 
 
 def confusion(examined: Examined) -> Figure:
     """How often each label is taken for each class; for two labels per image see `findings.confusion`."""
-    names = [_names(examined, [label]) for label in range(len(examined.trained.class_names))]
+    names = [_names(examined, [label]) for label in range(len(examined.trained.config.class_names))]
     counts = findings.confusion(examined.labels, examined.predictions, len(names))
     wrong = counts * (1 - np.eye(len(names)))
     label, said = np.unravel_index(wrong.argmax(), wrong.shape)
     title = _wrong(examined)
     if wrong.any():
         title = f"{names[label]} is taken for {names[said]} most often, {wrong.max():.4g} times\n{title}"
-    if examined.trained.num_targets == 2:
+    if examined.trained.config.num_targets == 2:
         title += "\nA missed label is shared among the wrong predictions."
     side = np.clip(0.5 * len(names) + 2, 4.5, 12)
     figure = Figure(figsize=(side, side + 0.4), layout="constrained")

@@ -16,6 +16,7 @@ from explorer import findings, pictures, sheets
 from input_data import Options, evaluation_indices, open_split
 from models import make_model
 from models.hparams import HParams
+from runner.config import NetworkConfig
 from runner.loader import Trained
 
 NAMES = tuple("0123456789")
@@ -30,7 +31,9 @@ def examined(num_targets=1):
     network = make_model("capsule", split.info.image_shape, 10, TINY)
     for variable in network.trainable_variables:
         variable.assign(variable * 2)
-    return findings.examine(Trained(network, 7, "mnist", num_targets, NAMES), split, 40)
+    return findings.examine(
+        Trained(network, 7, NetworkConfig({"num_targets": num_targets}, class_names=NAMES)), split, 40
+    )
 
 
 @pytest.fixture
@@ -170,7 +173,10 @@ def test_a_square_lies_where_its_capsules_look():
 
 def test_no_text_is_cut_however_long_the_names_of_few_classes(single):
     network, names = make_model("capsule", (28, 28, 1), 2, TINY), ("a very long name of a class", "$ [x] $")
-    trained, labels = replace(single.trained, model=network, class_names=names), np.arange(40)[:, None] % 2
+    trained, labels = (
+        replace(single.trained, model=network, config=NetworkConfig(class_names=names)),
+        np.arange(40)[:, None] % 2,
+    )
     few = findings.Examined(trained, single.split, single.logits[:, :2], labels, (labels + 1) % 2)
     with matplotlib.rc_context({"text.parse_math": False}):
         figures = [draw(few) for draw in (pictures.routing, pictures.reconstructions, pictures.confusion)]

@@ -13,7 +13,7 @@ from input_data import DataError
 from input_data.formats import pictures
 from input_data.formats.pictures import ENDINGS, below, not_pictures
 from input_data.progress import say
-from runner.config import RunConfig
+from runner.config import DEFAULT_NETWORK, RunConfig
 from runner.devices import show_devices
 from runner.evaluation import top_labels, write_predictions
 from runner.flags import UserError
@@ -21,11 +21,12 @@ from runner.loader import Data, Trained, load
 
 
 def use(config: RunConfig) -> int:
-    """Exports a network (`--export`) and classifies pictures (`--predict`); see `RunConfig.used_network`."""
+    """Exports a network (`--export`) and classifies pictures (`--predict`): the run's, else one that ships."""
     show_devices()
+    network = config.checkpoint or config.summary_dir or DEFAULT_NETWORK
     if not config.checkpoint:
-        say(f"No --checkpoint given: using --checkpoint={config.used_network}")
-    trained = load(config.used_network, config, Data(config.data_dir), config.root)
+        say(f"No --checkpoint given: using --checkpoint={network}")
+    trained = load(network, config, Data(config.data_dir), config.root)
     if config.export:
         say(export(trained, Path(config.export)))
     if config.predict:
@@ -53,8 +54,8 @@ def locate(where: str) -> list[Path]:
 
 def read(path: Path, trained: Trained) -> tuple[np.ndarray, list[str]]:
     """Reads a picture file and prepares it for the network as `input_data.prepare` does, with the same errors."""
-    shape, names = trained.model.image_shape, trained.class_names
-    return input_data.prepare(trained.dataset, pictures.read(path), shape, names, trained.options)
+    config, picture = trained.config, pictures.read(path)
+    return input_data.prepare(config.dataset, picture, config.image_shape, config.class_names, config.options())
 
 
 def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[tuple]:
@@ -79,11 +80,11 @@ def answers(paths: list[Path], trained: Trained, batch_size: int) -> Iterator[tu
 def line(path: Path, logits: np.ndarray, notes: list[str], trained: Trained) -> str:
     """An answer in words: name, class or classes, runner-up, and what was done to the picture."""
     word, shown = trained.model.score_name, np.asarray(trained.model.scores(logits[None]))[0]
-    best = top_labels(logits[None], trained.num_targets + 1)[0]
-    parts = [f"{trained.class_names[label]} ({shown[label]:.2f})" for label in best]
+    best = top_labels(logits[None], trained.config.num_targets + 1)[0]
+    parts = [f"{trained.config.class_names[label]} ({shown[label]:.2f})" for label in best]
     parts[0] = parts[0].replace(" (", f" ({word} ")
-    text = " and ".join(parts[: trained.num_targets])
-    text += "".join(f", runner-up {part}" for part in parts[trained.num_targets :])
+    text = " and ".join(parts[: trained.config.num_targets])
+    text += "".join(f", runner-up {part}" for part in parts[trained.config.num_targets :])
     return f"{path}: {text}" + (f"  [{'; '.join(notes)}]" if notes else "")
 
 
@@ -106,7 +107,7 @@ def predict(where: str, trained: Trained, batch_size: int, predictions: str | No
             logits[str(path)] = found
     if predictions and logits:
         values = np.stack(list(logits.values()))
-        best = top_labels(values, trained.num_targets)
-        write_predictions(predictions, trained.class_names, values, best, names=list(logits))
+        best = top_labels(values, trained.config.num_targets)
+        write_predictions(predictions, trained.config.class_names, values, best, names=list(logits))
     if len(logits) < len(paths):
         raise UserError(f"{len(paths) - len(logits)} of {len(paths)} pictures could not be read: see above.")

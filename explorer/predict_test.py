@@ -12,6 +12,7 @@ import experiment
 from conftest import run_program
 from explorer.predict import answers, line, locate, read
 from input_data import open_split
+from runner.config import NetworkFlags
 
 CHECKPOINT = "--checkpoint=pretrained:capsnet_mnist_small"
 SPLIT = open_split("mnist", "test", None)
@@ -98,7 +99,8 @@ def test_predictions_of_another_ending_are_refused_before_any_work(pictures, run
 
 def test_two_digit_networks_name_two_classes(network):
     logits = np.array([0.1, 0.2, 0.9, 0.3, 0.8, 0, 0, 0, 0, 0], np.float32)
-    text = line(Path("x.png"), logits, ["resized 72x72 to 36x36"], replace(network, num_targets=2))
+    pairs = replace(network, config=network.config.with_flags(NetworkFlags(num_targets=2)))
+    text = line(Path("x.png"), logits, ["resized 72x72 to 36x36"], pairs)
     assert text == "x.png: 2 (length 0.90) and 4 (0.80), runner-up 3 (0.30)  [resized 72x72 to 36x36]"
 
 

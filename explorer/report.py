@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from explorer.diagnose import EPSILON, Diagnosis, diagnose
-from explorer.robustness import CHANGES, Row, measure
+from explorer.robustness import CHANGES, measure
 from explorer.sheets import DPI, fitted, strip, write
 from input_data import Split, evaluation_batches
 from input_data.formats.files import atomic_write
@@ -64,24 +64,22 @@ def table(title: str, columns: list[dict[str, str]], names: list[str]) -> str:
     )
 
 
-def plot_robustness(rows: list[Row], names: list[str], image: np.ndarray) -> Figure:
+def plot_robustness(found: dict[str, np.ndarray], size: int, names: list[str], image: np.ndarray) -> Figure:
     """Plots the accuracy by amount for each change, above an image that shows it; titles are about one network."""
     figure = Figure(figsize=(15, 4.8), layout="constrained")
     upper, lower = figure.subplots(2, len(CHANGES), height_ratios=(4, 1))
     costs = {}
     for axes, below, (change, (function, unit, amounts)) in zip(upper, lower, CHANGES.items(), strict=True):
-        own = [row for row in rows if row.change == change]
-        for index, name in enumerate(names):
-            axes.plot(amounts, [100 * row.correct[index] / row.size for row in own], "o-", markersize=4, label=name)
-        percent = {row.amount: 100 * row.correct[0] / row.size for row in own}
-        before, worst = percent[1 if change == "scale" else 0], min(own, key=lambda row: row.correct[0])
-        after = percent[worst.amount]
+        percents = 100 * found[change] / size  # [amounts, networks]
+        axes.plot(amounts, percents, "o-", markersize=4)
+        own = percents[:, 0]
+        before, after = own[amounts.index(1 if change == "scale" else 0)], own.min()
         costs[before - after] = (
-            f"{change} of {worst.amount:g} ({unit}) costs most: {before:.1f} % right become {after:.1f} %"
+            f"{change} of {amounts[own.argmin()]:g} ({unit}) costs most: {before:.1f} % right become {after:.1f} %"
         )
         axes.set(title=f"{change}: from {before:.1f} to {after:.1f} %", xlabel=unit, xticks=amounts, ylim=(0, 102))
         strip(below, {"": np.concatenate([function(image[None], x) for x in amounts])}, [""] * len(amounts))
-    upper[0].set_ylabel(f"accuracy in % of {rows[0].size:,} images")
+    upper[0].set_ylabel(f"accuracy in % of {size:,} images")
     return _finished(figure, f"{names[0]}: {costs[max(costs)]}", upper, names)
 
 
@@ -140,17 +138,18 @@ def _finished(figure: Figure, title: str, panels: Any, names: list[str]) -> Figu
 
 def robustness(networks: list[Trained], names: list[str], split: Split, size: int | None) -> tuple:
     """The table's title and columns, the content of robustness.csv, and the figure."""
-    rows, lines = measure(networks, split, size or 1000), []
+    size, lines = min(size or 1000, len(split)), []
+    found = measure(networks, split, size)
     columns: list[dict[str, str]] = [{} for _ in names]
     for index, name in enumerate(names):
-        for row in rows:
-            unit, share = CHANGES[row.change][1], 100 * row.correct[index] / row.size
-            columns[index][f"{row.change:<9}{row.amount:>5g} {unit:<9}"] = f"{share:.2f}"
-            lines.append((name, row.change, row.amount, unit, row.size, row.correct[index], f"{share:.6g}"))
+        for change, (_, unit, amounts) in CHANGES.items():
+            for amount, count in zip(amounts, found[change][:, index], strict=True):
+                columns[index][f"{change:<9}{amount:>5g} {unit:<9}"] = f"{100 * count / size:.2f}"
+                lines.append((name, change, amount, unit, size, count, f"{100 * count / size:.6g}"))
     text = io.StringIO()
     csv.writer(text).writerows([("network", "change", "amount", "unit", "size", "correct", "percent"), *lines])
-    figure = plot_robustness(rows, names, next(evaluation_batches(split, 1, 1))["images"][0])
-    return "accuracy in %", columns, text.getvalue(), figure
+    image = next(evaluation_batches(split, 1, 1))["images"][0]
+    return "accuracy in %", columns, text.getvalue(), plot_robustness(found, size, names, image)
 
 
 def diagnosis(networks: list[Trained], names: list[str], split: Split, size: int | None) -> tuple:
@@ -172,11 +171,8 @@ def report(
     `kind` is "diagnosis" or "robustness"; without a size these take all images and 1,000. For `ending` and `dpi` see
     `sheets.write`. UserError: two networks have different images or classes.
     """
-    facts: list[dict] = [
-        {"images": net.model.image_shape, "labels of an image": net.num_targets, "classes": list(net.class_names)}
-        for net in networks
-    ]
-    if words := conflicts(facts[0], facts[-1], "The {} of one are {}, of the other {}"):
+    one, other = (each.config.facts("data") for each in (networks[0], networks[-1]))
+    if words := conflicts(one, other, "{} is {} of one and {} of the other"):
         raise UserError(
             f"Both networks must be for the same images and classes. {words}. Give --compare another checkpoint."
         )

@@ -1,17 +1,15 @@
 """Measures accuracy under rotation, shift, scale, shear and noise of the test images (paper, section 5.2)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 from input_data import Split, evaluation_batches
+from input_data.arrays import border_colours
 from input_data.progress import Progress
 from runner.evaluation import hits, top_labels
 from runner.loader import Trained
-
-BATCH = 100
 
 
 def moved(images: np.ndarray, matrix: np.ndarray, shift: tuple[float, float] = (0, 0)) -> np.ndarray:
@@ -25,8 +23,7 @@ def moved(images: np.ndarray, matrix: np.ndarray, shift: tuple[float, float] = (
     inverse[1:3, 1:3] = np.linalg.inv(matrix)  # SciPy asks where a point comes from
     centre = (np.array(images.shape) - 1) / 2
     offset = centre - inverse @ (centre + [0, *shift, 0])
-    sides = (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1])  # each [n, pixels, depth]
-    fill = np.median(np.concatenate(sides, axis=1), axis=1)[:, None, None, :].astype(np.float32)
+    fill = border_colours(images)
     return ndimage.affine_transform(images - fill, inverse, offset, order=1, mode="grid-constant") + fill
 
 
@@ -53,34 +50,21 @@ CHANGES: dict[str, tuple[Callable, str, tuple[float, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """Numbers of right answers under one change, one in `correct` for each network."""
-
-    change: str
-    amount: float
-    size: int
-    correct: tuple[int, ...]
-
-
-def measure(networks: list[Trained], split: Split, size: int) -> list[Row]:
+def measure(networks: list[Trained], split: Split, size: int) -> dict[str, np.ndarray]:
     """Counts the right answers of networks on the same `size` changed test images, spread over the split.
 
-    There is a row for each change and amount in `CHANGES`. An image is right when all its labels are predicted.
+    For each change in `CHANGES` they are int [amounts, networks]. An image is right when all its labels are predicted.
     """
-    size = min(size, len(split))
     batch = next(evaluation_batches(split, size, size))
-    settings = [(name, change, amount) for name, (change, _, amounts) in CHANGES.items() for amount in amounts]
-    rows = []
+    found = {name: np.zeros((len(amounts), len(networks)), int) for name, (_, _, amounts) in CHANGES.items()}
+    settings = [(name, row, amount) for name in found for row, amount in enumerate(CHANGES[name][2])]
     with Progress(len(settings), "change", size * len(networks)) as progress:
-        for done, (name, change, amount) in enumerate(settings, start=1):
-            images = change(batch["images"], amount)
-            rows.append(Row(name, amount, size, tuple(_correct(each, images, batch["labels"]) for each in networks)))
+        for done, (name, row, amount) in enumerate(settings, start=1):
+            images = CHANGES[name][0](batch["images"], amount)
+            for column, each in enumerate(networks):
+                logits = each.model.predict(images, batch_size=100, verbose=0)["logits"]
+                found[name][row, column] = (
+                    hits(batch["labels"], top_labels(logits, each.config.num_targets)).all(axis=1).sum()
+                )
             progress.update(done, f"{name} {amount:g}")
-    return rows
-
-
-def _correct(trained: Trained, images: np.ndarray, labels: np.ndarray) -> int:
-    starts = range(0, len(images), BATCH)
-    logits = [trained.model.predict_on_batch(images[start : start + BATCH])["logits"] for start in starts]
-    return int(hits(labels, top_labels(np.concatenate(logits), labels.shape[1])).all(axis=1).sum())
+    return found

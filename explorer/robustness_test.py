@@ -10,6 +10,7 @@ from explorer.robustness import CHANGES
 from input_data import evaluation_batches, open_split
 from models import make_model
 from models.hparams import HParams
+from runner.config import NetworkConfig
 from runner.loader import Trained
 
 NAMES = tuple("0123456789")
@@ -65,7 +66,7 @@ def network(types):
     model = make_model("capsule", (28, 28, 1), 10, HParams(num_prime_capsules=types, conv_channels=4))
     for variable in model.trainable_variables:
         variable.assign(variable * 2)
-    return Trained(model, 5, "mnist", 1, NAMES)
+    return Trained(model, 5, NetworkConfig(image_shape=(28, 28, 1), class_names=NAMES))
 
 
 def test_the_report_is_what_a_count_by_hand_gives(tmp_path, monkeypatch):
@@ -94,5 +95,6 @@ def test_the_report_is_what_a_count_by_hand_gives(tmp_path, monkeypatch):
 def test_networks_of_other_images_are_not_compared(tmp_path):
     model = make_model("capsule", (36, 36, 1), 10, HParams(num_prime_capsules=1, conv_channels=4))
     words = r"images of one are \(28, 28, 1\), of the other \(36, 36, 1\); The labels of an image of one are 1,"
+    other = Trained(model, 1, NetworkConfig({"num_targets": 2}, image_shape=(36, 36, 1), class_names=NAMES))
     with pytest.raises(ValueError, match=words):
-        report.report("robustness", [network(1), Trained(model, 1, "mnist", 2, NAMES)], None, 10, tmp_path)
+        report.report("robustness", [network(1), other], None, 10, tmp_path)

@@ -98,9 +98,8 @@ class Classifier(keras.Model):
 
     has_capsules = False  # whether the outputs have "capsules" [batch, classes, atoms], made by the layer `classes`
     score_name = "score"  # the name of what `scores` returns, for users
-    weight_names: ClassVar[dict[str, str] | None] = (
-        None  # in a checkpoint, by Keras' names; None: those of a new network
-    )
+    # Names of weights in a checkpoint, by Keras' names; None: those of a network of the user's own.
+    weight_names: ClassVar[dict[str, str] | None] = None
     reconstruction_mean: Any = None  # a metric of `fit`
     given_hparams: HParams | None = None
 
@@ -244,7 +243,9 @@ class Classifier(keras.Model):
                 raise ValueError(f"{name} is damaged: it has no {weight} of the shape {tuple(variable.shape)}.")
         return model
 
-    def save_to_preset(self, folder: str, class_names: Any = None, dataset: str = "mnist", step: int = 0) -> None:
+    def save_to_preset(
+        self, folder: str, class_names: Any = None, dataset: str = "mnist", step: int = 0, num_targets: int = 1
+    ) -> None:
         """Writes the network as `pretrained/` holds it: config.json, weights.npz and their checksums.
 
         Args:
@@ -252,6 +253,7 @@ class Classifier(keras.Model):
             class_names: one name for each class; None: the numbers from 0.
             dataset: the data set that it was trained on, a name that `--dataset` takes.
             step: number of training steps.
+            num_targets: labels of an image, 1 or 2.
         """
         kind = {path.rpartition(".")[2]: name for name, path in MODELS.items()}.get(type(self).__name__)
         if kind is None:
@@ -260,7 +262,7 @@ class Classifier(keras.Model):
         if len(names) != self.num_classes:
             raise ValueError(f"There must be a name for each of the {self.num_classes} classes. Received: {names}")
         config = {
-            "flags": {"model": kind, "dataset": dataset, "num_targets": 1},
+            "flags": {"model": kind, "dataset": dataset, "num_targets": num_targets},
             "hparams": asdict(self.hparams),
             "image_shape": list(self.image_shape),
             "class_names": names,

@@ -21,7 +21,7 @@ import numpy as np
 FOLDER = Path(__file__).resolve().parents[1] / "pretrained"  # in a checkout and in the installed package alike
 CONFIG, WEIGHTS, SUMS = "config.json", "weights.npz", "SHA256SUMS"
 _COPY = "Copy the folder again from a checkout of the code."
-_AVERAGE = "/ExponentialMovingAverage"  # after a weight's name: its moving average, as TF 1 named it
+AVERAGE = "/ExponentialMovingAverage"  # after a weight's name: its moving average, as TF 1 named it
 
 
 def names() -> list[str]:
@@ -54,7 +54,7 @@ def read(name: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         reader = tf.train.load_checkpoint(str(max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2]))))
         weights = {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map() if "/Adam" not in key}
-        averaged = {key.removesuffix(_AVERAGE): value for key, value in weights.items() if key.endswith(_AVERAGE)}
+        averaged = {key.removesuffix(AVERAGE): value for key, value in weights.items() if key.endswith(AVERAGE)}
         return json.loads((train / CONFIG).read_text(encoding="utf-8")), weights | averaged
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise ValueError(f"The run in {name} cannot be read: {error}") from None

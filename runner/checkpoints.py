@@ -25,23 +25,19 @@ from input_data.formats.files import atomic_write
 from input_data.progress import say
 from models import pretrained
 from models.network import Classifier
+from models.pretrained import AVERAGE
 from runner.flags import UserError, user_errors
 
 INDEX, DATA, SUMS = ".index", ".data-00000-of-00001", ".sha256"
 NAME = re.compile(r"model\.ckpt-(0|[1-9][0-9]*)")
-_AVERAGE = "/ExponentialMovingAverage"  # TF 1's ending of the name of an averaged weight
 Arrays = dict[str, np.ndarray]
 
 
-class CheckpointError(UserError):
-    """A checkpoint that cannot be used or written."""
-
-
-class MissingCheckpoint(CheckpointError):
+class MissingCheckpoint(UserError):
     """There is no such checkpoint; the training job that wrote it may have deleted it since."""
 
 
-class DamagedCheckpoint(CheckpointError):
+class DamagedCheckpoint(UserError):
     """A checkpoint that is cut short, corrupted, or has values that training never writes."""
 
     def __init__(self, checkpoint: str, reason: str):
@@ -85,14 +81,9 @@ def _sums(checkpoint: str) -> str:
 
 
 def read(checkpoint: str) -> Arrays:
-    """The arrays of a checkpoint by name: one of ours, one of 2017, or the weights of a pretrained network.
+    """The arrays by name of a checkpoint of ours or of 2017, `…/model.ckpt-STEP`, or of a pretrained `…/weights.npz`.
 
-    Args:
-        checkpoint: its prefix, `…/model.ckpt-STEP`, or `…/weights.npz` in a folder in the form of `pretrained/NAME`.
-
-    Raises:
-        MissingCheckpoint: there is no such checkpoint.
-        DamagedCheckpoint: it is cut short or does not fit its checksum.
+    MissingCheckpoint: there is none. DamagedCheckpoint: it is cut short or does not fit its checksum.
     """
     path, index = Path(checkpoint), Path(checkpoint + INDEX)
     if path.name == pretrained.WEIGHTS:
@@ -126,7 +117,7 @@ def state(model: Classifier, optimizer) -> dict[str, Any]:
     named = dict(weights)
     for name, variable in weights.items():
         if variable.trainable:  # not the moving statistics of batch normalisation
-            for ending, slot in (("/Adam", "momentum"), ("/Adam_1", "velocity"), (_AVERAGE, "average")):
+            for ending, slot in (("/Adam", "momentum"), ("/Adam_1", "velocity"), (AVERAGE, "average")):
                 if slot != "average" or adam.use_ema:
                     named[name + ending] = slots[f"{variable.path.replace('/', '_')}_{slot}"]
     paths = {variable.path for variable in weights.values()}
@@ -160,7 +151,7 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
     tensors = {name: variable.numpy() for name, variable in state(model, optimizer).items()}
     if broken := _not_finite(tensors):
         advice = last_good(folder, step - 1)
-        raise CheckpointError(f"After step {step}, {broken} is not finite. It was not saved. {advice}")
+        raise UserError(f"After step {step}, {broken} is not finite. It was not saved. {advice}")
     powers = {f"beta{i}_power": np.float32(beta ** (step + 1)) for i, beta in ((1, adam.beta_1), (2, adam.beta_2))}
     tensors |= powers | {"global_step": np.int64(step)}
     try:
@@ -178,7 +169,7 @@ def save(folder: Path, step: int, model: Classifier, optimizer, keep: int = 1000
     except (OSError, tf.errors.OpError) as error:
         reason = re.sub(r"\{\{.*?\}\} | \[Op:.*", "", getattr(error, "message", None) or str(error))
         advice = "Older checkpoints are intact: free some space, and the same command resumes from the last one."
-        raise CheckpointError(f"Cannot write the checkpoint {target}: {reason}. {advice}") from None
+        raise UserError(f"Cannot write the checkpoint {target}: {reason}. {advice}") from None
     return target
 
 
@@ -208,24 +199,17 @@ def _prune(folder: Path, step: int, keep: int) -> None:
 
 
 def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
-    """Loads a checkpoint into a network, and Adam's slots, if the checkpoint has them, into an optimizer.
+    """Loads a checkpoint, see `read`, and returns its number of training steps. Nothing changes unless everything fits.
 
-    Nothing is changed unless everything fits.
-
-    Args:
-        checkpoint: its prefix, ours or one from 2017, or the weights of a pretrained network, see `read`.
-        model: the network, which gets the averaged weights, if the checkpoint has some and there is no optimizer.
-        optimizer: a built Adam to set as well, or None.
-
-    Returns:
-        The number of training steps of the checkpoint.
+    A built Adam gets its slots, if the checkpoint has them; without one, the network gets averaged weights, if there
+    are some.
     """
     arrays, weights = read(checkpoint), model.named_variables()
     variables = state(model, optimizer) if optimizer is not None else weights
     values: Arrays = {}
     for name, variable in variables.items():
         # A network to use gets the averages. Averages that a checkpoint lacks begin at its weights.
-        sources = (name + _AVERAGE, name) if optimizer is None else (name, name.removesuffix(_AVERAGE))
+        sources = (name + AVERAGE, name) if optimizer is None else (name, name.removesuffix(AVERAGE))
         value, shape = next((arrays[each] for each in sources if each in arrays), None), list(variable.shape)
         if value is None and name not in weights:
             continue  # a checkpoint without the optimizer's state
@@ -233,7 +217,7 @@ def restore(checkpoint: str, model: Classifier, optimizer=None) -> int:
             there = "is not in it" if value is None else f"is {list(value.shape)} there and {shape} here"
             hint = " (add remake=false for a network without a decoder)" if name.startswith("recons/") else ""
             advice = f"Check --model, --dataset and --hparams_override{hint}."
-            raise CheckpointError(f"{checkpoint} is of another network: {name} {there}. {advice}")
+            raise UserError(f"{checkpoint} is of another network: {name} {there}. {advice}")
         values[name] = value
     if broken := _not_finite(values):
         raise DamagedCheckpoint(checkpoint, f"{broken} holds numbers that are not finite")
@@ -268,5 +252,5 @@ def restore_latest(folder: Path, model: Classifier, optimizer) -> int:
         return restored
     if damaged:
         advice = f"{next(iter(damaged.values()))} Restore one from a backup, or give another --summary_dir."
-        raise CheckpointError(f"No checkpoint in {folder} can be read; nothing was changed. The newest: {advice}")
+        raise UserError(f"No checkpoint in {folder} can be read; nothing was changed. The newest: {advice}")
     return 0

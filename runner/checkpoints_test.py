@@ -15,6 +15,7 @@ from models.optimizer import make_optimizer
 from runner import checkpoints
 from runner.checkpoints import last_good
 from runner.devices import Machines
+from runner.flags import UserError
 from runner.steps import make_train_step
 
 TINY = HParams(num_prime_capsules=2, conv_channels=8, routing=1)
@@ -101,12 +102,12 @@ def test_another_network_is_refused_with_the_variable_and_both_shapes(network, t
     wider = make_model("capsule", (20, 20, 1), 10, replace(TINY, num_prime_capsules=3))
     before = weights(wider)
     words = r"conv_capsule1/weights is \[9, 9, 8, 16\] there and \[9, 9, 8, 24\] here"
-    with pytest.raises(checkpoints.CheckpointError, match=words):
+    with pytest.raises(UserError, match=words):
         checkpoints.restore(path, wider)
     assert_same(weights(wider), before)  # nothing was changed
     plain, optimizer, _ = trainable(hparams=replace(TINY, remake=False))
     path = checkpoints.save(tmp_path, 2, plain, optimizer)
-    with pytest.raises(checkpoints.CheckpointError, match=r"recons/recons_1/weights is not in it.*remake=false"):
+    with pytest.raises(UserError, match=r"recons/recons_1/weights is not in it.*remake=false"):
         checkpoints.restore(path, model)
 
 
@@ -118,7 +119,7 @@ def test_a_failed_save_leaves_the_older_checkpoints_and_no_litter(network, tmp_p
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        with pytest.raises(checkpoints.CheckpointError, match="Cannot write .*model.ckpt-2: .*No space left"):
+        with pytest.raises(UserError, match="Cannot write .*model.ckpt-2: .*No space left"):
             checkpoints.save(tmp_path, 2, *network)
     assert checkpoints.steps(tmp_path) == [1] and not list(tmp_path.glob(".saving-*"))
     assert checkpoints.restore_latest(tmp_path, *network) == 1
@@ -192,7 +193,7 @@ def test_where_no_checkpoint_can_be_read_nothing_is_changed(network, tmp_path):
         with open(f"{path}.data-00000-of-00001", "r+b") as file:
             file.truncate(9)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(checkpoints.CheckpointError, match="No checkpoint in .* can be read; nothing was"):
+    with pytest.raises(UserError, match="No checkpoint in .* can be read; nothing was"):
         checkpoints.restore_latest(tmp_path, model, optimizer)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -203,7 +204,7 @@ def test_weights_that_are_not_finite_are_not_saved_and_the_last_good_checkpoint_
     variable = model.named_variables()["conv1/weights"]
     before = variable.numpy()
     variable.assign(np.full_like(before, np.nan))
-    with pytest.raises(checkpoints.CheckpointError, match=r"After step 4, conv1/weights is not finite.*model.ckpt-3:"):
+    with pytest.raises(UserError, match=r"After step 4, conv1/weights is not finite.*model.ckpt-3:"):
         checkpoints.save(tmp_path, 4, model, optimizer)
     variable.assign(before)
     assert checkpoints.steps(tmp_path) == [3]

@@ -17,6 +17,7 @@ from input_data import DATASETS, Options, Split
 from input_data.formats.files import atomic_write
 from models import MODELS
 from models.hparams import PRESETS, HParams
+from models.pretrained import CONFIG
 from runner.flags import UserError, flag, user_errors
 
 # What must be the same between a network and its data, or the members of an ensemble; between flags and the config of a
@@ -36,10 +37,7 @@ _CHECKPOINT = (
     "the network, in training the one to begin with: a run's folder, S/latest, S/best, S/train/model.ckpt-STEP, ours "
     "or of 2017, pretrained:NAME or a folder like it; {} in it, and in --predictions, is the number of a trial"
 )
-_EXPORT = (
-    "write the network to a .keras file, an .onnx file (pip install '.[onnx]'), a .tflite file ('.[litert]') or, "
-    "without an ending, to the folder of a TensorFlow SavedModel"
-)
+EXPORT = "write the network to F.keras, F.onnx, F.tflite or, without an ending, to the folder of a SavedModel"
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,6 @@ class RunConfig(NetworkFlags):
     num_gpus: int = flag(1, "GPUs of each machine that share a batch in training", _HARDWARE)
     precision: str = flag("float32", "precision of the layers", _HARDWARE, choices=tuple(POLICIES), same="run")
     xla: bool = flag(False, "compile the training step with XLA", _HARDWARE, same="job")
-    steps_per_call: int = flag(1, "training steps per call of the compiled function", _HARDWARE, same="job")
 
     checkpoint: str | None = flag(None, _CHECKPOINT, _EVALUATE, path=True)
     num_trials: int = flag(1, "members of the ensemble; in training, runs with different seeds", _EVALUATE)
@@ -107,7 +104,7 @@ class RunConfig(NetworkFlags):
     )
 
     predict: str | None = flag(None, "classify a picture, those below a folder, or of a pattern", _USE, path=True)
-    export: str | None = flag(None, _EXPORT, _USE, path=True, endings=EXPORT_ENDINGS)
+    export: str | None = flag(None, EXPORT, _USE, path=True, endings=EXPORT_ENDINGS)
 
     def __post_init__(self):
         super().__post_init__()
@@ -126,11 +123,6 @@ class RunConfig(NetworkFlags):
         if self.train:
             return "train"
         return "evaluate" if self.checkpoint or self.num_trials > 1 else "watch"
-
-    @property
-    def used_network(self) -> str:
-        """The checkpoint for --predict and --export: the run that the flags name, or else a pretrained network."""
-        return self.checkpoint or self.summary_dir or DEFAULT_NETWORK
 
     @property
     def root(self) -> Path:
@@ -152,7 +144,6 @@ def flag_lines(values: dict) -> str:
     return "".join(f"--{name}={str(v).lower() if isinstance(v, bool) else v}\n" for name, v in given.items())
 
 
-_NAME = "config.json"
 _NEW = {each.name: each.metadata["new"] for each in fields(NetworkFlags) if each.metadata["same"]}  # in a new network
 
 
@@ -254,13 +245,13 @@ def conflicts(one: Mapping, other: Mapping, template: str = "{} was {} and is no
 
 def write(folder: Path, config: NetworkConfig) -> None:
     """Writes the config, completely or not at all."""
-    with atomic_write(Path(folder) / _NAME) as (draft,):
+    with atomic_write(Path(folder) / CONFIG) as (draft,):
         draft.write_text(json.dumps(asdict(config), indent=1) + "\n", encoding="utf-8")
 
 
 def read(folder: Path) -> NetworkConfig | None:
     """The config in a folder; None if there is none. A field that an older version did not write has its default."""
-    path = Path(folder) / _NAME
+    path = Path(folder) / CONFIG
     if not path.is_file():
         return None
     try:

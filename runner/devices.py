@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,12 +36,9 @@ def show_devices(most: int | None = None) -> None:
 
 
 class Machines:
-    """The devices and machines that share a training.
+    """The devices and machines that share a training, by TensorFlow's `strategy` for them.
 
-    Attributes:
-        strategy: TensorFlow's strategy for them.
-        names: the names of the machines, the chief's first.
-        number: the number of this machine; 0 is the chief, which saves and reports.
+    `names` are those of the machines, the chief's first, and `number` that of this one: 0 saves and reports.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, names: tuple[str, ...] = ("this machine",), number: int = 0):
@@ -114,7 +112,9 @@ def connect(num_gpus: int) -> Machines:
     if len(names) > 1:
         say(f"This machine is {names[number]}. Waiting until all of these run: {', '.join(names)}")
         try:
-            return Machines(tf.distribute.MultiWorkerMirroredStrategy(), names, number)
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # TensorFlow took it, and would lose it
+            return Machines(strategy, names, number)
         except tf.errors.OpError as error:
             advice = "Give all of them the same cluster in TF_CONFIG, each its own index, and a port that is free."
             reason = f"The machines of the job did not connect: {one_line(error.message)[:300]}"

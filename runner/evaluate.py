@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
 
-from input_data import Split, evaluation_batches, training_batches
+from input_data import Split, evaluation_batches
 from input_data.progress import Progress, say
 from models.network import Classifier
 from runner import checkpoints, config, evaluation, results
-from runner.config import POLICIES, NetworkConfig, RunConfig, conflicts
+from runner.config import NetworkConfig, RunConfig, conflicts
 from runner.devices import show_devices
 from runner.evaluation import Result
 from runner.flags import UserError
@@ -24,8 +23,7 @@ from runner.summaries import grid, write_png
 
 def run_network(flags: RunConfig, run_batch: Callable, split: Split, what: str) -> Result:
     """Evaluates a network by its evaluation step and prints the result."""
-    size = min(flags.eval_size or len(split), len(split))
-    result = evaluation.evaluate(run_batch, evaluation_batches(split, flags.eval_batch_size, size), size)
+    result = evaluation.evaluate(run_batch, split, flags.eval_batch_size, flags.eval_size)
     say(f"{what}: {result.size} {flags.part} examples, loss {result.loss:.6f}\n{result}")
     return result
 
@@ -44,7 +42,6 @@ def evaluate(flags: RunConfig) -> int:
     Without --summary_dir, the results go to the checkpoint's run, or beside the runs of the members.
     """
     show_devices()
-    keras.config.set_dtype_policy(POLICIES[flags.precision])
     data, named = open_data(flags), str(flags.checkpoint)
     prefixes = [resolve(named.replace("{}", str(trial)), flags.root) for trial in range(flags.num_trials)]
     saved = [describe(prefix, flags, data) for prefix in prefixes]
@@ -67,7 +64,7 @@ def evaluate(flags: RunConfig) -> int:
         result = evaluation.count(logits, result.predictions["labels"], float("nan"))
         say(f"The sum of {len(found)} networks: {result}")
         name = named.replace("{}", f"{{0-{len(found) - 1}}}")
-    results.record(folder, name, trained.step, flags.part, result, weights)
+    results.record(folder, results.make_row(folder.parent, name, trained.step, flags.part, result, weights))
     evaluation.write_predictions(flags.predictions, saved[0].class_names, **result.predictions)
     if not several:
         draw(folder, trained.model, trained.step, split)
@@ -77,7 +74,6 @@ def evaluate(flags: RunConfig) -> int:
 def watch(flags: RunConfig) -> int:
     """Evaluates each checkpoint of a training job once, in order, until the training ends."""
     show_devices()
-    keras.config.set_dtype_policy(POLICIES[flags.precision])
     data, train_dir, folder = open_data(flags), flags.train_dir, flags.test_dir
     folder.mkdir(parents=True, exist_ok=True)
     evaluated = lambda: results.steps(folder, flags.part)  # noqa: E731
@@ -89,12 +85,14 @@ def watch(flags: RunConfig) -> int:
             prefix = checkpoints.prefix(train_dir, step)
             try:
                 if model is None:  # the first checkpoint has a config
-                    saved = describe(prefix, flags, data)
+                    saved, own = describe(prefix, flags, data), config.read(train_dir)
+                    if own and own.hparams != saved.hparams:
+                        raise UserError("To follow a training, leave its hparams as they are, or name a --checkpoint.")
                     model, split = build(saved), data.for_network(saved)
                     run_batch = make_evaluation_step(model)
                 checkpoints.restore(prefix, model)
                 result = run_network(flags, run_batch, split, f"Step {step}")
-                results.record(folder, prefix, step, flags.part, result, saved.weights)
+                results.record(folder, results.make_row(flags.root, prefix, step, flags.part, result, saved.weights))
             except (checkpoints.MissingCheckpoint, checkpoints.DamagedCheckpoint, evaluation.NotFinite) as error:
                 say(f"Step {step}: {error} Not evaluated.")
                 refused += not isinstance(error, checkpoints.MissingCheckpoint)  # the training may have deleted it
@@ -142,8 +140,7 @@ def check_data(flags: RunConfig) -> int:
         classes = ", ".join(f"{label} {count:,}" for label, count in zip(split.info.class_names, counts, strict=True))
         size = "x".join(map(str, split.info.image_shape))
         say(f"{split.info.name}, {name}: {seen:,} images {size}, values {low:.3g} to {high:.3g}\n  {classes}")
-        shown = training_batches(split, 128, flags.seed) if training else evaluation_batches(split, 128, 128)
-        images = next(shown)["images"][: 6 * 16]
+        images = next(evaluation_batches(split, 96, 96, augmented=training))["images"]
         images = np.pad(images, [(0, -len(images) % 16), (0, 0), (0, 0), (0, 0)])  # whole rows
         rows = images.reshape(-1, 16, *images.shape[1:])  # [rows, 16, height, width, depth]
         write_png(flags.root / f"sheet-{name}.png", grid(list(rows), scale=2))

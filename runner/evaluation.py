@@ -1,14 +1,14 @@
 """Evaluates a network over a stream of batches in bounded memory, and writes its predictions."""
 
 import csv
-import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from input_data import Split, evaluation_batches
 from input_data.formats.files import atomic_write
 from input_data.progress import Progress, say
 from runner.flags import UserError
@@ -63,14 +63,11 @@ def count(logits: np.ndarray, labels: np.ndarray, loss: float) -> Result:
     return Result(len(labels), wrong, almost_wrong, loss, answers)
 
 
-def evaluate(step: Callable, batches: Iterable[dict], total: int) -> Result:
-    """Runs one network over a test set.
-
-    The step is from `make_evaluation_step`, the batches are from `input_data.evaluation_batches`.
-    """
+def evaluate(step: Callable, split: Split, batch_size: int = 100, limit: int | None = None) -> Result:
+    """Runs a network, by its step from `make_evaluation_step`, over `limit` examples (None: all) of a split."""
     logits, labels, loss, seen = [], [], 0.0, 0
-    with Progress(total, "tested") as progress:
-        for batch in batches:
+    with Progress(min(limit or len(split), len(split)), "tested") as progress:
+        for batch in evaluation_batches(split, batch_size, limit):
             outputs, batch_loss = step(batch)
             logits.append(outputs.numpy())
             labels.append(batch["labels"])
@@ -86,28 +83,24 @@ def write_predictions(
 ) -> None:  # fmt: skip
     """Writes the file of --predictions, if there is one: named arrays to a .npz file, or a table to any other.
 
-    Args:
-        path: the file, which is written completely or not at all, or None.
-        class_names: one name for each class, as it stands in a table.
-        logits: float32 [n, classes]; for capsules, their lengths.
-        predictions, labels: int [n, num_targets], largest logit first; labels may be None.
-        names: names of the examples; None: their numbers.
+    They are logits float32 [n, classes], which are lengths for capsules, predictions, largest logit first, and labels
+    int [n, num_targets], and the names of the examples, without which a table has their numbers.
     """
     if path is None:
         return
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(Path(path)) as (draft,), draft.open("wb") as file:
+    with atomic_write(Path(path)) as (draft,):
         if path.lower().endswith(".npz"):
             arrays: dict[str, Any] = {"logits": logits, "predictions": predictions, "class_names": class_names}
             arrays |= {name: value for name, value in (("labels", labels), ("names", names)) if value is not None}
-            np.savez(file, **arrays)
+            with draft.open("wb") as file:
+                np.savez(file, **arrays)
         else:
             columns: dict[str, Any] = {"name": names} if names else {"example": range(len(logits))}
             for head, numbers in (("label", labels), ("prediction", predictions)):
                 for index, column in enumerate(() if numbers is None else numbers.T):
                     columns[f"{head} {index + 1}" if index else head] = [class_names[number] for number in column]
             columns |= {f"logit {name}": logits[:, index] for index, name in enumerate(class_names)}
-            text = io.TextIOWrapper(file, "utf-8", "surrogateescape", "")  # a picture's name need not be UTF-8
-            csv.writer(text).writerows([columns, *zip(*columns.values(), strict=True)])
-            text.flush()
+            with draft.open("w", -1, "utf-8", "surrogateescape", "") as table:  # a picture's name need not be UTF-8
+                csv.writer(table).writerows([columns, *zip(*columns.values(), strict=True)])
     say(f"Predictions: {path}")

@@ -11,10 +11,19 @@ LOGITS = np.array([[3, 2, 1], [1, 3, 2], [2, 1, 3], [3, 1, 2], [1, 2, 3]], np.fl
 LABELS = np.array([0, 1, 1, 0, 2])[:, None]
 
 
-def batches(labels=LABELS, size=2):
-    """The examples in batches of which the last is smaller; "images" are their numbers."""
-    numbers = np.arange(len(labels))
-    return [{"images": numbers[i : i + size], "labels": labels[i : i + size]} for i in range(0, len(labels), size)]
+class Examples:
+    """A split whose images are their numbers."""
+
+    noise = 0
+
+    def __init__(self, labels=LABELS):
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.labels)
+
+    def batch(self, indices, random=None):
+        return {"images": indices, "labels": self.labels[indices]}
 
 
 def network(logits, loss=1.0):
@@ -29,14 +38,14 @@ def test_the_largest_logits_are_the_predictions():
 
 def test_every_example_counts_once_whatever_the_batches():
     for size in (1, 2, 5, 9):
-        result = evaluate(network(LOGITS, loss=0.5), batches(size=size), 5)
+        result = evaluate(network(LOGITS, loss=0.5), Examples(), size)
         assert (result.size, result.wrong, result.almost_wrong, result.loss) == (5, 1, 1, 0.5)
         assert str(result) == "Total wrong predictions: 1, wrong percent: 20%"
 
 
 def test_two_labels_are_right_together_and_almost_right_alone():
     labels = np.array([[1, 0], [0, 1], [1, 0], [1, 2], [2, 1]])
-    result = evaluate(network(LOGITS), batches(labels), 5)
+    result = evaluate(network(LOGITS), Examples(labels))
     assert (result.wrong, result.almost_wrong, result.percent) == (3, 0, 60)  # half a pair is no half credit
 
 

@@ -69,10 +69,7 @@ def run_folder(checkpoint: str) -> Path:
 
 @dataclass
 class Data:
-    """A split for networks, opened once, when it is first needed.
-
-    `split_name` is train, test, valid_train or valid_test; see `input_data.open_split` for the others.
-    """
+    """A split for networks, opened once, when it is first needed; for the arguments see `input_data.open_split`."""
 
     data_dir: str | None
     split_name: str = "test"
@@ -162,23 +159,12 @@ def begin(flags: RunConfig) -> tuple[NetworkConfig, str | None]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and its facts.
-
-    They are its number of training steps, and of its data the name for `--dataset`, labels of an image (1 or 2), a name
-    for each class, and statistics of the training images (see `input_data.Split`).
-    """
+    """A trained network, its number of training steps, what describes it and its data, and its checkpoint's prefix."""
 
     model: Classifier
     step: int
-    dataset: str
-    num_targets: int
-    class_names: tuple[str, ...]
-    statistics: tuple[float, ...] = ()
-
-    @property
-    def options(self) -> Options:
-        """How the images of its data set are prepared for it."""
-        return Options(self.num_targets, preparation=self.model.hparams.preparation, statistics=self.statistics)
+    config: NetworkConfig
+    checkpoint: str = ""
 
 
 def load(
@@ -192,8 +178,7 @@ def load(
 def load_described(checkpoint: str, saved: NetworkConfig) -> Trained:
     """The network of a checkpoint that `describe` has described."""
     model = build(saved)
-    step = checkpoints.restore(checkpoint, model)
-    return Trained(model, step, saved.dataset, saved.num_targets, saved.class_names, saved.statistics)
+    return Trained(model, checkpoints.restore(checkpoint, model), saved, checkpoint)
 
 
 def build(saved: NetworkConfig) -> Classifier:
@@ -234,10 +219,8 @@ def _build_own(saved: NetworkConfig) -> Classifier:
     network = make_network(saved.image_shape, len(saved.class_names), **hparams)
     if not isinstance(network, Classifier):
         network = _classifier(network, kind, saved)
-    network.name, network.given_hparams = (
-        kind,
-        saved.hparams,
-    )  # a routing of the user's own cannot be described by hparams
+    network.name = kind
+    network.given_hparams = saved.hparams  # a routing of the user's own cannot be described by hparams
     return network
 
 

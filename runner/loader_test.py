@@ -17,6 +17,7 @@ from models.optimizer import make_optimizer
 from runner import checkpoints, config
 from runner.checkpoints import MissingCheckpoint
 from runner.config import NetworkConfig, NetworkFlags
+from runner.flags import UserError
 from runner.loader import Data, build, describe, load, resolve
 
 TINY = HParams(num_prime_capsules=1, conv_channels=2, remake=False, routing=2)
@@ -54,7 +55,7 @@ def test_a_network_of_wide_images_meets_its_data(own, tmp_path):
     split = data.for_network(saved)
     assert split.info.image_shape == (20, 22, 3) and data.for_network(saved) is split  # opened once
     trained = load(str(Path(own).parents[1]))
-    assert (trained.dataset, trained.class_names, trained.step) == ("folder", ("cat", "dog"), 2)
+    assert (trained.config.dataset, trained.config.class_names, trained.step) == ("folder", ("cat", "dog"), 2)
     assert trained.model.hparams == TINY
     flags = {"dataset": "folder", "image_size": 20, "grayscale": True}
     prefix = save(tmp_path / "run/train", TINY, (20, 20, 1), ("cat", "dog"), **flags)
@@ -85,7 +86,7 @@ def test_flags_that_agree_and_hparams_on_purpose_are_taken(own, capsys):
     changed = load(own, NetworkFlags(hparams_override="routing=1")).model.hparams
     assert changed == replace(TINY, routing=1)
     assert "except for those given by flags" in capsys.readouterr().out
-    with pytest.raises(checkpoints.CheckpointError, match="is of another network"):
+    with pytest.raises(UserError, match="is of another network"):
         load(own, NetworkFlags(hparams_override="conv_channels=3"))
 
 
@@ -98,7 +99,7 @@ def test_without_a_config_flags_and_data_say_what_it_is(tmp_path):
     flags = NetworkFlags(hparams_override="num_prime_capsules=1,conv_channels=2,padding=SAME,leaky=true")
     trained = load(str(tmp_path / "bare[1]"), flags)
     assert trained.model.hparams == hparams and trained.model.image_shape == (28, 28, 1)
-    with pytest.raises(checkpoints.CheckpointError, match=r"conv1/weights is \[9, 9, 1, 2\] there"):
+    with pytest.raises(UserError, match=r"conv1/weights is \[9, 9, 1, 2\] there"):
         load(str(tmp_path / "bare[1]"))
 
 
@@ -182,7 +183,7 @@ def train(capsys, *arguments):
 
 def test_an_own_network_resumes_bit_for_bit_with_dropout_and_moving_statistics(file, eagerly, tmp_path, capsys):
     own = f"--model={file}:Small"
-    train(capsys, *SMALL, own, f"--summary_dir={tmp_path}/whole", "--max_steps=2", "--steps_per_call=2")
+    train(capsys, *SMALL, own, f"--summary_dir={tmp_path}/whole", "--max_steps=2")
     train(capsys, *SMALL, own, f"--summary_dir={tmp_path}/parts", "--max_steps=1")
     file.write_text(CODE + "# a comment")
     out = train(capsys, *SMALL, f"--summary_dir={tmp_path}/parts", "--max_steps=2")

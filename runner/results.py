@@ -81,7 +81,7 @@ def append(folder: Path, row: Row, table: str = TABLE) -> bool:
 
 
 def make_row(run: Path, checkpoint: str, step: int, split: str, result: Result, weights: str = "") -> Row:
-    """The row of a result; `run` is the folder from which the checkpoint's path is given."""
+    """The row of a checkpoint's result; `run` is the folder from which its path is given, `weights` are as in `Row`."""
     path, root = Path(checkpoint).absolute(), Path(run).absolute()
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
     numbers = result.size, result.wrong, result.almost_wrong, result.percent, result.loss
@@ -93,12 +93,8 @@ def steps(folder: Path, split: str) -> set[int]:
     return {row.step for row in read(folder) if row.split == split and row.counts}
 
 
-def record(folder: Path, checkpoint: str, step: int, split: str, result: Result, weights: str = "") -> None:
-    """Adds a checkpoint's result to the table and to TensorBoard, and keeps the checkpoint if it is the best.
-
-    The folder is `summary_dir/test`, the checkpoint its prefix, the split "test" or "validation", weights as in `Row`.
-    """
-    row = make_row(Path(folder).parent, checkpoint, step, split, result, weights)
+def record(folder: Path, row: Row) -> None:
+    """Adds a row to the table of `summary_dir/test` and to TensorBoard, and keeps the checkpoint if it is the best."""
     if append(folder, row):
         if row.counts:
             scalars = {
@@ -109,7 +105,7 @@ def record(folder: Path, checkpoint: str, step: int, split: str, result: Result,
                 "accuracy": 1 - row.wrong / row.size,
                 "total_loss": row.loss,
             }
-            Events(Path(folder).parent / split).write(step, scalars)
+            Events(Path(folder).parent / row.split).write(row.step, scalars)
         keep_best(folder)
 
 

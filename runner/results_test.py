@@ -9,7 +9,7 @@ import pytest
 from runner import results
 from runner.evaluation import Result
 from runner.flags import UserError
-from runner.results import record
+from runner.results import make_row, record
 
 OLD = "step,split,size,wrong,almost_wrong,percent,loss\n"
 
@@ -30,7 +30,8 @@ def run(tmp_path):
 
 
 def keep(run, step, wrong, size=50, split="validation", weights=""):
-    record(run / "test", str(run / f"train/model.ckpt-{step}"), step, split, result(wrong, size), weights)
+    checkpoint = str(run / f"train/model.ckpt-{step}")
+    record(run / "test", make_row(run, checkpoint, step, split, result(wrong, size), weights))
 
 
 def kept(run):
@@ -54,7 +55,7 @@ def test_the_best_has_the_lowest_rate_and_not_the_lowest_count(run):
 
 def test_no_best_is_chosen_on_the_test_split_nor_from_elsewhere_nor_of_last_weights(run, tmp_path):
     keep(run, 1, 5, split="test")
-    record(run / "test", str(tmp_path / "other/model.ckpt-2"), 2, "validation", result(1))
+    record(run / "test", make_row(run, str(tmp_path / "other/model.ckpt-2"), 2, "validation", result(1)))
     keep(run, 3, 1, weights="last")
     assert not (run / "test/best").exists()
     assert results.steps(run / "test", "test") == {1} and results.steps(run / "test", "validation") == set()

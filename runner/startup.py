@@ -5,6 +5,7 @@ import os
 import sys
 
 from input_data.startup import stderr_held_back
+from runner.config import POLICIES
 
 # glibc's mallopt: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX and M_ARENA_MAX (man 3 mallopt)
 _KEEP_MEMORY = {-1: -1, -2: 1 << 26, -4: 0, -8: 1}
@@ -22,8 +23,8 @@ def keep_memory() -> None:
             mallopt(parameter, value)
 
 
-def use_tensorflow() -> None:
-    """Makes TensorFlow Keras' backend in this process and overrides what the user's environment and files say."""
+def use_tensorflow(precision: str = "float32") -> None:
+    """Makes TensorFlow Keras' backend, with a --precision, and overrides what the user's environment and files say."""
     keep_memory()
     os.environ["MPLBACKEND"] = "Agg"  # a notebook hands its own to programs, and Keras imports Matplotlib
     os.environ.pop("TF_USE_LEGACY_KERAS", None)  # TensorBoard's hparams would ask for Keras 2
@@ -34,3 +35,4 @@ def use_tensorflow() -> None:
     keras.config.set_image_data_format("channels_last")
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
+    keras.config.set_dtype_policy(POLICIES[precision])

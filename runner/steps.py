@@ -17,11 +17,11 @@ PENDING = 100  # steps whose metrics may stay unread, and thus a bad loss unnoti
 
 
 def make_train_step(model: Classifier, optimizer, machines: Machines, jit: bool = False) -> Callable:
-    """A function that trains on a list of batches from `input_data`, with one step for each, in one call.
+    """A function that trains on a batch from `input_data`.
 
     The network and the optimizer, built on its variables, were made under the machines' strategy. With `jit`, XLA
-    compiles the forward and backward pass. The function returns for each batch a dict of float32 scalars:
-    classification, reconstruction, total, and the counts correct and almost.
+    compiles the forward and backward pass. The function returns a dict of float32 scalars: classification,
+    reconstruction, total, and the counts correct and almost.
     """
     strategy, replicas = machines.strategy, machines.strategy.num_replicas_in_sync
     if jit and any(getattr(layer, "synchronized", False) for layer in model.layers):
@@ -40,32 +40,28 @@ def make_train_step(model: Classifier, optimizer, machines: Machines, jit: bool 
         metrics["almost"] = ops.sum(ops.cast(almost, "float32"))
         return tape.gradient(scaled, [v.value for v in model.trainable_variables]), metrics
 
-    # XLA compiles only this inner function.
-    if jit or replicas == 1:
+    if jit or replicas == 1:  # XLA compiles only this inner function
         gradients = tf.function(gradients, jit_compile=jit)
 
-    def replica_steps(batches):
-        results = []
-        for batch in batches:  # unrolled: several steps in one call
-            grads, metrics = gradients(batch)
-            optimizer.apply(grads, model.trainable_variables)
-            results.append(metrics)
-        return results
+    def train(batch):
+        grads, metrics = gradients(batch)
+        optimizer.apply(grads, model.trainable_variables)
+        return metrics
 
     if replicas == 1:
-        return tf.function(replica_steps, reduce_retracing=True)
+        return tf.function(train, reduce_retracing=True)
 
     @tf.function(reduce_retracing=True)
-    def steps(batches):
-        results = strategy.run(replica_steps, args=(batches,))
-        return [{name: strategy.reduce("SUM", value, axis=None) for name, value in each.items()} for each in results]
+    def step(batch):
+        metrics = strategy.run(train, args=(batch,))
+        return {name: strategy.reduce("SUM", value, axis=None) for name, value in metrics.items()}
 
     def part(batch):
         """A function of a device's number: its equal part of this process's batch."""
         size = len(batch["labels"]) // machines.local
         return lambda i: {name: tf.constant(value[i * size : (i + 1) * size]) for name, value in batch.items()}
 
-    return lambda batches: steps([machines.spread(part(batch)) for batch in batches])
+    return lambda batch: step(machines.spread(part(batch)))
 
 
 def make_evaluation_step(model: Classifier) -> Callable:
@@ -80,16 +76,14 @@ def make_evaluation_step(model: Classifier) -> Callable:
     return step
 
 
-def read_metrics(pending: dict[int, dict], folder: Path) -> dict[int, dict[str, float]]:
-    """The metrics of steps, by step, as numbers; waits for the device on which they are until then.
+def read_metrics(pending: dict[int, dict], folder: Path) -> dict[str, float]:
+    """The metrics of the last of some steps as numbers; waits for the device on which they are until then.
 
-    UserError: the loss is not finite; `folder`, which has the run's checkpoints, is for the advice.
+    UserError: the loss of one is not finite; `folder`, which has the run's checkpoints, is for the advice.
     """
-    names = list(next(iter(pending.values())))
-    rows = tf.stack([tf.stack([metrics[name] for name in names]) for metrics in pending.values()]).numpy().tolist()
-    read = {step: dict(zip(names, row, strict=True)) for step, row in zip(pending, rows, strict=True)}
-    for step, metrics in read.items():
-        if not math.isfinite(metrics["total"]):
+    for step, loss in zip(pending, tf.stack([each["total"] for each in pending.values()]).numpy(), strict=True):
+        if not math.isfinite(loss):
             advice = last_good(folder, step - 2)  # the weights after step - 1 gave this loss
-            raise UserError(f"The loss became {metrics['total']} at step {step}, which was not saved. {advice}")
-    return read
+            raise UserError(f"The loss became {loss} at step {step}, which was not saved. {advice}")
+    last = pending[max(pending)]
+    return dict(zip(last, tf.stack(list(last.values())).numpy().tolist(), strict=True))

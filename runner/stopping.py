@@ -16,8 +16,7 @@ from runner.flags import UserError
 class Stop:
     """A context in which Ctrl-C, SIGTERM or a closed terminal stops the job after the step, and a second one at once.
 
-    Attributes:
-        signal: the signal's number; 0 if there was none.
+    `signal` is the signal's number, and 0 if there was none.
     """
 
     def __enter__(self):

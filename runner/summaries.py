@@ -20,14 +20,12 @@ class Events:
     """TensorBoard's events in a folder. On a full disk, a line says so, and the job goes on without them."""
 
     def __init__(self, folder: Path):
-        self.folder, self.failed = folder, False
+        self.folder = folder
         self.writer: Any = None
         self.write(0, {})
 
     def write(self, step: int, scalars: dict[str, Any], more: Callable[[], Any] = lambda: None) -> None:
         """Writes scalars by tag, and what a function writes, after `step` steps."""
-        if self.failed:
-            return
         try:
             self.writer = self.writer or tf.summary.create_file_writer(str(self.folder))
             with self.writer.as_default(step):
@@ -36,7 +34,7 @@ class Events:
                 more()
             self.writer.flush()
         except (tf.errors.OpError, OSError) as error:
-            self.failed, reason = True, getattr(error, "message", error)
+            self.writer, reason = tf.summary.create_noop_writer(), getattr(error, "message", error)
             say(f"TensorBoard's events cannot be written: {reason}. The job goes on without them.")
 
 

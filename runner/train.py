@@ -1,6 +1,5 @@
 """Trains a run from its last checkpoint to `max_steps` and evaluates it, or several such runs with different seeds."""
 
-import itertools
 import os
 import shlex
 import sys
@@ -17,10 +16,10 @@ from input_data.formats.files import atomic_write
 from input_data.progress import Progress, say
 from models.optimizer import make_optimizer
 from runner import checkpoints, config, results
-from runner.config import POLICIES, NetworkConfig, RunConfig, conflicts, flag_lines
+from runner.config import NetworkConfig, RunConfig, conflicts, flag_lines
 from runner.devices import Machines, connect, in_use
 from runner.evaluate import draw, run_network
-from runner.evaluation import Result, write_predictions
+from runner.evaluation import write_predictions
 from runner.flags import UserError
 from runner.loader import begin, build, open_data
 from runner.steps import PENDING, make_evaluation_step, make_train_step, read_metrics
@@ -35,8 +34,9 @@ def train_all(flags: RunConfig) -> int:
     errors, root = [], Path(flags.summary_dir or "runs/trials")
     for trial in range(flags.num_trials):
         predictions = flags.predictions and flags.predictions.replace("{}", str(trial))
+        checkpoint = flags.checkpoint and flags.checkpoint.replace("{}", str(trial))
         own = replace(flags, num_trials=1, seed=flags.seed + trial, summary_dir=f"{root}/trial{trial}",
-                      predictions=predictions)  # fmt: skip
+                      predictions=predictions, checkpoint=checkpoint)  # fmt: skip
         say(f"Trial {trial} of {flags.num_trials}, seed {own.seed}")
         code, row = train(own)
         if row is None:
@@ -51,8 +51,7 @@ def train_all(flags: RunConfig) -> int:
 def train(flags: RunConfig) -> tuple[int, results.Row | None]:
     """Trains to `max_steps` from the last checkpoint, then evaluates the final one.
 
-    Returns:
-        The exit code and the row of the evaluation, which is None after an interruption.
+    It returns the exit code and the row of the evaluation, which is None after an interruption.
     """
     # 1. Devices: everything after this may be put on them, and TensorFlow waits here for the other machines.
     machines = connect(flags.num_gpus)
@@ -72,7 +71,11 @@ def train(flags: RunConfig) -> tuple[int, results.Row | None]:
     flags.test_dir.mkdir(exist_ok=True)
     with lock(flags.train_dir) if chief else nullcontext():
         if chief:
-            check_folder(flags, saved)
+            results.read(flags.test_dir)  # a table that cannot be read is an error now, not after the training
+            old = config.read(flags.train_dir) if checkpoints.steps(flags.train_dir) else None
+            if old and (words := conflicts(old.facts("run"), saved.facts("run"))):
+                advice = "Resume it with the same flags, or give another --summary_dir."
+                raise UserError(f"The run in {flags.train_dir} differs: {words}. {advice}")
 
         # 4. Weights: the newest good checkpoint, else --checkpoint, else the seed.
         with machines.strategy.scope():
@@ -88,38 +91,26 @@ def train(flags: RunConfig) -> tuple[int, results.Row | None]:
     say(f"Trained to step {training.step}. Checkpoints: {flags.train_dir}")
     if saved.hparams.average:
         training.evaluate(last=True)
-    result = training.evaluate()
+    row, predictions = training.evaluate()
     if chief:
-        write_predictions(flags.predictions, saved.class_names, **result.predictions)
+        write_predictions(flags.predictions, saved.class_names, **predictions)
         with checkpoints.averaged(training.model, training.optimizer):
             draw(flags.test_dir, training.model, training.step, test)
         _say_what_next(flags)
-    last = checkpoints.prefix(flags.train_dir, training.step)
-    return 0, results.make_row(flags.root, last, training.step, flags.part, result, saved.weights)
-
-
-def check_folder(flags: RunConfig, saved: NetworkConfig) -> None:
-    """Raises UserError if the folder has another run, or a table that cannot be read after the training."""
-    old = config.read(flags.train_dir) if checkpoints.steps(flags.train_dir) else None
-    if old and (words := conflicts(old.facts("run"), saved.facts("run"))):
-        advice = "Resume it with the same flags, or give another --summary_dir."
-        raise UserError(f"The run in {flags.train_dir} differs: {words}. {advice}")
-    results.read(flags.test_dir)
+    return 0, row
 
 
 class Training:
     """A training run: trains on `split` and evaluates on `test`.
 
-    Attributes:
-        model, optimizer: with fresh weights from the run's seed, until `load`.
-        step, minutes: the steps done and the time that they took, without evaluations.
+    Until `load`, the weights are fresh ones from the run's seed. `step` counts the steps that are done, and `minutes`
+    is the time that they took, without evaluations.
     """
 
     def __init__(self, flags: RunConfig, saved: NetworkConfig, machines: Machines, split: Split, test: Split):
         self.flags, self.saved, self.machines, self.split, self.test = flags, saved, machines, split, test
         self.step, self.minutes = 0, 0.0
         keras.utils.set_random_seed(flags.seed)
-        keras.config.set_dtype_policy(POLICIES[flags.precision])
         self.model = build(saved)
         self.optimizer = make_optimizer(saved.hparams, scale_loss=flags.precision == "float16")
         self.optimizer.build(self.model.trainable_variables)
@@ -158,56 +149,52 @@ class Training:
         """Evaluates the checkpoints whose evaluation was cut off; the network has other weights afterwards."""
         done = results.steps(self.flags.test_dir, self.flags.part)
         for step in checkpoints.steps(self.flags.train_dir):
-            if step not in done and _evaluation_is_due(self.flags, step):
+            if step > max(done, default=0) and _evaluation_is_due(self.flags, step):
                 with suppress(checkpoints.DamagedCheckpoint):  # it is renamed when the newest is loaded
                     prefix = checkpoints.prefix(self.flags.train_dir, step)
                     self.step = checkpoints.restore(prefix, self.model, self.optimizer)
                     self.evaluate()
 
-    def evaluate(self, last: bool = False) -> Result:
+    def evaluate(self, last: bool = False) -> tuple[results.Row, dict]:
         """Evaluates the network, with its averaged weights if there are some and not its last ones are asked for."""
         weights = "last" if last else self.saved.weights
         what = f"Step {self.step}{weights and f', {weights} weights'}"
         with nullcontext() if last else checkpoints.averaged(self.model, self.optimizer):
             result = run_network(self.flags, self.run_batch, self.test, what)
+        prefix = checkpoints.prefix(self.flags.train_dir, self.step)
+        row = results.make_row(self.flags.root, prefix, self.step, self.flags.part, result, weights)
         if self.records:
-            prefix = checkpoints.prefix(self.flags.train_dir, self.step)
-            results.record(self.flags.test_dir, prefix, self.step, self.flags.part, result, weights)
-        return result
+            results.record(self.flags.test_dir, row)
+        return row, result.predictions
 
     def loop(self) -> int:
         """Trains to `max_steps`, and returns 0, or the signal that ended the training early; saves in any case."""
         flags, machines, chief, leaving = self.flags, self.machines, self.machines.number == 0, 0
-        train_steps = make_train_step(self.model, self.optimizer, machines, flags.xla)
+        train_step = make_train_step(self.model, self.optimizer, machines, flags.xla)
         worker = machines.number, len(machines.names)
         batches = training_batches(self.split, flags.batch_size, flags.seed, self.step, worker)
         with Stop() as stop, Progress(flags.max_steps, "step", flags.batch_size) as progress:
             summaries = TrainSummaries(flags.train_dir, self.model, flags.batch_size, self.step) if chief else None
-            pending, group = dict[int, dict](), list[dict]()
+            intervals = [each for each in (flags.max_steps, flags.save_step, flags.eval_every) if each]
+            pending: dict[int, dict] = {}
 
             def look() -> str:
-                """Reads the metrics since the last call, writes those that are due, and returns the last in words."""
-                read = read_metrics(pending, flags.train_dir)
+                """Checks the losses since the last call, writes a summary if it is due, and puts the last in words."""
+                metrics = read_metrics(pending, flags.train_dir)
                 pending.clear()
-                for at, metrics in read.items():
-                    if summaries and (at % flags.summary_step == 0 or at == flags.max_steps):
-                        summaries.write(at, metrics, group[at - self.step - 1])
-                last = read[self.step]
-                return f"loss {last['total']:.4f}, {last['correct'] / flags.batch_size:.0%} right"
+                if summaries and is_written:
+                    summaries.write(self.step, metrics, batch)
+                return f"loss {metrics['total']:.4f}, {metrics['correct'] / flags.batch_size:.0%} right"
 
             while self.step < flags.max_steps and not leaving:
-                # A call ends where a checkpoint is due, so that checkpoints lie at whole multiples of save_step.
-                intervals = [interval for interval in (flags.save_step, flags.eval_every) if interval]
-                target = min(flags.max_steps, *(self.step - self.step % each + each for each in intervals))
-                began, size = time.monotonic(), min(flags.steps_per_call, target - self.step)
-                group = list(itertools.islice(batches, size))
+                began, batch = time.monotonic(), next(batches)
                 with machines.together():
-                    metrics_of_steps = train_steps(group)
+                    metrics = train_step(batch)
                 leaving = int(machines.gather(np.array([stop.signal], np.int32)).max())  # all stop after the same step
-                pending |= zip(itertools.count(self.step + 1), metrics_of_steps, strict=False)
-                self.step += size
-                due = leaving or self.step == target
-                is_written = self.step // flags.summary_step > (self.step - size) // flags.summary_step
+                self.step += 1
+                pending[self.step] = metrics
+                due = leaving or any(self.step % interval == 0 for interval in intervals)
+                is_written = self.step % flags.summary_step == 0 or self.step == flags.max_steps
                 if due or is_written or len(pending) >= PENDING:
                     progress.update(self.step, look())  # raises before a checkpoint of a broken network is saved
                 else:

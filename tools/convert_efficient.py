@@ -50,9 +50,7 @@ def fill(model, weights: dict[tuple[bool, str], list[np.ndarray]]) -> None:
         kinds = ("W", "b") if layer == "classes" else ("kernel", "bias")
         theirs = dict(zip(("weights", "biases"), kinds, strict=True)).get(kind, kind)
         left, shape = weights[layer.startswith("recons/"), theirs], tuple(variable.shape)
-        if not left:
-            raise UserError(f"The file has no weights for {name}.")
-        value = left.pop(0)
+        value = left.pop(0) if left else np.zeros(0)
         if theirs == "W" and value.ndim == 4:
             value = value.transpose(1, 2, 0, 3)  # [out, in, atoms_in, atoms] → [in, atoms_in, out, atoms]
         if layer == "classes" and value.size == math.prod(shape):
@@ -79,8 +77,7 @@ def convert(weights: Path, folder: Path, dataset: str) -> int:
     fill(model, theirs)
     optimizer.build(model.trainable_variables)
     train.mkdir(parents=True)  # a run that is there stays as it is
-    targets = 1 + (dataset == "multimnist")
-    flags = {"model": "efficient", "dataset": dataset.removeprefix("multi"), "num_targets": targets}
+    flags = {"model": "efficient", "dataset": dataset.removeprefix("multi"), "num_targets": 1 + ("multi" in dataset)}
     config.write(train, config.NetworkConfig(flags, hparams, image_shape, class_names))
     print(checkpoints.save(train, 0, model, optimizer))
     return 0

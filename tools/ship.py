@@ -6,52 +6,45 @@ The weights become float16, which must change at most `--max_changed` prediction
 """
 
 import argparse
-import os
 import sys
-import tempfile
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from runner.config import NetworkConfig, NetworkFlags, RunConfig, flag_lines
+from runner.config import NetworkConfig, RunConfig, flag_lines
 from runner.flags import UserError, exit_code
 from runner.startup import use_tensorflow
 
 
-def ship(run: str, folder: Path, data_dir: str | None, num_pairs: int, max_changed: int) -> int:
-    """Writes the folder, completely or not at all, prints its card and returns 0; arguments as on the command line."""
+def ship(run: str, folder: Path, data_dir: str | None, max_changed: int) -> int:
+    """Writes the folder, prints its card and returns 0; arguments as on the command line."""
     use_tensorflow()
     from models import pretrained
-    from runner.loader import Data, describe, load_described, resolve
+    from runner.loader import Data, load
 
     if folder.exists():
         raise UserError(f"{folder} exists. Remove it first, or give another name.")
-    prefix, data = resolve(run), Data(data_dir, num_pairs=num_pairs)
-    saved = describe(prefix, NetworkFlags(), data)
-    split, trained = data.for_network(saved), load_described(prefix, saved)
+    data = Data(data_dir)
+    trained = load(run, data=data)
+    saved, split = trained.config, data.for_network(trained.config)
     weights, facts = to_half(trained.model, split, max_changed)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".ship-", dir=folder.parent) as workshop:
-        draft = Path(workshop) / folder.name
-        pretrained.write(draft, asdict(replace(saved, flags=_without_paths(saved))), weights, trained.step)
-        facts["Size"] = f"`weights.npz` has {(draft / pretrained.WEIGHTS).stat().st_size / 1e6:.2f} MB"
-        text = card(folder.name, trained, saved, split.info.name, facts)
-        (draft / "README.md").write_text(text, encoding="utf-8", newline="\n")
-        os.rename(draft, folder)
+    pretrained.write(folder, asdict(replace(saved, flags=_without_paths(saved))), weights, trained.step)
+    facts["Size"] = f"`weights.npz` has {(folder / pretrained.WEIGHTS).stat().st_size / 1e6:.2f} MB"
+    text = card(folder.name, trained, saved, split.info.name, facts)
+    (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
     print(text)
     return 0
 
 
 def to_half(model, split, max_changed: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The weights in float16, which the network has afterwards, and what the card says about them."""
-    from input_data import evaluation_batches
     from runner.evaluation import evaluate
     from runner.steps import make_evaluation_step
 
     def test() -> tuple[str, np.ndarray]:
-        result = evaluate(run_batch, evaluation_batches(split, 100), len(split))
+        result = evaluate(run_batch, split)
         said = f"{result.wrong:,} of {result.size:,} wrong, {result.percent:.3g} %"
         return said, np.sort(result.predictions["predictions"], axis=1)
 
@@ -85,7 +78,7 @@ def recipe(saved) -> str:
 def card(name: str, trained, saved, data: str, facts: dict[str, str]) -> str:
     """The text of a network's `README.md`."""
     model, examples, steps = trained.model, saved.data.get("examples"), saved.flags.get("batch_size", "?")
-    both = "two labels an image, both of which must be right" if trained.num_targets == 2 else "one label an image"
+    both = "two labels an image, both of which must be right" if saved.num_targets == 2 else "one label an image"
     rows = {
         "Network": f"{type(model).__name__} (`--model={saved.model}`): {model.count_weights():,} trainable weights",
         "Images": f"{'x'.join(map(str, model.image_shape))}, {len(saved.class_names)} classes, {both}",
@@ -111,7 +104,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("run", help="a run's folder, S/best or S/train/model.ckpt-STEP")
     parser.add_argument("folder", type=Path, help="the new folder, pretrained/NAME")
     parser.add_argument("--data_dir", help="the data set's files (default: the embedded sample of MNIST)")
-    parser.add_argument("--num_pairs", type=int, default=1, help="MultiMNIST: number of test pairs for each digit")
     parser.add_argument("--max_changed", type=int, default=0, help="predictions that float16 may change (default 0)")
     flags = vars(parser.parse_args(arguments))
     return exit_code("tools.ship", lambda: ship(**flags))

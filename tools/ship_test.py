@@ -49,7 +49,7 @@ def test_the_folder_has_the_network_its_card_and_checksums(folder, run):
 
 def test_the_name_of_what_ships_is_a_checkpoint_that_begins_a_training(folder, run, shipped):
     trained, own = load("pretrained:capsnet_mnist_small"), load(str(run))
-    assert (trained.step, trained.dataset, trained.model.hparams) == (2, "mnist", own.model.hparams)
+    assert (trained.step, trained.config.dataset, trained.model.hparams) == (2, "mnist", own.model.hparams)
     for name, variable in own.model.named_variables().items():
         loaded, before = trained.model.named_variables()[name].numpy(), variable.numpy()
         np.testing.assert_array_equal(loaded, np.float16(before), err_msg=name)
@@ -103,7 +103,7 @@ def test_a_network_that_ships_is_as_good_as_its_card_and_the_docs_say(name):
     docs = (pretrained.FOLDER.parent / "docs/networks.md").read_text(encoding="utf-8")
     assert re.search(rf"^\| `{name}` \| .* \| {wrong} of {size} \|$", docs, re.MULTILINE)
     network = load(f"pretrained:{name}")
-    batch = next(evaluation_batches(open_split("mnist", "test", None, network.options), 100, 100))
+    batch = next(evaluation_batches(open_split("mnist", "test", None, network.config.options()), 100, 100))
     logits = network.model(batch["images"])["logits"].numpy()
     rate = int(wrong.replace(",", "")) / int(size.replace(",", ""))
     wrong = count(logits, batch["labels"], 0.0).wrong

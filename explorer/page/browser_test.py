@@ -11,7 +11,7 @@ from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from explorer.page.serve import PageServer
+from explorer.page.serve import page_server
 from explorer.robustness import CHANGES
 
 
@@ -161,7 +161,7 @@ def test_it_fits_all_windows_and_every_number_says_how_it_is_computed(page, ship
 
 def test_it_is_served_by_a_get_on_this_machine_alone(tmp_path):
     (tmp_path / "page.html").write_bytes(b"a page")
-    with PageServer(tmp_path / "page.html", 0) as server:
+    with page_server(tmp_path / "page.html", 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         assert urlopen(f"http://localhost:{server.server_port}/").read() == b"a page"
         for path, host in (("/../x", "localhost"), ("/", "evil.example")):
@@ -170,5 +170,5 @@ def test_it_is_served_by_a_get_on_this_machine_alone(tmp_path):
         with pytest.raises(OSError):  # another address of this machine, which a server on 0.0.0.0 would answer
             socket.create_connection(("127.0.0.2", server.server_port), timeout=5)
         with pytest.raises(ValueError, match="cannot be used: Address already in use. Give another --port"):
-            PageServer(tmp_path / "page.html", server.server_port)
+            page_server(tmp_path / "page.html", server.server_port)
         server.shutdown()

@@ -35,8 +35,8 @@ def shipped_page(tmp_path_factory):
     @functools.cache
     def export(name="capsnet_mnist_small"):
         trained = load(f"pretrained:{name}")
-        split = open_split("mnist", "test", None, trained.options)
-        if trained.num_targets == 1:
+        split = open_split("mnist", "test", None, trained.config.options())
+        if trained.config.num_targets == 1:
             split.labels[7] = (split.labels[7] + 1) % 10
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(exported, "EXAMPLES", 20)

@@ -25,11 +25,6 @@ HERE = Path(__file__).parent
 EXAMPLES = 1000  # test images in the file
 LARGEST_DATA = 4 * 2**20  # values of their pixels; fewer images if they are large
 TITLE = "<title>Inside a capsule network</title>"  # by which a page is known again
-PAGE = (
-    *("tools", "state", "pictures", "strokes", "pad", "answer", "capsule", "moves", "votes", "routing", "guide"),
-    "page",
-)
-WORKER = ("network", "paper", "strokes", "upload", "worker")
 # The page can request nothing from anywhere else.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; style-src 'unsafe-inline'; "
@@ -62,7 +57,7 @@ def export_page(trained: Trained, split: Split, path: Path) -> Path:
     html = html.replace("<head>", f'<head>\n  <meta http-equiv="Content-Security-Policy" content="{POLICY}">')
     html = html.replace('<link rel="stylesheet" href="page.css">', f"<style>\n{style}</style>")
     # The scripts come last, so that the browser can show "Loading the network" while it reads the data.
-    scripts = f"<script>\nglobalThis.exportedNetwork = {data};\n</script>\n  <script>\n{bundle(PAGE)}</script>"
+    scripts = f"<script>\nglobalThis.exportedNetwork = {data};\n</script>\n  <script>\n{bundle('page')}</script>"
     html = html.replace('<script src="page.js"></script>', scripts)
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as (draft,):
@@ -82,8 +77,8 @@ def content(trained: Trained, split: Split) -> dict[str, Any]:
         "network": type(trained.model).__name__,
         "step": trained.step,
         "data": split.info.name,
-        "classes": list(trained.class_names),
-        "targets": trained.num_targets,
+        "classes": list(trained.config.class_names),
+        "targets": trained.config.num_targets,
         **{name: network[name] for name in ("rows", "columns", "depth")},
         "preparation": _preparation(trained),
         "routing": trained.model.places(),
@@ -92,7 +87,7 @@ def content(trained: Trained, split: Split) -> dict[str, Any]:
         "atoms": network["classes"]["atoms"],
         "sharpness": network["classes"]["scale"],
         "decoder": bool(network["decoder"]),
-        "first": {trained.class_names[label]: place for place in reversed(right) for label in labels[place][:1]},
+        "first": {trained.config.class_names[label]: place for place in reversed(right) for label in labels[place][:1]},
     }
     weights = {kind: b"".join(map(bytes, arrays[kind])) for kind in ("float16", "float32")}
     return {
@@ -103,16 +98,16 @@ def content(trained: Trained, split: Split) -> dict[str, Any]:
         "kind": "uint8" if unit else "float32",
         "unit": unit or 255,
         "labels": labels.tolist(),
-        "worker": bundle(WORKER),
+        "worker": bundle("worker"),
     }
 
 
 def _preparation(trained: Trained) -> str | None:
     """How `upload.js` turns a picture into an image for the network, as `input_data.prepare` does; None: it cannot."""
-    strokes = all(len(name) == 1 for name in trained.class_names)  # digits and letters, but not Fashion-MNIST
+    strokes = all(len(name) == 1 for name in trained.config.class_names)  # digits and letters, but not Fashion-MNIST
     mnist = "digits" if strokes else "framed"
     prepared = {"mnist": mnist, "fashion_mnist": "framed", "affnist": "digits", "svhn": "resized", "folder": "resized"}
-    return prepared.get(trained.dataset)
+    return prepared.get(trained.config.dataset)
 
 
 def _examples(trained: Trained, split: Split) -> tuple[np.ndarray, np.ndarray, list[int]]:
@@ -121,16 +116,12 @@ def _examples(trained: Trained, split: Split) -> tuple[np.ndarray, np.ndarray, l
     They are the first ones, or spread over the whole split where the user's folders follow one another.
     """
     count = min(len(split), EXAMPLES, max(LARGEST_DATA // int(np.prod(split.info.image_shape)), 1))
-    last = len(split) if trained.dataset == "folder" else count
+    last = len(split) if trained.config.dataset == "folder" else count
     indices = np.linspace(0, last - 1, count).round().astype(int)
-    images, labels, right = [], [], []
-    for part in np.array_split(indices, -(-count // 100)):
-        batch = split.batch(part, np.zeros((len(part), split.noise)))
-        logits = np.asarray(trained.model.predict_on_batch(batch["images"])["logits"])
-        right.append(hits(batch["labels"], top_labels(logits, trained.num_targets)).all(axis=1))
-        images.append(batch["images"])
-        labels.append(batch["labels"])
-    return np.concatenate(images), np.concatenate(labels), np.flatnonzero(~np.concatenate(right)).tolist()
+    batch = split.batch(indices)
+    logits = trained.model.predict(batch["images"], batch_size=100, verbose=0)["logits"]
+    right = hits(batch["labels"], top_labels(logits, trained.config.num_targets)).all(axis=1)
+    return batch["images"], batch["labels"], np.flatnonzero(~right).tolist()
 
 
 def _unit(pixels: np.ndarray) -> int | None:
@@ -140,13 +131,16 @@ def _unit(pixels: np.ndarray) -> int | None:
     return next((unit for unit in (255, 256) if np.abs(pixels * unit - np.round(pixels * unit)).max() < 1e-3), None)
 
 
-def bundle(names: tuple[str, ...]) -> str:
-    """Modules of the page as one plain script: each module after those that it imports, in one scope."""
-    parts = []
-    for name in names:
+def bundle(name: str) -> str:
+    """A module of the page and all that it imports as one plain script, each after those that it imports."""
+    parts: dict[str, str] = {}
+
+    def add(name: str) -> None:
         text = (HERE / f"{name}.js").read_text(encoding="utf-8")
-        imported = re.findall(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', text, flags=re.MULTILINE)
-        assert set(imported) <= set(names[: len(parts)]), f"{name}.js imports what does not come before it"
-        text = re.sub(r"^import [^;]*;\n", "", text, flags=re.MULTILINE)
-        parts.append(re.sub(r"^export ", "", text, flags=re.MULTILINE))
-    return '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
+        for other in re.findall(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', text, flags=re.MULTILINE):
+            if other not in parts:
+                add(other)
+        parts[name] = re.sub(r"^import [^;]*;\n|^export ", "", text, flags=re.MULTILINE)
+
+    add(name)
+    return '(() => {\n"use strict";\n' + "\n".join(parts.values()) + "})();\n"

@@ -14,6 +14,7 @@ from input_data.arrays import ImageArrays
 from input_data.dataset import Info
 from models import make_model, pretrained
 from models.hparams import HParams
+from runner.config import NetworkConfig
 from runner.loader import Trained
 from runner.summaries import visible
 
@@ -37,7 +38,7 @@ def untrained(name="capsule", shape=(20, 20, 1), **hparams):
         variable.assign(variable * 1.5 + 0.02 * random.standard_normal(variable.shape))
     images = random.randint(0, 256, (1200, *shape), np.uint8)
     split = ImageArrays(Info("other", shape, 10, 1, NAMES), images, np.arange(1200) // 120, 0)
-    return Trained(model, 0, "folder", 1, NAMES), split
+    return Trained(model, 0, NetworkConfig({"dataset": "folder"}, class_names=NAMES)), split
 
 
 def check_answers(page, trained, index):
@@ -48,7 +49,7 @@ def check_answers(page, trained, index):
     assert np.ptp(scores) > 0.01, "nothing is compared"
     np.testing.assert_allclose(shown["scores"], scores, atol=1e-4)
     np.testing.assert_allclose(shown["capsules"], capsules, atol=1e-4)
-    chosen = np.argsort(-scores, kind="stable")[: trained.num_targets]
+    chosen = np.argsort(-scores, kind="stable")[: trained.config.num_targets]
     assert shown["chosen"] == chosen.tolist()
     for picture, drawn in zip(shown["drawn"], model.remake(outputs, chosen[None]), strict=True):
         np.testing.assert_allclose(picture["pixels"], 255 * visible(np.asarray(drawn)).ravel(), atol=0.53)
@@ -62,8 +63,8 @@ def check_picture(page, trained, picture, **tolerance):
     """A picture uint8 [rows, columns, 3 or 4] becomes what Python makes of it; returns the notes."""
     full = picture if picture.shape[2] == 4 else np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
     received = page.ask("picture", {"rows": full.shape[0], "columns": full.shape[1], "data": full.ravel().tolist()})
-    shape, names = trained.model.image_shape, trained.class_names
-    image, notes = prepare(trained.dataset, picture, shape, names, trained.options)
+    shape, names = trained.model.image_shape, trained.config.class_names
+    image, notes = prepare(trained.config.dataset, picture, shape, names, trained.config.options())
     np.testing.assert_allclose(received["image"], image.ravel(), **tolerance)
     assert sorted(received["notes"]) == sorted(notes)
     return notes
@@ -92,7 +93,7 @@ def test_the_page_of_a_network_that_ships_computes_what_it_computes(page, name, 
         check_picture(page, trained, split.images[3].repeat(3, axis=2), atol=1e-6)
     for kind, photo in PHOTOS.items() if "small" in name else ():
         notes = check_picture(page, trained, photo, atol=0.02, err_msg=kind)
-        assert any("only the" in note for note in notes) == ("another" in kind and trained.num_targets == 1)
+        assert any("only the" in note for note in notes) == ("another" in kind and trained.config.num_targets == 1)
 
 
 def test_the_votes_are_those_of_the_library_and_of_the_diagnosis_however_sharp(page, shipped_page):
