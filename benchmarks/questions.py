@@ -225,12 +225,14 @@ def draw(axes, numbers: dict[str, dict[str, list]], shown: str) -> None:
     for name in dict.fromkeys(name.partition(", ")[0] for name in numbers):  # a curve for each name without the types
         points = [found for each, found in numbers.items() if each.startswith(name)]
         inputs, gap, law = ([np.mean(each[key]) for each in points] for key in ("inputs", "gap", "law"))
-        (line,) = axes.loglog(inputs, gap, "o-", label=name)
+        slope = np.polyfit(np.log(inputs), np.log(gap), 1)[0]
+        (line,) = axes.loglog(inputs, gap, "o-", label=f"{name}: falls as N to the {slope:.2f}")
         axes.fill_between(inputs, *np.transpose([interval(each["gap"]) for each in points]), alpha=0.2)
         axes.loglog(inputs, law, "x", color=line.get_color())
     axes.set_xticks([], minor=True)
     axes.set_xticks(inputs, [f"{each:.0f}" for each in inputs])
-    axes.set(xlabel="input capsules N", title="1 − entropy of the couplings; crosses: σ² / (2 ln J)")
+    axes.set(xlabel="input capsules N", ylabel="1 − entropy of the couplings; crosses: σ² / (2 ln J)")
+    axes.set_title("Couplings are the nearer to uniform, the more input capsules there are")
     axes.legend()
 
 
@@ -244,15 +246,17 @@ def draw_couplings(flags, variants: list[Variant]) -> None:
     from explorer.sheets import Block, sheet, write
     from runner.loader import load
 
-    image, blocks = open_split(flags.dataset, "test", flags.data_dir).batch(np.arange(1))["images"], []
+    image, blocks, largest = open_split(flags.dataset, "test", flags.data_dir).batch(np.arange(1))["images"], [], {}
     for variant in variants:
         model = load(str(folder_of(flags, variant, 0))).model
         maps = np.asarray(coupling_maps(model, image))[0, -1]  # [classes, rows, columns]
         norm = colours_of(maps, maps.mean())
         rows = {"": over(image[0], maps, model.places(), norm)}
+        largest[variant.name] = maps.max()
         note = f"{variant.name}: the largest mean share of a place is {maps.max():.2f}"
         blocks.append(Block(note, rows, [f"to {each}" for each in range(len(maps))], ScalarMappable(norm, DIVERGING)))
-    title = "Where each routing sends the parts of an image: orange is more than the mean share, blue is less"
+    title = f"{max(largest, key=largest.get)} sends the parts of an image the farthest from an equal share\n"
+    title += "Orange is more than the mean share of the classes, blue is less"
     write(flags.folder / f"{flags.table}_couplings.png", sheet(title, blocks, tile=0.72))
 
 

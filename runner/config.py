@@ -97,7 +97,7 @@ class RunConfig(NetworkFlags):
     checkpoint: str | None = flag(None, _CHECKPOINT, _EVALUATE, path=True)
     num_trials: int = flag(1, "members of the ensemble; in training, runs with different seeds", _EVALUATE)
     eval_size: int | None = flag(None, "number of test examples to use (default: all)", _EVALUATE)
-    eval_batch_size: int = flag(100, "images per batch in evaluation", _EVALUATE)
+    eval_batch_size: int = flag(50, "images per batch in evaluation", _EVALUATE)
     eval_timeout: float = flag(6.0, "hours to wait for the next checkpoint", _EVALUATE, low=0)
     predictions: str | None = flag(
         None, "write labels, predictions and logits to this file", _EVALUATE, path=True, endings=(".npz", ".csv")
