@@ -26,7 +26,7 @@ ROOMS = {
 # room to another takes its budget along, with the reason in the commit. The aim is 10,700 in all.
 LINES = {
     "capsules": 1873,
-    "models": 1023,
+    "models": 997,
     "input_data": 2297,
     "runner": 2004,
     "explorer": 1457,
@@ -35,7 +35,7 @@ LINES = {
     "tools": 210,
     "top": 249,
 }
-TEST_LINES = 7922
+TEST_LINES = 7923
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 

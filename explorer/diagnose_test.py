@@ -25,7 +25,8 @@ def split():
 
 
 def hand_made(name="capsule", hparams=TINY):
-    return Trained(make_model(name, (28, 28, 1), 10, hparams), 1, NetworkConfig(class_names=NAMES))
+    saved = NetworkConfig(image_shape=(28, 28, 1), class_names=NAMES)
+    return Trained(make_model(name, saved.image_shape, 10, hparams), 1, saved)
 
 
 def test_classes_with_equal_weights_have_uniform_couplings(split):

@@ -31,37 +31,11 @@ class DecayToFloor(keras.optimizers.schedules.LearningRateSchedule):
         return dict(vars(self.hparams))
 
 
-@keras.saving.register_keras_serializable("capsules")
-class Adam(keras.optimizers.Adam):
-    """Keras' Adam, which on TensorFlow makes each update with the single operation that TF 1 used.
-
-    The result is the same, but each array is read and written once, and not fifteen times.
-    """
-
-    def update_step(self, gradient, variable, learning_rate):
-        if keras.backend.backend() != "tensorflow" or self.amsgrad:
-            return super().update_step(gradient, variable, learning_rate)
-        import tensorflow as tf
-
-        index = self._get_variable_index(variable)
-        slots = {"m": _handle(self._momentums[index]), "v": _handle(self._velocities[index])}
-        numbers = {"beta1": self.beta_1, "beta2": self.beta_2, "epsilon": self.epsilon, "lr": learning_rate}
-        cast = {name: ops.cast(value, variable.dtype) for name, value in (numbers | {"grad": gradient}).items()}
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        powers = {f"{name}_power": ops.power(cast[name], step) for name in ("beta1", "beta2")}
-        tf.raw_ops.ResourceApplyAdam(var=_handle(variable), **slots, **powers, **cast)
-
-
-def _handle(variable):
-    """The resource handle of a Keras or TensorFlow variable; for a mirrored variable, that of the current device."""
-    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
-
-
 def make_optimizer(hparams: HParams, scale_loss: bool = False) -> keras.optimizers.Optimizer:
-    """Adam with β 0.9 and 0.999 and ε 1e-8; Keras applies ε outside the bias correction, as TF 1 did.
+    """Adam with Keras' β of 0.9 and 0.999, and ε 1e-8, which Keras applies outside the bias correction, as TF 1 did.
 
     `scale_loss` scales the loss dynamically, which float16 gradients need.
     """
     average = {"use_ema": True, "ema_momentum": hparams.average} if hparams.average else {}
-    adam = Adam(DecayToFloor(**vars(hparams)), beta_1=0.9, beta_2=0.999, epsilon=1e-8, name="adam", **average)
+    adam = keras.optimizers.Adam(DecayToFloor(**vars(hparams)), epsilon=1e-8, name="adam", **average)
     return keras.optimizers.LossScaleOptimizer(adam, name="loss_scale") if scale_loss else adam

@@ -50,11 +50,11 @@ def weights(model):
 def test_training_goes_on_bit_for_bit(options, tmp_path):
     model, optimizer, step = trainable(**options)
     for _ in range(2):
-        step([BATCH])
+        step(BATCH)
     checkpoints.save(tmp_path, 2, model, optimizer)
     other, other_optimizer, other_step = trainable(**options)
     assert checkpoints.restore_latest(tmp_path, other, other_optimizer) == 2
-    metrics, others = step([BATCH])[0], other_step([BATCH])[0]
+    metrics, others = step(BATCH), other_step(BATCH)
     assert list(map(float, metrics.values())) == list(map(float, others.values()))
     assert_same(weights(model), weights(other))
     for one, two in zip(optimizer.variables, other_optimizer.variables, strict=True):
@@ -64,7 +64,7 @@ def test_training_goes_on_bit_for_bit(options, tmp_path):
 def test_a_saver_of_tf1_writes_what_we_read_and_reads_what_we_write(tmp_path):
     """The real TF 1 Saver on a graph with the variables of 2017: there and back without a difference."""
     model, optimizer, step = trainable()
-    step([BATCH])
+    step(BATCH)
     ours = checkpoints.save(tmp_path, 1, model, optimizer)
     values = weights(model)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
@@ -229,8 +229,8 @@ def test_a_folder_and_a_checkpoint_of_2017_may_have_any_name(network, tmp_path):
 
 def test_averaged_weights_are_those_that_are_loaded(network, tmp_path):
     model, optimizer, step = trainable(average=0.5)
-    step([BATCH])
-    step([BATCH])
+    step(BATCH)
+    step(BATCH)
     path = checkpoints.save(tmp_path, 2, model, optimizer)
     last = weights(model)
     with checkpoints.averaged(model, optimizer):
