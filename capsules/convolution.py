@@ -49,6 +49,7 @@ _LONGEST = 18  # points of any transform: longer ones lose accuracy
 # Costs in multiplications of the products, fitted to benchmarks/results/convolution_cpu.txt: a direct multiplication, a
 # transformed number of an image, and one of the kernel, which is made anew in each step.
 _DIRECT, _NUMBER, _KERNEL_NUMBER = 1.25, 40.0, 60.0
+_WORTH = 0.3  # of the direct cost: above it, as with 3x3 kernels, moving the numbers takes longer than what is saved
 
 
 @contextmanager
@@ -124,8 +125,8 @@ def minimum_batch(size: Pair, kernel_shape: tuple[int, ...], strides: int | Pair
     width, filters = math.prod(layout.strides) * kernel_shape[2], kernel_shape[3]
     products = real_numbers(layout.length)
     image = math.prod(layout.tiles) * products * (width * filters + _NUMBER * (width + filters))
-    saving = _DIRECT * math.prod(layout.outputs) * math.prod(kernel_shape) - image
-    return _KERNEL_NUMBER * products * width * filters / saving if saving > 0 else math.inf
+    direct = _DIRECT * math.prod(layout.outputs) * math.prod(kernel_shape)
+    return _KERNEL_NUMBER * products * width * filters / (direct - image) if image < _WORTH * direct else math.inf
 
 
 @dataclass(frozen=True)

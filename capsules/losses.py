@@ -51,6 +51,9 @@ def label_rows(labels: Any, num_classes: int, batch: int | None = None) -> Any:
     if batch is not None and shape[0] not in (None, batch):
         raise ValueError(f"There must be a label for each of the {batch} examples. Received: {shape[0]}")
     are_rows = shape[1] == num_classes
+    if are_rows and num_classes == 2 and "int" in keras.backend.standardize_dtype(ops.convert_to_tensor(labels).dtype):
+        words = "Whole numbers [batch, 2] as labels of 2 classes could be one-hot rows or two labels of an image."
+        raise ValueError(f"{words} Give rows as floats, labels.astype('float32'), or one label for each image.")
     if are_rows:
         rows = values
         rule = f"Labels [batch, {num_classes}] must be one-hot, multi-hot or soft rows of numbers from 0 to 1"

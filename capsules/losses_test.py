@@ -64,6 +64,12 @@ def test_labels_that_are_none_are_refused_by_name(labels, words):
             function(labels, LENGTHS)
 
 
+def test_whole_numbers_in_rows_of_two_are_refused_for_two_classes():
+    for function in (margin_loss, capsules.metrics.all_targets_right):
+        with pytest.raises(ValueError, match="could be one-hot rows or two labels"):
+            function(np.array([[0, 1], [1, 0]]), LENGTHS[:2, :2])
+
+
 SOFT = (0.7 * ONE_HOT + 0.3 * ONE_HOT[::-1]).astype(np.float32)  # as MixUp and CutMix make them
 
 
@@ -156,7 +162,9 @@ def test_lambdas_of_public_functions_load_again(tmp_path):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(vectors), model(vectors))
 
 
-def test_float64_is_computed_in_float64():
+def test_float64_is_computed_in_float64_or_refused(on_backend):
+    code = "import capsules\ntry: capsules.Capsules(4, dtype='float64')\nexcept ValueError as error: print(error)"
+    assert "unless jax_enable_x64 is set" in on_backend("jax", code)
     images = RNG.uniform(size=(3, 6, 5))
     single, double = (capsules.Capsules(4, 3, dtype=dtype) for dtype in ("float32", "float64"))
     single(images.astype(np.float32)), double(images)

@@ -37,6 +37,8 @@ class CapsuleLayer(keras.layers.Layer):
         super().__init__(**{name: value for name, value in kwargs.items() if name not in _OPTIONS})
         for name, get in _OPTIONS.items():
             setattr(self, name, get(kwargs.get(name)))
+        if self.compute_dtype == "float64" and "64" not in str(ops.zeros((), "float64").dtype):
+            raise ValueError(f"Layer '{self.name}': JAX makes float32 of float64 unless jax_enable_x64 is set.")
 
     def weight_options(self, weight: str, default: Any = None) -> dict[str, Any]:
         """The options of "kernel" or "bias"; an initializer is cloned, so that several weights differ."""

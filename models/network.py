@@ -209,10 +209,9 @@ class Classifier(keras.Model):
     def _labels(self, y: Any) -> tuple[Any, list]:
         """Labels for a loss or a metric of `compile`, as rows if an image has several, and those of each drawing."""
         labels = ops.convert_to_tensor(y)
-        shape, kind = labels.shape, keras.backend.standardize_dtype(labels.dtype)
-        if len(shape) == 2 and shape[1] == self.num_classes == 2 and "int" in kind:
-            words = "Whole numbers [batch, 2] as labels of 2 classes could be one-hot rows or two labels of an image."
-            raise ValueError(f"{words} Give rows as floats, labels.astype('float32'), or one label for each image.")
+        shape = labels.shape
+        if len(shape) == 2 and shape[1] == self.num_classes == 2:
+            label_rows(labels, 2)  # refuses what could be two labels of an image; a loss of Keras sees floats
         if len(shape) != 2 or shape[1] in (1, self.num_classes):
             return labels, [labels]
         return label_rows(labels, self.num_classes), [labels[:, index] for index in range(shape[1])]
