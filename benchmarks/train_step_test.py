@@ -23,7 +23,7 @@ def test_the_floor_has_all_convolutions_of_the_network():
 
 
 def test_things_are_timed_in_turns_and_compared_pair_by_pair(capsys):
-    arguments = ["--hparams_override=num_prime_capsules=4,conv_channels=16", "--batch=4", "--pairs=2"]
+    arguments = ["--hparams_override=num_prime_capsules=8,conv_channels=64", "--batch=4", "--pairs=2"]
     table, row = measured(train_step.main, arguments, capsys)
     assert [len(times) for times in row["seconds"].values()] == [1, 1, 2, 2, 2]
     assert all(len(each) == 2 for times in row["seconds"].values() for each in times)
