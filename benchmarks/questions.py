@@ -253,7 +253,7 @@ def draw_couplings(flags, variants: list[Variant]) -> None:
         norm = colours_of(maps, maps.mean())
         rows = {"": over(image[0], maps, model.places(), norm)}
         largest[variant.name] = maps.max()
-        note = f"{variant.name}: the largest mean share of a place is {maps.max():.2f}"
+        note = f"{variant.name}: the largest mean share of a place is {largest[variant.name]:.2f}"
         blocks.append(Block(note, rows, [f"to {each}" for each in range(len(maps))], ScalarMappable(norm, DIVERGING)))
     title = f"{max(largest, key=largest.get)} sends the parts of an image the farthest from an equal share\n"
     title += "Orange is more than the mean share of the classes, blue is less"

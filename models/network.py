@@ -209,9 +209,9 @@ class Classifier(keras.Model):
     def _labels(self, y: Any) -> tuple[Any, list]:
         """Labels for a loss or a metric of `compile`, as rows if an image has several, and those of each drawing."""
         labels = ops.convert_to_tensor(y)
-        shape = labels.shape
-        if len(shape) == 2 and shape[1] == self.num_classes == 2:
-            label_rows(labels, 2)  # refuses what could be two labels of an image; a loss of Keras sees floats
+        shape, kind = labels.shape, keras.backend.standardize_dtype(labels.dtype)
+        if len(shape) == 2 and shape[1] == self.num_classes == 2 and "int" in kind:
+            label_rows(labels, 2)  # refuses them: here, since a loss of Keras gets floats
         if len(shape) != 2 or shape[1] in (1, self.num_classes):
             return labels, [labels]
         return label_rows(labels, self.num_classes), [labels[:, index] for index in range(shape[1])]

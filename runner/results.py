@@ -75,7 +75,7 @@ def append(folder: Path, row: Row, table: str = TABLE) -> bool:
     with atomic_write(Path(folder) / table) as (draft,), draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [each.name for each in fields(Row)])
         writer.writeheader()
-        for each in (*(each for each in rows if each not in alike), row):
+        for each in (*(each for each in rows if key(each) != key(row)), row):
             writer.writerow(asdict(each) | {"percent": f"{each.percent:.6g}", "loss": f"{each.loss:.8g}"})
     return True
 

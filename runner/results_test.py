@@ -30,8 +30,7 @@ def run(tmp_path):
 
 
 def keep(run, step, wrong, size=50, split="validation", weights=""):
-    checkpoint = str(run / f"train/model.ckpt-{step}")
-    record(run / "test", make_row(run, checkpoint, step, split, result(wrong, size), weights))
+    record(run / "test", make_row(run, f"{run}/train/model.ckpt-{step}", step, split, result(wrong, size), weights))
 
 
 def kept(run):

@@ -82,6 +82,7 @@ def test_a_network_of_own_colour_images_and_one_without_a_decoder(page, tmp_path
     page.open(export_page(plain, split, tmp_path / "page.html"))
     check_answers(page, plain, 3)
     assert not page.all("#capsule") and len(page.all("#maps canvas")) == 2 and not page.find("step").is_displayed()
+    assert not page.all("#diagram [data-card=capsule]")[0].is_displayed()  # which would lead nowhere
 
 
 @pytest.mark.parametrize("name", sorted({*pretrained.names()} - {"capsnet_mnist"}))  # like its small one, but slower

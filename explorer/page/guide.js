@@ -41,6 +41,7 @@ function lead(id) { // to a card
 
 export function buildGuide(page) {
   for (const button of document.querySelectorAll("#diagram button")) {
+    button.hidden = !el(button.dataset.card); // without a decoder there is no card of the drawing
     button.addEventListener("click", () => lead(button.dataset.card));
   }
   el("tasks").hidden = !TASKS.length;
@@ -81,12 +82,13 @@ function buildTour(page) {
     announce(`${title}. ${text}`);
   };
   const end = () => {
-    [tour.hidden, state.step] = [true, Infinity];
+    tour.hidden = true;
+    state.step = Infinity;
     document.querySelector(".toured")?.classList.remove("toured");
     page.paint();
     el("start-tour").focus();
   };
-  const next = () => (at === steps.length - 1 ? end() : show(at + 1));
+  const next = () => (at === steps.length - 1 ? end() : show(at + 1)), back = () => show(at - 1);
   el("start-tour").addEventListener("click", () => {
     if (!state.seen) page.show("2");
     tour.hidden = false;
@@ -94,13 +96,10 @@ function buildTour(page) {
     el("tour-next").focus();
   });
   el("tour-next").addEventListener("click", next);
-  el("tour-back").addEventListener("click", () => show(at - 1));
+  el("tour-back").addEventListener("click", back);
   el("tour-skip").addEventListener("click", end);
-  tour.addEventListener("keydown", ({ key }) => {
-    if (key === "Escape") end();
-    if (key === "ArrowRight") next();
-    if (key === "ArrowLeft") show(at - 1);
-  });
+  const keys = { Escape: end, ArrowRight: next, ArrowLeft: back };
+  tour.addEventListener("keydown", ({ key }) => keys[key]?.());
 }
 
 // Turns the input to and fro until the first touch.
