@@ -5,7 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,7 @@ def show_devices(most: int | None = None) -> None:
     Must run before TensorFlow first uses a device. The variable CUDA_VISIBLE_DEVICES chooses among the GPUs.
     """
     devices = tf.config.list_physical_devices("GPU")
-    hidden = "CUDA_VISIBLE_DEVICES" in os.environ
-    if not devices and not hidden and Path("/proc/driver/nvidia/version").exists():
+    if not devices and "CUDA_VISIBLE_DEVICES" not in os.environ and Path("/proc/driver/nvidia/version").exists():
         say("This machine has an Nvidia GPU that TensorFlow cannot use. It needs CUDA: pip install '.[gpu]'")
     tf.config.set_visible_devices(devices[:most], "GPU")
     for gpu in devices[:most]:
@@ -69,6 +68,12 @@ class Machines:
         with self.together():  # this machine's first device gives its values
             return self._gather(self.spread(lambda device: tf.constant(values if device == 0 else values[:0]))).numpy()
 
+    def leave(self) -> None:
+        """Waits until all machines are here, and have heard so: one that ends sooner cuts the others' answer off."""
+        self.gather(np.zeros(1, np.int32))
+        with suppress(ConnectionError):
+            self.gather(np.zeros(1, np.int32))
+
     def check_same(self, facts: dict[str, Any]) -> None:
         """Raises UserError on each machine, naming what differs and where, unless all have the same facts."""
         text = np.frombuffer(json.dumps(facts, default=str).encode() + b"\n", np.uint8)
@@ -76,6 +81,7 @@ class Machines:
         for number, theirs in enumerate(others, start=1):
             template = f"{{}} is {{}} on {self.names[0]} and {{}} on {self.names[number]}"
             if words := conflicts(chief, theirs, template):
+                self.leave()
                 raise UserError(f"The machines differ: {words}. Give all of them the same command, data and versions.")
 
     def share(self, start: int, variables: list) -> int:

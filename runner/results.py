@@ -6,7 +6,6 @@ error too low. It is copied into `test/best`, where pruning does not delete it.
 
 import csv
 import itertools
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -127,8 +126,6 @@ def keep_best(folder: Path) -> None:
                 shutil.copyfile(source, draft)  # the index last, as in a save
         if best.step not in steps(kept):
             return  # pruned since it was read
-    with atomic_write(kept / "best.json") as (draft,):  # for people and scripts; this program reads the table
-        draft.write_text(json.dumps({"step": best.step, "percent": best.percent}) + "\n")
     for path in kept.glob("model.ckpt-*"):
         if not path.name.startswith(f"model.ckpt-{best.step}."):
             path.unlink()
@@ -136,7 +133,6 @@ def keep_best(folder: Path) -> None:
 
 def begin(folder: Path) -> None:
     """Moves the results of an earlier run, whose checkpoints were removed, out of the way of a new one."""
-    folder = Path(folder)
     if not (folder / "best").exists() and not any(row.counts for row in read(folder)):
         return
     earlier = next(path for count in itertools.count(1) if not (path := folder / f"earlier-{count}").exists())

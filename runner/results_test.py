@@ -1,6 +1,5 @@
 """The table of results is the memory of a run, and the best held-out checkpoint survives anything."""
 
-import json
 import os
 from contextlib import suppress
 
@@ -37,7 +36,6 @@ def kept(run):
     names = sorted(path.name for path in (run / "test/best").glob("model*"))
     (step,) = {int(name.split(".")[1].removeprefix("ckpt-")) for name in names}
     assert len(names) == 3
-    assert json.loads((run / "test/best/best.json").read_text())["step"] == step
     return step
 
 

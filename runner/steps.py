@@ -36,8 +36,7 @@ def make_train_step(model: Classifier, optimizer, machines: Machines, jit: bool 
             scaled = optimizer.scale_loss(share) if hasattr(optimizer, "inner_optimizer") else share
         correct, almost = score(batch["labels"], outputs["logits"])
         metrics = {name: cost / replicas for name, cost in costs.items()}
-        metrics["correct"] = ops.sum(ops.cast(correct, "float32"))
-        metrics["almost"] = ops.sum(ops.cast(almost, "float32"))
+        metrics |= {name: ops.sum(ops.cast(hit, "float32")) for name, hit in (("correct", correct), ("almost", almost))}
         return tape.gradient(scaled, [v.value for v in model.trainable_variables]), metrics
 
     if jit or replicas == 1:  # XLA compiles only this inner function

@@ -105,11 +105,8 @@ def visible(images: np.ndarray) -> np.ndarray:
 
 def grid(rows: list, scale: int = 1) -> np.ndarray:
     """One picture uint8 [height, width, 1 or 3]: each row of images [n, rows, columns, depth], made `visible`."""
-    lines = []
-    for images in rows:
-        images = np.pad(visible(images), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.5)
-        lines.append(np.concatenate(list(images), axis=1))
-    picture = np.concatenate(lines, axis=0)
+    padded = (np.pad(visible(images), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.5) for images in rows)
+    picture = np.concatenate([np.concatenate(list(images), axis=1) for images in padded])
     return (picture.repeat(scale, axis=0).repeat(scale, axis=1) * 255).astype(np.uint8)
 
 

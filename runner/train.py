@@ -205,7 +205,7 @@ class Training:
                     checkpoints.save(flags.train_dir, self.step, *what)
                 if not leaving and _evaluation_is_due(flags, self.step) and self.records:
                     self.evaluate()
-            machines.gather(np.zeros(1, np.int32))  # no machine ends while the chief is still saving
+            machines.leave()  # no machine ends while the chief is still saving
         return leaving
 
 
