@@ -2,7 +2,7 @@
 
     python benchmarks/questions.py law --data_dir=D
     python benchmarks/questions.py scale --data_dir=D --steps=4690 --seeds=5
-    python benchmarks/questions.py scale --data_dir=D --steps=4690 --seeds=5 --equal=time     # after the command above
+    python benchmarks/questions.py scale --data_dir=D --steps=4690 --seeds=5 --equal=time
     python benchmarks/questions.py routings --data_dir=D --dataset=fashion_mnist
     python benchmarks/questions.py sign --data_dir=D
 
@@ -87,20 +87,55 @@ VARIANTS = {  # the first of a question is what the others are compared with
 def asked(flags) -> list[list[Variant]]:
     """The variants that are asked for, in a list for each learning rate.
 
-    With --equal=time they have as many steps as they make in the time of the first one.
+    With --equal=time they have as many steps as they make in the time of the first one, by `relative_time`.
     """
     known, rated, lists = VARIANTS[flags.question], flags.question in ("scale", "routings"), []
     for rate in flags.rates.split(",") if rated else ["0.003"]:
         names = {f"{name}, rate {rate}" if rated else name: known[name] for name in flags.variants or known}
         variants = [each._replace(name=name, rate=rate, steps=flags.steps) for name, each in names.items()]
         if flags.equal == "time":
-            minutes = [numbers_of(flags, each, range(flags.seeds))["minutes"] for each in variants]
-            if not all(minutes):
-                sys.exit("--equal=time needs the times of the same command without it. Run that first.")
-            steps = [round(flags.steps * np.median(minutes[0]) / np.median(own)) for own in minutes]
-            variants = [each._replace(steps=count) for each, count in zip(variants, steps, strict=True)]
+            ratios = [relative_time(flags, each, variants[0]) for each in variants]
+            variants = [v._replace(steps=round(flags.steps / ratio)) for v, ratio in zip(variants, ratios, strict=True)]
         lists.append(variants)
     return lists
+
+
+def relative_time(flags, variant: Variant, first: Variant) -> float:
+    """How long a variant's training step takes, with the first one's as 1. It is measured once, for any steps."""
+    known = numbers_of(flags, variant._replace(steps=0), [0])["time"] or [1.0] * (variant == first)
+    if not known:
+        use_tensorflow()
+        from benchmarks.train_step import in_turns, train_step
+        from models.hparams import HParams
+        from runner.config import NetworkConfig
+        from runner.loader import build
+
+        print(f"The steps of {variant.name} are timed. Nothing else should run.", flush=True)
+        batch, classes = open_split(flags.dataset, "train", flags.data_dir).batch(np.arange(128)), tuple("0123456789")
+        configs = [NetworkConfig({"model": model_of(v)}, HParams().override(hparams_of(v)), (28, 28, 1), classes)
+                   for v in (variant, first)]  # fmt: skip
+        own, other = in_turns([train_step(build(each), batch["images"], batch["labels"]) for each in configs], 9)
+        known = [float(np.median(np.divide(own, other)))]
+        keep(flags, (flags.table, variant.name, 0, 0), {"time": known[0]})
+    return round(50 * known[0]) / 50  # it is known to about 2 %
+
+
+def hparams_of(variant: Variant) -> str:
+    """The hparams of a variant, whose learning rate rises in a twentieth of the steps and then falls to 0."""
+    hparams = f"conv_channels=64,num_prime_capsules={variant.types},learning_rate={variant.rate},schedule=linear"
+    hparams += f",decay_steps={variant.steps},warmup_steps={max(1, variant.steps // 20)}"
+    return f"{hparams},{variant.hparams}".rstrip(",")
+
+
+def model_of(variant: Variant) -> str:
+    """The --model of a variant."""
+    return f"{Path(__file__).parent}/{variant.model}" if ".py:" in variant.model else variant.model
+
+
+def keep(flags, key: tuple, figures: dict[str, float]) -> None:
+    """Adds figures to the table of what was measured."""
+    with (flags.results / MEASURED).open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([*key, name, f"{x:.6g}"] for name, x in figures.items())
 
 
 def numbers_of(flags, variant: Variant, seeds: Sequence[int]) -> dict[str, list[float]]:
@@ -124,12 +159,9 @@ def folder_of(flags, variant: Variant, seed: int) -> Path:
 def run(flags, variant: Variant, seed: int) -> None:
     """Trains a variant with a seed, measures it, and keeps its row and its figures."""
     folder = folder_of(flags, variant, seed)
-    if variant.hparams is not None:  # the learning rate rises in a twentieth of the steps and then falls to 0
-        hparams = f"conv_channels=64,num_prime_capsules={variant.types},learning_rate={variant.rate},schedule=linear"
-        hparams += f",decay_steps={variant.steps},warmup_steps={max(1, variant.steps // 20)}"
-        model = f"{Path(__file__).parent}/{variant.model}" if ".py:" in variant.model else variant.model
-        given = {"hparams_override": f"{hparams},{variant.hparams}".rstrip(","), "summary_dir": folder,
-                 "max_steps": variant.steps, "seed": seed, "model": model, "dataset": flags.dataset,
+    if variant.hparams is not None:
+        given = {"hparams_override": hparams_of(variant), "summary_dir": folder, "max_steps": variant.steps,
+                 "seed": seed, "model": model_of(variant), "dataset": flags.dataset,
                  "predictions": folder / "predictions.npz", "data_dir": flags.data_dir}  # fmt: skip
         command = [f"--{name}={value}" for name, value in given.items() if value is not None]
         if code := subprocess.run([sys.executable, str(trained.ROOT / "experiment.py"), *command]).returncode:
@@ -140,9 +172,7 @@ def run(flags, variant: Variant, seed: int) -> None:
         trained.add(folder, flags.table, variant.name, flags.results)
         if seed or flags.question != "routings":  # whose second picture shows the networks of seed 0
             shutil.rmtree(folder)
-    key = flags.table, variant.name, seed, variant.steps
-    with (flags.results / MEASURED).open("a", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([*key, name, f"{x:.6g}"] for name, x in figures.items())
+    keep(flags, (flags.table, variant.name, seed, variant.steps), figures)
 
 
 def diagnosis(flags, variant: Variant, seed: int, folder: Path) -> dict[str, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import experiment
-from benchmarks import linear_routing, questions, trained
+from benchmarks import linear_routing, questions, train_step, trained
 from models.hparams import HParams
 
 
@@ -39,7 +39,7 @@ def test_the_law_is_measured_at_the_start_and_as_trained(ask, tmp_path):
     assert ask(*few, trains=False) == table
 
 
-def test_routings_are_compared_with_the_first_and_what_is_missing_is_run(ask, tmp_path):
+def test_routings_are_compared_with_the_first_and_what_is_missing_is_run(ask, tmp_path, monkeypatch):
     dynamic, uniform = "dynamic, rate 0.003", "uniform, rate 0.003"
     ask("routings", "--variants", "dynamic")
     table = ask("routings", "--variants", "dynamic", "uniform")
@@ -49,8 +49,11 @@ def test_routings_are_compared_with_the_first_and_what_is_missing_is_run(ask, tm
     more = rows[uniform]["test_error"] - rows[dynamic]["test_error"]
     assert table[uniform]["error above the first"].startswith(f"{more:+.2f} (")
     assert min((tmp_path / f"{name}.png").stat().st_size for name in ("routings", "routings_couplings")) > 5000
-    with pytest.raises(SystemExit, match="Run that first"):
-        ask("routings", "--variants", "dynamic", "--rates=0.001", "--equal=time")
+    monkeypatch.setattr(train_step, "in_turns", lambda runs, count: ([run() and 2.0 for run in runs], [1.0, 1.0]))
+    timed = ask("routings", "--variants", "dynamic", "uniform", "--equal=time")
+    assert (timed[dynamic], timed[uniform]["steps"]) == (table[dynamic], "2")
+    monkeypatch.setattr(train_step, "in_turns", None)
+    assert ask("routings", "--variants", "dynamic", "uniform", "--equal=time", trains=False) == timed
 
 
 def test_without_a_bias_the_sign_cannot_be_told(ask, monkeypatch):
