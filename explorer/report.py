@@ -65,22 +65,26 @@ def table(title: str, columns: list[dict[str, str]], names: list[str]) -> str:
 
 
 def plot_robustness(found: dict[str, np.ndarray], size: int, names: list[str], image: np.ndarray) -> Figure:
-    """Plots the accuracy by amount for each change, above an image that shows it; titles are about one network."""
+    """Plots the accuracy by amount for each change, above an image that shows it."""
     figure = Figure(figsize=(15, 4.8), layout="constrained")
     upper, lower = figure.subplots(2, len(CHANGES), height_ratios=(4, 1))
-    costs = {}
+    gaps = {}  # to the accuracy of the second network or, of one alone, to that on images without a change
     for axes, below, (change, (function, unit, amounts)) in zip(upper, lower, CHANGES.items(), strict=True):
         percents = 100 * found[change] / size  # [amounts, networks]
         axes.plot(amounts, percents, "o-", markersize=4)
-        own = percents[:, 0]
-        before, after = own[amounts.index(1 if change == "scale" else 0)], own.min()
-        costs[before - after] = (
-            f"{change} of {amounts[own.argmin()]:g} ({unit}) costs most: {before:.1f} % right become {after:.1f} %"
-        )
-        axes.set(title=f"{change}: from {before:.1f} to {after:.1f} %", xlabel=unit, xticks=amounts, ylim=(0, 102))
+        usual = percents[amounts.index(1 if change == "scale" else 0)]
+        gap = abs(percents[:, 0] - (percents[:, 1] if len(names) > 1 else usual[0]))
+        here, lowest = gap.argmax(), " and ".join(f"{each:.1f}" for each in percents.min(axis=0))
+        right = " and ".join(f"{each:.1f} %" for each in percents[here])
+        gaps[gap[here]] = f"{change} of {amounts[here]:g} ({unit})", right
+        axes.set(title=f"{change}: down to {lowest} %", xlabel=unit, xticks=amounts, ylim=(0, 102))
         strip(below, {"": np.concatenate([function(image[None], x) for x in amounts])}, [""] * len(amounts))
     upper[0].set_ylabel(f"accuracy in % of {size:,} images")
-    return _finished(figure, f"{names[0]}: {costs[max(costs)]}", upper, names)
+    what, right = gaps[max(gaps)]
+    title = f"{names[0]}: {what} costs most, {right} are right"
+    if len(names) > 1:
+        title = f"They differ most with {what}: {right} are right"
+    return _finished(figure, title, upper, names)
 
 
 def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:

@@ -4,6 +4,7 @@ import { name, network, PLACES, state } from "./state.js";
 import { announce, el, explain, make } from "./tools.js";
 
 const LENGTH = `The length of its capsule: the root of the sum of the squares of its ${network.atoms} numbers.`;
+const NOTE = "Sizes are rows x columns of pixels; characters are marks that do not touch, without specks.";
 
 export function buildAnswer(choose) {
   el("bars").append(...network.classes.map((text, label) => {
@@ -36,7 +37,7 @@ function paintWords(seen) {
   title.textContent = seen ? "" : "Nothing to see yet";
   el("second-best").textContent = seen ? "" : "Draw, or choose a test image";
   truth.textContent = truth.className = "";
-  el("notes").replaceChildren(...(seen ? seen.notes : []).map((note) => make("li", { textContent: note })));
+  el("notes").replaceChildren(...(seen?.notes ?? []).map((note) => explain(make("li", { textContent: note }), NOTE)));
   if (!seen) return;
   const { scores, chosen, labels } = seen, sure = chosen.every((label) => scores[label] > 0.5);
   if (labels) {
