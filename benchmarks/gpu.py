@@ -31,6 +31,7 @@ import keras
 import numpy as np
 
 from benchmarks.train_step import in_turns
+from capsules.votes import StoredVotes
 from input_data import Options, evaluation_batches, open_split
 from input_data.dataset import labels_checksum
 from input_data.formats import idx
@@ -117,7 +118,7 @@ def compiled(part: str, hparams: dict, data: dict, steps: int, batch: int, votes
 
     def stored(inputs):
         library = own(inputs)
-        return next(library.chunks(library.shape[0]))  # all of them as one tensor
+        return StoredVotes(*library.in_parts(library.shape[0], lambda votes: votes))  # all of them as one tensor
 
     def step(data: dict, state: tuple, inputs: tuple) -> tuple:
         weights, slots, key = state

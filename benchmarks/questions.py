@@ -38,6 +38,7 @@ from runner.startup import use_tensorflow
 
 IMAGES = 1000  # of the test set, for all figures but the errors
 MEASURED = "measured.csv"  # in a folder of results
+LINEAR = Path(__file__).parent / "linear_routing.py"
 
 
 class Variant(NamedTuple):
@@ -74,10 +75,10 @@ VARIANTS = {  # the first of a question is what the others are compared with
         "self-attention": Variant("routing_type=attention"),
         "inverted attention": Variant("routing_type=inverted"),
         "EM": Variant("routing_type=em,loss_type=spread"),
-        "first order": Variant(model="linear_routing.py:first_order"),
-        "no competition": Variant(model="linear_routing.py:no_competition"),
-        "exponential": Variant(model="linear_routing.py:exponential"),
-        "gain": Variant(model="linear_routing.py:gain"),
+        "first order": Variant(model=f"{LINEAR}:first_order"),
+        "no competition": Variant(model=f"{LINEAR}:no_competition"),
+        "exponential": Variant(model=f"{LINEAR}:exponential"),
+        "gain": Variant(model=f"{LINEAR}:gain"),
         "dynamic, gradient of the last": Variant("routing_gradient=last"),
     },
     "sign": {"with a bias": Variant(None), "without": Variant(None)},
@@ -112,7 +113,7 @@ def relative_time(flags, variant: Variant, first: Variant) -> float:
 
         print(f"The steps of {variant.name} are timed. Nothing else should run.", flush=True)
         batch, classes = open_split(flags.dataset, "train", flags.data_dir).batch(np.arange(128)), tuple("0123456789")
-        configs = [NetworkConfig({"model": model_of(v)}, HParams().override(hparams_of(v)), (28, 28, 1), classes)
+        configs = [NetworkConfig({"model": v.model}, HParams().override(hparams_of(v)), (28, 28, 1), classes)
                    for v in (variant, first)]  # fmt: skip
         own, other = in_turns([train_step(build(each), batch["images"], batch["labels"]) for each in configs], 9)
         known = [float(np.median(np.divide(own, other)))]
@@ -125,11 +126,6 @@ def hparams_of(variant: Variant) -> str:
     hparams = f"conv_channels=64,num_prime_capsules={variant.types},learning_rate={variant.rate},schedule=linear"
     hparams += f",decay_steps={variant.steps},warmup_steps={max(1, variant.steps // 20)}"
     return f"{hparams},{variant.hparams}".rstrip(",")
-
-
-def model_of(variant: Variant) -> str:
-    """The --model of a variant."""
-    return f"{Path(__file__).parent}/{variant.model}" if ".py:" in variant.model else variant.model
 
 
 def keep(flags, key: tuple, figures: dict[str, float]) -> None:
@@ -161,7 +157,7 @@ def run(flags, variant: Variant, seed: int) -> None:
     folder = folder_of(flags, variant, seed)
     if variant.hparams is not None:
         given = {"hparams_override": hparams_of(variant), "summary_dir": folder, "max_steps": variant.steps,
-                 "seed": seed, "model": model_of(variant), "dataset": flags.dataset,
+                 "seed": seed, "model": variant.model, "dataset": flags.dataset,
                  "predictions": folder / "predictions.npz", "data_dir": flags.data_dir}  # fmt: skip
         command = [f"--{name}={value}" for name, value in given.items() if value is not None]
         if code := subprocess.run([sys.executable, str(trained.ROOT / "experiment.py"), *command]).returncode:

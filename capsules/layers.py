@@ -95,7 +95,14 @@ class Capsules(CapsuleLayer):
 
     def route(self, capsules: Any, activations: Any = None) -> Routed:
         """The output capsules with all iterations of the routing, see `capsules.routing.Routed`."""
+        self.check_activations(capsules, activations)
         return self.routing(self.votes(capsules), activations)
+
+    def check_activations(self, capsules: Any, activations: Any) -> None:
+        """Refuses activations that are not one number for each input capsule."""
+        if activations is not None and tuple(activations.shape[1:]) != tuple(capsules.shape[1:-1]):
+            wanted = f"expects an activation for each capsule of {tuple(capsules.shape)}"
+            raise ValueError(f"Layer '{self.name}' {wanted}. Received: {tuple(activations.shape)}")
 
     def compute_output_shape(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> tuple:
         shape = (capsules_shape[0], self.num_capsules, self.atoms)

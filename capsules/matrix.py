@@ -4,7 +4,7 @@ Source: Hinton, Sabour, Frosst, "Matrix capsules with EM routing", ICLR 2018.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ from keras import ops
 from capsules.layers import Capsules
 from capsules.ops import count, number, precise
 from capsules.primary import WindowLayer
-from capsules.routing import Routed, Routing, Step, equal_coefficients
+from capsules.routing import Routed, Routing, Step, coupling_coefficients, equal_coefficients
 from capsules.votes import NOMINAL_BATCH, StoredVotes, Votes
 
 _EPSILON = 1e-6
@@ -28,7 +28,7 @@ class EMRouting(Routing):
     The M-step fits mean and variance to the votes, weighted by the assignments and the activations of the inputs. The
     E-step assigns each input capsule anew by the probability of its votes. The inverse temperature of iteration t is
     λ·(1 − 0.95^(t+1)). Everything is float32 and in logarithms, and the square of a difference is not expanded, since
-    the terms would cancel. Votes are stored for a part of the input capsules at a time.
+    the terms would cancel. Votes are stored for a part of the input capsules at a time, in training too.
 
     Args:
         iterations: number of M-steps, 1 or more.
@@ -49,7 +49,8 @@ class EMRouting(Routing):
         self.beta_a = add_weight(name="beta_a", shape=(shape[1],), initializer="zeros")
 
     def __call__(self, votes: StoredVotes, activations: Any = None) -> Routed:
-        inputs, outputs, _ = votes.shape
+        inputs, outputs, atoms = votes.shape
+        size = max(1, _CHUNK // (NOMINAL_BATCH * votes.places * outputs * atoms))  # of a part
         present = 1.0 if activations is None else precise(activations)[:, :, None]  # [batch, in, 1]
         assigned = equal_coefficients(votes.sum(), inputs, 1.0 / outputs)  # R [batch, in, out]
         steps = []
@@ -57,9 +58,7 @@ class EMRouting(Routing):
             weights = assigned * present
             total = ops.sum(weights, axis=1)  # S [batch, out]
             mean = votes.weighted_sum(weights) / (total[..., None] + _EPSILON)  # [batch, out, atoms]
-            spread: Any = 0.0
-            for part, squares in _squared_differences(votes, mean):
-                spread = spread + ops.sum(weights[:, part, :, None] * squares, axis=1)
+            spread: Any = sum(votes.in_parts(size, _spread, [weights], [mean]))
             variance = spread / (total[..., None] + _EPSILON) + _EPSILON
             cost = total * ops.sum(precise(self.beta_u)[:, None] + 0.5 * ops.log(variance), axis=-1)  # [batch, out]
             temperature = self.inverse_temperature * (1.0 - 0.95 ** (iteration + 1))
@@ -67,20 +66,19 @@ class EMRouting(Routing):
             steps.append(Step(assigned, mean))
             if iteration < self.iterations - 1:
                 prior = ops.log_sigmoid(logits) - 0.5 * ops.sum(ops.log(2 * math.pi * variance), axis=-1)
-                likelihoods = [
-                    prior[:, None] - 0.5 * ops.sum(squares / variance[:, None], axis=-1)
-                    for _, squares in _squared_differences(votes, mean)
-                ]
-                assigned = ops.softmax(ops.concatenate(likelihoods, axis=1), axis=-1)
+                likelihoods = votes.in_parts(size, _likelihoods, [], [mean, variance, prior])
+                assigned = coupling_coefficients(ops.concatenate(likelihoods, axis=1))
         return Routed(mean, ops.sigmoid(logits), steps)
 
 
-def _squared_differences(votes: StoredVotes, mean: Any) -> Iterator[tuple[slice, Any]]:
-    """(û − μ)² [batch, size, out, atoms] for a part of the input capsules at a time, and which part that is."""
-    inputs, outputs, atoms = votes.shape
-    size = max(1, _CHUNK // (NOMINAL_BATCH * votes.places * outputs * atoms))
-    for start, part in zip(range(0, inputs, size), votes.chunks(size), strict=True):
-        yield slice(start, start + size), ops.square(precise(part.array) - mean[:, None])
+def _spread(votes: Any, weights: Any, mean: Any) -> Any:
+    """Σ_i w_ij (û_ij − μ_j)² [batch, out, atoms] over input capsules with weights [batch, in, out]."""
+    return ops.sum(weights[..., None] * ops.square(precise(votes) - mean[:, None]), axis=1)
+
+
+def _likelihoods(votes: Any, mean: Any, variance: Any, prior: Any) -> Any:
+    """The logarithms of the probability densities of votes [batch, in, out], added to those of [batch, out]."""
+    return prior[:, None] - 0.5 * ops.sum(ops.square(precise(votes) - mean[:, None]) / variance[:, None], axis=-1)
 
 
 @keras.saving.register_keras_serializable("capsules")
@@ -130,12 +128,10 @@ class ConvCapsules(Capsules, WindowLayer):
 
     def build(self, capsules_shape: tuple, activations_shape: tuple | None = None) -> None:
         self.check_shape(capsules_shape, "capsules [batch, rows, columns, types, atoms]")
-        if activations_shape is not None and tuple(activations_shape[1:]) != tuple(capsules_shape[1:4]):
-            raise ValueError(
-                f"Layer '{self.name}' expects an activation for each capsule, [batch, rows, columns, types]. "
-                f"Received: {tuple(activations_shape)} for capsules {tuple(capsules_shape)}"
-            )
         self.grid = self.grid_of(capsules_shape)
+        if self.coordinates and self.grid != (1, 1):
+            sizes = f"kernel_size={tuple(capsules_shape[1:3])}. Received: {self.kernel_size}"
+            raise ValueError(f"Layer '{self.name}' adds coordinates to a window that is the whole grid, {sizes}")
         places = math.prod(self.kernel_size)
         self.build_weights(places * capsules_shape[3], capsules_shape[4], places if self.coordinates else 1)
 
@@ -185,6 +181,7 @@ class ConvCapsules(Capsules, WindowLayer):
 
     def route(self, capsules: Any, activations: Any = None) -> Routed:
         """The output with all iterations of the routing; in its steps, the places are further examples of the batch."""
+        self.check_activations(capsules, activations)
         if activations is None and self.padding == "same":
             activations = ops.ones_like(capsules[..., 0])
         present = None if activations is None else self.windows(activations)

@@ -117,6 +117,8 @@ class DynamicRouting(Routing):
         self.gradient = choice("Routing: gradient", gradient, ("all", "last"))
         words = isinstance(scale, str)
         self.scale = choice("Routing: scale", scale, ("sqrt", "learnt")) if words else number("Routing: scale", scale)
+        if scale == "learnt" and (self.gradient == "last" or self.iterations == 1):
+            raise ValueError("Routing: a scale is learnt with gradient='all' and 2 iterations or more.")
 
     def build(self, add_weight: Callable, shape: tuple[int, int, int]) -> None:
         self.bias = add_weight(name="bias", shape=shape[1:], initializer=keras.initializers.Constant(0.1))

@@ -6,9 +6,10 @@ come first there, [out, batch, in], while a routing sees [batch, in, out]. `Stor
 that exist as an array.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 from capsules.ops import precise, runs_on_cpu
@@ -59,10 +60,18 @@ class StoredVotes:
         coefficients = couple(self.agreement(capsules), axis=2)
         return self.weighted_sum(coefficients), coefficients
 
-    def chunks(self, size: int) -> Iterator["StoredVotes"]:
-        """The votes of `size` input capsules at a time, stored; the last part may be smaller."""
-        for start in range(0, self.shape[0], size):
-            yield StoredVotes(self.array[:, start : start + size])
+    def in_parts(self, size: int, function: Callable, parted: Sequence = (), shared: Sequence = ()) -> list:
+        """`function(votes, *parted, *shared)` of each `size` input capsules; the last part may be smaller.
+
+        It gets their votes [batch, part, out, atoms], their part of each of the arrays `parted` [batch, in, …], and the
+        arrays `shared` as they are: those that have a gradient must be among its arguments.
+        """
+        parts = (self._split(each, size, 1) for each in (self.array, *parted))
+        return [function(*each, *shared) for each in zip(*parts, strict=True)]
+
+    def _split(self, array: Any, size: int, axis: int) -> list:
+        cuts = [*range(size, self.shape[0], size)]
+        return ops.split(array, cuts, axis) if cuts else [array]
 
 
 class Votes(StoredVotes):
@@ -108,14 +117,18 @@ class Votes(StoredVotes):
         coefficients = couple(self._agreement(capsules), axis=0)  # nothing is transposed between the two products
         return self._weighted_sum(coefficients), ops.transpose(coefficients, (1, 2, 0))
 
-    def chunks(self, size: int) -> Iterator[StoredVotes]:
-        inputs, outputs, atoms = self.shape
-        for start in range(0, inputs, size):
-            part = slice(start, start + size)
-            votes = ops.einsum("bia,iajd->bijd", self.inputs[:, part], self.kernel[part])
-            count, columns = votes.shape[1], votes.shape[3]
+    def in_parts(self, size: int, function: Callable, parted: Sequence = (), shared: Sequence = ()) -> list:
+        def compute(inputs: Any, kernel: Any, *others: Any) -> Any:
+            votes = ops.einsum("bia,iajd->bijd", inputs, kernel)
+            count, outputs, columns = votes.shape[1:]
             votes = self._as_poses(ops.reshape(votes, (-1, count * outputs, columns)))
-            yield StoredVotes(ops.reshape(votes, (-1, count, outputs, atoms)))
+            return function(ops.reshape(votes, (-1, count, *self.shape[1:])), *others)
+
+        if size < self.shape[0]:  # the gradient computes the votes again, so that those of one part exist at a time
+            compute = keras.remat(compute)
+        parts = [self._split(self.inputs, size, 1), self._split(self.kernel, size, 0)]
+        parts += (self._split(each, size, 1) for each in parted)
+        return [compute(*each, *shared) for each in zip(*parts, strict=True)]
 
     def _weighted_sum(self, coefficients: Any) -> Any:
         """Σ_i c_ij û_ij [batch, out, atoms], of coefficients [out, batch, in]."""

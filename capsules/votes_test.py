@@ -32,7 +32,8 @@ def test_votes_in_groups_answer_as_stored_votes_do_with_their_gradients(groups, 
                 both = Votes(inputs, kernel, rows)
             answers = both.sum(), both.weighted_sum(coefficients), both.agreement(capsules)
             answers += both.attend(capsules, lambda agreements, axis: tf.nn.softmax(agreements, axis))
-            answers += (tf.concat([part.sum() for part in both.chunks(4)], axis=1),)
+            compare = lambda part, shares, vectors: tf.reduce_sum(part * vectors[:, None], axis=3) * shares  # noqa: E731
+            answers += (tf.concat(both.in_parts(4, compare, [coefficients], [capsules]), axis=1),)
             total = sum(tf.reduce_sum(tf.sin(answer)) for answer in answers)
         results.append([*answers, *tape.gradient(total, variables)])
     assert both.shape == (size, num_outputs, rows * columns)

@@ -93,7 +93,7 @@ def agreement_of_winners(votes: StoredVotes, steps: list[Step], winners: Any) ->
     def of_winners(values):  # [n, in, out] to [n, in, targets]
         return ops.einsum("nio,nto->nit", values, chosen)
 
-    lengths = of_winners(ops.concatenate([length(part.array) for part in votes.chunks(_CHUNK)], axis=1))
+    lengths = of_winners(ops.concatenate(votes.in_parts(_CHUNK, length), axis=1))
     found = []
     for step in steps:
         couplings = of_winners(step.coefficients)

@@ -81,10 +81,8 @@ def plot_robustness(found: dict[str, np.ndarray], size: int, names: list[str], i
         strip(below, {"": np.concatenate([function(image[None], x) for x in amounts])}, [""] * len(amounts))
     upper[0].set_ylabel(f"accuracy in % of {size:,} images")
     what, right = gaps[max(gaps)]
-    title = f"{names[0]}: {what} costs most, {right} are right"
-    if len(names) > 1:
-        title = f"They differ most with {what}: {right} are right"
-    return _finished(figure, title, upper, names)
+    one, two = f"{names[0]}: {what} costs most, {right} are right", f"They differ most with {what}: {right} are right"
+    return _finished(figure, two if len(names) > 1 else one, upper, names)
 
 
 def plot_diagnosis(diagnoses: list[Diagnosis], names: list[str]) -> Figure:

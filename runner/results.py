@@ -137,7 +137,6 @@ def begin(folder: Path) -> None:
         return
     earlier = next(path for count in itertools.count(1) if not (path := folder / f"earlier-{count}").exists())
     earlier.mkdir()
-    for path in (folder / TABLE, folder / "best", *folder.parent.glob("events.*")):
-        if path.exists():
-            path.rename(earlier / path.name)
+    for path in filter(Path.exists, (folder / TABLE, folder / "best", *folder.parent.glob("events.*"))):
+        path.rename(earlier / path.name)
     say(f"The results of an earlier run in {folder} were moved to {earlier}.")

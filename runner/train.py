@@ -96,7 +96,7 @@ def train(flags: RunConfig) -> tuple[int, results.Row | None]:
         write_predictions(flags.predictions, saved.class_names, **predictions)
         with checkpoints.averaged(training.model, training.optimizer):
             draw(flags.test_dir, training.model, training.step, test)
-        _say_what_next(flags)
+        _say_what_next(flags, saved)
     return 0, row
 
 
@@ -215,8 +215,9 @@ def _evaluation_is_due(flags: RunConfig, step: int) -> bool:
     return interval is not None and step % interval == 0 and step < flags.max_steps
 
 
-def _say_what_next(flags: RunConfig) -> None:
+def _say_what_next(flags: RunConfig, saved: NetworkConfig) -> None:
     python = os.path.relpath(sys.executable)
     given = flag_lines({"checkpoint": flags.root, "data_dir": flags.data_dir}).splitlines()
     say(f"Look at the curves: {python} -m tensorboard.main --host 127.0.0.1 --logdir {flags.root}")
-    say(f"Try it on a page: {python} explore.py {shlex.join(given)} --serve")
+    if saved.model in ("capsule", "efficient") and saved.hparams.routing_type in ("dynamic", "uniform"):
+        say(f"Try it on a page: {python} explore.py {shlex.join(given)} --serve")

@@ -89,8 +89,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("weights", type=Path, help="the .h5 file")
     parser.add_argument("folder", type=Path, help="a new run's folder")
     parser.add_argument("--dataset", choices=NETWORKS, required=True)
-    flags = vars(parser.parse_args(arguments))
-    return exit_code("tools.convert_efficient", lambda: convert(**flags))
+    return exit_code("tools.convert_efficient", lambda: convert(**vars(parser.parse_args(arguments))))
 
 
 if __name__ == "__main__":

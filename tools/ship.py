@@ -105,8 +105,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path, help="the new folder, pretrained/NAME")
     parser.add_argument("--data_dir", help="the data set's files (default: the embedded sample of MNIST)")
     parser.add_argument("--max_changed", type=int, default=0, help="predictions that float16 may change (default 0)")
-    flags = vars(parser.parse_args(arguments))
-    return exit_code("tools.ship", lambda: ship(**flags))
+    return exit_code("tools.ship", lambda: ship(**vars(parser.parse_args(arguments))))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def describe(model: Classifier, arrays: defaultdict[str, list[np.ndarray]]) -> d
     kind, (rows, columns, depth) = type(model).__name__, model.image_shape
     routing = type(model.classes.routing) if kind == "CapsNet" else None
     if kind not in _DESCRIPTIONS or routing not in (None, DynamicRouting, UniformRouting):  # not a user's subclass
-        raise UserError(f"The page runs {' and '.join(_DESCRIPTIONS)} with their own routing. Received: {kind}.")
+        received = kind + (f" with {routing.__name__}" if routing else "")
+        raise UserError(f"The page runs {' and '.join(_DESCRIPTIONS)} with their own routing. Received: {received}.")
     network = Described(model, arrays)
     own = {"decoder": network.decoder(), "rows": rows, "columns": columns, "depth": depth}
     return _DESCRIPTIONS[kind](network) | own

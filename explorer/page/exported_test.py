@@ -146,7 +146,7 @@ def test_a_page_replaces_itself_and_nothing_else(tmp_path, monkeypatch):
 def test_a_network_that_it_cannot_run_is_refused(tmp_path):
     for name, shape, hparams, words in (
         ("matrix", (17, 17, 1), {"routing": 1}, "The page runs CapsNet and EfficientCapsNet .*Received: MatrixCapsNet"),
-        ("capsule", (20, 20, 1), {"routing_type": "em"}, "with their own routing. Received: CapsNet"),
+        ("capsule", (20, 20, 1), {"routing_type": "em"}, "with their own routing. Received: CapsNet with EMRouting"),
         ("efficient", (48, 48, 2), {}, "does not run the Efficient-CapsNet of smallNORB"),
     ):
         with pytest.raises(ValueError, match=words):
