@@ -154,7 +154,7 @@ def _figures(published: list[Row]) -> list[str]:
 
 def _commands(runs: list[Row]) -> list[str]:
     """The commands of runs, without what all have in common and what changes no result."""
-    ends = {re.sub(r" --(seed|save_step|eval_every)=\d+", "", run["command"].removeprefix(_COMMAND)) for run in runs}
+    ends = {re.sub(r" --(seed|save_step|eval_every|max_to_keep)=\d+", "", run["command"].removeprefix(_COMMAND)) for run in runs}
     return ["", "```", *sorted(ends), "```"] if ends else []
 
 
