@@ -278,8 +278,8 @@ def draw_couplings(flags, variants: list[Variant]) -> None:
         maps = np.asarray(coupling_maps(model, image))[0, -1]  # [classes, rows, columns]
         norm = colours_of(maps, maps.mean())
         rows = {"": over(image[0], maps, model.places(), norm)}
-        largest[variant.name] = maps.max()
-        note = f"{variant.name}: the largest mean share of a place is {largest[variant.name]:.2f}"
+        largest[name := variant.name.removesuffix(f", rate {variant.rate}")] = maps.max()
+        note = f"{name}: the largest mean share of a place is {largest[name]:.2f}"
         blocks.append(Block(note, rows, [f"to {each}" for each in range(len(maps))], ScalarMappable(norm, DIVERGING)))
     title = f"{max(largest, key=largest.get)} sends the parts of an image the farthest from an equal share\n"
     title += "Orange is more than the mean share of the classes, blue is less"

@@ -77,7 +77,7 @@ def plot_robustness(found: dict[str, np.ndarray], size: int, names: list[str], i
         here, lowest = gap.argmax(), " and ".join(f"{each:.1f}" for each in percents.min(axis=0))
         right = " and ".join(f"{each:.1f} %" for each in percents[here])
         gaps[gap[here]] = f"{change} of {amounts[here]:g} ({unit})", right
-        axes.set(title=f"{change}: down to {lowest} %", xlabel=unit, xticks=amounts, ylim=(0, 102))
+        axes.set(title=f"{change}: to {lowest} %", xlabel=unit, xticks=amounts, ylim=(0, 102))
         strip(below, {"": np.concatenate([function(image[None], x) for x in amounts])}, [""] * len(amounts))
     upper[0].set_ylabel(f"accuracy in % of {size:,} images")
     what, right = gaps[max(gaps)]
