@@ -30,7 +30,7 @@ LINES = {
     "input_data": 2297,
     "runner": 2002,
     "explorer": 1460,
-    "benchmarks": 1140,
+    "benchmarks": 1141,
     "examples": 456,
     "tools": 208,
     "top": 249,

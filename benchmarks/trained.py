@@ -38,6 +38,7 @@ _NUMBERS = {"seed": int, "steps": int, "batch_size": int, "minutes": float, "tes
 _NUMBERS |= {"test_error": float, "value": float}  # the columns that hold numbers; the others hold text
 _HELD_OUT = ", held out"  # ends the name of a test set for which the held-out part stands in
 _COMMAND = "python experiment.py --data_dir=D --summary_dir=S "  # begins each; the page has what follows
+_NO_MATTER = re.compile(r" --(seed|save_step|eval_every|max_to_keep)=\d+")  # in a command
 _BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)  # of the page
 
 Row = dict[str, Any]
@@ -154,7 +155,7 @@ def _figures(published: list[Row]) -> list[str]:
 
 def _commands(runs: list[Row]) -> list[str]:
     """The commands of runs, without what all have in common and what changes no result."""
-    ends = {re.sub(r" --(seed|save_step|eval_every|max_to_keep)=\d+", "", run["command"].removeprefix(_COMMAND)) for run in runs}
+    ends = {_NO_MATTER.sub("", run["command"].removeprefix(_COMMAND)) for run in runs}
     return ["", "```", *sorted(ends), "```"] if ends else []
 
 
