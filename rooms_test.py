@@ -25,7 +25,7 @@ ROOMS = {
 # Lines of Python outside tests that a room may have, "top" being the root. They may fall; a line that moves from one
 # room to another takes its budget along, with the reason in the commit.
 LINES = {
-    "capsules": 1898,
+    "capsules": 1897,
     "models": 996,
     "input_data": 2297,
     "runner": 2002,
@@ -35,7 +35,7 @@ LINES = {
     "tools": 208,
     "top": 249,
 }
-TEST_LINES = 7935
+TEST_LINES = 7928
 PROGRAMS = {"experiment", "explore"}  # at the top: only tests import them
 PACKAGES = {"capsules": {"keras", "numpy"}}  # all that a room may take when it is loaded, beside Python's own
 

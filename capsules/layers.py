@@ -109,6 +109,7 @@ class Capsules(CapsuleLayer):
         return (shape, shape[:-1]) if self.return_activations else shape
 
     def compute_output_spec(self, capsules: Any, activations: Any = None) -> Any:
+        self.check_activations(capsules, activations)
         shape = self.compute_output_shape(capsules.shape)
         if not self.return_activations:
             return keras.KerasTensor(shape, self.compute_dtype)

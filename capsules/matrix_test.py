@@ -7,15 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from capsules import (
-    Capsules,
-    ConvCapsules,
-    DynamicRouting,
-    EMRouting,
-    SelfAttentionRouting,
-    SpreadLoss,
-    spread_loss,
-)
+from capsules import Capsules, ConvCapsules, DynamicRouting, EMRouting, SelfAttentionRouting, SpreadLoss, spread_loss
 from capsules.votes import StoredVotes
 
 ROUTINGS = {
@@ -177,6 +169,7 @@ def test_the_spread_loss_is_the_papers_and_its_margin_can_be_set():
         (lambda: ConvCapsules(3, name="flat")(np.zeros((1, 5, 16))), r"'flat'.*\[batch, rows, columns, types, atoms\]"),
         (lambda: ConvCapsules(3, name="low")(np.zeros((1, 2, 5, 2, 16))), "'low'.*3x3.*Received: 2x5"),
         (lambda: ConvCapsules(3)(np.zeros((1, 5, 5, 2, 16)), np.zeros((1, 5, 5, 3))), "an activation for each capsule"),
+        (lambda: ConvCapsules(3)(keras.Input((5, 5, 2, 16)), keras.Input((5, 5, 3))), "an activation for each capsule"),
         (lambda: Capsules(3, 5)(np.zeros((2, 6, 4)), np.zeros((2, 1))), r"for each capsule of \(2, 6, 4\).*2, 1"),
         (lambda: ConvCapsules(3, 4, 2, coordinates=True)(np.zeros((1, 4, 4, 2, 4))), r"=\(4, 4\). Received: \(2, 2\)"),
         (lambda: DynamicRouting(scale="learnt", gradient="last"), "learnt with gradient='all'"),

@@ -66,12 +66,12 @@ class StoredVotes:
         It gets their votes [batch, part, out, atoms], their part of each of the arrays `parted` [batch, in, …], and the
         arrays `shared` as they are: those that have a gradient must be among its arguments.
         """
-        parts = (self._split(each, size, 1) for each in (self.array, *parted))
-        return [function(*each, *shared) for each in zip(*parts, strict=True)]
+        return self._of_parts(size, function, [(self.array, 1)], parted, shared)
 
-    def _split(self, array: Any, size: int, axis: int) -> list:
-        cuts = [*range(size, self.shape[0], size)]
-        return ops.split(array, cuts, axis) if cuts else [array]
+    def _of_parts(self, size: int, function: Callable, own: list[tuple], parted: Sequence, shared: Sequence) -> list:
+        cuts, arrays = [*range(size, self.shape[0], size)], [*own, *((each, 1) for each in parted)]  # with their axes
+        parts = [ops.split(array, cuts, axis) if cuts else [array] for array, axis in arrays]
+        return [function(*each, *shared) for each in zip(*parts, strict=True)]
 
 
 class Votes(StoredVotes):
@@ -126,9 +126,7 @@ class Votes(StoredVotes):
 
         if size < self.shape[0]:  # the gradient computes the votes again, so that those of one part exist at a time
             compute = keras.remat(compute)
-        parts = [self._split(self.inputs, size, 1), self._split(self.kernel, size, 0)]
-        parts += (self._split(each, size, 1) for each in parted)
-        return [compute(*each, *shared) for each in zip(*parts, strict=True)]
+        return self._of_parts(size, compute, [(self.inputs, 1), (self.kernel, 0)], parted, shared)
 
     def _weighted_sum(self, coefficients: Any) -> Any:
         """Σ_i c_ij û_ij [batch, out, atoms], of coefficients [out, batch, in]."""
