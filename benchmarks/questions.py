@@ -95,7 +95,7 @@ def asked(flags) -> list[list[Variant]]:
         names = {f"{name}, rate {rate}" if rated else name: known[name] for name in flags.variants or known}
         variants = [each._replace(name=name, rate=rate, steps=flags.steps) for name, each in names.items()]
         if flags.equal == "time":
-            ratios = [relative_time(flags, each, variants[0]) for each in variants]
+            ratios = [1.0, *(relative_time(flags, each, variants[0]) for each in variants[1:])]
             variants = [v._replace(steps=round(flags.steps / ratio)) for v, ratio in zip(variants, ratios, strict=True)]
         lists.append(variants)
     return lists
@@ -103,19 +103,19 @@ def asked(flags) -> list[list[Variant]]:
 
 def relative_time(flags, variant: Variant, first: Variant) -> float:
     """How long a variant's training step takes, with the first one's as 1. It is measured once, for any steps."""
-    known = numbers_of(flags, variant._replace(steps=0), [0])["time"] or [1.0] * (variant == first)
+    known = numbers_of(flags, variant._replace(steps=0), [0])["time"]
     if not known:
         use_tensorflow()
         from benchmarks.train_step import in_turns, train_step
-        from models.hparams import HParams
-        from runner.config import NetworkConfig
+        from runner.config import NetworkConfig, NetworkFlags
         from runner.loader import build
 
         print(f"The steps of {variant.name} are timed. Nothing else should run.", flush=True)
-        batch, classes = open_split(flags.dataset, "train", flags.data_dir).batch(np.arange(128)), tuple("0123456789")
-        configs = [NetworkConfig({"model": v.model}, HParams().override(hparams_of(v)), (28, 28, 1), classes)
-                   for v in (variant, first)]  # fmt: skip
-        own, other = in_turns([train_step(build(each), batch["images"], batch["labels"]) for each in configs], 9)
+        split = open_split(flags.dataset, "train", flags.data_dir)
+        batch = split.batch(np.arange(128))
+        given = [NetworkFlags(each.model, hparams_override=hparams_of(each)) for each in (variant, first)]
+        models = [build(NetworkConfig().with_flags(each).for_data(split)) for each in given]
+        own, other = in_turns([train_step(each, batch["images"], batch["labels"]) for each in models], 9)
         known = [float(np.median(np.divide(own, other)))]
         keep(flags, (flags.table, variant.name, 0, 0), {"time": known[0]})
     return round(50 * known[0]) / 50  # it is known to about 2 %
